@@ -1,0 +1,74 @@
+"""What the core asks the shell to do. Recorded before it is done, idempotent by ``key``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from homeostat.domain.decision import Severity
+from homeostat.domain.window import Window
+
+
+class NotifyAction(StrEnum):
+    """What happens to the incident at the receiver."""
+
+    TRIGGER = "trigger"
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell a receiver about an incident. ``incident`` is stable from trigger to resolve."""
+
+    incident: str
+    action: NotifyAction
+    receiver: str
+    severity: Severity
+    model: str
+    title: str
+    body: str
+    runbook: str
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """Identity of this effect: doing it twice must be seen as once."""
+        return f"notify:{self.receiver}:{self.incident}:{self.action}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartTraining:
+    """Train a candidate on the labels known at ``as_of`` of the predictions in ``window``.
+
+    ``excluded`` are the windows that a data fault covers.
+    """
+
+    run_id: str
+    model: str
+    parent: str
+    window: Window
+    as_of: datetime
+    excluded: tuple[Window, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Identity of this effect."""
+        return f"train:{self.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTraining:
+    """Stop a run's trainer, if it still runs."""
+
+    run_id: str
+    model: str
+
+    @property
+    def key(self) -> str:
+        """Identity of this effect."""
+        return f"cancel:{self.run_id}"
+
+
+Effect = Notify | StartTraining | CancelTraining

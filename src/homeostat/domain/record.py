@@ -1,0 +1,69 @@
+"""Rows of the prediction log as Arrow schemas.
+
+A *prediction record* is one version's answer to one request row; shadow answers to the same request
+share its ``prediction_id`` and differ in ``version``. A *label* is what turned out to be true; the
+latest arrival for a ``prediction_id`` counts.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from homeostat.domain.model import ColumnKind, ModelSpec
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+# Fields every prediction record has, before the features.
+RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
+    ("prediction_id", pa.string()),
+    ("timestamp", TIMESTAMP),
+    ("version", pa.string()),
+    ("role", pa.string()),  # champion | challenger | shadow
+    ("tier", pa.string()),  # model | cached | lighter | rules | default
+    ("reason", pa.string()),  # why a fallback answered: "" | breaker_open | timeout | error | invalid_input | degraded | overload
+    ("entity", pa.string()),
+    ("score", pa.float64()),
+    ("prediction", pa.float64()),
+    ("latency_ms", pa.float64()),
+)
+
+LABEL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
+    ("prediction_id", pa.string()),
+    ("label", pa.float64()),  # class index, or the true number
+    ("arrival", TIMESTAMP),  # when the label became known here
+)
+
+RESERVED = frozenset(name for name, _ in RECORD_FIELDS) | {"label", "arrival"}
+
+ARROW_TYPE = {
+    ColumnKind.NUMERIC: pa.float64(),
+    ColumnKind.CATEGORICAL: pa.string(),
+    ColumnKind.BOOLEAN: pa.bool_(),
+}
+
+
+def feature_schema(spec: ModelSpec) -> pa.Schema:
+    """Return the Arrow schema of a request: the features and, if there is one, the audit flag."""
+    fields = [pa.field(c.name, ARROW_TYPE[c.kind]) for c in spec.schema.columns]
+    audit = spec.labels.audit
+    if audit is not None and audit.column not in spec.schema.names:
+        fields.append(pa.field(audit.column, pa.bool_()))
+    return pa.schema(fields)
+
+
+def prediction_schema(spec: ModelSpec) -> pa.Schema:
+    """Return the Arrow schema of the model's prediction records.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> from homeostat.domain.model import Column, LabelSpec, Schema, Task
+    >>> columns = Schema((Column("amount", ColumnKind.NUMERIC),))
+    >>> spec = ModelSpec("fraud", Task.BINARY, columns, LabelSpec(timedelta(days=30)))
+    >>> prediction_schema(spec).names[-2:]
+    ['latency_ms', 'amount']
+    """
+    return pa.schema([pa.field(*pair) for pair in RECORD_FIELDS] + list(feature_schema(spec)))
+
+
+LABEL_SCHEMA = pa.schema([pa.field(*pair) for pair in LABEL_FIELDS])

@@ -1,0 +1,133 @@
+"""What a detector says about one subject in one window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from homeostat.domain.window import Window
+
+
+class Status(StrEnum):
+    """Outcome of an evaluation; only ``DRIFT`` claims that something changed."""
+
+    OK = "ok"
+    DRIFT = "drift"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no_data"
+    ERROR = "error"
+
+
+class Monitor(StrEnum):
+    """What is watched."""
+
+    DATA_DRIFT = "data_drift"
+    PREDICTION_DRIFT = "prediction_drift"
+    DATA_QUALITY = "data_quality"
+    VOLUME = "volume"
+    PERFORMANCE = "performance"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmBudget:
+    """How many false alarms the owner accepts in a period, over all columns and monitors.
+
+    Examples
+    --------
+    >>> AlarmBudget().threshold(timedelta(days=1), share=0.5)
+    180.0
+    """
+
+    alarms: float = 1.0
+    period: timedelta = timedelta(days=90)
+
+    def __post_init__(self) -> None:
+        if not self.alarms > 0 or self.period <= timedelta(0):
+            raise ValueError("an alarm budget needs a positive number of alarms and a positive period")
+
+    def threshold(self, every: timedelta, share: float = 1.0) -> float:
+        """Evidence (average run length in evaluations) at which to alarm.
+
+        Parameters
+        ----------
+        every : timedelta
+            Time between two evaluations.
+        share : float
+            Part of the budget, in (0, 1], that this monitor may spend.
+        """
+        return (self.period / every) / (self.alarms * share)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A detector's judgement, complete enough to be shown and recomputed.
+
+    Attributes
+    ----------
+    monitor : Monitor
+    model, version : str
+        Empty version: all versions together.
+    subject : str
+        Column, metric, or ``""`` for the model as a whole.
+    window : Window
+        Event times judged.
+    status : Status
+    score : float
+        Effect size in the statistic's own unit; NaN where there is none.
+    effect_threshold : float
+        Effect from which the owner cares.
+    evidence : float
+        Accumulated e-value; grows when the change is real.
+    evidence_threshold : float
+        Evidence at which the alarm budget is spent.
+    p_value : float
+        Of this window alone, under the reference's own variation; NaN where there is none.
+    n_reference, n_current : int
+        Rows behind the judgement.
+    reason : str
+        One sentence for people.
+    details : tuple of (str, float)
+        Further statistics, by name.
+    """
+
+    monitor: Monitor
+    model: str
+    subject: str
+    window: Window
+    status: Status
+    score: float
+    effect_threshold: float
+    evidence: float
+    evidence_threshold: float
+    p_value: float
+    n_reference: int
+    n_current: int
+    reason: str
+    version: str = ""
+    details: tuple[tuple[str, float], ...] = ()
+
+    def detail(self, name: str, default: float = float("nan")) -> float:
+        """Return one of the further statistics."""
+        return dict(self.details).get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """A metric of one window, with its interval and what it rests on.
+
+    ``cohort`` is ``"matured"`` or ``"audit"``; ``coverage`` is the share of the window's
+    predictions whose label is known. NaN values are never written: no data, no point.
+    """
+
+    model: str
+    version: str
+    name: str
+    window: Window
+    value: float
+    lower: float
+    upper: float
+    n: int
+    coverage: float = 1.0
+    cohort: str = ""

@@ -1,0 +1,260 @@
+"""What the engine needs from the world. Each port has one conformance suite in ``simulation``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.domain.decision import Decision
+from homeostat.domain.effect import Effect, Notify, StartTraining
+from homeostat.domain.model import ModelSpec, ModelVersion
+from homeostat.domain.route import Route
+from homeostat.domain.verdict import MetricPoint, Verdict
+from homeostat.domain.window import Window
+from homeostat.profiles.profile import Profile
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that could not be taken: where, which column, and why."""
+
+    row: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Answer to an append: what is durable now. Every row is in exactly one of the three."""
+
+    accepted: int
+    duplicates: int = 0
+    rejected: tuple[Rejected, ...] = ()
+
+
+class PredictionLog(Protocol):
+    """Predictions and labels, durable once acknowledged, each counted once."""
+
+    def append(self, spec: ModelSpec, rows: pa.Table) -> Receipt:
+        """Store prediction records (`prediction_schema`); durable on return. Bad rows are quarantined."""
+        ...
+
+    def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
+        """Store labels (`LABEL_SCHEMA`); late, repeated, corrected and unknown ids are all fine."""
+        ...
+
+    def rows(
+        self, spec: ModelSpec, window: Window, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return the records in the window, each (prediction_id, version) once, by timestamp, id, version."""
+        ...
+
+    def labelled(
+        self, spec: ModelSpec, window: Window, as_of: datetime, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Like `rows`, with ``label`` and ``arrival`` as known at `as_of` (null: not yet known)."""
+        ...
+
+    def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
+        """Return the profile of what was answered in the window (shadows left out).
+
+        Columns: the features and ``score``. With `version`, only that version's answers.
+        """
+        ...
+
+    def roll(self, now: datetime) -> int:
+        """Move landed rows to columnar files and register their profiles; return rows moved."""
+        ...
+
+    def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
+        """Count labels that arrived before `older_than` and whose prediction is still unknown."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """One atomic change of the records: all of it or nothing, at the end of the ``with`` block."""
+
+    def load(self, key: str, kind: type[S]) -> S | None:
+        """Return the state stored under `key` and remember its version for `save`."""
+        ...
+
+    def save(self, key: str, state: object) -> None:
+        """Store a frozen dataclass; at commit raises ConflictError if another writer was first."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the state stored under `key`, if any."""
+        ...
+
+    def decide(self, *decisions: Decision) -> None:
+        """Append to the decision log."""
+        ...
+
+    def intend(self, *effects: Effect) -> None:
+        """Record effects to be done after the commit; one already recorded by key is kept as it is."""
+        ...
+
+    def judge(self, *verdicts: Verdict) -> None:
+        """Append verdicts."""
+        ...
+
+    def measure(self, *points: MetricPoint) -> None:
+        """Write metric points; a later point for the same identity restates it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEffect:
+    """An effect that is recorded and not yet done."""
+
+    number: int
+    effect: Effect
+    attempts: int
+    not_before: datetime
+
+
+class Records(Protocol):
+    """Everything that is decided and why."""
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work; an exception inside leaves nothing behind."""
+        ...
+
+    def read(self, key: str, kind: type[S]) -> S | None:
+        """Return a state without intent to change it."""
+        ...
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """Return the state keys with the prefix, sorted."""
+        ...
+
+    def decisions(
+        self, model: str = "", since: datetime | None = None, limit: int | None = None
+    ) -> tuple[Decision, ...]:
+        """Return decisions in the order written; with `limit`, the newest ones."""
+        ...
+
+    def verdicts(
+        self, model: str, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Verdict, ...]:
+        """Return verdicts whose window starts in the period, in the order written."""
+        ...
+
+    def metrics(
+        self, model: str, name: str = "", since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[MetricPoint, ...]:
+        """Return metric points whose window starts in the period, by window, name, version."""
+        ...
+
+    def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
+        """Return effects due at `now`, oldest first."""
+        ...
+
+    def done(self, number: int, now: datetime) -> None:
+        """Mark an effect as done."""
+        ...
+
+    def postpone(self, number: int, not_before: datetime, problem: str) -> None:
+        """Note a failed attempt and when to try again."""
+        ...
+
+    def bury(self, number: int, now: datetime, problem: str) -> None:
+        """Give an effect up; it stays on record as a dead letter."""
+        ...
+
+    def save_reference(
+        self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]
+    ) -> None:
+        """Store the reference windows of a version, replacing earlier ones."""
+        ...
+
+    def reference(self, model: str, version: str) -> tuple[tuple[Window, Profile], ...]:
+        """Return the reference windows of a version, by time; empty if there are none."""
+        ...
+
+
+class Registry(Protocol):
+    """Model artifacts, immutable and verified."""
+
+    def register(
+        self, version: ModelVersion, artifact: Path
+    ) -> ModelVersion:
+        """Store an artifact file or folder; a second call with the same run_id returns the first version."""
+        ...
+
+    def get(self, model: str, version: str) -> ModelVersion:
+        """Return a version's card; raises NotFoundError."""
+        ...
+
+    def versions(self, model: str) -> tuple[ModelVersion, ...]:
+        """Return all versions, oldest first."""
+        ...
+
+    def path(self, model: str, version: str) -> Path:
+        """Return the artifact's path after checking its hash; raises ArtifactError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """State of a run at its trainer. ``artifact`` is set when done, ``problem`` when failed."""
+
+    done: bool
+    artifact: Path | None = None
+    flavour: str = ""
+    problem: str = ""
+    metrics: tuple[tuple[str, float], ...] = ()
+
+
+class Trainer(Protocol):
+    """Makes candidates; never two runs of one id."""
+
+    def start(self, request: StartTraining, spec: ModelSpec, rows: pa.Table) -> None:
+        """Begin a run on matured, labelled rows; a repeated call for a known run_id does nothing."""
+        ...
+
+    def poll(self, model: str, run_id: str) -> Training:
+        """Return the run's state; an unknown run is reported as failed."""
+        ...
+
+    def cancel(self, model: str, run_id: str) -> None:
+        """Stop the run if it still goes."""
+        ...
+
+
+class Scorer(Protocol):
+    """Scores rows with a registered version, outside the serving path."""
+
+    def score(self, spec: ModelSpec, version: str, rows: pa.Table) -> NDArray[np.float64]:
+        """Return one score a row, in order."""
+        ...
+
+
+class Router(Protocol):
+    """Tells the gateways which versions answer."""
+
+    def current(self, model: str) -> Route | None:
+        """Read back what is published."""
+        ...
+
+    def publish(self, route: Route) -> None:
+        """Replace the model's route in one step; publishing what is there already does nothing."""
+        ...
+
+
+class Notifier(Protocol):
+    """Brings a notification to one receiver."""
+
+    def send(self, notice: Notify) -> None:
+        """Deliver it; raises DeliveryError. May be called again with the same key."""
+        ...
