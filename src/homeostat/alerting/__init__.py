@@ -1,0 +1,1 @@
+"""Rules, signals and the incident state machine."""

@@ -1,0 +1,1 @@
+"""Windows, losses and counts judged: ``fit`` on a reference, ``evaluate`` to verdicts."""

@@ -19,7 +19,8 @@ class Route:
     weight : float
         In [0, 1].
     shadows : tuple of str
-        Versions that score copies of each request; never seen by the caller.
+        Versions that score copies of each request; never seen by the caller. A version that also
+        answers shadows only the rows that it does not answer.
     degraded : tuple of str
         Features that are known to be broken upstream: the model and every fallback tier that uses
         one of them is passed over. Empty: all is well.

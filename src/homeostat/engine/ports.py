@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -258,3 +258,19 @@ class Notifier(Protocol):
     def send(self, notice: Notify) -> None:
         """Deliver it; raises DeliveryError. May be called again with the same key."""
         ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The world as the engine sees it.
+
+    ``notifiers`` are by receiver, ``trainers`` by model.
+    """
+
+    records: Records
+    log: PredictionLog
+    registry: Registry
+    scorer: Scorer
+    router: Router
+    notifiers: Mapping[str, Notifier]
+    trainers: Mapping[str, Trainer]

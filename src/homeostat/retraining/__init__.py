@@ -1,0 +1,1 @@
+"""When to retrain, the run, and the gate that a candidate has to pass."""

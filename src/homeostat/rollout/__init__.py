@@ -1,0 +1,1 @@
+"""How a version becomes champion, and how it is taken back."""

@@ -1,0 +1,1 @@
+"""Decisions of the data plane, without sockets: breaker, traffic split, fallback tiers."""

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: tests, distances, intervals, metrics, sequential inference."""

@@ -1,0 +1,1 @@
+"""Realized performance."""

@@ -1,0 +1,110 @@
+"""LightGBM models: ``model.txt`` in LightGBM's own text form, ``meta.json`` with the encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.adapters.models.encoding import Encoding
+from homeostat.domain.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import lightgbm
+
+
+class BoostedPredictor:
+    """A LightGBM booster with its encoding; one thread a call, so that calls share the cores.
+
+    A booster with several outputs (multi-class) scores a row with the index of the likeliest class.
+    """
+
+    def __init__(self, booster: lightgbm.Booster, encoding: Encoding) -> None:
+        self._booster, self._encoding = booster, encoding
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns that it reads."""
+        return self._encoding.features
+
+    def predict(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return one score a row."""
+        raw = self._booster.predict(self._encoding.matrix(table), num_threads=1)
+        scores = np.asarray(raw, dtype=np.float64)
+        return scores if scores.ndim == 1 else scores.argmax(axis=1).astype(np.float64)
+
+
+def load_lightgbm(path: Path) -> BoostedPredictor:
+    """Load an artifact folder.
+
+    Raises
+    ------
+    ArtifactError
+        If a file is absent or corrupt, the files do not fit together, or LightGBM is not installed.
+    """
+    try:
+        import lightgbm  # noqa: PLC0415 - an extra: only those who serve such models need it
+    except ImportError as error:
+        raise ArtifactError(
+            f"{path}: LightGBM is not installed; pip install 'homeostat[lightgbm]'"
+        ) from error
+    encoding = Encoding.load(path / "meta.json")
+    try:
+        text = (path / "model.txt").read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path / 'model.txt'}: cannot be read: {error}") from error
+    _check_whole(path, text)
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise ArtifactError(f"{path / 'model.txt'}: not a LightGBM model: {error}") from error
+    if booster.num_feature() != len(encoding.features):
+        raise ArtifactError(
+            f"{path}: model.txt takes {booster.num_feature()} features, "
+            f"meta.json names {len(encoding.features)}"
+        )
+    return BoostedPredictor(booster, encoding)
+
+
+def _check_whole(path: Path, text: str) -> None:
+    # LightGBM aborts the process, or reads on past the end, when its text is cut short.
+    if not text.startswith("tree") or "end of trees" not in text:
+        raise ArtifactError(f"{path / 'model.txt'}: not a whole LightGBM text model")
+
+
+def save_lightgbm(
+    booster: lightgbm.Booster,
+    folder: Path,
+    features: Sequence[str],
+    categories: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write a booster as an artifact folder of flavour ``lightgbm``.
+
+    Parameters
+    ----------
+    booster : lightgbm.Booster
+        Trained on `Encoding.matrix`, that is on columns in the order of `features`.
+    folder : Path
+        Is made if need be.
+    features : sequence of str
+        Columns in training order.
+    categories : mapping of str to sequence of str, optional
+        For each categorical column its values in the order of their codes.
+
+    Raises
+    ------
+    ArtifactError
+        If the booster takes another number of features.
+    """
+    if booster.num_feature() != len(features):
+        raise ArtifactError(
+            f"the booster takes {booster.num_feature()} features, {len(features)} are named"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {name: tuple(values) for name, values in (categories or {}).items()}
+    (folder / "model.txt").write_text(booster.model_to_string(), encoding="utf-8")
+    Encoding(tuple(features), known).save(folder / "meta.json")

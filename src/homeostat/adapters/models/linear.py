@@ -1,0 +1,122 @@
+"""Linear models as JSON: no runtime to install, readable by people, good as a lighter fallback."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.adapters.models.encoding import Encoding, read_json
+from homeostat.domain.errors import ArtifactError
+
+LINKS = ("identity", "logistic")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand: ``weight * (x - mean) / scale``, or ``weight`` where x is `category`.
+
+    A missing value contributes nothing, as if it were the mean.
+    """
+
+    feature: str
+    weight: float
+    mean: float = 0.0
+    scale: float = 1.0
+    category: str | None = None
+
+
+class LinearPredictor:
+    """Sum of terms through a link.
+
+    Examples
+    --------
+    >>> model = LinearPredictor("logistic", 0.0, (Term("amount", 1.0, mean=100.0),))
+    >>> model.predict(pa.table({"amount": [100.0, None]})).tolist()
+    [0.5, 0.5]
+    """
+
+    def __init__(self, link: str, intercept: float, terms: tuple[Term, ...]) -> None:
+        self._link, self._intercept, self._terms = link, intercept, terms
+        names = tuple(dict.fromkeys(term.feature for term in terms))
+        known = {
+            name: tuple(t.category for t in terms if t.feature == name and t.category is not None)
+            for name in names
+        }
+        self._encoding = Encoding(names, {name: values for name, values in known.items() if values})
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns that it reads."""
+        return self._encoding.features
+
+    def predict(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return one score a row."""
+        matrix = self._encoding.matrix(table)
+        total = np.full(table.num_rows, self._intercept)
+        for term in self._terms:
+            column = matrix[:, self._encoding.features.index(term.feature)]
+            if term.category is None:
+                total += np.nan_to_num(term.weight * (column - term.mean) / term.scale, nan=0.0)
+            else:
+                total += term.weight * (column == self._code(term))
+        if self._link == "identity":
+            return total
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(total, -700.0, 700.0))), dtype=np.float64)
+
+    def _code(self, term: Term) -> int:
+        return self._encoding.categories[term.feature].index(str(term.category))
+
+
+def save_linear(
+    folder: Path, intercept: float, terms: Sequence[Term], link: str = "logistic"
+) -> None:
+    """Write an artifact folder of flavour ``linear``; `link` is ``logistic`` or ``identity``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"link": link, "intercept": intercept, "terms": [asdict(term) for term in terms]}
+    (folder / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def load_linear(path: Path) -> LinearPredictor:
+    """Load an artifact folder.
+
+    Raises
+    ------
+    ArtifactError
+        If ``model.json`` is absent or not of the documented form.
+    """
+    file = path / "model.json"
+    content = read_json(file)
+    link, terms = content.get("link"), content.get("terms")
+    if link not in LINKS:
+        raise ArtifactError(f"{file}: 'link' must be one of {', '.join(LINKS)}")
+    if not isinstance(terms, list):
+        raise ArtifactError(f"{file}: 'terms' must be a list")
+    intercept = _number(file, content, "intercept", 0.0)
+    return LinearPredictor(str(link), intercept, tuple(_term(file, term) for term in terms))
+
+
+def _term(file: Path, content: object) -> Term:
+    if not isinstance(content, dict) or not isinstance(content.get("feature"), str):
+        raise ArtifactError(f"{file}: each term must be an object that names its 'feature'")
+    category = content.get("category")
+    if category is not None and not isinstance(category, str):
+        raise ArtifactError(f"{file}: 'category' of {content['feature']!r} must be a text")
+    scale = _number(file, content, "scale", 1.0)
+    if scale == 0:
+        raise ArtifactError(f"{file}: 'scale' of {content['feature']!r} must not be zero")
+    weight, mean = _number(file, content, "weight", None), _number(file, content, "mean", 0.0)
+    return Term(content["feature"], weight, mean, scale, category)
+
+
+def _number(file: Path, content: Mapping[str, object], key: str, default: float | None) -> float:
+    value = content.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ArtifactError(f"{file}: {key!r} must be a finite number, not {value!r}")
+    return float(value)

@@ -1,0 +1,64 @@
+"""Scores rows with registered versions, outside the serving path."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.adapters.models.loading import load_predictor
+from homeostat.adapters.models.predictor import Load, Predictor
+from homeostat.domain.errors import ArtifactError
+from homeostat.domain.model import ModelSpec
+from homeostat.engine.ports import Registry
+
+
+class RegistryScorer:
+    """Implements the port ``Scorer``; keeps the versions used last in memory.
+
+    Parameters
+    ----------
+    registry : Registry
+        Where artifacts come from, hash-checked.
+    load : callable
+        Turns an artifact into a predictor.
+    keep : int
+        Most versions kept loaded.
+    """
+
+    def __init__(self, registry: Registry, load: Load = load_predictor, keep: int = 8) -> None:
+        self._registry, self._load, self._keep = registry, load, keep
+        self._loaded: dict[tuple[str, str], Predictor] = {}
+        self._lock = threading.Lock()
+
+    def score(self, spec: ModelSpec, version: str, rows: pa.Table) -> NDArray[np.float64]:
+        """Return one score a row, in order.
+
+        Raises
+        ------
+        NotFoundError
+            If the version is not registered.
+        ArtifactError
+            If it cannot be loaded or gives something else than one number a row.
+        """
+        predictor = self._predictor(spec.name, version)
+        scores = np.asarray(predictor.predict(rows), dtype=np.float64)
+        if scores.shape != (rows.num_rows,):
+            raise ArtifactError(
+                f"{spec.name} {version}: {rows.num_rows} rows gave scores of shape {scores.shape}"
+            )
+        return scores
+
+    def _predictor(self, model: str, version: str) -> Predictor:
+        key = (model, version)
+        with self._lock:
+            if key not in self._loaded:
+                card = self._registry.get(model, version)
+                predictor = self._load(self._registry.path(model, version), card.flavour)
+                self._loaded[key] = predictor
+            self._loaded[key] = self._loaded.pop(key)
+            while len(self._loaded) > self._keep:
+                del self._loaded[next(iter(self._loaded))]
+            return self._loaded[key]

@@ -1,0 +1,5 @@
+"""The prediction log on files."""
+
+from homeostat.adapters.predlog.log import FilePredictionLog
+
+__all__ = ["FilePredictionLog"]

@@ -1,0 +1,230 @@
+"""Which files and profiles make up the log, and how far each segment was rolled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.records.codec import from_micros, to_micros
+from homeostat.adapters.records.engine import Database
+from homeostat.adapters.records.tables import (
+    log_files,
+    log_profiles,
+    log_quarantine,
+    log_segments,
+)
+from homeostat.adapters.records.unit import insert
+from homeostat.domain.errors import ConflictError
+from homeostat.domain.model import ColumnKind
+from homeostat.profiles.format import from_bytes, to_bytes
+from homeostat.profiles.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One columnar file. ``first`` and ``last`` are its times, in microseconds since 1970."""
+
+    kind: Kind
+    model: str
+    day: str
+    path: str
+    rows: int
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """What one roll adds, all of it or nothing.
+
+    ``segments`` maps a name to the offsets before and after; ``profiles`` maps (model, version,
+    hour in microseconds) to the profile of the rows that were added.
+    """
+
+    segments: Mapping[str, tuple[int, int]]
+    files: Sequence[FileEntry]
+    profiles: Mapping[tuple[str, str, int], Profile]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that was refused. ``row`` is its JSON, ``kind`` what it was sent as."""
+
+    model: str
+    kind: Kind
+    at: datetime
+    column: str
+    reason: str
+    row: str
+
+    @property
+    def digest(self) -> str:
+        """Identity of the entry: a row that is sent again is not listed again."""
+        content = json.dumps([self.model, self.kind.name, self.column, self.reason, self.row])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass
+class Catalogue:
+    """The log's tables in the records database."""
+
+    database: Database
+    _known: int = field(default=0, init=False)
+
+    def poll(self) -> tuple[dict[str, int], list[FileEntry]]:
+        """Return how far each segment was rolled, and the files added since the last poll.
+
+        Both are of one snapshot: no row is in both a file and the rest of a segment.
+        """
+        query = sa.select(log_files).where(log_files.c.number > self._known)
+        with self.database.read() as connection:
+            rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            rows = connection.execute(query.order_by(log_files.c.number)).all()
+        if rows:
+            self._known = rows[-1].number
+        return rolled, [
+            FileEntry(
+                Kind[row.kind],
+                row.model,
+                row.day,
+                row.path,
+                row.rows,
+                row.bytes,
+                row.first,
+                row.last,
+            )
+            for row in rows
+        ]
+
+    def register(self, roll: Roll) -> None:
+        """Write a roll in one transaction.
+
+        Raises
+        ------
+        ConflictError
+            If a segment was rolled by another process meanwhile.
+        StorageError
+            If the database failed; nothing was written.
+        """
+        with self.database.write() as connection:
+            for name, (before, after) in roll.segments.items():
+                self._advance(connection, name, before, after)
+            if roll.files:
+                connection.execute(sa.insert(log_files), [_file_row(file) for file in roll.files])
+            for (model, version, hour), profile in roll.profiles.items():
+                _merge(connection, {"model": model, "version": version, "hour": hour}, profile)
+
+    def _advance(self, connection: sa.Connection, name: str, before: int, after: int) -> None:
+        if before == 0:
+            new = insert(connection, log_segments).values(name=name, rolled=after)
+            changed = connection.execute(new.on_conflict_do_nothing()).rowcount
+        else:
+            same = (log_segments.c.name == name) & (log_segments.c.rolled == before)
+            update = sa.update(log_segments).where(same).values(rolled=after)
+            changed = connection.execute(update).rowcount
+        if changed != 1:
+            raise ConflictError(f"segment {name} was rolled by another process meanwhile")
+
+    def forget(self, segments: Sequence[str]) -> None:
+        """Drop the offsets of segments whose files were deleted."""
+        with self.database.write() as connection:
+            connection.execute(sa.delete(log_segments).where(log_segments.c.name.in_(segments)))
+
+    def profiles(
+        self, model: str, start: int, end: int, version: str
+    ) -> tuple[dict[str, int], list[bytes]]:
+        """Return the segments' offsets and the stored profiles of the hours in [start, end)."""
+        query = sa.select(log_profiles.c.profile).where(
+            log_profiles.c.model == model, log_profiles.c.hour >= start, log_profiles.c.hour < end
+        )
+        if version:
+            query = query.where(log_profiles.c.version == version)
+        with self.database.read() as connection:
+            rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            return rolled, list(connection.execute(query).scalars())
+
+    def paths(self) -> set[str]:
+        """Return the paths of all files."""
+        with self.database.read() as connection:
+            return set(connection.execute(sa.select(log_files.c.path)).scalars())
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Return the files' number, prediction rows, label rows and bytes."""
+        by_kind = sa.select(
+            log_files.c.kind,
+            sa.func.count().label("files"),
+            sa.func.sum(log_files.c.rows).label("rows"),
+            sa.func.sum(log_files.c.bytes).label("bytes"),
+        ).group_by(log_files.c.kind)
+        with self.database.read() as connection:
+            found = {row.kind: row for row in connection.execute(by_kind)}
+        rows = {kind.name: int(found[kind.name].rows) if kind.name in found else 0 for kind in Kind}
+        files = sum(int(row.files) for row in found.values())
+        size = sum(int(row.bytes) for row in found.values())
+        return files, rows[Kind.PREDICTIONS.name], rows[Kind.LABELS.name], size
+
+    def quarantine(self, entries: Sequence[Quarantined]) -> None:
+        """Keep refused rows; one that is kept already is not kept twice."""
+        rows = [
+            {
+                "digest": entry.digest,
+                "model": entry.model,
+                "kind": entry.kind.name,
+                "at": to_micros(entry.at),
+                "column": entry.column,
+                "reason": entry.reason,
+                "row": entry.row,
+            }
+            for entry in entries
+        ]
+        with self.database.write() as connection:
+            connection.execute(insert(connection, log_quarantine).on_conflict_do_nothing(), rows)
+
+    def quarantined(self, model: str, limit: int) -> tuple[Quarantined, ...]:
+        """Return the newest refused rows, newest first."""
+        query = sa.select(log_quarantine).order_by(log_quarantine.c.number.desc()).limit(limit)
+        if model:
+            query = query.where(log_quarantine.c.model == model)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            Quarantined(r.model, Kind[r.kind], from_micros(r.at), r.column, r.reason, r.row)
+            for r in rows
+        )
+
+
+def of_kinds(profile: Profile, kinds: Mapping[str, ColumnKind]) -> Profile:
+    """Return the columns that are of the given kinds: a feature may have changed its kind."""
+    kept = {name: c for name, c in profile.columns.items() if kinds.get(name) == c.kind}
+    return Profile(profile.rows, kept)
+
+
+def _file_row(file: FileEntry) -> dict[str, object]:
+    return {
+        "kind": file.kind.name,
+        "model": file.model,
+        "day": file.day,
+        "path": file.path,
+        "rows": file.rows,
+        "bytes": file.bytes,
+        "first": file.first,
+        "last": file.last,
+    }
+
+
+def _merge(connection: sa.Connection, key: dict[str, str | int], profile: Profile) -> None:
+    same = sa.and_(*(log_profiles.c[name] == value for name, value in key.items()))
+    stored = connection.execute(sa.select(log_profiles.c.profile).where(same)).scalar()
+    if stored is None:
+        connection.execute(sa.insert(log_profiles).values(**key, profile=to_bytes(profile)))
+    else:
+        kinds = {name: column.kind for name, column in profile.columns.items()}
+        merged = to_bytes(of_kinds(from_bytes(stored), kinds).merge(profile))
+        connection.execute(sa.update(log_profiles).where(same).values(profile=merged))

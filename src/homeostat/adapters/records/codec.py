@@ -1,0 +1,70 @@
+"""Frozen dataclasses as JSON text, and times as whole microseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from homeostat.domain.errors import StorageError
+from homeostat.domain.window import EPOCH
+
+S = TypeVar("S")
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Return whole microseconds since 1970; exact, unlike a float timestamp."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return the UTC time `micros` microseconds after 1970.
+
+    Examples
+    --------
+    >>> from_micros(1).isoformat()
+    '1970-01-01T00:00:00.000001+00:00'
+    """
+    return EPOCH + timedelta(microseconds=micros)
+
+
+@cache
+def _adapter(kind: Hashable) -> TypeAdapter[object]:
+    return TypeAdapter(cast("type[object]", kind))
+
+
+def encode(value: object) -> str:
+    """Return a frozen dataclass as JSON; NaN and infinities are kept (as Python's json does).
+
+    Examples
+    --------
+    >>> from homeostat.domain.route import Route
+    >>> decode(encode(Route("fraud", weight=0.1)), Route).weight
+    0.1
+    """
+    adapter = _adapter(cast("Hashable", type(value)))
+    return json.dumps(adapter.dump_python(value, mode="json"), separators=(",", ":"))
+
+
+def decode(text: str, kind: type[S]) -> S:
+    """Return the dataclass behind `encode`'s text.
+
+    Raises
+    ------
+    StorageError
+        If the text is not a `kind`: written by another version, or damaged.
+    """
+    try:
+        return cast("S", _adapter(cast("Hashable", kind)).validate_json(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StorageError(
+            f"a stored {kind.__name__} cannot be read: {where}: {first['msg']}; "
+            "was it written by another version of Homeostat?"
+        ) from error

@@ -1,0 +1,1 @@
+"""Alembic migrations, run when the records database is opened."""

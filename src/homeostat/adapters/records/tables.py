@@ -1,0 +1,114 @@
+"""Tables of the records database. Times are whole microseconds since 1970, in UTC."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.schema import SchemaItem
+
+Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData()
+
+
+def _numbered(name: str, *columns: SchemaItem) -> sa.Table:
+    # AUTOINCREMENT: SQLite must never give a deleted row's number to a new one.
+    number = sa.Column("number", Serial, primary_key=True, autoincrement=True)
+    return sa.Table(name, metadata, number, *columns, sqlite_autoincrement=True)
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _integer(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+states = sa.Table(
+    "states",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    _integer("version"),
+    # A deleted state keeps its row: its version goes on, so that a stale writer still loses.
+    sa.Column("body", sa.Text),
+)
+
+decisions = _numbered("decisions", _text("model"), _integer("at"), _text("body"))
+sa.Index("decisions_by_model", decisions.c.model, decisions.c.at)
+
+verdicts = _numbered("verdicts", _text("model"), _integer("start"), _text("body"))
+sa.Index("verdicts_by_model", verdicts.c.model, verdicts.c.start)
+
+metrics = sa.Table(
+    "metrics",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("end", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("cohort", sa.Text, primary_key=True),
+    _text("body"),
+)
+
+effects = _numbered(
+    "effects",
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    _text("kind"),
+    _text("body"),
+    _text("status"),
+    _integer("attempts"),
+    _integer("not_before"),
+    _integer("changed"),
+    _text("problem"),
+)
+sa.Index("effects_by_status", effects.c.status, effects.c.not_before)
+
+reference_profiles = sa.Table(
+    "reference_profiles",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("end", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("profile", sa.LargeBinary, nullable=False),
+)
+
+# How far into each landing segment the rows have been moved to columnar files.
+log_segments = sa.Table(
+    "log_segments", metadata, sa.Column("name", sa.Text, primary_key=True), _integer("rolled")
+)
+
+log_files = _numbered(
+    "log_files",
+    _text("kind"),
+    _text("model"),
+    _text("day"),
+    sa.Column("path", sa.Text, nullable=False, unique=True),
+    _integer("rows"),
+    _integer("bytes"),
+    _integer("first"),
+    _integer("last"),
+)
+sa.Index("log_files_by_time", log_files.c.model, log_files.c.kind, log_files.c.first)
+
+log_profiles = sa.Table(
+    "log_profiles",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("profile", sa.LargeBinary, nullable=False),
+)
+
+log_quarantine = _numbered(
+    "log_quarantine",
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    _text("model"),
+    _text("kind"),
+    _integer("at"),
+    _text("column"),
+    _text("reason"),
+    _text("row"),
+)
+sa.Index("log_quarantine_by_model", log_quarantine.c.model, log_quarantine.c.at)

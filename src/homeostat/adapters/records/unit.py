@@ -1,0 +1,171 @@
+"""One unit of work: buffered while it is open, written in one transaction at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from homeostat.adapters.records.codec import decode, encode, to_micros
+from homeostat.adapters.records.engine import Database
+from homeostat.adapters.records.tables import decisions, effects, metrics, states, verdicts
+from homeostat.domain.decision import Decision
+from homeostat.domain.effect import Effect
+from homeostat.domain.errors import ConflictError
+from homeostat.domain.verdict import MetricPoint, Verdict
+
+S = TypeVar("S")
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert that knows ON CONFLICT, in the connection's dialect."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+@dataclass
+class Unit:
+    """Implements `homeostat.engine.ports.UnitOfWork` over a `Database`."""
+
+    database: Database
+    _versions: dict[str, int] = field(default_factory=dict)
+    _bodies: dict[str, str | None] = field(default_factory=dict)
+    _decisions: list[Decision] = field(default_factory=list)
+    _effects: dict[str, Effect] = field(default_factory=dict)
+    _verdicts: list[Verdict] = field(default_factory=list)
+    _points: list[MetricPoint] = field(default_factory=list)
+
+    def load(self, key: str, kind: type[S]) -> S | None:
+        """Return the state under `key`, this unit's own change included, and note its version."""
+        if key in self._bodies:
+            body = self._bodies[key]
+        else:
+            version, body = self._fetch(key)
+            if self._versions.setdefault(key, version) != version:
+                raise ConflictError(f"state {key!r} changed while it was in use; begin again")
+        return None if body is None else decode(body, kind)
+
+    def _fetch(self, key: str) -> tuple[int, str | None]:
+        query = sa.select(states.c.version, states.c.body).where(states.c.key == key)
+        with self.database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return (0, None) if row is None else (row.version, row.body)
+
+    def save(self, key: str, state: object) -> None:
+        """Store a state at commit; one that was not loaded first is taken to be new."""
+        self._bodies[key] = encode(state)
+
+    def delete(self, key: str) -> None:
+        """Remove the state under `key` at commit."""
+        if key not in self._versions:
+            self._versions[key], _ = self._fetch(key)
+        self._bodies[key] = None
+
+    def decide(self, *entries: Decision) -> None:
+        """Append to the decision log at commit."""
+        self._decisions += entries
+
+    def intend(self, *intended: Effect) -> None:
+        """Record effects at commit; the first of a key stays."""
+        for effect in intended:
+            self._effects.setdefault(effect.key, effect)
+
+    def judge(self, *judged: Verdict) -> None:
+        """Append verdicts at commit."""
+        self._verdicts += judged
+
+    def measure(self, *points: MetricPoint) -> None:
+        """Write metric points at commit."""
+        self._points += points
+
+    def commit(self, now: datetime) -> None:
+        """Write everything in one transaction; a unit that changed nothing opens none.
+
+        Raises
+        ------
+        ConflictError
+            If another writer changed one of the saved states since it was loaded.
+        StorageError
+            If the database failed.
+        """
+        if not (self._bodies or self._decisions or self._effects or self._verdicts or self._points):
+            return
+        with self.database.write() as connection:
+            for key in sorted(self._bodies):
+                self._swap(connection, key, self._bodies[key])
+            self._append(connection)
+            self._intend(connection, now)
+            self._measure(connection)
+
+    def _swap(self, connection: sa.Connection, key: str, body: str | None) -> None:
+        version = self._versions.get(key, 0)
+        if version == 0:
+            row = {"key": key, "version": 1, "body": body}
+            statement = insert(connection, states).values(row).on_conflict_do_nothing()
+            changed = connection.execute(statement).rowcount
+        else:
+            same = (states.c.key == key) & (states.c.version == version)
+            update = sa.update(states).where(same).values(version=version + 1, body=body)
+            changed = connection.execute(update).rowcount
+        if changed != 1:
+            raise ConflictError(
+                f"state {key!r} was changed by another writer; read it and try again"
+            )
+
+    def _append(self, connection: sa.Connection) -> None:
+        if self._decisions:
+            connection.execute(
+                sa.insert(decisions),
+                [
+                    {"model": entry.model, "at": to_micros(entry.at), "body": encode(entry)}
+                    for entry in self._decisions
+                ],
+            )
+        if self._verdicts:
+            connection.execute(
+                sa.insert(verdicts),
+                [
+                    {"model": v.model, "start": to_micros(v.window.start), "body": encode(v)}
+                    for v in self._verdicts
+                ],
+            )
+
+    def _intend(self, connection: sa.Connection, now: datetime) -> None:
+        for key, effect in self._effects.items():
+            row = {
+                "key": key,
+                "kind": type(effect).__name__,
+                "body": encode(effect),
+                "status": "pending",
+                "attempts": 0,
+                "not_before": 0,
+                "changed": to_micros(now),
+                "problem": "",
+            }
+            connection.execute(insert(connection, effects).values(row).on_conflict_do_nothing())
+
+    def _measure(self, connection: sa.Connection) -> None:
+        if not self._points:
+            return
+        rows = [
+            {
+                "model": point.model,
+                "name": point.name,
+                "start": to_micros(point.window.start),
+                "end": to_micros(point.window.end),
+                "version": point.version,
+                "cohort": point.cohort,
+                "body": encode(point),
+            }
+            for point in self._points
+        ]
+        statement = insert(connection, metrics)
+        restate = statement.on_conflict_do_update(
+            index_elements=list(metrics.primary_key.columns),
+            set_={"body": statement.excluded.body},
+        )
+        connection.execute(restate, rows)

@@ -1,0 +1,83 @@
+"""The process that runs a user's training function: ``python -m homeostat.adapters.trainers.child RUN``.
+
+It reads ``request.json`` and ``rows.parquet`` from the run's folder, calls the function and writes
+``result.json`` last, in one step, so that a run without a result is one that did not finish.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+
+from homeostat.domain.errors import ConfigError, TrainingError
+from homeostat.domain.model import ModelSpec
+
+TrainFunction = Callable[[pa.Table, ModelSpec, Path], Mapping[str, float]]
+
+
+def load_function(reference: str) -> TrainFunction:
+    """Import the function named by ``path/to/file.py:name``.
+
+    Raises
+    ------
+    ConfigError
+        If the reference has another form, or there is no such file or function.
+    """
+    path, _, name = reference.rpartition(":")
+    if not path or not name.isidentifier():
+        raise ConfigError(f"trainer {reference!r} is not of the form file.py:function")
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"trainer file {path} does not exist")
+    module_spec = importlib.util.spec_from_file_location(file.stem, file)
+    if module_spec is None or module_spec.loader is None:
+        raise ConfigError(f"trainer file {path} cannot be imported", "it must end in .py")
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[file.stem] = module
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    module_spec.loader.exec_module(module)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ConfigError(f"trainer file {path} has no function {name!r}")
+    return function  # type: ignore[no-any-return]  # a user's function; its result is checked below
+
+
+def run(folder: Path) -> dict[str, float]:
+    """Train in the run's folder and return the metrics that the function reports."""
+    request = json.loads((folder / "request.json").read_text())
+    spec = TypeAdapter(ModelSpec).validate_python(request["spec"])
+    rows = pq.read_table(folder / "rows.parquet")
+    artifact = folder / "artifact"
+    artifact.mkdir(exist_ok=True)
+    metrics = load_function(request["function"])(rows, spec, artifact)
+    if not any(artifact.iterdir()):
+        raise TrainingError("the training function wrote no artifact into its output folder")
+    return {str(k): float(v) for k, v in dict(metrics or {}).items() if math.isfinite(float(v))}
+
+
+def main(folder: Path) -> int:
+    """Run and report; the exit code is 0 when there is a result of either kind."""
+    try:
+        result: dict[str, object] = {"metrics": run(folder)}
+    except Exception as error:  # noqa: BLE001 - a user's code may raise anything; it is reported
+        traceback.print_exc()
+        result = {"problem": f"{type(error).__name__}: {error}"}
+    part = folder / "result.json.part"
+    part.write_text(json.dumps(result))
+    os.replace(part, folder / "result.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

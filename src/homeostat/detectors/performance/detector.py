@@ -1,0 +1,356 @@
+"""Whether the realized loss has risen too far, and which of two versions loses less.
+
+Both answers may be read after every row: they are bets, not tests of a fixed sample.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from homeostat.detectors.performance.measure import measure
+from homeostat.domain.model import Task
+from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
+from homeostat.domain.window import Window
+from homeostat.stats.evidence import (
+    Bets,
+    PairedBets,
+    bet,
+    bet_on_differences,
+    log_growth,
+    mixture,
+)
+
+__all__ = [
+    "LossBaseline",
+    "PairedBets",
+    "PairedEvidence",
+    "PerformanceConfig",
+    "PerformanceState",
+    "baseline",
+    "compare_paired",
+    "evaluate",
+    "losses",
+    "measure",
+    "tolerated",
+]
+
+FloatArray = NDArray[np.float64]
+
+CAP = 10.0  # times the threshold: bounds the time to recover
+MEMORY = 100  # rows over which the recent mean loss is taken
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceConfig:
+    """What the owner tolerates.
+
+    Attributes
+    ----------
+    budget : AlarmBudget
+    every : timedelta
+        Nominal time between evaluations; calls may be more or less frequent.
+    share : float
+        Part of the budget that this monitor may spend, in (0, 1].
+    margin : float
+        Rise of the mean loss above the baseline that does not matter, in loss units.
+    min_rows : int
+        Rows before the verdict can be ``ok``; an alarm needs no minimum, its evidence suffices.
+    scale : float
+        Regression only: the absolute error that counts as a loss of 1.
+    """
+
+    budget: AlarmBudget = field(default_factory=AlarmBudget)
+    every: timedelta = timedelta(days=1)
+    share: float = 0.25
+    margin: float = 0.02
+    min_rows: int = 30
+    scale: float = 1.0
+
+    @property
+    def threshold(self) -> float:
+        """Evidence at which to alarm, in units of `every`."""
+        return self.budget.threshold(self.every, self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class LossBaseline:
+    """Mean loss on the reference: ``upper`` is an upper confidence bound of it, over ``n`` rows."""
+
+    mean: float
+    n: int
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceState:
+    """Evidence so far, of one version.
+
+    ``recent`` is the mean loss of the last rows, exponentially weighted over `MEMORY` of them.
+    """
+
+    version: str = ""
+    bets: Bets = field(default_factory=Bets)
+    updated: datetime | None = None
+    rows: int = 0
+    recent: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class PairedEvidence:
+    """Anytime-valid comparison of a challenger with the champion on the same rows.
+
+    Attributes
+    ----------
+    better_e, worse_e : float
+        E-values against "the challenger is not better" and "not worse"; at 20 or more the claim
+        holds with a lifetime error of at most 5 %, however often it was looked at.
+    difference : float
+        Mean champion loss minus challenger loss; positive: the challenger is better. NaN if n = 0.
+    n : int
+        Rows.
+    not_worse_e : float
+        E-value against "the challenger is worse by the margin or more".
+    """
+
+    better_e: float
+    worse_e: float
+    difference: float
+    n: int
+    not_worse_e: float = 1.0
+
+
+def losses(
+    task: Task, scores: ArrayLike, labels: ArrayLike, threshold: float, scale: float = 1.0
+) -> FloatArray:
+    """Loss of each row, in [0, 1], the smaller the better.
+
+    Binary: squared error of the probability (Brier), which sees calibration as well as ranking.
+    Multi-class: 0 for the right class, else 1. Regression: absolute error over `scale`, at most 1.
+    A score that is no number, or no probability, loses 1.
+
+    Parameters
+    ----------
+    task : Task
+    scores, labels : array_like
+        Shape (n,); class indices for multi-class.
+    threshold : float
+        Unused by the losses of today's tasks but for binary hard scores: a score outside [0, 1] is
+        turned into 0 or 1 by it.
+    scale : float
+        Absolute error that counts as a loss of 1 (regression).
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a label is NaN, or the scale is not positive.
+
+    Examples
+    --------
+    >>> losses(Task.BINARY, [0.9, 0.2], [1.0, 1.0], threshold=0.5).round(2).tolist()
+    [0.01, 0.64]
+    """
+    given = np.asarray(scores, dtype=np.float64)
+    true = np.asarray(labels, dtype=np.float64)
+    if given.shape != true.shape:
+        raise ValueError(f"{given.size} scores for {true.size} labels")
+    if bool(np.isnan(true).any()):
+        raise ValueError("a loss needs a label: drop the rows whose label is not known")
+    if not scale > 0.0:
+        raise ValueError(f"the scale of a loss is positive, not {scale}")
+    if task is Task.BINARY:
+        outside = (given < 0.0) | (given > 1.0)
+        given = np.where(outside, (given >= threshold).astype(np.float64), given)
+        raw = (given - true) ** 2
+    elif task is Task.MULTICLASS:
+        raw = (given != true).astype(np.float64)
+    else:
+        raw = np.abs(given - true) / scale
+    result: FloatArray = np.where(np.isnan(raw), 1.0, np.clip(raw, 0.0, 1.0))
+    return result
+
+
+def baseline(reference: ArrayLike, z: float = 1.645) -> LossBaseline:
+    """Summarise the losses on the reference.
+
+    Parameters
+    ----------
+    reference : array_like
+        Shape (n,), in [0, 1].
+    z : float
+        Standard errors from the mean to ``upper``.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows.
+    """
+    values = np.asarray(reference, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("a baseline needs at least one matured, labelled row")
+    mean = float(values.mean())
+    # The variance of a few equal losses is 0 by luck; two made-up rows, one right and one wrong,
+    # keep the bound honest.
+    padded = np.concatenate([values, [0.0, 1.0]])
+    error = float(padded.std()) / math.sqrt(values.size)
+    return LossBaseline(mean, int(values.size), min(1.0, mean + z * error))
+
+
+def evaluate(
+    config: PerformanceConfig,
+    baseline: LossBaseline,
+    state: PerformanceState,
+    model: str,
+    version: str,
+    window: Window,
+    losses: ArrayLike,
+) -> tuple[PerformanceState, Verdict]:
+    """Judge newly matured rows; call it with as few as one, as often as wanted.
+
+    The null is "the mean loss, given the past, is at most ``baseline.upper + margin``". New bets
+    start with the time that has passed since the last call, so the budget holds in time. A version
+    other than the state's starts afresh. Pass each row once.
+
+    Parameters
+    ----------
+    config : PerformanceConfig
+    baseline : LossBaseline
+    state : PerformanceState
+        ``PerformanceState()`` at first.
+    model, version : str
+    window : Window
+        When the rows became known (or were scored); only its end is used for the time passed.
+    losses : array_like
+        Shape (n,), in [0, 1], of rows not seen before.
+
+    Returns
+    -------
+    PerformanceState, Verdict
+        The verdict's score is the recent mean loss minus the baseline's mean.
+    """
+    values = np.asarray(losses, dtype=np.float64)
+    if state.version != version:
+        state = PerformanceState(version=version)
+    if values.size:
+        state = _advance(config, baseline, state, window, values)
+    return state, _verdict(config, baseline, state, model, window, values)
+
+
+def tolerated(config: PerformanceConfig, baseline: LossBaseline) -> float:
+    """Return the largest mean loss that is fine."""
+    return min(1.0, max(1e-6, baseline.upper + config.margin))
+
+
+def _advance(
+    config: PerformanceConfig,
+    baseline: LossBaseline,
+    state: PerformanceState,
+    window: Window,
+    values: FloatArray,
+) -> PerformanceState:
+    elapsed = 1.0
+    if state.updated is not None:
+        elapsed = max(0.0, (window.end - state.updated) / config.every)
+    growth = log_growth(values, tolerated(config, baseline))
+    weights = (1.0 - 1.0 / MEMORY) ** np.arange(values.size - 1, -1, -1)
+    kept = MEMORY - float(weights.sum()) if state.rows else 0.0
+    past = 0.0 if math.isnan(state.recent) else state.recent
+    weight = min(kept, float(state.rows))
+    recent = (float(values @ weights) + weight * past) / (float(weights.sum()) + weight)
+    updated = window.end if state.updated is None else max(state.updated, window.end)
+    return replace(
+        state,
+        bets=bet(state.bets, growth, elapsed, CAP * config.threshold),
+        updated=updated,
+        rows=state.rows + int(values.size),
+        recent=recent,
+    )
+
+
+def _verdict(
+    config: PerformanceConfig,
+    baseline: LossBaseline,
+    state: PerformanceState,
+    model: str,
+    window: Window,
+    values: FloatArray,
+) -> Verdict:
+    evidence = state.bets.evidence
+    if values.size == 0:
+        status, reason = Status.NO_DATA, "no newly matured labels"
+    elif evidence >= config.threshold:
+        status = Status.DRIFT
+        reason = (
+            f"mean loss {state.recent:.3g} on recent rows, baseline {baseline.mean:.3g}: "
+            f"above the tolerated {tolerated(config, baseline):.3g}"
+        )
+    elif state.rows < config.min_rows:
+        status = Status.INCONCLUSIVE
+        reason = f"{state.rows} labelled rows so far, {config.min_rows} are needed"
+    else:
+        status = Status.OK
+        reason = f"mean loss {state.recent:.3g} on recent rows, baseline {baseline.mean:.3g}"
+    return Verdict(
+        monitor=Monitor.PERFORMANCE,
+        model=model,
+        subject="loss",
+        window=window,
+        status=status,
+        score=state.recent - baseline.mean,
+        effect_threshold=tolerated(config, baseline) - baseline.mean,
+        evidence=evidence,
+        evidence_threshold=config.threshold,
+        p_value=math.nan,
+        n_reference=baseline.n,
+        n_current=int(values.size),
+        reason=reason,
+        version=state.version,
+        details=(
+            ("recent_loss", state.recent),
+            ("baseline_loss", baseline.mean),
+            ("rows", float(state.rows)),
+        ),
+    )
+
+
+def compare_paired(
+    losses_champion: ArrayLike,
+    losses_challenger: ArrayLike,
+    state: PairedBets,
+    margin: float = 0.0,
+) -> tuple[PairedBets, PairedEvidence]:
+    """Compare two versions on the same rows; may be read after every batch.
+
+    Parameters
+    ----------
+    losses_champion, losses_challenger : array_like
+        Shape (n,), in [0, 1], same rows in the same order, not seen before.
+    state : PairedBets
+        ``PairedBets()`` at first.
+    margin : float
+        Loss by which a challenger may be worse and still count as not worse.
+
+    Examples
+    --------
+    >>> state, found = compare_paired([0.8] * 60, [0.1] * 60, PairedBets())
+    >>> found.better_e > 20, found.worse_e < 1, round(found.difference, 2)
+    (True, True, 0.7)
+    """
+    champion = np.asarray(losses_champion, dtype=np.float64)
+    challenger = np.asarray(losses_challenger, dtype=np.float64)
+    if champion.shape != challenger.shape:
+        raise ValueError(
+            f"unpaired: {champion.size} champion and {challenger.size} challenger rows"
+        )
+    state = bet_on_differences(state, champion - challenger, margin)
+    return state, PairedEvidence(
+        better_e=mixture(state.better),
+        worse_e=mixture(state.worse),
+        difference=state.total / state.n if state.n else math.nan,
+        n=state.n,
+        not_worse_e=mixture(state.not_worse),
+    )

@@ -1,0 +1,144 @@
+"""Which rows the prediction log takes: one bad row never spoils its neighbours."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from homeostat.domain.errors import DataError
+from homeostat.domain.model import ModelSpec
+from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+
+MAX_AHEAD = timedelta(minutes=5)
+"""How far ahead of the clock a time may be: clocks of machines differ."""
+
+Problems = dict[int, tuple[str, str]]
+"""Row number -> (column, reason); the first problem of a row counts."""
+
+
+def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Table, Problems]:
+    """Cast rows to `prediction_schema` and find those that cannot be taken.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    rows : pyarrow.Table
+        Columns in any order; those that are absent are taken as null.
+    now : datetime
+        Times more than `MAX_AHEAD` after it are refused.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        All rows, cast; those with a problem may hold nulls.
+    problems : dict
+        Empty id, version or timestamp, a score that is not finite, a value of the wrong type, a
+        time in the future.
+
+    Raises
+    ------
+    DataError
+        If there is a column that the model does not have.
+    """
+    table, problems = _cast(rows, prediction_schema(spec), f"model {spec.name!r}")
+    for name in ("prediction_id", "version"):
+        _require_text(table, name, problems)
+    _require_finite(table, "score", problems)
+    _require_time(table, "timestamp", now, problems)
+    return table, problems
+
+
+def admit_labels(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Table, Problems]:
+    """Cast rows to `LABEL_SCHEMA` and find those that cannot be taken; see `admit_predictions`.
+
+    The label of a classifier must be the index of a class.
+    """
+    table, problems = _cast(rows, LABEL_SCHEMA, f"labels of model {spec.name!r}")
+    _require_text(table, "prediction_id", problems)
+    _require_finite(table, "label", problems)
+    if spec.classes:
+        values = _numbers(table, "label")
+        outside = ~np.isin(values, np.arange(len(spec.classes)))
+        reason = f"is not the index of one of the {len(spec.classes)} classes"
+        _note(problems, outside, "label", reason)
+    _require_time(table, "arrival", now, problems)
+    return table, problems
+
+
+def _cast(rows: pa.Table, schema: pa.Schema, owner: str) -> tuple[pa.Table, Problems]:
+    unknown = [name for name in rows.column_names if name not in schema.names]
+    if unknown:
+        raise DataError(f"unknown column {unknown[0]!r}: {owner} has {', '.join(schema.names)}")
+    if rows.schema.equals(schema):
+        return rows, {}
+    problems: Problems = {}
+    columns: list[pa.ChunkedArray[pa.Scalar[pa.DataType]]] = []
+    for field in schema:
+        if field.name not in rows.column_names:
+            columns.append(pa.chunked_array([pa.nulls(rows.num_rows, field.type)]))
+            continue
+        column = rows.column(field.name)
+        try:
+            columns.append(_convert(column, field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
+            present = np.asarray(pc.is_valid(column).to_numpy(), dtype=bool)
+            _note(problems, present, field.name, f"is {column.type}, not {field.type}")
+            columns.append(pa.chunked_array([pa.nulls(rows.num_rows, field.type)]))
+    return pa.Table.from_arrays(columns, schema=schema), problems
+
+
+def _convert(
+    column: pa.ChunkedArray[pa.Scalar[pa.DataType]], target: pa.DataType
+) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+    source = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_null(source) or _alike(source, target)):
+        raise TypeError
+    return column.cast(target)
+
+
+def _alike(source: pa.DataType, target: pa.DataType) -> bool:
+    # Arrow would also parse text as numbers and take times without a zone for UTC.
+    if pa.types.is_timestamp(target):
+        return pa.types.is_timestamp(source) and source.tz is not None
+    if pa.types.is_string(target):
+        return pa.types.is_string(source) or pa.types.is_large_string(source)
+    if pa.types.is_boolean(target):
+        return pa.types.is_boolean(source)
+    return pa.types.is_integer(source) or pa.types.is_floating(source)
+
+
+def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    # Nulls become NaN.
+    return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+
+
+def _note(problems: Problems, bad: NDArray[np.bool_], column: str, reason: str) -> None:
+    for row in np.flatnonzero(bad).tolist():
+        problems.setdefault(row, (column, reason))
+
+
+def _require_text(table: pa.Table, name: str, problems: Problems) -> None:
+    filled = pc.fill_null(pc.not_equal(table.column(name), pa.scalar("")), False)
+    if not pc.all(filled).as_py():
+        _note(problems, ~np.asarray(filled.to_numpy(), dtype=bool), name, "is missing")
+
+
+def _require_finite(table: pa.Table, name: str, problems: Problems) -> None:
+    finite = np.isfinite(_numbers(table, name))
+    if not finite.all():
+        _note(problems, ~finite, name, "is missing, NaN or infinite")
+
+
+def _require_time(table: pa.Table, name: str, now: datetime, problems: Problems) -> None:
+    column = table.column(name)
+    if column.null_count:
+        _note(problems, np.asarray(pc.is_null(column).to_numpy(), dtype=bool), name, "is missing")
+    latest = pa.scalar(now + MAX_AHEAD, column.type)
+    ahead = pc.fill_null(pc.greater(column, latest), False)
+    if pc.any(ahead).as_py():
+        late = np.asarray(ahead.to_numpy(), dtype=bool)
+        _note(problems, late, name, "lies in the future; are the clocks right?")

@@ -1,0 +1,91 @@
+"""Carries out recorded effects: at least once, in order, with back-off, never silently dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTraining
+from homeostat.domain.errors import DeliveryError, HomeostatError, NotFoundError
+from homeostat.domain.model import ModelSpec
+from homeostat.engine.ports import Notifier, PendingEffect, Records, Trainer
+
+FIRST_WAIT = timedelta(seconds=5)
+LONGEST_WAIT = timedelta(minutes=10)
+MOST_ATTEMPTS = 50
+
+
+def backoff(attempts: int) -> timedelta:
+    """Return how long to wait after the given number of failed attempts.
+
+    Examples
+    --------
+    >>> [int(backoff(n).total_seconds()) for n in (1, 2, 3, 20)]
+    [5, 10, 20, 600]
+    """
+    doublings: int = 1 << min(max(attempts - 1, 0), 16)
+    return min(FIRST_WAIT * doublings, LONGEST_WAIT)
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Does the effects that units of work have recorded.
+
+    Parameters
+    ----------
+    records : Records
+    notifiers : mapping of receiver name to Notifier
+    trainers : mapping of model name to Trainer
+    specs : mapping of model name to ModelSpec
+    training_rows : callable
+        Returns the rows of a training request, as they are known at its ``as_of``.
+    """
+
+    records: Records
+    notifiers: Mapping[str, Notifier]
+    trainers: Mapping[str, Trainer]
+    specs: Mapping[str, ModelSpec]
+    training_rows: Callable[[ModelSpec, StartTraining], pa.Table]
+
+    def run(self, now: datetime) -> int:
+        """Try every effect that is due; return how many were done."""
+        return sum(self._attempt(pending, now) for pending in self.records.pending(now))
+
+    def _attempt(self, pending: PendingEffect, now: datetime) -> bool:
+        try:
+            self._do(pending.effect)
+        except HomeostatError as error:
+            self._failed(pending, error, now)
+            return False
+        self.records.done(pending.number, now)
+        return True
+
+    def _failed(self, pending: PendingEffect, error: HomeostatError, now: datetime) -> None:
+        final = isinstance(error, DeliveryError) and not error.retry
+        if final or isinstance(error, NotFoundError) or pending.attempts + 1 >= MOST_ATTEMPTS:
+            self.records.bury(pending.number, now, str(error))
+        else:
+            self.records.postpone(pending.number, now + backoff(pending.attempts + 1), str(error))
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Notify():
+                self._notifier(effect.receiver).send(effect)
+            case StartTraining():
+                spec = self.specs[effect.model]
+                self._trainer(effect.model).start(effect, spec, self.training_rows(spec, effect))
+            case CancelTraining():
+                self._trainer(effect.model).cancel(effect.model, effect.run_id)
+
+    def _notifier(self, receiver: str) -> Notifier:
+        if receiver not in self.notifiers:
+            raise NotFoundError(f"no receiver named {receiver!r} is configured")
+        return self.notifiers[receiver]
+
+    def _trainer(self, model: str) -> Trainer:
+        if model not in self.trainers:
+            raise NotFoundError(f"model {model!r} has no trainer configured")
+        return self.trainers[model]

@@ -1,0 +1,151 @@
+"""Takes a model into care: its first version, its reference windows and its baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from homeostat.domain.effect import StartTraining
+from homeostat.domain.errors import ConflictError, DataError, TrainingError
+from homeostat.domain.model import ModelVersion
+from homeostat.domain.window import Window
+from homeostat.engine.cohort import cohorts
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import Ports, Trainer, Training
+from homeostat.engine.training import baseline_of, reference_of, score_floats, volumes_of
+from homeostat.engine.watch import baseline_key, fresh, rollout_key, watch_key
+from homeostat.rollout.events import First
+from homeostat.rollout.machine import step
+from homeostat.rollout.state import RolloutState, Stage
+
+SMALLEST_HOLDOUT = 30
+
+
+@dataclass(frozen=True)
+class History:
+    """Labelled rows from before Homeostat's watch, by time: ``trained`` and the later ``held_out``.
+
+    Columns: ``timestamp``, the features, ``label``; further ones are passed to the trainer.
+    """
+
+    trained: pa.Table
+    held_out: pa.Table
+
+    @property
+    def rows(self) -> pa.Table:
+        """All of them."""
+        return pa.concat_tables([self.trained, self.held_out])
+
+    @property
+    def split(self) -> datetime:
+        """Time of the first held-out row."""
+        first: datetime = self.held_out["timestamp"][0].as_py()
+        return first
+
+
+def split_history(plan: ModelPlan, rows: pa.Table) -> History:
+    """Sort labelled rows by time and hold out the latest stretch.
+
+    Raises
+    ------
+    DataError
+        If a column is absent, or too few labelled rows are left on either side.
+    """
+    spec = plan.spec
+    absent = [n for n in ("timestamp", "label", *spec.schema.names) if n not in rows.column_names]
+    if absent:
+        raise DataError(f"the history of {spec.name} lacks the columns {', '.join(absent)}")
+    rows = rows.filter(~pc.field("label").is_null()).sort_by("timestamp")
+    if rows.num_rows < 2 * SMALLEST_HOLDOUT:
+        raise DataError(f"the history of {spec.name} has only {rows.num_rows} labelled rows")
+    last: datetime = rows["timestamp"][-1].as_py()
+    first: datetime = rows["timestamp"][0].as_py()
+    span = (last - first) / 2
+    holdout = min(plan.retraining.holdout, span) if plan.retraining else span / 2
+    edge = np.datetime64((last - holdout).replace(tzinfo=None), "us")
+    cut = int(np.searchsorted(rows["timestamp"].to_numpy(), edge))
+    if rows.num_rows - cut < SMALLEST_HOLDOUT:
+        raise DataError(
+            f"only {rows.num_rows - cut} labelled rows of {spec.name} lie in the last {holdout}, "
+            f"which are held out; {SMALLEST_HOLDOUT} are needed: raise retraining.holdout"
+        )
+    return History(rows.slice(0, cut), rows.slice(cut))
+
+
+def train_first(plan: ModelPlan, trainer: Trainer, history: History, now: datetime) -> Training:
+    """Train a first version on the history's earlier part, with a trainer that waits.
+
+    Raises
+    ------
+    TrainingError
+        If it fails.
+    """
+    name = plan.spec.name
+    first: datetime = history.trained["timestamp"][0].as_py()
+    request = StartTraining(f"{name}-first", name, "", Window(first, history.split), now)
+    trainer.start(request, plan.spec, history.trained)
+    training = trainer.poll(name, request.run_id)
+    if not training.done or training.problem:
+        raise TrainingError(f"{name}: the first training failed: {training.problem or 'no result'}")
+    return training
+
+
+def adopt(
+    plan: ModelPlan, ports: Ports, history: History, training: Training, now: datetime
+) -> ModelVersion:
+    """Register the first version, learn what is normal from the history, and install it.
+
+    Monitoring starts at `now`. Adopting a model that has a champion already raises ConflictError.
+    """
+    spec = plan.spec
+    if training.artifact is None:
+        raise TrainingError(f"{spec.name}: there is no artifact to adopt")
+    existing = ports.records.read(rollout_key(spec.name), RolloutState)
+    if existing is not None and existing.stage is not Stage.EMPTY:
+        raise ConflictError(
+            f"{spec.name} has a champion already ({existing.champion}); push or submit a version"
+        )
+    card = ports.registry.register(
+        ModelVersion(
+            spec.name,
+            "",
+            training.flavour,
+            "",
+            now,
+            run_id=f"{spec.name}-first",
+            rows=history.trained.num_rows,
+            trained_until=history.split,
+            metrics=training.metrics,
+        ),
+        training.artifact,
+    )
+    _learn(plan, ports, history, card.version, now)
+    return card
+
+
+def _learn(
+    plan: ModelPlan, ports: Ports, history: History, version: str, now: datetime
+) -> None:
+    spec = plan.spec
+    held_out = history.held_out
+    scores = score_floats(ports.scorer, spec, version, held_out)
+    labels = np.asarray(held_out["label"].to_numpy(), dtype=np.float64)
+    reference = (
+        *reference_of(plan, history.trained, None, None),
+        *reference_of(plan, held_out, scores, history.split),
+    )
+    ports.records.save_reference(spec.name, version, reference)
+    volumes = volumes_of(history.rows, plan.volume.every)
+    baseline = baseline_of(plan, version, scores, labels, volumes)
+    names = tuple(cohort.name for cohort in cohorts(spec))
+    with ports.records.begin() as uow:
+        before = uow.load(rollout_key(spec.name), RolloutState) or RolloutState(spec.name)
+        rollout, decisions = step(before, First(version), now, plan.rollout)
+        uow.save(rollout_key(spec.name), rollout)
+        uow.save(baseline_key(spec.name, version), baseline)
+        uow.save(watch_key(spec.name), fresh(spec.name, version, now, names))
+        uow.decide(*decisions)

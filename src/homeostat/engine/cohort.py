@@ -1,0 +1,96 @@
+"""Rows whose labels are complete: the only ones on which a model is judged or trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from homeostat.domain.model import ModelSpec
+from homeostat.domain.window import Window
+from homeostat.engine.ports import PredictionLog
+
+MATURED, AUDIT = "matured", "audit"
+COLUMNS = ("prediction_id", "timestamp", "version", "role", "tier", "score")
+# Labels of an audited row that nobody answered are missing for reasons that do not depend on the
+# row; the matured cohort waits for all.
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """A set of rows and the age after which all labels it will ever have are known."""
+
+    name: str
+    maturity: timedelta
+    column: str = ""
+
+
+def cohorts(spec: ModelSpec) -> tuple[Cohort, ...]:
+    """Return the model's cohorts, the one with the earliest labels first."""
+    matured = Cohort(MATURED, spec.labels.maturity)
+    audit = spec.labels.audit
+    return (Cohort(AUDIT, audit.maturity, audit.column), matured) if audit else (matured,)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Predictions of one cohort in one window, with the labels known when it was read.
+
+    ``rows`` holds answers and shadow scores of model tiers; ``asked`` counts the cohort's requests
+    and ``known`` those with a label.
+    """
+
+    rows: pa.Table
+    asked: int
+    known: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of the cohort's requests whose label is known; 0 if there were none."""
+        return self.known / self.asked if self.asked else 0.0
+
+    def of(self, version: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return scores and labels of the rows that a version scored, in log order."""
+        mine = self._of(version)
+        return _floats(mine, "score"), _floats(mine, "label")
+
+    def paired(
+        self, one: str, other: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return both versions' scores and the labels of the rows that both scored, in log order."""
+        first = self._of(one)
+        second = self._of(other)
+        if first.num_rows == 0 or second.num_rows == 0:
+            empty = np.empty(0)
+            return empty, empty, empty
+        other_rows = {key: row for row, key in enumerate(second["prediction_id"].to_pylist())}
+        at = [other_rows.get(key, -1) for key in first["prediction_id"].to_pylist()]
+        partner = np.asarray(at, dtype=np.int64)
+        both = partner >= 0
+        scores = _floats(second, "score")[partner[both]]
+        return _floats(first, "score")[both], scores, _floats(first, "label")[both]
+
+    def _of(self, version: str) -> pa.Table:
+        return self.rows.filter(pc.field("version") == version)
+
+
+def outcomes(
+    log: PredictionLog, spec: ModelSpec, cohort: Cohort, window: Window, as_of: datetime
+) -> Outcomes:
+    """Read a cohort's rows of a window with their labels as known at `as_of`."""
+    columns = [*COLUMNS, cohort.column] if cohort.column else list(COLUMNS)
+    table = log.labelled(spec, window, as_of, columns)
+    if cohort.column:
+        table = table.filter(pc.field(cohort.column))
+    answered = table.filter(~(pc.field("role") == "shadow"))
+    known = answered.num_rows - answered["label"].null_count
+    scored = (pc.field("tier") == "model") & ~pc.field("label").is_null()
+    return Outcomes(table.filter(scored), answered.num_rows, known)
+
+
+def _floats(table: pa.Table, column: str) -> NDArray[np.float64]:
+    return np.asarray(table[column].to_numpy(), dtype=np.float64)

@@ -1,0 +1,72 @@
+"""What people ask for by hand: an inbox that the engine empties at its next tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from homeostat.domain.errors import ConflictError
+from homeostat.engine.ports import Records
+
+ATTEMPTS = 5
+
+
+class Request(StrEnum):
+    """What can be asked."""
+
+    PUSH = "push"  # serve this version now, whatever the evidence
+    ROLL_BACK = "roll_back"
+    SUBMIT = "submit"  # roll this version out, step by step
+    ABORT = "abort"
+    APPROVE = "approve"
+    RETRAIN = "retrain"
+    ACKNOWLEDGE = "acknowledge"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request by a person.
+
+    ``subject`` is a version (push, submit) or an incident's key (acknowledge); else empty.
+    """
+
+    request: Request
+    model: str
+    actor: str
+    subject: str = ""
+    reason: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Commands not yet carried out, oldest first."""
+
+    commands: tuple[Command, ...] = ()
+
+
+def inbox_key(model: str) -> str:
+    """Return the state key of a model's inbox."""
+    return f"inbox:{model}"
+
+
+def submit(records: Records, command: Command, now: datetime) -> None:
+    """Put a command into its model's inbox; durable on return.
+
+    Raises
+    ------
+    ConflictError
+        If other writers were first several times in a row.
+    """
+    key = inbox_key(command.model)
+    for attempt in range(ATTEMPTS):
+        try:
+            with records.begin() as uow:
+                inbox = uow.load(key, Inbox) or Inbox()
+                uow.save(key, Inbox((*inbox.commands, replace(command, at=now))))
+        except ConflictError:
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return

@@ -1,0 +1,204 @@
+"""Judges what comes in: distributions, constraints and fault patterns, volume, and the service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pyarrow.compute as pc
+
+from homeostat.detectors.drift import detector as drift
+from homeostat.detectors.quality import detector as quality
+from homeostat.detectors.quality.reference import QualityReference
+from homeostat.detectors.quality.reference import fit as fit_quality
+from homeostat.detectors.service import detector as service
+from homeostat.detectors.volume import detector as volume
+from homeostat.domain.decision import Decision
+from homeostat.domain.verdict import Status, Verdict
+from homeostat.domain.window import Window, closed_windows
+from homeostat.engine.outcomes import Found
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import PredictionLog, Records
+from homeostat.engine.training import clear_stretches
+from homeostat.engine.watch import Baseline, Fault, Watch
+from homeostat.profiles.profile import merge_all
+
+MODEL_TIER = "model"
+KEPT_FAULTS = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A version's reference, fitted: what inputs and scores are compared with."""
+
+    drift: drift.DriftReference
+    quality: QualityReference
+    volume: volume.VolumeReference | None
+
+
+@dataclass
+class References:
+    """Fits references when they are first needed; what it holds can be rebuilt from the records."""
+
+    records: Records
+    _fitted: dict[tuple[str, str], Reference | None] = field(default_factory=dict)
+
+    def get(self, plan: ModelPlan, version: str, baseline: Baseline | None) -> Reference | None:
+        """Return the fitted reference of a version, or None if it has none."""
+        key = (plan.spec.name, version)
+        if self._fitted.get(key) is None:
+            self._fitted[key] = self._fit(plan, version, baseline)
+        return self._fitted[key]
+
+    def _fit(self, plan: ModelPlan, version: str, baseline: Baseline | None) -> Reference | None:
+        windows = self.records.reference(plan.spec.name, version)
+        if not any(profile.rows for _, profile in windows):
+            return None
+        counts = baseline.volumes if baseline is not None else ()
+        return Reference(
+            drift.fit(windows, plan.spec.schema, plan.drift),
+            fit_quality(windows, plan.spec.schema, plan.quality),
+            volume.fit(counts, plan.volume) if counts else None,
+        )
+
+
+def judge_drift(
+    plan: ModelPlan,
+    log: PredictionLog,
+    watch: Watch,
+    reference: Reference | None,
+    champion: str,
+    now: datetime,
+) -> Found:
+    """Compare every closed window, without what data faults cover, with the reference.
+
+    Scores are only compared with the champion's own.
+    """
+    verdicts: list[Verdict] = []
+    for window in closed_windows(watch.inputs_until, now, plan.drift.every):
+        watch = replace(watch, inputs_until=window.end)
+        if reference is None:
+            continue
+        faults = tuple(fault.window(now) for fault in watch.faults)
+        stretches = tuple(clear_stretches(window, faults))
+        kept = sum((stretch.length for stretch in stretches), timedelta(0))
+        if kept < window.length / 2:
+            continue
+        profile = merge_all(log.profile(plan.spec, stretch) for stretch in stretches)
+        state, found = drift.evaluate(
+            reference.drift, watch.drift, plan.spec.name, window, profile, plan.drift
+        )
+        watch = replace(watch, drift=state)
+        verdicts += found
+        if watch.reference != champion:
+            continue
+        profile = merge_all(log.profile(plan.spec, part, champion) for part in stretches)
+        state, found = drift.evaluate_scores(
+            reference.drift, watch.scores, plan.spec.name, window, profile, plan.drift
+        )
+        watch = replace(watch, scores=state)
+        verdicts += found
+    return Found(watch, tuple(verdicts))
+
+
+def judge_quality(
+    plan: ModelPlan, log: PredictionLog, watch: Watch, reference: Reference | None, now: datetime
+) -> tuple[Found, tuple[Decision, ...]]:
+    """Check every closed window for broken data; open and close faults accordingly."""
+    verdicts: list[Verdict] = []
+    decisions: list[Decision] = []
+    for window in closed_windows(watch.quality_until, now, plan.quality.every):
+        watch = replace(watch, quality_until=window.end)
+        if reference is None:
+            continue
+        profile = log.profile(plan.spec, window)
+        state, found = quality.evaluate(
+            plan.quality,
+            reference.quality,
+            watch.quality,
+            plan.spec.name,
+            window,
+            profile,
+            plan.spec.schema,
+        )
+        watch, noted = note_faults(replace(watch, quality=state), found, window, now)
+        verdicts += found
+        decisions += noted
+    return Found(watch, tuple(verdicts)), tuple(decisions)
+
+
+def note_faults(
+    watch: Watch, verdicts: tuple[Verdict, ...], window: Window, now: datetime
+) -> tuple[Watch, tuple[Decision, ...]]:
+    """Open a fault where quality broke and close those whose columns are all fine again.
+
+    A fault begins one window before the first bad one and ends one after the last, because it may
+    have begun or ended inside a window that it did not spoil enough to be seen.
+    """
+    broken = {v.subject: v.reason for v in verdicts if v.status is Status.DRIFT}
+    fine = {v.subject for v in verdicts if v.status is Status.OK}
+    decisions: list[Decision] = []
+    faults: list[Fault] = []
+    covered: set[str] = set()
+    for fault in watch.faults:
+        if fault.end is not None:
+            faults.append(fault)
+        elif set(fault.columns) <= fine:
+            faults.append(replace(fault, end=window.end))
+            decisions.append(_noted(watch, now, "end_fault", fault, "values are back to normal"))
+        else:
+            covered |= set(fault.columns)
+            faults.append(fault)
+    new = tuple(sorted(set(broken) - covered))
+    if new:
+        reason = "; ".join(f"{name}: {broken[name]}" for name in new)
+        fault = Fault(new, window.start - window.length, reason=reason)
+        faults.append(fault)
+        decisions.append(_noted(watch, now, "begin_fault", fault, reason))
+    return replace(watch, faults=tuple(faults[-KEPT_FAULTS:])), tuple(decisions)
+
+
+def _noted(watch: Watch, now: datetime, action: str, fault: Fault, reason: str) -> Decision:
+    return Decision(watch.model, now, "homeostat", action, ", ".join(fault.columns), reason)
+
+
+def judge_volume(
+    plan: ModelPlan, log: PredictionLog, watch: Watch, reference: Reference | None, now: datetime
+) -> Found:
+    """Compare the rows of every closed window with what is usual at that time."""
+    verdicts: list[Verdict] = []
+    for window in closed_windows(watch.volume_until, now, plan.volume.every):
+        watch = replace(watch, volume_until=window.end)
+        if reference is None or reference.volume is None:
+            continue
+        rows = log.profile(plan.spec, window).rows
+        state, verdict = volume.evaluate(
+            reference.volume, watch.volume, plan.spec.name, window, rows, plan.volume
+        )
+        watch = replace(watch, volume=state)
+        verdicts.append(verdict)
+    return Found(watch, tuple(verdicts))
+
+
+def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: datetime) -> Found:
+    """Judge availability and latency of what was answered since the last tick."""
+    if now <= watch.service_until:
+        return Found(watch)
+    window = Window(watch.service_until, now)
+    rows = log.rows(plan.spec, window, ["role", "tier", "reason", "latency_ms"])
+    answered = rows.filter(~(pc.field("role") == "shadow"))
+    by_model = answered.filter(pc.field("tier") == MODEL_TIER)
+    state, verdicts = service.evaluate(
+        plan.service,
+        watch.service,
+        plan.spec.name,
+        window,
+        answered.num_rows,
+        Counter(str(reason or "") for reason in answered["reason"].to_pylist()),
+        by_model["latency_ms"].drop_null().to_numpy(),
+    )
+    watch = replace(watch, service_until=now, service=state)
+    # A period without requests says nothing; the volume monitor judges silence.
+    told = tuple(verdict for verdict in verdicts if verdict.status is not Status.NO_DATA)
+    return Found(watch, told)

@@ -1,0 +1,109 @@
+"""The engine: observe, judge, decide, act. One `tick` drives live, backtest and simulation alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from homeostat.domain.errors import ConflictError, HomeostatError
+from homeostat.domain.model import ModelSpec
+from homeostat.engine.act import Dispatcher
+from homeostat.engine.commands import Inbox, inbox_key
+from homeostat.engine.inputs import References
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import Ports
+from homeostat.engine.training import TrainingRows
+from homeostat.engine.turn import Turn
+from homeostat.engine.watch import Watch, rollout_key, watch_key
+from homeostat.rollout.state import RolloutState, route
+
+
+@dataclass
+class Engine:
+    """Keeps a set of models healthy.
+
+    Everything that matters is in the records; the engine itself can be thrown away and made anew
+    between any two ticks.
+
+    Parameters
+    ----------
+    ports : Ports
+    plans : mapping of model name to ModelPlan
+    seed : int
+        Of the generators for bootstrap intervals; one for each model and tick.
+    """
+
+    ports: Ports
+    plans: Mapping[str, ModelPlan]
+    seed: int = 0
+    _references: References = field(init=False)
+    _dispatcher: Dispatcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        specs: dict[str, ModelSpec] = {name: plan.spec for name, plan in self.plans.items()}
+        self._references = References(self.ports.records)
+        self._dispatcher = Dispatcher(
+            self.ports.records,
+            self.ports.notifiers,
+            self.ports.trainers,
+            specs,
+            TrainingRows(self.ports.log),
+        )
+
+    def tick(self, now: datetime) -> tuple[str, ...]:
+        """Observe, judge, decide and act once for every model.
+
+        Returns
+        -------
+        tuple of str
+            What failed, in words. A failure of one model does not touch the others; nothing of its
+            tick is kept and the next tick tries again.
+        """
+        problems: list[str] = []
+        for name, plan in self.plans.items():
+            try:
+                self._decide(plan, now)
+            except ConflictError:
+                continue  # another engine was first; its decisions are in the records
+            except HomeostatError as error:
+                problems.append(f"{name}: {error}")
+        self._dispatcher.run(now)
+        problems += self._publish(now)
+        return tuple(problems)
+
+    def _publish(self, now: datetime) -> list[str]:
+        """Make the published routes what the rollout states ask for."""
+        problems: list[str] = []
+        for name in self.plans:
+            rollout = self.ports.records.read(rollout_key(name), RolloutState)
+            if rollout is None or not rollout.champion:
+                continue
+            watch = self.ports.records.read(watch_key(name), Watch)
+            wanted = route(rollout, now, watch.broken if watch else ())
+            try:
+                if self.ports.router.current(name) != wanted:
+                    self.ports.router.publish(wanted)
+            except HomeostatError as error:
+                problems.append(f"{name}: route not published: {error}")
+        return problems
+
+    def _decide(self, plan: ModelPlan, now: datetime) -> None:
+        name = plan.spec.name
+        with self.ports.records.begin() as uow:
+            rollout = uow.load(rollout_key(name), RolloutState)
+            watch = uow.load(watch_key(name), Watch)
+            if rollout is None or watch is None or not rollout.champion:
+                return  # not adopted yet
+            inbox = uow.load(inbox_key(name), Inbox) or Inbox()
+            turn = Turn(self.ports, self._references, plan, uow, now, self._rng(name, now))
+            turn.run(watch, rollout, inbox.commands)
+            if inbox.commands:
+                uow.save(inbox_key(name), Inbox())
+
+    def _rng(self, model: str, now: datetime) -> np.random.Generator:
+        told = f"{self.seed}:{model}:{now.isoformat()}".encode()
+        return np.random.default_rng(int.from_bytes(hashlib.sha256(told).digest()[:8], "big"))

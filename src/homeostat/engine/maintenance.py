@@ -1,0 +1,318 @@
+"""Steps a model's retraining: triggers, guards, training, evaluation gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from homeostat.domain.decision import Decision
+from homeostat.domain.effect import Effect
+from homeostat.domain.errors import HomeostatError
+from homeostat.domain.model import ModelVersion
+from homeostat.domain.verdict import MetricPoint, Monitor, Status
+from homeostat.engine.cohort import MATURED
+from homeostat.engine.commands import Command, Request
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Trainer
+from homeostat.engine.training import (
+    baseline_of,
+    labelled_rows,
+    reference_of,
+    score_floats,
+    volumes_of,
+)
+from homeostat.engine.watch import Baseline, Watch
+from homeostat.retraining import run
+from homeostat.retraining.gate import evaluate
+from homeostat.retraining.policy import (
+    Facts,
+    Outcome,
+    RetrainingPolicy,
+    TriggerKind,
+    guards,
+    triggers,
+)
+from homeostat.retraining.policy import (
+    plan as plan_run,
+)
+from homeostat.retraining.run import RunState, Stage, step
+from homeostat.rollout.state import RolloutState
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """The ports that retraining needs."""
+
+    records: Records
+    log: PredictionLog
+    registry: Registry
+    scorer: Scorer
+    trainer: Trainer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """A run after this tick, what follows from it, and the baseline of an accepted candidate."""
+
+    state: RunState
+    effects: tuple[Effect, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    baseline: Baseline | None = None
+
+    def then(self, event: run.Event, now: datetime) -> Retrained:
+        """Step once."""
+        state, effects, decisions = step(self.state, event, now)
+        return replace(
+            self,
+            state=state,
+            effects=(*self.effects, *effects),
+            decisions=(*self.decisions, *decisions),
+        )
+
+
+def retrain(
+    plan: ModelPlan,
+    workshop: Workshop,
+    state: RunState,
+    watch: Watch,
+    rollout: RolloutState,
+    commands: tuple[Command, ...],
+    now: datetime,
+    rng: np.random.Generator,
+) -> Retrained:
+    """Move the model's newest run on as far as it goes in this tick."""
+    policy = plan.retraining
+    if policy is None or workshop.trainer is None:
+        return Retrained(state)
+    facts = _facts(plan, policy, workshop, state, watch, rollout, commands, now)
+    found = _request(policy, Retrained(state), facts, watch, commands, now)
+    found = _clear(policy, found, facts, watch, rollout, plan, now)
+    if found.state.stage is Stage.TRAINING:
+        found = _follow(policy, workshop, workshop.trainer, found, watch, now)
+    if found.state.stage is Stage.EVALUATING:
+        found = _judge(plan, workshop, found, rollout, rng, now)
+    return found
+
+
+def _request(
+    policy: RetrainingPolicy,
+    found: Retrained,
+    facts: Facts,
+    watch: Watch,
+    commands: tuple[Command, ...],
+    now: datetime,
+) -> Retrained:
+    asked = triggers(policy, facts)
+    if not asked or not found.state.resting:
+        return found
+    trigger = asked[0]
+    if found.state.starts and trigger.kind is not TriggerKind.MANUAL:
+        since = now - max(found.state.starts)
+        if since < policy.cooldown:
+            return found
+    asker = next((c.actor for c in commands if c.request is Request.RETRAIN), "homeostat")
+    actor = asker if trigger.kind is TriggerKind.MANUAL else "homeostat"
+    return found.then(run.Requested(trigger, watch.drop_since, actor), now)
+
+
+def _clear(
+    policy: RetrainingPolicy,
+    found: Retrained,
+    facts: Facts,
+    watch: Watch,
+    rollout: RolloutState,
+    plan: ModelPlan,
+    now: datetime,
+) -> Retrained:
+    """Ask the guards about a run that has not begun to train."""
+    state = found.state
+    if state.stage not in {Stage.REQUESTED, Stage.GUARDED} or state.trigger is None:
+        return found
+    facts = _since_onset(plan, policy, facts, state, watch, now)
+    result = guards(policy, facts, state.trigger.kind)
+    if result.outcome is not Outcome.OK:
+        return found.then(run.Guarded(result), now)
+    matured_until = min(now - plan.spec.labels.maturity, dict(watch.metrics_until)[MATURED])
+    faults = tuple(fault.window(now) for fault in watch.faults)
+    planned = plan_run(policy, rollout.champion, matured_until, now, faults)
+    return found.then(run.Guarded(result, planned), now)
+
+
+def _facts(
+    plan: ModelPlan,
+    policy: RetrainingPolicy,
+    workshop: Workshop,
+    state: RunState,
+    watch: Watch,
+    rollout: RolloutState,
+    commands: tuple[Command, ...],
+    now: datetime,
+) -> Facts:
+    card = _card(workshop, plan, rollout.champion)
+    trained_until = card.trained_until if card else None
+    new_rows = sum(
+        m.rows for m in watch.matured if trained_until is None or m.window.start >= trained_until
+    )
+    asked = next((c.actor for c in commands if c.request is Request.RETRAIN), "")
+    return Facts(
+        now=now,
+        drops=watch.drops,
+        metrics=_recent_metrics(plan, policy, workshop, rollout, now),
+        performance_drop=_performance_drop(watch),
+        share_drifted=_share_drifted(watch),
+        data_faults=tuple(fault.reason for fault in watch.open_faults),
+        trained_until=trained_until,
+        trained_rows=card.rows if card else 0,
+        new_rows=new_rows,
+        starts=state.starts,
+        rolling_out=rollout.challenger,
+        requested_by=asked,
+    )
+
+
+def _since_onset(
+    plan: ModelPlan,
+    policy: RetrainingPolicy,
+    facts: Facts,
+    state: RunState,
+    watch: Watch,
+    now: datetime,
+) -> Facts:
+    """Count the matured labels that a training now would see of the changed world."""
+    until = now - plan.spec.labels.maturity - policy.holdout
+    since = state.onset or facts.trained_until
+    counted = [
+        m
+        for m in watch.matured
+        if m.window.end <= until and (since is None or m.window.end > since)
+    ]
+    if state.onset is None:
+        # Without a change every matured row shows the world as it is.
+        counted = [m for m in watch.matured if m.window.end <= until] or counted
+    names = plan.spec.classes or ("0", "1")
+    totals = [sum(m.counts[i] for m in counted) for i in range(len(names))] if counted else []
+    regression = bool(counted) and len(counted[0].counts) == 1
+    rows = sum(m.rows for m in counted)
+    by_class = () if regression else tuple(zip(names, totals or [0] * len(names), strict=True))
+    return replace(facts, labelled_rows=rows, labels_per_class=by_class)
+
+
+def _card(workshop: Workshop, plan: ModelPlan, version: str) -> ModelVersion | None:
+    known = workshop.registry.versions(plan.spec.name)
+    return next((card for card in known if card.version == version), None)
+
+
+def _recent_metrics(
+    plan: ModelPlan,
+    policy: RetrainingPolicy,
+    workshop: Workshop,
+    rollout: RolloutState,
+    now: datetime,
+) -> tuple[tuple[tuple[str, float], ...], ...]:
+    if not policy.performance_floor:
+        return ()
+    count = policy.performance_windows or 1
+    since = now - plan.spec.labels.maturity - plan.metric_window * (count + 1)
+    windows: dict[datetime, list[MetricPoint]] = {}
+    for point in workshop.records.metrics(plan.spec.name, since=since):
+        if point.cohort == MATURED and point.version == rollout.champion:
+            windows.setdefault(point.window.start, []).append(point)
+    return tuple(tuple((p.name, p.value) for p in windows[start]) for start in sorted(windows))
+
+
+def _performance_drop(watch: Watch) -> float:
+    if watch.drop_since is None:
+        return 0.0
+    losses = [v for v in watch.verdicts(Monitor.PERFORMANCE) if v.status is Status.DRIFT]
+    rises = [v.score / max(v.detail("baseline_loss"), 1e-6) for v in losses if v.score > 0]
+    return max(rises, default=0.0)
+
+
+def _share_drifted(watch: Watch) -> float:
+    overall = [v for v in watch.verdicts(Monitor.DATA_DRIFT) if not v.subject]
+    return max((v.detail("share_drifted", 0.0) for v in overall), default=0.0)
+
+
+def _follow(
+    policy: RetrainingPolicy,
+    workshop: Workshop,
+    trainer: Trainer,
+    found: Retrained,
+    watch: Watch,
+    now: datetime,
+) -> Retrained:
+    state = found.state
+    tainted = run.tainted(state, tuple(fault.window(now) for fault in watch.faults))
+    if tainted is not None:
+        text = f"a data fault found meanwhile covers part of its data ({tainted})"
+        return found.then(run.Cancel(text), now)
+    if state.started_at is None or state.started_at >= now:
+        return found
+    training = trainer.poll(state.model, state.run_id)
+    if not training.done:
+        late = run.overdue(state, policy, now)
+        text = f"still training after {policy.timeout}"
+        return found.then(run.Cancel(text), now) if late else found
+    if training.problem or training.artifact is None or state.plan is None:
+        return found.then(run.TrainingFailed(training.problem or "no artifact"), now)
+    card = ModelVersion(
+        model=state.model,
+        version="",
+        flavour=training.flavour,
+        sha256="",
+        created=now,
+        parent=state.plan.parent,
+        run_id=state.run_id,
+        rows=int(dict(training.metrics).get("rows", 0)),
+        trained_until=state.plan.training.end,
+        metrics=training.metrics,
+    )
+    try:
+        registered = workshop.registry.register(card, training.artifact)
+    except HomeostatError as error:
+        return found.then(run.TrainingFailed(f"cannot be registered: {error}"), now)
+    return found.then(run.TrainingDone(registered.version), now)
+
+
+def _judge(
+    plan: ModelPlan,
+    workshop: Workshop,
+    found: Retrained,
+    rollout: RolloutState,
+    rng: np.random.Generator,
+    now: datetime,
+) -> Retrained:
+    """Let champion and candidate score the hold-out, and remember what the candidate did there."""
+    state, spec = found.state, plan.spec
+    if state.plan is None:
+        return found.then(run.TrainingFailed("the run has no plan"), now)
+    window, excluded = state.plan.holdout, state.plan.excluded
+    rows = labelled_rows(workshop.log, spec, window, state.plan.as_of, excluded)
+    try:
+        champion = score_floats(workshop.scorer, spec, rollout.champion, rows)
+        candidate = score_floats(workshop.scorer, spec, state.candidate, rows)
+    except HomeostatError as error:
+        return found.then(run.TrainingFailed(f"cannot score the hold-out: {error}"), now)
+    labels = np.asarray(rows["label"].to_numpy(), dtype=np.float64)
+    entities = np.asarray(rows["entity"].to_numpy(zero_copy_only=False)) if spec.entity else None
+    result = evaluate(
+        spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities
+    )
+    found = found.then(run.Evaluated(result), now)
+    if not result.accepted:
+        return found
+    history = labelled_rows(
+        workshop.log, spec, state.plan.training, state.plan.as_of, excluded
+    ).select(["timestamp", *spec.schema.names])
+    reference = (
+        *reference_of(plan, history, None, None),
+        *reference_of(plan, rows, candidate, window.start),
+    )
+    workshop.records.save_reference(spec.name, state.candidate, reference)
+    volumes = volumes_of(history, plan.volume.every, excluded)
+    return replace(
+        found, baseline=baseline_of(plan, state.candidate, candidate, labels, volumes)
+    )
+

@@ -1,0 +1,171 @@
+"""Judges realized performance: evidence from every newly matured row, metrics per window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.detectors.performance import detector
+from homeostat.domain.model import ModelSpec, Task
+from homeostat.domain.verdict import MetricPoint, Status, Verdict
+from homeostat.domain.window import Window, closed_windows
+from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import PredictionLog
+from homeostat.engine.watch import Baseline, Matured, Pairing, Watch
+from homeostat.rollout.state import RolloutState, Stage
+
+KEPT_WINDOWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one monitor found in this tick."""
+
+    watch: Watch
+    verdicts: tuple[Verdict, ...] = ()
+    points: tuple[MetricPoint, ...] = ()
+
+
+def judge_losses(
+    plan: ModelPlan,
+    log: PredictionLog,
+    watch: Watch,
+    rollout: RolloutState,
+    baseline: Baseline,
+    now: datetime,
+) -> Found:
+    """Bet on the rows whose labels became complete since the last tick."""
+    spec = plan.spec
+    cohort = cohorts(spec)[0]
+    until = now - cohort.maturity
+    if until <= watch.loss_until:
+        return Found(watch)
+    window = Window(watch.loss_until, until)
+    rows = outcomes(log, spec, cohort, window, now)
+    watch = replace(watch, loss_until=until)
+    watch = _pair(plan, watch, rollout, rows, now)
+    losses = _losses(plan, *rows.of(rollout.champion))
+    # The evidence counts when the labels are in hand, which is now.
+    state, verdict = detector.evaluate(
+        plan.performance, baseline.loss, watch.loss, spec.name, rollout.champion,
+        Window(window.start, now), losses,
+    )  # fmt: skip
+    watch = replace(watch, loss=state)
+    if verdict.status is Status.NO_DATA:
+        return Found(watch)
+    onset = (watch.drop_since or window.start) if verdict.status is Status.DRIFT else None
+    return Found(replace(watch, drop_since=onset), (replace(verdict, window=window),))
+
+
+def _losses(
+    plan: ModelPlan, scores: NDArray[np.float64], labels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return detector.losses(
+        plan.spec.task, scores, labels, plan.spec.threshold, plan.performance.scale
+    )
+
+
+def _pair(
+    plan: ModelPlan, watch: Watch, rollout: RolloutState, rows: Outcomes, now: datetime
+) -> Watch:
+    """Update the paired evidence about the challenger and the version that is kept warm."""
+    live = rollout.stage in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}
+    challenger = rollout.challenger if live else ""
+    previous = rollout.previous if rollout.on_probation(now) else ""
+    return replace(
+        watch,
+        challenger=_advance(plan, watch.challenger, rollout, challenger, rows),
+        warm=_advance(plan, watch.warm, rollout, previous, rows),
+    )
+
+
+def _advance(
+    plan: ModelPlan, pairing: Pairing, rollout: RolloutState, other: str, rows: Outcomes
+) -> Pairing:
+    if not other:
+        return Pairing()
+    if (pairing.champion, pairing.other) != (rollout.champion, other):
+        pairing = Pairing(rollout.champion, other)
+    if pairing.since != rollout.since:
+        pairing = replace(pairing, answered=0, since=rollout.since)
+    champion_scores, other_scores, labels = rows.paired(rollout.champion, other)
+    bets, _ = detector.compare_paired(
+        _losses(plan, champion_scores, labels), _losses(plan, other_scores, labels), pairing.bets
+    )
+    answered = pairing.answered + int(labels.size)
+    return replace(pairing, bets=bets, answered=answered)
+
+
+def paired_evidence(pairing: Pairing) -> detector.PairedEvidence:
+    """Return what the paired bets say so far."""
+    _, evidence = detector.compare_paired([], [], pairing.bets)
+    return evidence
+
+
+def measure_windows(
+    plan: ModelPlan,
+    log: PredictionLog,
+    watch: Watch,
+    rollout: RolloutState,
+    now: datetime,
+    rng: np.random.Generator,
+) -> Found:
+    """Write the metrics of every window whose labels became complete, per cohort and version."""
+    points: list[MetricPoint] = []
+    for cohort in cohorts(plan.spec):
+        cursors = dict(watch.metrics_until)
+        start = cursors.get(cohort.name, watch.since)
+        for window in closed_windows(start, now - cohort.maturity, plan.metric_window):
+            rows = outcomes(log, plan.spec, cohort, window, now)
+            points += _measure(plan.spec, rows, window, cohort.name, rng)
+            cursors[cohort.name] = window.end
+            if cohort.name == MATURED:
+                watch = _count(plan, watch, rollout, rows, window)
+        watch = replace(watch, metrics_until=tuple(cursors.items()))
+    return Found(watch, points=tuple(points))
+
+
+def _measure(
+    spec: ModelSpec, rows: Outcomes, window: Window, cohort: str, rng: np.random.Generator
+) -> list[MetricPoint]:
+    points: list[MetricPoint] = []
+    for version in sorted({str(name) for name in rows.rows["version"].to_pylist()}):
+        scores, labels = rows.of(version)
+        points += detector.measure(
+            spec, version, window, scores, labels, rows.coverage, cohort, rng
+        )
+    return points
+
+
+def _count(
+    plan: ModelPlan, watch: Watch, rollout: RolloutState, rows: Outcomes, window: Window
+) -> Watch:
+    """Remember how many labels the window has and whether performance was worse in it."""
+    scores, labels = rows.of(rollout.champion)
+    matured = Matured(window, class_counts(plan.spec, labels))
+    kept = (*watch.matured, matured)[-KEPT_WINDOWS:]
+    if labels.size < plan.performance.min_rows:
+        return replace(watch, matured=kept)
+    worse = watch.drop_since is not None and window.end > watch.drop_since
+    return replace(watch, matured=kept, drops=watch.drops + 1 if worse else 0)
+
+
+def class_counts(spec: ModelSpec, labels: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return the number of labels of each class; one figure for regression.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> from homeostat.domain.model import LabelSpec, Schema
+    >>> spec = ModelSpec("m", Task.BINARY, Schema(()), LabelSpec(timedelta(days=1)), classes=("no", "yes"))
+    >>> class_counts(spec, np.array([0.0, 1.0, 0.0]))
+    (2, 1)
+    """
+    if spec.task is Task.REGRESSION:
+        return (int(labels.size),)
+    classes = max(len(spec.classes), 2)
+    return tuple(int((labels == index).sum()) for index in range(classes))

@@ -1,0 +1,49 @@
+"""Everything the owner decided about one model, as the engine takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from homeostat.alerting.rules import AlertRule
+from homeostat.detectors.drift.detector import DriftConfig
+from homeostat.detectors.performance.detector import PerformanceConfig
+from homeostat.detectors.quality.detector import QualityConfig
+from homeostat.detectors.service.detector import ServiceConfig
+from homeostat.detectors.volume.detector import VolumeConfig
+from homeostat.domain.model import ModelSpec
+from homeostat.retraining.policy import RetrainingPolicy
+from homeostat.rollout.state import RolloutPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """A model's spec, monitors, alert rules and policies.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    drift, quality, volume, performance, service
+        Configurations of the monitors; their shares of the alarm budget add up to at most 1.
+    metric_window : timedelta
+        Length of the windows in which metrics such as AUC are written.
+    rules : tuple of AlertRule
+    rollout : RolloutPolicy
+    retraining : RetrainingPolicy or None
+        None: candidates only come from outside.
+    gate_margin : float
+        Share of the champion's loss by which a candidate may be worse on the hold-out; negative
+        asks for that much better.
+    """
+
+    spec: ModelSpec
+    drift: DriftConfig
+    quality: QualityConfig
+    volume: VolumeConfig
+    performance: PerformanceConfig
+    service: ServiceConfig
+    metric_window: timedelta
+    rules: tuple[AlertRule, ...]
+    rollout: RolloutPolicy
+    retraining: RetrainingPolicy | None = None
+    gate_margin: float = 0.0

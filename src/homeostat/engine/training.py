@@ -1,0 +1,172 @@
+"""Rows a candidate is trained and judged on, and what is remembered of them for its watch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from homeostat.detectors.performance import detector
+from homeostat.domain.effect import StartTraining
+from homeostat.domain.model import ColumnKind, ModelSpec
+from homeostat.domain.window import Window, closed_windows
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import PredictionLog, Scorer
+from homeostat.engine.watch import Baseline
+from homeostat.profiles.build import profile_table
+from homeostat.profiles.profile import Profile
+
+SCORE = "score"
+
+
+def feature_columns(spec: ModelSpec) -> list[str]:
+    """Return the columns of training rows that come from the log."""
+    entity = ["entity"] if spec.entity else []
+    return ["prediction_id", "timestamp", *entity, *spec.schema.names, "role"]
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Reads a run's rows from the log: labelled, answered (no shadow copies), outside of faults."""
+
+    log: PredictionLog
+
+    def __call__(self, spec: ModelSpec, request: StartTraining) -> pa.Table:
+        """Return the training rows of a request."""
+        return labelled_rows(self.log, spec, request.window, request.as_of, request.excluded)
+
+
+def labelled_rows(
+    log: PredictionLog,
+    spec: ModelSpec,
+    window: Window,
+    as_of: datetime,
+    excluded: tuple[Window, ...] = (),
+) -> pa.Table:
+    """Return the window's labelled rows, one a request, by time, without what faults cover."""
+    table = log.labelled(spec, window, as_of, feature_columns(spec))
+    answered = table.filter(~(pc.field("role") == "shadow")).filter(~pc.field("label").is_null())
+    return without(answered.drop_columns(["role", "arrival"]), excluded)
+
+
+def without(table: pa.Table, excluded: tuple[Window, ...]) -> pa.Table:
+    """Return the rows whose timestamp lies in none of the windows."""
+    if not excluded or table.num_rows == 0:
+        return table
+    moments = table["timestamp"].to_numpy()
+    bad = np.zeros(table.num_rows, dtype=bool)
+    for window in excluded:
+        start, end = (np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end))
+        bad |= (moments >= start) & (moments < end)
+    return table.filter(pa.array(~bad))
+
+
+def clear_stretches(window: Window, faults: tuple[Window, ...]) -> Iterator[Window]:
+    """Yield the parts of a window that no fault covers, in order.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> at = lambda hour: datetime(2024, 1, 1, hour, tzinfo=UTC)
+    >>> [str(w) for w in clear_stretches(Window(at(0), at(9)), (Window(at(2), at(4)),))]
+    ['2024-01-01T00:00/2024-01-01T02:00', '2024-01-01T04:00/2024-01-01T09:00']
+    """
+    start = window.start
+    for fault in sorted(faults):
+        if fault.end <= start or fault.start >= window.end:
+            continue
+        if fault.start > start:
+            yield Window(start, fault.start)
+        start = fault.end
+    if start < window.end:
+        yield Window(start, window.end)
+
+
+def reference_of(
+    plan: ModelPlan,
+    rows: pa.Table,
+    scores: NDArray[np.float64] | None,
+    scored_from: datetime | None,
+) -> tuple[tuple[Window, Profile], ...]:
+    """Profile the rows window by window, with scores where they are out of sample.
+
+    Parameters
+    ----------
+    plan : ModelPlan
+    rows : pyarrow.Table
+        Features and ``timestamp``, by time.
+    scores : float64 array of shape (n,) or None
+        The version's scores of the rows.
+    scored_from : datetime or None
+        Rows before it were trained on: their scores are left out.
+
+    Notes
+    -----
+    Windows with fewer rows than the drift monitor needs are left out.
+    """
+    if rows.num_rows == 0:
+        return ()
+    spec = plan.spec
+    kinds = {column.name: column.kind for column in spec.schema.columns}
+    if scores is not None:
+        rows = rows.append_column(SCORE, pa.array(scores, pa.float64()))
+    first: datetime = rows["timestamp"][0].as_py()
+    last: datetime = rows["timestamp"][-1].as_py()
+    moments = rows["timestamp"].to_numpy()
+    found: list[tuple[Window, Profile]] = []
+    for window in closed_windows(first - plan.drift.every, last + plan.drift.every, plan.drift.every):
+        edges = [np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end)]
+        low, high = np.searchsorted(moments, edges)
+        if high - low < plan.drift.min_rows:
+            continue
+        scored = scores is not None and scored_from is not None and window.start >= scored_from
+        names = [*spec.schema.names, SCORE] if scored else list(spec.schema.names)
+        part = rows.slice(low, high - low).select(names)
+        wanted = {**kinds, SCORE: ColumnKind.NUMERIC} if scored else kinds
+        found.append((window, profile_table(part, wanted)))
+    return tuple(found)
+
+
+def volumes_of(
+    rows: pa.Table, step: timedelta, excluded: tuple[Window, ...] = ()
+) -> tuple[tuple[Window, int], ...]:
+    """Count the rows of each whole window of length `step` that no fault touches."""
+    if rows.num_rows == 0:
+        return ()
+    moments = rows["timestamp"].to_numpy()
+    first: datetime = rows["timestamp"][0].as_py()
+    last: datetime = rows["timestamp"][-1].as_py()
+    counts: list[tuple[Window, int]] = []
+    for window in closed_windows(first, last, step):
+        if any(fault.start < window.end and window.start < fault.end for fault in excluded):
+            continue
+        edges = [np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end)]
+        low, high = np.searchsorted(moments, edges)
+        counts.append((window, int(high - low)))
+    return tuple(counts)
+
+
+def baseline_of(
+    plan: ModelPlan,
+    version: str,
+    scores: NDArray[np.float64],
+    labels: NDArray[np.float64],
+    volumes: tuple[tuple[Window, int], ...],
+) -> Baseline:
+    """Return the baseline that follows from a version's scores on its hold-out."""
+    losses = detector.losses(
+        plan.spec.task, scores, labels, plan.spec.threshold, plan.performance.scale
+    )
+    return Baseline(version, detector.baseline(losses), volumes)
+
+
+def score_floats(scorer: Scorer, spec: ModelSpec, version: str, rows: pa.Table) -> NDArray[np.float64]:
+    """Score rows in pieces, so that memory stays bounded."""
+    step = 50_000
+    parts = [scorer.score(spec, version, rows.slice(at, step)) for at in range(0, rows.num_rows, step)]
+    return np.concatenate(parts) if parts else np.empty(0)

@@ -1,0 +1,162 @@
+"""One model, one tick: judge, diagnose, decide, and write it all into one unit of work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from homeostat.detectors.drift.detector import DriftState
+from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
+from homeostat.domain.decision import Decision, Diagnosis
+from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
+from homeostat.engine.commands import Command
+from homeostat.engine.incidents import alert
+from homeostat.engine.inputs import (
+    References,
+    judge_drift,
+    judge_quality,
+    judge_service,
+    judge_volume,
+)
+from homeostat.engine.maintenance import Retrained, Workshop, retrain
+from homeostat.engine.outcomes import judge_losses, measure_windows, paired_evidence
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import Ports, UnitOfWork
+from homeostat.engine.rollouts import Rolled, advance, guard, obey, roll
+from homeostat.engine.watch import (
+    Baseline,
+    Watch,
+    baseline_key,
+    retraining_key,
+    rollout_key,
+    watch_key,
+)
+from homeostat.retraining.run import RunState
+from homeostat.retraining.run import Stage as RunStage
+from homeostat.rollout.events import Submitted
+from homeostat.rollout.state import RolloutState
+
+AUTOMATIC = "homeostat"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A watch after all monitors, and what they found."""
+
+    watch: Watch
+    verdicts: tuple[Verdict, ...]
+    points: tuple[MetricPoint, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one tick of one model works with."""
+
+    ports: Ports
+    references: References
+    plan: ModelPlan
+    uow: UnitOfWork
+    now: datetime
+    rng: np.random.Generator
+
+    def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> None:
+        """Take the turn; nothing is kept if it raises."""
+        rolled = obey(self.plan, Rolled(rollout), commands, self.ports.registry, self.now)
+        judged = self._judge(self._follow_champion(watch, rolled.state), rolled.state)
+        found = self._diagnose(judged.watch, rolled.state)
+        noted = self._note_diagnosis(judged.watch.diagnosis, found)
+        after = replace(judged.watch, diagnosis=found)
+        alerted = alert(self.plan, self.uow, after.latest, found, commands, self.now)
+        rolled = guard(self.plan, rolled, after, found, self.now)
+        rolled, retrained = self._retrain(after, rolled, commands)
+        rolled = advance(
+            self.plan, rolled, after, self.ports.log, self.ports.scorer, self.now
+        )
+        after = self._follow_champion(after, rolled.state)
+        self.uow.judge(*judged.verdicts)
+        self.uow.measure(*judged.points)
+        self.uow.decide(*judged.decisions, *noted, *alerted.decisions)
+        self.uow.decide(*retrained.decisions, *rolled.decisions)
+        self.uow.intend(*alerted.effects, *retrained.effects)
+        if after != watch:
+            self.uow.save(watch_key(after.model), after)
+        if rolled.state != rollout:
+            self.uow.save(rollout_key(after.model), rolled.state)
+
+    def _judge(self, watch: Watch, rollout: RolloutState) -> Judged:
+        plan, log, now = self.plan, self.ports.log, self.now
+        baseline = self.uow.load(baseline_key(watch.model, watch.reference), Baseline)
+        reference = self.references.get(plan, watch.reference, baseline)
+        quality, decisions = judge_quality(plan, log, watch, reference, now)
+        drift = judge_drift(plan, log, quality.watch, reference, rollout.champion, now)
+        volume = judge_volume(plan, log, drift.watch, reference, now)
+        service = judge_service(plan, log, volume.watch, now)
+        parts = [quality, drift, volume, service]
+        if baseline is not None:
+            parts.append(judge_losses(plan, log, parts[-1].watch, rollout, baseline, now))
+        parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now, self.rng))
+        verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
+        points = tuple(point for part in parts for point in part.points)
+        return Judged(parts[-1].watch.noting(verdicts), verdicts, points, decisions)
+
+    def _diagnose(self, watch: Watch, rollout: RolloutState) -> Diagnosis | None:
+        age = self.now - rollout.promoted_at if rollout.promoted_at else None
+        previous = rollout.previous if rollout.on_probation(self.now) else ""
+        symptoms = Symptoms(
+            verdicts=watch.latest,
+            champion=rollout.champion,
+            version_age=age,
+            previous=previous,
+            previous_better_e=paired_evidence(watch.warm).better_e,
+        )
+        return diagnose(symptoms, DiagnosisConfig(young=self.plan.rollout.probation))
+
+    def _note_diagnosis(
+        self, before: Diagnosis | None, found: Diagnosis | None
+    ) -> tuple[Decision, ...]:
+        """Record a diagnosis when its cause or its columns change."""
+        if found is None or (before and (before.cause, before.columns) == (found.cause, found.columns)):
+            return ()
+        text = f"{found.text} {found.advice}"
+        return (Decision(self.plan.spec.name, self.now, AUTOMATIC, "diagnose", found.cause, text),)
+
+    def _retrain(
+        self, watch: Watch, rolled: Rolled, commands: tuple[Command, ...]
+    ) -> tuple[Rolled, Retrained]:
+        name = self.plan.spec.name
+        before = self.uow.load(retraining_key(name), RunState) or RunState(name)
+        ports = self.ports
+        workshop = Workshop(
+            ports.records, ports.log, ports.registry, ports.scorer, ports.trainers.get(name)
+        )
+        found = retrain(
+            self.plan, workshop, before, watch, rolled.state, commands, self.now, self.rng
+        )
+        if found.state != before:
+            self.uow.save(retraining_key(name), found.state)
+        if found.baseline is not None:
+            self.uow.save(baseline_key(name, found.baseline.version), found.baseline)
+        if found.state.stage is RunStage.ACCEPTED and before.stage is not RunStage.ACCEPTED:
+            event = Submitted(found.state.candidate, found.state.reason)
+            rolled = roll(self.plan, rolled, event, self.now)
+        return rolled, found
+
+    def _follow_champion(self, watch: Watch, rollout: RolloutState) -> Watch:
+        """Drop the evidence about a champion that no longer serves and take up the new one's."""
+        own = self.uow.load(baseline_key(watch.model, rollout.champion), Baseline)
+        if own is not None and watch.reference != rollout.champion:
+            watch = replace(watch, reference=rollout.champion)
+        if watch.loss.version in {"", rollout.champion}:
+            return watch
+        kept = tuple(v for v in watch.latest if v.monitor is not Monitor.PREDICTION_DRIFT)
+        return replace(
+            watch,
+            loss=replace(type(watch.loss)(), version=rollout.champion),
+            scores=DriftState(),
+            drop_since=None,
+            drops=0,
+            latest=kept,
+        )

@@ -1,0 +1,174 @@
+"""The only wiring: settings in, parts connected to each other out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
+
+from homeostat.adapters.models import Load, RegistryScorer, load_predictor
+from homeostat.adapters.notifiers.console import ConsoleNotifier
+from homeostat.adapters.notifiers.webhook import WebhookNotifier
+from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.adapters.records.database import DatabaseRecords
+from homeostat.adapters.registry.local import LocalRegistry
+from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.trainers.local import LocalTrainer
+from homeostat.domain.clock import Clock
+from homeostat.domain.errors import StorageError
+from homeostat.engine.loop import Engine
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import Notifier, Ports, Router
+from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
+from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
+from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Everything a process of this deployment may need, opened on its data folder."""
+
+    settings: Settings
+    clock: Clock
+    records: DatabaseRecords
+    log: FilePredictionLog
+    registry: LocalRegistry
+    scorer: RegistryScorer
+    plans: Mapping[str, ModelPlan]
+
+    def close(self) -> None:
+        """Give the log's segment and the database's connections up."""
+        self.log.close()
+        self.records.close()
+
+    def trainers(self, *, wait: bool = False) -> dict[str, LocalTrainer]:
+        """Return the trainer of every model that has one."""
+        trainers = {}
+        for model in self.settings.models:
+            if model.retraining is None:
+                continue
+            file, function = self.settings.trainer(model.name)
+            root = self.settings.data_folder / "runs"
+            trainers[model.name] = LocalTrainer(
+                root, f"{file}:{function}", self.clock, model.retraining.timeout, wait=wait
+            )
+        return trainers
+
+    def ports(
+        self, router: Router | None = None, notifiers: Mapping[str, Notifier] | None = None,
+        *, wait: bool = False,
+    ) -> Ports:  # fmt: skip
+        """Connect the engine's ports; by default routes go through the records."""
+        return Ports(
+            records=self.records,
+            log=self.log,
+            registry=self.registry,
+            scorer=self.scorer,
+            router=router or RecordsRouter(self.records),
+            notifiers=receivers(self.settings, self.clock, os.environ) if notifiers is None else notifiers,
+            trainers=self.trainers(wait=wait),
+        )
+
+    def engine(self, ports: Ports) -> Engine:
+        """Return the engine over all models of the deployment."""
+        return Engine(ports, self.plans)
+
+    def route_table(self, load: Load = load_predictor) -> RouteTable:
+        """Return the route table of a gateway in this process."""
+        gateway = self.settings.gateway
+        served = [
+            ServedModel(
+                spec=(spec := model.spec()),
+                fallback=model_fallback(model, spec),
+                breaker=breaker_config(self.settings),
+                deadline=gateway.deadline.total_seconds(),
+            )
+            for model in self.settings.models
+        ]
+        return RouteTable(self.registry, served, load)
+
+    def gateway(self, routes: RouteTable, instance: str = "") -> Gateway:
+        """Return a gateway that logs into this deployment's prediction log."""
+        return Gateway(routes, LogWriter(self.log), self.clock, instance)
+
+    def pages(self) -> list[BaseRoute]:
+        """Return the routes of the control plane: API and UI."""
+        from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
+        from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
+        from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
+
+        specs = {name: plan.spec for name, plan in self.plans.items()}
+        largest = int(self.settings.server.max_request_mb * 2**20)
+        tokens = Tokens(self.records)
+        return [
+            *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest),
+            *ui(self.records, self.log, self.registry, specs, self.clock),
+        ]
+
+
+def application(routes: list[BaseRoute]) -> Starlette:
+    """Return an ASGI application that compresses what is worth it."""
+    return Starlette(routes=routes, middleware=[Middleware(GZipMiddleware, minimum_size=1024)])
+
+
+def open_deployment(settings: Settings, clock: Clock, *, durable: bool = True) -> Deployment:
+    """Open the data folder of a deployment, and make it if it is new.
+
+    Parameters
+    ----------
+    settings : Settings
+    clock : Clock
+    durable : bool
+        False only for a simulation, whose data may be lost with the machine.
+
+    Raises
+    ------
+    StorageError
+        If the folder or the database cannot be opened.
+    ConfigError
+        If the configuration names an environment variable that is not set.
+    """
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the data folder {folder} cannot be made: {error}") from error
+    records = DatabaseRecords(
+        settings.records_url(os.environ), clock, "FULL" if durable else "OFF"
+    )
+    registry = LocalRegistry(folder / "models", clock)
+    return Deployment(
+        settings=settings,
+        clock=clock,
+        records=records,
+        log=FilePredictionLog(folder / "log", records, fsync=durable),
+        registry=registry,
+        scorer=RegistryScorer(registry),
+        plans={model.name: model_plan(settings, model.name) for model in settings.models},
+    )
+
+
+def receivers(
+    settings: Settings, clock: Clock, environ: Mapping[str, str]
+) -> dict[str, Notifier]:
+    """Return a notifier for each receiver, secrets taken from the environment."""
+    found: dict[str, Notifier] = {}
+    for name, receiver in settings.receivers.items():
+        if isinstance(receiver, Webhook):
+            where = f"receivers.{name}"
+            url = receiver.url or secret(
+                environ, receiver.url_env or "", f"{where}.url_env", settings.file
+            )
+            key = ""
+            if receiver.secret_env:
+                key = secret(environ, receiver.secret_env, f"{where}.secret_env", settings.file)
+            found[name] = WebhookNotifier(url, clock, key, receiver.timeout)
+        else:
+            found[name] = ConsoleNotifier(sys.stdout)
+    return found

@@ -1,0 +1,92 @@
+"""The ``homeostat`` command.
+
+Exit codes: 0 fine, 1 findings where they are asked for (``--fail-on``, ``doctor``), 2 the caller's
+mistake, 3 ours.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import ClassVar
+
+import click
+
+from homeostat import __version__
+from homeostat.domain.errors import HomeostatError
+from homeostat.entrypoints.cli.lazy import LazyGroup, Table
+
+HERE = "homeostat.entrypoints.cli"
+COMMANDS: Table = {
+    "init": (f"{HERE}.setup:init", "Look at data and write a commented homeostat.yaml."),
+    "config": (f"{HERE}.setup:config", "Check the configuration, or print its JSON Schema."),
+    "status": (f"{HERE}.status:status", "Show where each model stands."),
+    "alerts": (f"{HERE}.alerts:alerts", "List incidents, or take one on."),
+    "rollout": (f"{HERE}.rollout:rollout", "Show or steer the rollout of a version."),
+    "rollback": (f"{HERE}.rollout:rollback", "Go back to the previous champion."),
+    "retrain": (f"{HERE}.rollout:retrain", "Ask for a retraining."),
+    "decisions": (f"{HERE}.status:decisions", "Show what was decided, by whom and why."),
+    "labels": (f"{HERE}.labels:labels", "Bring labels in from a file."),
+    "token": (f"{HERE}.tokens:token", "Make, list or revoke API tokens."),
+    "doctor": (f"{HERE}.doctor:doctor", "Check that this deployment can run."),
+}
+
+FINDINGS, MISTAKE, OURS, INTERRUPTED = 1, 2, 3, 130
+
+
+class Root(LazyGroup):
+    """The top of the command tree."""
+
+    table: ClassVar[Table] = COMMANDS
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="homeostat")
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+def homeostat(*, debug: bool) -> None:
+    """Keep machine-learning models healthy in production.
+
+    New here? Try `homeostat demo`, then `homeostat init DATA`.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit the process; an error is one line on stderr."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(run(given, debug="--debug" in given[:1]))
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Run the command and return its exit code."""
+    try:
+        code = homeostat.main(arguments, "homeostat", standalone_mode=False)
+    except BrokenPipeError:
+        # The reader of our output, such as head, has gone: nothing is wrong.
+        sys.stdout = None
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return MISTAKE
+    except Exception as error:  # noqa: BLE001
+        if debug:
+            traceback.print_exception(error)
+        message, code = _explain(error)
+        click.echo(f"homeostat: {' '.join(message.split())}", err=True)
+        return code
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    if isinstance(error, click.ClickException):
+        return f"{error.format_message().rstrip('.')}; see --help", MISTAKE
+    if isinstance(error, HomeostatError):
+        return str(error), error.exit_code
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{said}; a fault in Homeostat: report what homeostat --debug ... shows", OURS
+
+
+__all__ = ["COMMANDS", "homeostat", "main", "run"]

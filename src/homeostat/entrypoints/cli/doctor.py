@@ -1,0 +1,138 @@
+"""``homeostat doctor``: whether this deployment can run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+import click
+
+from homeostat.adapters.registry.local import LocalRegistry
+from homeostat.domain.errors import HomeostatError
+from homeostat.entrypoints import current
+from homeostat.entrypoints.cli.options import (
+    Deployment,
+    config_option,
+    deployment,
+    json_option,
+    make_folder,
+)
+from homeostat.entrypoints.cli.output import print_json, print_table
+from homeostat.entrypoints.http.auth import Tokens, check_bind
+from homeostat.entrypoints.settings import Settings, Webhook, secret
+
+LEAST_FREE = 1024**3
+FINDINGS = 1
+
+
+class Grade(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination."""
+
+    check: str
+    grade: Grade
+    text: str
+
+
+@click.command()
+@config_option
+@json_option
+@click.pass_context
+def doctor(context: click.Context, *, config_path: Path, as_json: bool) -> None:
+    """Check that this deployment can run; exits with 1 if something has failed."""
+    with deployment(config_path, create=True) as opened:
+        found = list(examine(opened))
+    if as_json:
+        print_json({"checks": [asdict(finding) for finding in found]})
+    else:
+        rows = ((finding.grade, finding.check, finding.text) for finding in found)
+        print_table(("", "check", "finding"), rows, "nothing to check")
+    if any(finding.grade is Grade.FAILED for finding in found):
+        context.exit(FINDINGS)
+
+
+def examine(opened: Deployment) -> Iterator[Finding]:
+    """Yield a finding for each check."""
+    settings = opened.settings
+    yield Finding("configuration", Grade.OK, f"{settings.file}: {len(settings.models)} models")
+    yield _folder(settings.data_folder)
+    yield _try("records", lambda: f"{len(opened.records.keys(''))} states")
+    yield _try("access", lambda: _access(opened))
+    yield _port("server", settings.server.host, settings.server.port)
+    yield _port("gateway", settings.gateway.host, settings.gateway.port)
+    for name, receiver in settings.receivers.items():
+        if isinstance(receiver, Webhook):
+            yield _try(f"receiver {name}", partial(_secrets, settings, receiver))
+    for model in settings.models:
+        if model.retraining is not None:
+            yield _try(f"trainer of {model.name}", partial(_trainer, settings, model.name))
+        yield _champion(opened, model.name)
+
+
+def _try(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, Grade.OK, look())
+    except HomeostatError as error:
+        return Finding(check, Grade.FAILED, str(error))
+
+
+def _folder(folder: Path) -> Finding:
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except (HomeostatError, OSError) as error:
+        return Finding("data folder", Grade.FAILED, f"cannot write in {folder}: {error}")
+    text = f"{folder}, {free / 1024**3:.1f} GB free"
+    return Finding("data folder", Grade.OK if free >= LEAST_FREE else Grade.WARNING, text)
+
+
+def _access(opened: Deployment) -> str:
+    tokens = Tokens(opened.records)
+    check_bind(opened.settings.server.host, tokens, str(opened.settings.file))
+    count = len(tokens.all())
+    return f"{count} tokens" if count else "no tokens: only programs on this machine get in"
+
+
+def _port(name: str, host: str, port: int) -> Finding:
+    with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return Finding(f"{name} port", Grade.WARNING, f"{host}:{port} is in use; is it running?")
+    return Finding(f"{name} port", Grade.OK, f"{host}:{port} is free")
+
+
+def _secrets(settings: Settings, receiver: Webhook) -> str:
+    for field in ("url_env", "secret_env"):
+        variable: str | None = getattr(receiver, field)
+        if variable is not None:
+            secret(os.environ, variable, field, settings.file)
+    return "configured" if receiver.secret_env else "configured; without secret_env it is unsigned"
+
+
+def _trainer(settings: Settings, model: str) -> str:
+    file, function = settings.trainer(model)
+    return f"{function} in {file}"
+
+
+def _champion(opened: Deployment, model: str) -> Finding:
+    check = f"champion of {model}"
+    version = current.rollout(opened.records, model).champion
+    if not version:
+        return Finding(check, Grade.WARNING, "no version yet: train or push one")
+    registry = LocalRegistry(opened.settings.models_folder, opened.clock)
+    return _try(check, lambda: f"{version} is whole at {registry.path(model, version)}")

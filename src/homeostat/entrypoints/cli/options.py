@@ -1,0 +1,99 @@
+"""What commands share: their options, and access to a deployment's records."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.records.database import DatabaseRecords
+from homeostat.domain.clock import Clock
+from homeostat.domain.errors import NotFoundError, StorageError
+from homeostat.entrypoints.settings import Settings, load
+
+F = TypeVar("F", bound=Callable[..., object])
+
+SQLITE = "sqlite:///"
+
+
+def config_option(command: F) -> F:
+    """Add ``-c/--config``."""
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        default=Path("homeostat.yaml"),
+        show_default=True,
+        help="The deployment's configuration.",
+    )(command)
+
+
+def model_option(command: F) -> F:
+    """Add ``-m/--model``."""
+    return click.option(
+        "-m", "--model", default="", help="Which model; not needed if there is only one."
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A configuration with its records open."""
+
+    settings: Settings
+    records: DatabaseRecords
+    clock: Clock
+
+    @property
+    def actor(self) -> str:
+        """Who runs the command, for the decision log."""
+        return f"{getpass.getuser()} (command line)"
+
+
+@contextmanager
+def deployment(config: Path, *, create: bool = False) -> Iterator[Deployment]:
+    """Open a deployment.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is wrong.
+    NotFoundError
+        If nothing has been recorded yet and `create` is not set.
+    """
+    settings = load(config)
+    url = settings.records_url(os.environ)
+    path = Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+    if path is not None and not path.exists():
+        if not create:
+            raise NotFoundError(
+                f"nothing is recorded at {path} yet; start with: homeostat serve -c {config}"
+            )
+        make_folder(path.parent)
+    clock = SystemClock()
+    records = DatabaseRecords(url, clock)
+    try:
+        yield Deployment(settings, records, clock)
+    finally:
+        records.close()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; raises StorageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise StorageError(f"cannot make the folder {path}: {reason}") from error

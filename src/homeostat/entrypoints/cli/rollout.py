@@ -1,0 +1,118 @@
+"""``homeostat rollout``, ``rollback`` and ``retrain``: what people ask of the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from homeostat.engine.commands import Command, Request, submit
+from homeostat.entrypoints import current
+from homeostat.entrypoints.cli.options import config_option, deployment, json_option, model_option
+from homeostat.entrypoints.cli.output import print_json, print_table, when
+
+reason_option = click.option("--reason", default="", help="Why; kept in the decision log.")
+
+
+@click.group()
+def rollout() -> None:
+    """Show or steer the rollout of a version."""
+
+
+@rollout.command()
+@config_option
+@model_option
+@json_option
+def status(*, config_path: Path, model: str, as_json: bool) -> None:
+    """Show where the rollout stands."""
+    with deployment(config_path) as opened:
+        names = (
+            [opened.settings.model(model).name]
+            if model
+            else [part.name for part in opened.settings.models]
+        )
+        found = [current.rollout(opened.records, name) for name in names]
+    if as_json:
+        print_json({"rollouts": found})
+        return
+    titles = ("model", "stage", "champion", "challenger", "traffic", "since", "previous", "why")
+    rows = (
+        (
+            s.model,
+            s.stage,
+            s.champion or "-",
+            s.challenger or "-",
+            f"{s.weight:.0%}",
+            when(s.since),
+            s.previous or "-",
+            s.reason,
+        )
+        for s in found
+    )
+    print_table(titles, rows, "no models")
+
+
+@rollout.command()
+@click.argument("version")
+@config_option
+@model_option
+@reason_option
+def push(version: str, config_path: Path, model: str, reason: str) -> None:
+    """Serve VERSION at once, whatever the evidence; the champion before it is kept."""
+    _ask(config_path, model, Request.PUSH, reason, version)
+
+
+@rollout.command("submit")
+@click.argument("version")
+@config_option
+@model_option
+@reason_option
+def submit_version(version: str, config_path: Path, model: str, reason: str) -> None:
+    """Roll VERSION out step by step: shadow, canary, champion if it proves itself."""
+    _ask(config_path, model, Request.SUBMIT, reason, version)
+
+
+@rollout.command()
+@config_option
+@model_option
+@reason_option
+def approve(config_path: Path, model: str, reason: str) -> None:
+    """Approve the promotion that waits for a person."""
+    _ask(config_path, model, Request.APPROVE, reason)
+
+
+@rollout.command()
+@config_option
+@model_option
+@reason_option
+def abort(config_path: Path, model: str, reason: str) -> None:
+    """Stop the rollout; the challenger is not tried again."""
+    _ask(config_path, model, Request.ABORT, reason)
+
+
+@click.command()
+@config_option
+@model_option
+@reason_option
+def rollback(config_path: Path, model: str, reason: str) -> None:
+    """Go back to the previous champion."""
+    _ask(config_path, model, Request.ROLL_BACK, reason)
+
+
+@click.command()
+@config_option
+@model_option
+@reason_option
+def retrain(config_path: Path, model: str, reason: str) -> None:
+    """Ask for a retraining; it is refused while a data fault lasts."""
+    _ask(config_path, model, Request.RETRAIN, reason)
+
+
+def _ask(config: Path, model: str, request: Request, reason: str, version: str = "") -> None:
+    with deployment(config) as opened:
+        name = opened.settings.model(model).name
+        command = Command(request, name, opened.actor, version, reason)
+        submit(opened.records, command, opened.clock.now())
+    what = " ".join(part for part in (request.replace("_", " "), version) if part)
+    click.echo(f"{name}: asked to {what}; the engine does it at its next tick")
+    click.echo("What came of it: homeostat decisions")

@@ -1,0 +1,69 @@
+"""``homeostat init`` and ``homeostat config``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from homeostat.domain.errors import UserError
+from homeostat.entrypoints.cli.options import config_option, json_option
+from homeostat.entrypoints.cli.output import print_json
+from homeostat.entrypoints.init import write_config
+from homeostat.entrypoints.settings import json_schema, problems
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("homeostat.yaml"),
+    show_default=True,
+    help="File to write.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+def init(*, data: Path, output: Path, force: bool) -> None:
+    """Look at DATA (Parquet or CSV) and write a commented homeostat.yaml.
+
+    DATA is a history of what the model saw: one row a prediction, with its features, its time and,
+    if known, its label. What is guessed is said, here and in the file.
+    """
+    found = write_config(data, output, force=force)
+    click.echo(f"{output}: model {found.name}, {found.task}, {len(found.features)} features")
+    click.echo(f"Assumed from {found.rows:,} rows:")
+    for line in found.assumed:
+        click.echo(f"  - {' '.join(line.split())}")
+    click.echo(f"Next: look it over, then: homeostat config check -c {output}")
+
+
+@click.group()
+def config() -> None:
+    """Check the configuration, or print its JSON Schema."""
+
+
+@config.command()
+@config_option
+@json_option
+def check(*, config_path: Path, as_json: bool) -> None:
+    """Say everything that is wrong with the configuration."""
+    found = problems(config_path)
+    if as_json:
+        fields = ("file", "line", "field", "problem", "remedy")
+        print_json([{name: getattr(error, name) for name in fields} for error in found])
+    else:
+        for error in found:
+            click.echo(str(error))
+    if found:
+        count = "one problem" if len(found) == 1 else f"{len(found)} problems"
+        raise UserError(f"{config_path} has {count}")
+    if not as_json:
+        click.echo(f"{config_path} is fine")
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,124 @@
+"""``homeostat status`` and ``homeostat decisions``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from homeostat.domain.decision import Severity
+from homeostat.entrypoints import current
+from homeostat.entrypoints.cli.options import (
+    Deployment,
+    config_option,
+    deployment,
+    json_option,
+    model_option,
+)
+from homeostat.entrypoints.cli.output import print_json, print_table, when
+
+FINDINGS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One model in ``homeostat status``."""
+
+    model: str
+    task: str
+    stage: str
+    champion: str
+    challenger: str
+    weight: float
+    retraining: str
+    open_incidents: tuple[str, ...]
+    worst: str
+
+
+@click.command()
+@config_option
+@json_option
+@click.option(
+    "--fail-on",
+    type=click.Choice([Severity.CRITICAL.value, Severity.WARNING.value]),
+    help="Exit with 1 if an open incident is this severe, or more.",
+)
+@click.pass_context
+def status(
+    context: click.Context,
+    *,
+    config_path: Path,
+    as_json: bool,
+    fail_on: str | None,
+) -> None:
+    """Show where each model stands."""
+    with deployment(config_path) as opened:
+        found = [_standing(opened, spec.name) for spec in opened.settings.specs]
+    if as_json:
+        print_json({"models": [asdict(standing) for standing in found]})
+    else:
+        titles = (
+            "model",
+            "task",
+            "stage",
+            "champion",
+            "challenger",
+            "retraining",
+            "open incidents",
+        )
+        rows = (
+            (
+                s.model,
+                s.task,
+                s.stage,
+                s.champion or "-",
+                f"{s.challenger} ({s.weight:.0%})" if s.challenger else "-",
+                s.retraining,
+                ", ".join(s.open_incidents) or "none",
+            )
+            for s in found
+        )
+        print_table(titles, rows, "no models")
+    severe = {Severity.CRITICAL: {"critical"}, Severity.WARNING: {"critical", "warning"}}
+    if fail_on and any(s.worst in severe[Severity(fail_on)] for s in found):
+        context.exit(FINDINGS)
+
+
+def _standing(opened: Deployment, model: str) -> Standing:
+    rollout = current.rollout(opened.records, model)
+    run = current.run(opened.records, model)
+    incidents = [state for state in current.incidents(opened.records, model) if state.open]
+    order = list(Severity)
+    worst = min((state.severity for state in incidents), key=order.index, default="")
+    return Standing(
+        model=model,
+        task=opened.settings.model(model).task,
+        stage=rollout.stage,
+        champion=rollout.champion,
+        challenger=rollout.challenger,
+        weight=rollout.weight,
+        retraining=run.stage if run else "idle",
+        open_incidents=tuple(state.key for state in incidents),
+        worst=worst,
+    )
+
+
+@click.command()
+@config_option
+@model_option
+@json_option
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="Newest."
+)
+def decisions(*, config_path: Path, model: str, as_json: bool, limit: int) -> None:
+    """Show what was decided, by whom and why, oldest first."""
+    with deployment(config_path) as opened:
+        name = opened.settings.model(model).name if model else ""
+        found = opened.records.decisions(name, None, limit)
+    if as_json:
+        print_json({"decisions": found})
+        return
+    titles = ("when", "model", "actor", "action", "subject", "reason")
+    rows = ((when(d.at), d.model, d.actor, d.action, d.subject, d.reason) for d in found)
+    print_table(titles, rows, "no decisions yet")

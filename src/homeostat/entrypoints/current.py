@@ -1,0 +1,42 @@
+"""Where each model stands, read from the records: one place for the API, the CLI and the UI."""
+
+from __future__ import annotations
+
+from homeostat.alerting.incident import IncidentState
+from homeostat.domain.errors import NotFoundError
+from homeostat.domain.model import ModelSpec
+from homeostat.engine.ports import Records
+from homeostat.engine.watch import incident_key, retraining_key, rollout_key
+from homeostat.retraining.run import RunState
+from homeostat.rollout.state import RolloutState
+
+
+def incidents(records: Records, model: str) -> tuple[IncidentState, ...]:
+    """Return the model's incidents that have fired, newest first."""
+    found = (records.read(key, IncidentState) for key in records.keys(incident_key(model, "")))
+    fired = [state for state in found if state is not None and state.fired_at is not None]
+    return tuple(sorted(fired, key=lambda state: str(state.fired_at), reverse=True))
+
+
+def rollout(records: Records, model: str) -> RolloutState:
+    """Return where the model's rollout stands; before any version, stage ``empty``."""
+    return records.read(rollout_key(model), RolloutState) or RolloutState(model)
+
+
+def run(records: Records, model: str) -> RunState | None:
+    """Return the model's latest retraining run."""
+    return records.read(retraining_key(model), RunState)
+
+
+def find_incident(records: Records, specs: tuple[ModelSpec, ...], key: str) -> IncidentState:
+    """Return the incident with this key, such as ``fraud:data_fault:1``.
+
+    Raises
+    ------
+    NotFoundError
+    """
+    for spec in specs:
+        for state in incidents(records, spec.name):
+            if state.key == key:
+                return state
+    raise NotFoundError(f"there is no incident {key!r}; see: homeostat alerts list")

@@ -1,0 +1,1 @@
+"""The demo: eight simulated weeks of card-fraud traffic through the real parts."""

@@ -1,0 +1,204 @@
+"""The gateway as an object: under HTTP it is driven by asyncio, in process by a plain call."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Generator
+from concurrent.futures import Future, wait
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.domain.clock import Clock
+from homeostat.domain.errors import NotFoundError
+from homeostat.entrypoints.gateway.batch import Batch, to_batch
+from homeostat.entrypoints.gateway.lane import settled
+from homeostat.entrypoints.gateway.metrics import Metrics
+from homeostat.entrypoints.gateway.routes import (
+    Live,
+    LoadedVersion,
+    RouteTable,
+    ServedModel,
+    scores,
+)
+from homeostat.entrypoints.gateway.serve import Request, Wait, to_records
+from homeostat.entrypoints.gateway.writer import LogWriter
+from homeostat.serving.fallback import ScoreCache
+from homeostat.serving.plan import Answerer, Reason, Role
+
+SHADOW_SHARE = 0.5  # of the log writer's line: when it fills up, shadows are dropped first
+
+
+class Gateway:
+    """Answers prediction requests and logs what it answered.
+
+    Every request is answered within its deadline, by a fallback tier if need be. Logging and shadow
+    versions work in the background and never hold an answer up.
+
+    Parameters
+    ----------
+    routes : RouteTable
+        Which versions answer; the engine publishes here.
+    writer : LogWriter
+        Takes the prediction records.
+    clock : Clock
+    instance : str
+        Differs between gateways that run at once, so that the ids they make differ too.
+    """
+
+    def __init__(
+        self, routes: RouteTable, writer: LogWriter, clock: Clock, instance: str = ""
+    ) -> None:
+        self.routes, self.writer, self._clock = routes, writer, clock
+        self.metrics = Metrics()
+        self._instance = instance
+        self._numbers = itertools.count()
+        self._caches = {model: ScoreCache() for model in routes.models}
+        self._shadows: set[Future[None]] = set()
+        self._shadow_lock = threading.Lock()
+
+    def predict(self, model: str, rows: pa.Table) -> pa.Table:
+        """Answer a request from this thread.
+
+        Parameters
+        ----------
+        model : str
+        rows : pyarrow.Table
+            Features, and optionally ``prediction_id``, ``timestamp`` and ``entity``.
+
+        Returns
+        -------
+        pyarrow.Table
+            One prediction record a row, in order (`prediction_schema`).
+
+        Raises
+        ------
+        NotFoundError
+            If no such model is served.
+        InputError
+            If the rows cannot be taken; the message names row and column.
+        """
+        served, live, batch, request = self._open(model, rows)
+        for step in request.steps():
+            wait(step.futures, step.seconds)
+        return self._close(served, live, batch, request)
+
+    async def predict_async(self, model: str, rows: pa.Table) -> pa.Table:
+        """Answer a request under asyncio; otherwise like `predict`."""
+        served, live, batch, request = self._open(model, rows)
+        steps: Generator[Wait, None, None] = request.steps()
+        try:
+            for step in steps:
+                await settled(step.futures, step.seconds)
+        finally:
+            steps.close()
+        return self._close(served, live, batch, request)
+
+    def ready(self) -> dict[str, bool]:
+        """Return for each model whether a champion is loaded."""
+        return {
+            model: (live := self.routes.live(model)) is not None and bool(live.route.champion)
+            for model in self.routes.models
+        }
+
+    def drain(self, seconds: float = 30.0) -> bool:
+        """Wait until all shadow scores are in line for the log; False if that took longer."""
+        with self._shadow_lock:
+            pending = list(self._shadows)
+        return not wait(pending, seconds).not_done
+
+    def flush(self, seconds: float = 30.0) -> bool:
+        """Wait until all answers and shadow scores so far are in the log."""
+        return self.drain(seconds) and self.writer.flush(seconds)
+
+    def close(self, seconds: float = 10.0) -> bool:
+        """Write what is left to the log and stop; False if rows had to be given up."""
+        drained = self.drain(seconds)
+        return self.writer.close(seconds) and drained
+
+    def metrics_text(self) -> str:
+        """Return the counters in the Prometheus text format."""
+        fates = asdict(self.writer.counts) | {"waiting": self.writer.waiting}
+        modes = {
+            (model, version): loaded.breaker.mode
+            for model in self.routes.models
+            if (live := self.routes.live(model)) is not None
+            for version, loaded in live.versions.items()
+        }
+        return self.metrics.text(fates, modes)
+
+    def _open(self, model: str, rows: pa.Table) -> tuple[ServedModel, Live | None, Batch, Request]:
+        served = self.routes.models.get(model)
+        if served is None:
+            known = ", ".join(sorted(self.routes.models))
+            raise NotFoundError(f"no model named {model!r} is served here; there are {known}")
+        live = self.routes.live(model)
+        salt = f"{self._instance}/{next(self._numbers)}"
+        batch = to_batch(served.spec, rows, self._clock.now(), salt)
+        request = Request(served, live, batch, self._clock, self._caches[model])
+        return served, live, batch, request
+
+    def _close(
+        self, served: ServedModel, live: Live | None, batch: Batch, request: Request
+    ) -> pa.Table:
+        records = request.records()
+        self.writer.put(served.spec, records)
+        latency = records["latency_ms"][0].as_py() if records.num_rows else 0.0
+        self.metrics.answered(served.spec.name, records, latency / 1000)
+        if live is not None:
+            for version in live.route.shadows:
+                rows = request.shadowable(version)
+                if rows.size:
+                    self._shadow(served, live.versions[version], batch, rows)
+        return records
+
+    def _shadow(
+        self, served: ServedModel, loaded: LoadedVersion, batch: Batch, rows: NDArray[np.intp]
+    ) -> None:
+        future = loaded.shadow_lane.submit(partial(self._score, served, loaded, batch, rows))
+        if future is None:
+            self._count_shadows(served, loaded, "dropped", len(rows))
+            return
+        with self._shadow_lock:
+            self._shadows.add(future)
+        future.add_done_callback(partial(self._shadowed, served, loaded, len(rows)))
+
+    def _score(
+        self, served: ServedModel, loaded: LoadedVersion, batch: Batch, rows: NDArray[np.intp]
+    ) -> None:
+        started = self._clock.monotonic()
+        features = batch.features.take(rows)
+        values = scores(loaded.predictor, features)
+        latency = (self._clock.monotonic() - started) * 1000
+        sound = np.flatnonzero(np.isfinite(values))
+        marks = (loaded.version, Role.SHADOW, Answerer.MODEL, Reason.NONE)
+        version, role, tier, reason = ([mark] * len(sound) for mark in marks)
+        records = to_records(
+            served.spec,
+            batch.meta.take(rows[sound]),
+            features.take(sound),
+            (version, role, tier, reason),
+            values[sound],
+            latency,
+        )
+        kept = self.writer.put(served.spec, records, SHADOW_SHARE)
+        self._count_shadows(served, loaded, "scored" if kept else "dropped", len(sound))
+        self._count_shadows(served, loaded, "failed", len(rows) - len(sound))
+
+    def _shadowed(
+        self, served: ServedModel, loaded: LoadedVersion, rows: int, future: Future[None]
+    ) -> None:
+        if future.exception() is not None:
+            self._count_shadows(served, loaded, "failed", rows)
+        with self._shadow_lock:
+            self._shadows.discard(future)
+
+    def _count_shadows(
+        self, served: ServedModel, loaded: LoadedVersion, result: str, rows: int
+    ) -> None:
+        if rows:
+            self.metrics.shadowed(served.spec.name, loaded.version, result, rows)

@@ -1,0 +1,92 @@
+"""Counters of the gateway, in the Prometheus text format."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from homeostat.serving.breaker import Mode
+
+# Bounds of the OpenTelemetry convention for http.server.request.duration, in seconds.
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+
+class Metrics:
+    """Counts answers and times requests."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._buckets: dict[str, list[int]] = {}
+        self._seconds: dict[str, float] = {}
+        self.shadows: Counter[tuple[str, str, str]] = Counter()
+
+    def answered(self, model: str, records: pa.Table, seconds: float) -> None:
+        """Count the rows of one answer."""
+        columns = (records[name].to_pylist() for name in ("version", "role", "tier", "reason"))
+        rows = Counter(zip(*columns, strict=True))
+        with self._lock:
+            for (version, role, tier, reason), count in rows.items():
+                self._answers[model, str(version), str(role), str(tier), str(reason)] += count
+            buckets = self._buckets.setdefault(model, [0] * (len(BOUNDS) + 1))
+            buckets[bisect_left(BOUNDS, seconds)] += 1
+            self._seconds[model] = self._seconds.get(model, 0.0) + seconds
+
+    def shadowed(self, model: str, version: str, result: str, rows: int) -> None:
+        """Count shadow rows by result: scored, dropped or failed."""
+        with self._lock:
+            self.shadows[model, version, result] += rows
+
+    def text(self, log: Mapping[str, int], modes: Mapping[tuple[str, str], Mode]) -> str:
+        """Render everything; `log` are rows by fate, `modes` the breakers by model and version."""
+        with self._lock:
+            lines = [
+                "# TYPE homeostat_predictions_total counter",
+                *(
+                    _line("homeostat_predictions_total", ANSWER_LABELS, key, count)
+                    for key, count in sorted(self._answers.items())
+                ),
+                "# TYPE homeostat_shadow_predictions_total counter",
+                *(
+                    _line("homeostat_shadow_predictions_total", SHADOW_LABELS, key, count)
+                    for key, count in sorted(self.shadows.items())
+                ),
+                "# TYPE homeostat_request_duration_seconds histogram",
+                *(line for model in sorted(self._buckets) for line in self._histogram(model)),
+            ]
+        lines.append("# TYPE homeostat_log_rows_total counter")
+        lines += [_line("homeostat_log_rows_total", ("fate",), (k,), v) for k, v in log.items()]
+        lines.append("# TYPE homeostat_breaker_mode gauge")
+        for key, mode in sorted(modes.items()):
+            lines += [
+                _line("homeostat_breaker_mode", MODE_LABELS, (*key, each), int(each is mode))
+                for each in Mode
+            ]
+        return "\n".join(lines) + "\n"
+
+    def _histogram(self, model: str) -> list[str]:
+        name, lines, total = "homeostat_request_duration_seconds", [], 0
+        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self._buckets[model], strict=True):
+            total += count
+            lines.append(_line(f"{name}_bucket", ("model", "le"), (model, bound), total))
+        lines.append(_line(f"{name}_sum", ("model",), (model,), self._seconds[model]))
+        lines.append(_line(f"{name}_count", ("model",), (model,), total))
+        return lines
+
+
+ANSWER_LABELS = ("model", "version", "role", "tier", "reason")
+SHADOW_LABELS = ("model", "version", "result")
+MODE_LABELS = ("model", "version", "mode")
+
+
+def _line(name: str, labels: tuple[str, ...], values: tuple[str, ...], number: float) -> str:
+    pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(labels, values, strict=True))
+    return f"{name}{{{pairs}}} {number}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

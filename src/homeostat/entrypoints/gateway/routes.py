@@ -1,0 +1,192 @@
+"""The routes that the gateway obeys and the versions that it has loaded for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.adapters.models import Load, Predictor, load_predictor
+from homeostat.domain.errors import ArtifactError, HomeostatError, NotFoundError
+from homeostat.domain.model import ModelSpec
+from homeostat.domain.record import feature_schema
+from homeostat.domain.route import Route
+from homeostat.engine.ports import Registry, Router
+from homeostat.entrypoints.gateway.lane import Lane
+from homeostat.serving.breaker import Breaker, BreakerConfig, Transition
+from homeostat.serving.fallback import Fallback
+
+LONGEST_WARM_UP = 30.0
+
+BreakerListener = Callable[[str, str, Transition], None]
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """How one model is served.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    fallback : Fallback
+    breaker : BreakerConfig
+        One breaker for each version.
+    deadline : float
+        Seconds within which a request is answered.
+    workers : int
+        Threads for each version; 0 predicts in the caller's thread, for models so fast that they
+        need no deadline.
+    waiting : int
+        Requests that may wait for a thread; more are answered by the fallback (``overload``).
+    """
+
+    spec: ModelSpec
+    fallback: Fallback = field(default_factory=Fallback)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
+    deadline: float = 1.0
+    workers: int = 4
+    waiting: int = 64
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version ready to answer; its breaker and lanes live as long as it is routed to."""
+
+    version: str
+    predictor: Predictor
+    breaker: Breaker
+    lane: Lane
+    shadow_lane: Lane
+
+    @property
+    def features(self) -> frozenset[str]:
+        """Columns that it reads."""
+        return frozenset(self.predictor.features)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A model's route with its loaded versions; replaced as a whole."""
+
+    route: Route
+    versions: Mapping[str, LoadedVersion]
+
+
+def scores(predictor: Predictor, table: pa.Table) -> NDArray[np.float64]:
+    """Predict and hold the model to its promise: one number a row.
+
+    Raises
+    ------
+    ArtifactError
+        If the model gives anything else.
+    """
+    result = np.asarray(predictor.predict(table), dtype=np.float64)
+    if result.shape != (table.num_rows,):
+        raise ArtifactError(f"{table.num_rows} rows gave scores of shape {result.shape}")
+    return result
+
+
+class RouteTable:
+    """Implements the port ``Router`` inside the gateway's process.
+
+    Parameters
+    ----------
+    registry : Registry
+        Where versions come from; it checks their hashes.
+    models : sequence of ServedModel
+    load : callable
+        Turns an artifact into a predictor.
+    listener : callable, optional
+        Is told of each breaker's transitions: (model, version, transition).
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        models: Sequence[ServedModel],
+        load: Load = load_predictor,
+        listener: BreakerListener | None = None,
+    ) -> None:
+        self._registry, self._load, self._listener = registry, load, listener
+        self.models = {served.spec.name: served for served in models}
+        self._live: dict[str, Live] = {}
+        self._publishing = threading.Lock()
+
+    def live(self, model: str) -> Live | None:
+        """Return what serves the model at this moment."""
+        return self._live.get(model)
+
+    def current(self, model: str) -> Route | None:
+        """Read back what is published."""
+        live = self._live.get(model)
+        return live.route if live else None
+
+    def publish(self, route: Route) -> None:
+        """Replace the model's route in one step, after every version of it is loaded and warm.
+
+        Raises
+        ------
+        NotFoundError
+            If the model or a version is unknown.
+        ArtifactError
+            If a version cannot be loaded; what served before goes on serving.
+        """
+        served = self.models.get(route.model)
+        if served is None:
+            raise NotFoundError(f"the gateway serves no model named {route.model!r}")
+        with self._publishing:
+            before = self._live.get(route.model)
+            if before is not None and before.route == route:
+                return
+            kept = before.versions if before else {}
+            wanted = dict.fromkeys((*route.versions, *served.fallback.versions))
+            versions = {
+                version: kept.get(version) or self._loaded(served, version) for version in wanted
+            }
+            self._live[route.model] = Live(route, versions)
+
+    def follow(self, source: Router) -> dict[str, str]:
+        """Publish what another router holds; return a problem for each model that failed."""
+        problems = {}
+        for model in self.models:
+            try:
+                route = source.current(model)
+                if route is not None:
+                    self.publish(route)
+            except HomeostatError as error:
+                problems[model] = str(error)
+        return problems
+
+    def _loaded(self, served: ServedModel, version: str) -> LoadedVersion:
+        model = served.spec.name
+        card = self._registry.get(model, version)
+        predictor = self._load(self._registry.path(model, version), card.flavour)
+        unknown = set(predictor.features) - set(served.spec.schema.names)
+        if unknown:
+            raise ArtifactError(
+                f"{model} {version} takes {', '.join(sorted(unknown))}, not in the model's schema"
+            )
+        lane = Lane(served.workers, served.waiting)
+        _warm_up(served.spec, version, predictor)
+        listener = partial(self._listener, model, version) if self._listener else None
+        breaker = Breaker(served.breaker, listener)
+        return LoadedVersion(version, predictor, breaker, lane, Lane(1, served.waiting))
+
+
+def _warm_up(spec: ModelSpec, version: str, predictor: Predictor) -> None:
+    fields = feature_schema(spec)
+    row = pa.table({item.name: pa.nulls(1, item.type) for item in fields}, schema=fields)
+    future = Lane(1, 0).submit(partial(scores, predictor, row))
+    assert future is not None  # an empty lane has a place
+    wait([future], LONGEST_WARM_UP)
+    if not future.done():
+        raise ArtifactError(f"{spec.name} {version} gave no answer in {LONGEST_WARM_UP:.0f} s")
+    problem = future.exception()
+    if problem is not None:
+        raise ArtifactError(f"{spec.name} {version} cannot predict: {problem!r}") from problem

@@ -1,0 +1,1 @@
+"""The control plane over HTTP: the API and the web pages."""

@@ -1,0 +1,265 @@
+"""The control plane's HTTP API: predictions and labels in, verdicts and decisions out, commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import orjson
+import pyarrow as pa
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from homeostat.domain.clock import Clock
+from homeostat.domain.model import ModelSpec
+from homeostat.engine import commands
+from homeostat.engine.ports import PredictionLog, Receipt, Records, Rejected
+from homeostat.entrypoints import current
+from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
+from homeostat.entrypoints.http.body import read_object
+from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
+from homeostat.entrypoints.http.rows import Rows, read_labels, read_predictions
+
+BASE = "/api/v1"
+MAX_BYTES = 32 * 1024 * 1024
+DEFAULT_LIMIT = 1000
+MOST = 10_000
+NEEDS_SUBJECT = {
+    commands.Request.PUSH: "the version to serve",
+    commands.Request.SUBMIT: "the version to roll out",
+    commands.Request.ACKNOWLEDGE: "the incident's key",
+}
+
+ReadRows = Callable[[ModelSpec, Sequence[object], datetime], Rows]
+Append = Callable[[ModelSpec, pa.Table], Receipt]
+Listing = Callable[[Request, ModelSpec], object]
+
+
+class Log(PredictionLog, Protocol):
+    """A prediction log whose refused rows can be added to and looked at."""
+
+    def refuse(self, model: str, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
+        """Keep rows as (column, reason, JSON of the row); `kind` is labels or predictions."""
+        ...
+
+    def quarantined(self, model: str = "", limit: int = 100) -> Sequence[object]:
+        """Return the newest refused rows as dataclasses, newest first."""
+        ...
+
+
+def api(
+    records: Records,
+    log: Log,
+    specs: Sequence[ModelSpec],
+    clock: Clock,
+    tokens: Tokens,
+    max_bytes: int = MAX_BYTES,
+) -> list[BaseRoute]:
+    """Return the routes of the API.
+
+    Parameters
+    ----------
+    records, log : Records, Log
+        Called in worker threads, never on the event loop.
+    specs : sequence of ModelSpec
+    clock : Clock
+        Arrival time of labels and timestamp of records that name none.
+    tokens : Tokens
+        Who may ask; without any, only programs on this machine.
+    max_bytes : int
+        Larger requests are answered with 413.
+    """
+    shared = _Api(records, log, clock, Gate(tokens), {spec.name: spec for spec in specs}, max_bytes)
+    model = f"{BASE}/models/{{model}}"
+    reads: dict[str, Listing] = {
+        "verdicts": shared.verdicts,
+        "metrics": shared.metrics,
+        "decisions": shared.decisions,
+        "incidents": shared.incidents,
+        "quarantine": shared.quarantine,
+    }
+    return [
+        Route(f"{BASE}/models", endpoint(shared.models), methods=["GET"]),
+        Route(model, shared.read(shared.status), methods=["GET"]),
+        Route(
+            f"{model}/labels",
+            shared.ingest("labels", read_labels, log.append_labels),
+            methods=["POST"],
+        ),
+        Route(
+            f"{model}/predictions",
+            shared.ingest("predictions", read_predictions, log.append),
+            methods=["POST"],
+        ),
+        Route(f"{model}/commands", endpoint(shared.command), methods=["POST"]),
+        *(
+            Route(f"{model}/{name}", shared.read(listing, name), methods=["GET"])
+            for name, listing in reads.items()
+        ),
+        Route(f"{BASE}/{{rest:path}}", endpoint(_nothing_here), methods=["GET", "POST"]),
+    ]
+
+
+async def _nothing_here(request: Request) -> Response:
+    raise ProblemError(404, f"there is nothing at {request.url.path}", "see docs/reference/api.md")
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    records: Records
+    log: Log
+    clock: Clock
+    gate: Gate
+    specs: dict[str, ModelSpec]
+    max_bytes: int
+
+    def spec(self, request: Request) -> ModelSpec:
+        name = str(request.path_params["model"])
+        if name not in self.specs:
+            known = ", ".join(self.specs) or "none"
+            raise ProblemError(404, f"no model named {name!r}", f"known models: {known}", "model")
+        return self.specs[name]
+
+    def ingest(self, field: str, read: ReadRows, append: Append) -> Endpoint:
+        async def handle(request: Request) -> Response:
+            await self.gate.admit(request, Scope.INGEST)
+            spec = self.spec(request)
+            items = _list(await read_object(request, self.max_bytes), field)
+            now = self.clock.now()
+
+            def store() -> Receipt:
+                rows = read(spec, items, now)
+                if rows.rejected:
+                    self.log.refuse(spec.name, field, _refused(rows.rejected, items))
+                if not rows.places:
+                    return rows.receipt(Receipt(0))
+                return rows.receipt(append(spec, rows.table))
+
+            return _answer(await run_in_threadpool(store), field)
+
+        return endpoint(handle)
+
+    def read(self, listing: Listing, name: str = "") -> Endpoint:
+        async def handle(request: Request) -> Response:
+            await self.gate.admit(request, Scope.READ)
+            found = await run_in_threadpool(listing, request, self.spec(request))
+            return reply({name: found} if name else found)
+
+        return endpoint(handle)
+
+    async def models(self, request: Request) -> Response:
+        await self.gate.admit(request, Scope.READ)
+        found = await run_in_threadpool(
+            lambda: [self.status(request, spec) for spec in self.specs.values()]
+        )
+        return reply({"models": found})
+
+    def status(self, _request: Request, spec: ModelSpec) -> dict[str, object]:
+        rollout = current.rollout(self.records, spec.name)
+        incidents = current.incidents(self.records, spec.name)
+        return {
+            "name": spec.name,
+            "task": spec.task,
+            "features": list(spec.schema.names),
+            "rollout": rollout,
+            "retraining": current.run(self.records, spec.name),
+            "open_incidents": [state.key for state in incidents if state.open],
+        }
+
+    def verdicts(self, request: Request, spec: ModelSpec) -> object:
+        since, until = _time(request, "since"), _time(request, "until")
+        return self.records.verdicts(spec.name, since, until)[-_limit(request) :]
+
+    def metrics(self, request: Request, spec: ModelSpec) -> object:
+        since, until = _time(request, "since"), _time(request, "until")
+        name = request.query_params.get("name", "")
+        return self.records.metrics(spec.name, name, since, until)[-_limit(request) :]
+
+    def decisions(self, request: Request, spec: ModelSpec) -> object:
+        return self.records.decisions(spec.name, _time(request, "since"), _limit(request))
+
+    def incidents(self, request: Request, spec: ModelSpec) -> object:
+        found = current.incidents(self.records, spec.name)[: _limit(request)]
+        return [asdict(state) | {"key": state.key, "open": state.open} for state in found]
+
+    def quarantine(self, request: Request, spec: ModelSpec) -> object:
+        return self.log.quarantined(spec.name, _limit(request))
+
+    async def command(self, request: Request) -> Response:
+        actor = await self.gate.admit(request, Scope.OPERATE)
+        spec = self.spec(request)
+        command = _command(await read_object(request, self.max_bytes), spec.name, actor)
+        await run_in_threadpool(commands.submit, self.records, command, self.clock.now())
+        return reply({"submitted": command.request, "actor": actor}, 202)
+
+
+def _refused(rejected: Sequence[Rejected], items: Sequence[object]) -> list[tuple[str, str, str]]:
+    return [(r.column, r.reason, orjson.dumps(items[r.row]).decode()) for r in rejected]
+
+
+def _answer(receipt: Receipt, field: str) -> Response:
+    """Return the receipt; nothing taken and something refused is an error in itself."""
+    body: dict[str, object] = asdict(receipt)
+    if not receipt.rejected or receipt.accepted or receipt.duplicates:
+        return reply(body)
+    first = receipt.rejected[0]
+    where = ".".join(part for part in (field, str(first.row), first.column) if part)
+    remedy = "correct the rows listed under rejected and send them again"
+    return reply(body | {"error": first.reason, "field": where, "remedy": remedy}, 422)
+
+
+def _list(body: dict[str, object], field: str) -> list[object]:
+    for key in body:
+        if key != field:
+            raise ProblemError(422, "unknown field", f"send {{{field!r}: [...]}}", key)
+    items = body.get(field)
+    if not isinstance(items, list):
+        said = "is missing" if items is None else "must be a list"
+        raise ProblemError(422, f"{field} {said}", f"send {{{field!r}: [...]}}", field)
+    return items
+
+
+def _command(body: dict[str, object], model: str, actor: str) -> commands.Command:
+    known = {"request", "subject", "reason"}
+    for key, value in body.items():
+        if key not in known:
+            raise ProblemError(422, "unknown field", f"known: {', '.join(sorted(known))}", key)
+        if not isinstance(value, str):
+            raise ProblemError(422, f"{key} must be text", "send a JSON string", key)
+    try:
+        request = commands.Request(str(body.get("request", "")))
+    except ValueError:
+        verbs = ", ".join(commands.Request)
+        raise ProblemError(422, "unknown request", f"one of {verbs}", "request") from None
+    subject = str(body.get("subject", ""))
+    if request in NEEDS_SUBJECT and not subject:
+        remedy = f"name {NEEDS_SUBJECT[request]}"
+        raise ProblemError(422, f"{request} needs a subject", remedy, "subject")
+    return commands.Command(request, model, actor, subject, str(body.get("reason", "")))
+
+
+def _time(request: Request, name: str) -> datetime | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    remedy = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
+    wrong = ProblemError(422, f"{text!r} is not a time with a zone", remedy, name)
+    try:
+        # An unescaped + in a query string is a space.
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+        if moment.tzinfo is None:
+            raise wrong
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise wrong from None
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(DEFAULT_LIMIT))
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MOST:
+        raise ProblemError(422, f"{text!r} is no limit", f"use a number from 1 to {MOST}", "limit")
+    return int(text)

@@ -1,0 +1,202 @@
+"""JSON rows as Arrow tables; a row that does not fit is set aside, its neighbours go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from homeostat.domain.errors import DataError
+from homeostat.domain.model import ColumnKind, ModelSpec, Task
+from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.engine.ports import Receipt, Rejected
+
+Read = Callable[[object], object]
+
+ROLES = ("champion", "challenger", "shadow")
+TIERS = ("model", "cached", "lighter", "rules", "default")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows read from a request: those that fit, where they stood, and those that do not."""
+
+    table: pa.Table
+    places: tuple[int, ...]
+    rejected: tuple[Rejected, ...]
+
+    def receipt(self, stored: Receipt) -> Receipt:
+        """Return the log's receipt for the whole request, rows numbered as the caller sent them."""
+        again = (Rejected(self.places[r.row], r.column, r.reason) for r in stored.rejected)
+        rejected = sorted((*self.rejected, *again), key=lambda r: r.row)
+        return Receipt(stored.accepted, stored.duplicates, tuple(rejected))
+
+
+def read_labels(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
+    """Read labels: ``prediction_id``, ``label`` and, if not `now`, ``arrival``.
+
+    A label is a number; for classification also a class name.
+    """
+    readers = {
+        "prediction_id": _text,
+        "label": lambda value: _label(spec, value),
+        "arrival": _optional(_time, now),
+    }
+    return _read(items, readers, LABEL_SCHEMA)
+
+
+def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
+    """Read prediction records: the fields of the prediction log and the features, side by side.
+
+    Only ``prediction_id``, ``version`` and ``score`` must be there; ``timestamp`` is `now` if
+    missing, ``prediction`` follows from the score.
+    """
+    readers: dict[str, Read] = {
+        "prediction_id": _text,
+        "timestamp": _optional(_time, now),
+        "version": _text,
+        "role": _optional(_choice(ROLES), "champion"),
+        "tier": _optional(_choice(TIERS), "model"),
+        "reason": _optional(_text, ""),
+        "entity": _optional(_text, ""),
+        "score": _number,
+        "prediction": _optional(_number, None),
+        "latency_ms": _optional(_number, None),
+    }
+    schema = prediction_schema(spec)
+    kinds = {column.name: _FEATURE[column.kind] for column in spec.schema.columns}
+    for name in schema.names:
+        if name not in readers:
+            readers[name] = _optional(kinds.get(name, _flag), None)
+    return _read(items, readers, schema, lambda row: _predict(spec, row))
+
+
+def _predict(spec: ModelSpec, row: dict[str, object]) -> None:
+    score = row["score"]
+    if row["prediction"] is None and isinstance(score, float):
+        binary = spec.task is Task.BINARY
+        row["prediction"] = float(score >= spec.threshold) if binary else score
+
+
+def _read(
+    items: Sequence[object],
+    readers: Mapping[str, Read],
+    schema: pa.Schema,
+    finish: Callable[[dict[str, object]], None] = lambda _row: None,
+) -> Rows:
+    rows: list[dict[str, object]] = []
+    places: list[int] = []
+    rejected: list[Rejected] = []
+    for place, item in enumerate(items):
+        found = _row(item, readers)
+        if isinstance(found, dict):
+            finish(found)
+            rows.append(found)
+            places.append(place)
+        else:
+            rejected.append(Rejected(place, *found))
+    return Rows(pa.Table.from_pylist(rows, schema=schema), tuple(places), tuple(rejected))
+
+
+def _row(item: object, readers: Mapping[str, Read]) -> dict[str, object] | tuple[str, str]:
+    """Return the row, or the column that is wrong and why."""
+    if not isinstance(item, dict):
+        return "", "must be a JSON object"
+    for name in item:
+        if name not in readers:
+            return str(name), f"unknown column; known: {', '.join(readers)}"
+    row: dict[str, object] = {}
+    for name, read in readers.items():
+        try:
+            row[name] = read(item.get(name))
+        except DataError as error:
+            return name, str(error)
+    return row
+
+
+def _optional(read: Read, default: object) -> Read:
+    return lambda value: default if value is None else read(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise DataError(f"must be text, not {_shown(value)}")
+    return value
+
+
+def _category(value: object) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"must be text, not {_shown(value)}")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise DataError(f"must be true or false, not {_shown(value)}")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DataError(f"must be a number, not {_shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DataError("must be a finite number")
+    return number
+
+
+_FEATURE: Mapping[ColumnKind, Read] = {
+    ColumnKind.NUMERIC: _number,
+    ColumnKind.CATEGORICAL: _category,
+    ColumnKind.BOOLEAN: _flag,
+}
+
+
+def _choice(allowed: Sequence[str]) -> Read:
+    def read(value: object) -> str:
+        if value not in allowed:
+            raise DataError(f"must be one of {', '.join(allowed)}, not {_shown(value)}")
+        return str(value)
+
+    return read
+
+
+def _time(value: object) -> datetime:
+    remedy = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
+    if not isinstance(value, str):
+        raise DataError(f"must be a time, not {_shown(value)}; {remedy}")
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise DataError(f"must be a time, not {_shown(value)}; {remedy}") from None
+    raise DataError(f"has no time zone; {remedy}")
+
+
+def _label(spec: ModelSpec, value: object) -> float:
+    if spec.task is Task.REGRESSION:
+        return _number(value)
+    if isinstance(value, str):
+        if value not in spec.classes:
+            names = ", ".join(spec.classes) or "0 and 1"
+            raise DataError(f"unknown class {_shown(value)}; there are {names}")
+        return float(spec.classes.index(value))
+    number = float(value) if isinstance(value, bool) else _number(value)
+    count = len(spec.classes) or 2
+    if number not in range(count):
+        raise DataError(f"must be a class index from 0 to {count - 1}, not {_shown(value)}")
+    return number
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "missing"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,277 @@
+"""The whole of homeostat.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from homeostat.domain.errors import ConfigError, NotFoundError
+from homeostat.domain.model import ModelSpec
+from homeostat.entrypoints.settings.model import Model
+from homeostat.entrypoints.settings.part import Part, only_one
+from homeostat.entrypoints.settings.values import (
+    Count,
+    Duration,
+    Name,
+    Number,
+    Port,
+    Variable,
+    Wait,
+    nearest,
+    wrong,
+)
+
+
+class Server(Part):
+    """The control plane: API, UI and engine."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; others than loopback need a token (homeostat token create)."""
+    port: Port = 8420
+    """TCP port."""
+    tick: Duration = timedelta(seconds=60)
+    """Time between two looks at everything."""
+    max_request_mb: Number = Field(default=32.0, gt=0, le=1024)
+    """Larger requests are refused."""
+
+
+class Breaker(Part):
+    """When the gateway stops calling a failing model, and how it finds out that it is well."""
+
+    faults: Count = 5
+    """Opens after so many faults ..."""
+    window: Duration = timedelta(seconds=60)
+    """... in this time ..."""
+    share: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    """... if they are at least this share of the calls."""
+    cooldown: Wait = timedelta(seconds=30)
+    """Time from opening to the first probe."""
+    probes: Count = 1
+    """Most probes under way at once."""
+    successes: Count = 2
+    """Probes that must succeed to close it."""
+    lease: Duration = timedelta(seconds=30)
+    """A probe that has not come back after this time has failed."""
+
+
+class Gateway(Part):
+    """The data plane in front of the models."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8421
+    """TCP port."""
+    deadline: Duration = timedelta(milliseconds=200)
+    """Time that a request may take before a fallback tier answers."""
+    breaker: Breaker = Breaker()
+    """When to stop calling a failing model."""
+
+
+class Console(Part):
+    """Writes notifications to the terminal."""
+
+    type: Literal["console"]
+    """console"""
+
+
+class Webhook(Part):
+    """Posts notifications as signed JSON."""
+
+    type: Literal["webhook"]
+    """webhook"""
+    url: str = ""
+    """Where to; for a URL that is itself a secret use url_env."""
+    url_env: Variable | None = None
+    """Environment variable that holds the URL."""
+    secret_env: Variable | None = None
+    """Environment variable that holds the key which signs the body (HMAC-SHA256)."""
+    timeout: Duration = timedelta(seconds=10)
+    """Gives up after this time; it is tried again later."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        only_one(self, "url", "url_env")
+        if self.url:
+            problem = _url_problem(self.url)
+            if problem:
+                raise wrong(problem, "use a URL such as https://example.org/hook", "url")
+        return self
+
+
+Receiver = Annotated[Console | Webhook, Field(discriminator="type")]
+
+
+def _to_console() -> dict[str, Console | Webhook]:
+    return {"console": Console(type="console")}
+
+
+def _url_problem(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "is not an http or https URL"
+    return "holds a password; use url_env" if parts.password else ""
+
+
+class Settings(Part):
+    """A deployment: where its data is, who serves, who is told, and which models it cares for."""
+
+    data: str = "./homeostat-data"
+    """Folder of the prediction log, models and records, relative to this file."""
+    records: str = ""
+    """Database URL of the records; default: an SQLite file in the data folder."""
+    records_env: Variable | None = None
+    """Environment variable that holds the database URL, if it has a password in it."""
+    server: Server = Server()
+    """The control plane."""
+    gateway: Gateway = Gateway()
+    """The data plane."""
+    runbooks: str = Field(default="runbooks", min_length=1)
+    """Folder or base address of the runbooks that alerts link to."""
+    receivers: dict[Name, Receiver] = Field(default_factory=_to_console)
+    """Where notifications go, by name."""
+    models: tuple[Model, ...] = Field(min_length=1)
+    """The models under care."""
+
+    _file: Path = PrivateAttr(default=Path("homeostat.yaml"))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_records()
+        seen: dict[str, int] = {}
+        for number, model in enumerate(self.models):
+            if model.name in seen:
+                problem = f"{model.name!r} is also the name of models.{seen[model.name]}"
+                raise wrong(problem, "rename one of them", "models", number, "name")
+            seen[model.name] = number
+            self._check_receivers(number, model)
+        return self
+
+    def _check_records(self) -> None:
+        if self.records and self.records_env:
+            raise wrong("cannot stand beside records", "keep one of the two", "records_env")
+        if self.records and "://" not in self.records:
+            remedy = "use sqlite:///path/to/records.db or postgresql+psycopg://host/database"
+            raise wrong("is not a database URL", remedy, "records")
+        if self.records and _has_password(self.records):
+            remedy = "put the URL into an environment variable and name it in records_env"
+            raise wrong("holds a password", remedy, "records")
+
+    def _check_receivers(self, number: int, model: Model) -> None:
+        alerts = model.alerts
+        named: list[tuple[tuple[str | int, ...], tuple[str, ...]]] = [
+            (("receivers",), alerts.receivers)
+        ]
+        for rule, override in alerts.overrides.items():
+            named.append((("overrides", rule, "receivers"), override.receivers or ()))
+        for path, receivers in named:
+            for place, receiver in enumerate(receivers):
+                if receiver not in self.receivers:
+                    problem = f"no receiver is named {receiver!r}"
+                    remedy = nearest(receiver, self.receivers)
+                    raise wrong(problem, remedy, "models", number, "alerts", *path, place)
+
+    @property
+    def file(self) -> Path:
+        """The file that this was read from."""
+        return self._file
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file; relative paths in it start here."""
+        return self._file.resolve().parent
+
+    @property
+    def data_folder(self) -> Path:
+        """Absolute path of the data folder."""
+        return (self.folder / Path(self.data).expanduser()).resolve()
+
+    @property
+    def log_folder(self) -> Path:
+        """Absolute path of the prediction log."""
+        return self.data_folder / "log"
+
+    @property
+    def models_folder(self) -> Path:
+        """Absolute path of the local model registry."""
+        return self.data_folder / "models"
+
+    @property
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """The domain's view of the models."""
+        return tuple(model.spec() for model in self.models)
+
+    def model(self, name: str = "") -> Model:
+        """Return the settings of a model; without a name, of the only one.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such model, or a name is needed and missing.
+        """
+        names = [model.name for model in self.models]
+        if not name:
+            if len(names) == 1:
+                return self.models[0]
+            raise NotFoundError(f"name one of the models: {', '.join(names)}")
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise NotFoundError(f"no model named {name!r} in {self._file}; {nearest(name, names)}")
+
+    def records_url(self, environ: Mapping[str, str]) -> str:
+        """Return the database URL, from the environment where the file says so.
+
+        Raises
+        ------
+        ConfigError
+            If the variable is not set.
+        """
+        if self.records_env is not None:
+            return secret(environ, self.records_env, "records_env", self._file)
+        return self.records or f"sqlite:///{self.data_folder / 'records.db'}"
+
+    def trainer(self, name: str) -> tuple[Path, str]:
+        """Return the file and function that train a model.
+
+        Raises
+        ------
+        ConfigError
+            If the model has no retraining section, or the file does not exist.
+        """
+        retraining = self.model(name).retraining
+        field = f"models.{name}.retraining.trainer"
+        if retraining is None:
+            remedy = "add retraining: {trainer: 'train.py:train'}"
+            raise ConfigError("is missing", remedy, str(self._file), None, field)
+        path, _, function = retraining.trainer.rpartition(":")
+        file = (self.folder / Path(path).expanduser()).resolve()
+        if not file.is_file():
+            problem = f"there is no file {file}"
+            remedy = "write the path relative to the configuration"
+            raise ConfigError(problem, remedy, str(self._file), None, field)
+        return file, function
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return False
+
+
+def secret(environ: Mapping[str, str], variable: str, field: str, file: Path) -> str:
+    """Return a secret from the environment; an unset or empty variable is a ConfigError."""
+    value = environ.get(variable, "")
+    if not value:
+        problem = f"the environment variable {variable} is not set"
+        raise ConfigError(problem, "set it before starting", str(file), None, field)
+    return value

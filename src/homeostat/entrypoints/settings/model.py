@@ -1,0 +1,212 @@
+"""Settings of one monitored model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from homeostat.alerting.rules import default_rules
+from homeostat.domain.errors import ConfigError
+from homeostat.domain.model import (
+    Audit,
+    Column,
+    ColumnKind,
+    LabelSpec,
+    ModelSpec,
+    Schema,
+    Task,
+)
+from homeostat.domain.record import RESERVED
+from homeostat.entrypoints.settings.monitors import Budget, Monitors
+from homeostat.entrypoints.settings.part import Part
+from homeostat.entrypoints.settings.upkeep import Alerts, Retraining, Rollout, Tier
+from homeostat.entrypoints.settings.values import (
+    Duration,
+    Flag,
+    Name,
+    Number,
+    Weight,
+    nearest,
+    wrong,
+)
+from homeostat.serving.expression import parse
+
+MIN_CLASSES = 2
+
+
+class Feature(Part):
+    """One feature and its constraints; ``amount: numeric`` is short for ``kind: numeric``."""
+
+    kind: ColumnKind
+    """numeric, categorical or boolean."""
+    min: Number | None = None
+    """Smallest allowed value."""
+    max: Number | None = None
+    """Largest allowed value."""
+    nullable: Flag = True
+    """Whether the value may be missing."""
+    categories: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """The allowed values; default: any."""
+    personal: Flag = False
+    """Whether the values must not appear in profiles or reports."""
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Self:
+        if self.kind is not ColumnKind.NUMERIC:
+            for name in ("min", "max"):
+                if getattr(self, name) is not None:
+                    raise wrong(f"is for numeric features, not {self.kind}", "remove it", name)
+        if self.kind is not ColumnKind.CATEGORICAL and self.categories is not None:
+            raise wrong(f"is for categorical features, not {self.kind}", "remove it", "categories")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise wrong(f"is above max ({self.max:g})", "swap the two", "min")
+        if self.categories is not None and len(set(self.categories)) < len(self.categories):
+            raise wrong("names a category twice", "keep each once", "categories")
+        return self
+
+    def column(self, name: str) -> Column:
+        """Return the domain's view of it."""
+        return Column(
+            name, self.kind, self.nullable, self.min, self.max, self.categories, self.personal
+        )
+
+
+def _shorthand(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+FeatureOrKind = Annotated[
+    Feature,
+    BeforeValidator(_shorthand, json_schema_input_type=Feature | ColumnKind),
+]
+
+
+class History(Part):
+    """How columns of a history file are called."""
+
+    id: str = "prediction_id"
+    """Column with the prediction's id."""
+    timestamp: str = "timestamp"
+    """Column with the time of the prediction."""
+    label: str = "label"
+    """Column with what turned out to be true."""
+    label_timestamp: str = "label_timestamp"
+    """Column with the time at which the label became known."""
+    where: str | None = None
+    """Boolean column; only rows in which it is true are used."""
+
+
+class AuditLabels(Part):
+    """A random share of predictions whose labels come early."""
+
+    column: str
+    """Boolean field that is true in those rows."""
+    maturity: Duration
+    """Age after which their labels are complete."""
+
+
+class Labels(Part):
+    """How labels arrive."""
+
+    maturity: Duration
+    """Age of a prediction after which its label, if there will be one, has arrived."""
+    audit: AuditLabels | None = None
+    """A random share of predictions whose labels come early."""
+
+
+class Model(Part):
+    """A model under Homeostat's care."""
+
+    name: Name
+    """Unique in this file."""
+    task: Task
+    """binary (scores are probabilities), multiclass or regression."""
+    classes: tuple[str, ...] = ()
+    """Class names; of a binary model: [negative, positive]."""
+    threshold: Weight = 0.5
+    """Binary score from which the positive class is predicted."""
+    entity: str = ""
+    """Field that names who a prediction is about, for sticky traffic splits."""
+    features: dict[str, FeatureOrKind] = Field(min_length=1)
+    """The model's inputs, in the order in which it takes them."""
+    history: History = History()
+    """Columns of a history file, for backtests and first training."""
+    labels: Labels
+    """How labels arrive."""
+    budget: Budget = Budget()
+    """False alarms that are accepted."""
+    monitors: Monitors = Monitors()
+    """What is watched."""
+    fallback: tuple[Tier, ...] = ()
+    """Who answers when the model cannot, first that can."""
+    retraining: Retraining | None = None
+    """Default: never retrained by Homeostat."""
+    rollout: Rollout = Rollout()
+    """How a challenger becomes champion."""
+    alerts: Alerts = Alerts()
+    """Who is told."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_classes()
+        for name in self.features:
+            if name in RESERVED:
+                remedy = f"rename the feature; Homeostat keeps {', '.join(sorted(RESERVED))}"
+                raise wrong("is a field of Homeostat's own", remedy, "features", name)
+            if not name.strip():
+                raise wrong("a feature needs a name", "write the column's name", "features")
+        audit = self.labels.audit
+        if audit is not None:
+            same = self.features.get(audit.column)
+            if same is not None and same.kind is not ColumnKind.BOOLEAN:
+                problem = f"names the {same.kind} feature {audit.column!r}"
+                raise wrong(problem, "name a boolean field", "labels", "audit", "column")
+        self._check_fallback()
+        self._check_rules()
+        return self
+
+    def _check_fallback(self) -> None:
+        schema = self.spec().schema
+        for number, tier in enumerate(self.fallback):
+            if tier.default is not None and number < len(self.fallback) - 1:
+                raise wrong("a default answers always", "put it last", "fallback", number)
+            for place, rule in enumerate(tier.rules or ()):
+                try:
+                    parse(rule.when, schema)
+                except ConfigError as error:
+                    at = ("fallback", number, "rules", place, "when")
+                    raise wrong(error.problem, error.remedy, *at) from None
+
+    def _check_rules(self) -> None:
+        known = [rule.name for rule in default_rules(())]
+        for name in self.alerts.overrides:
+            if name not in known:
+                raise wrong("is no alert rule", nearest(name, known), "alerts", "overrides", name)
+
+    def _check_classes(self) -> None:
+        count = len(self.classes)
+        if len(set(self.classes)) < count:
+            raise wrong("names a class twice", "keep each once", "classes")
+        if self.task is Task.REGRESSION and count:
+            raise wrong("a regression has no classes", "remove it", "classes")
+        if self.task is Task.BINARY and count not in {0, MIN_CLASSES}:
+            problem = f"a binary model has two classes, not {count}"
+            raise wrong(problem, "write [negative, positive]", "classes")
+        if self.task is Task.MULTICLASS and count < MIN_CLASSES:
+            remedy = "list the class names in the order of the model's output"
+            raise wrong("a multiclass model needs at least two classes", remedy, "classes")
+
+    def spec(self) -> ModelSpec:
+        """Return the domain's view of the model."""
+        audit = self.labels.audit
+        chosen = None if audit is None else Audit(audit.column, audit.maturity)
+        return ModelSpec(
+            name=self.name,
+            task=self.task,
+            schema=Schema(tuple(part.column(name) for name, part in self.features.items())),
+            labels=LabelSpec(self.labels.maturity, chosen),
+            entity=self.entity,
+            classes=self.classes,
+            threshold=self.threshold,
+        )

@@ -1,0 +1,140 @@
+"""From homeostat.yaml to the configurations of detectors, policies and serving."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from homeostat.alerting.rules import AlertRule, default_rules
+from homeostat.detectors.drift.detector import DriftConfig
+from homeostat.detectors.performance.detector import PerformanceConfig
+from homeostat.detectors.quality.detector import QualityConfig
+from homeostat.detectors.service.detector import ServiceConfig
+from homeostat.detectors.volume.detector import VolumeConfig
+from homeostat.domain.model import ModelSpec
+from homeostat.domain.verdict import AlarmBudget
+from homeostat.engine.plan import ModelPlan
+from homeostat.entrypoints.settings.deployment import Settings
+from homeostat.entrypoints.settings.model import Model
+from homeostat.entrypoints.settings.upkeep import Override, Retraining
+from homeostat.retraining.policy import RetrainingPolicy
+from homeostat.rollout.state import RolloutPolicy
+from homeostat.serving.breaker import BreakerConfig
+from homeostat.serving.fallback import Cached, Fallback, Lighter, Tier, parse_rules
+
+# How the alarm budget is divided. Drift spends its share twice (inputs and scores), service too
+# (availability and latency): 2 x 0.2 + 0.25 + 0.15 + 0.1 + 2 x 0.05 = 1.
+DRIFT, PERFORMANCE, QUALITY, VOLUME, SERVICE = 0.2, 0.25, 0.15, 0.1, 0.05
+
+
+def model_plan(settings: Settings, name: str = "") -> ModelPlan:
+    """Return what the owner decided about a model, as the engine takes it.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model.
+    """
+    model = settings.model(name)
+    monitors = model.monitors
+    budget = AlarmBudget(model.budget.alarms, model.budget.per)
+    return ModelPlan(
+        spec=model.spec(),
+        drift=DriftConfig(
+            budget=budget,
+            every=monitors.drift.window,
+            share=DRIFT,
+            min_rows=monitors.drift.min_rows,
+            min_effect=monitors.drift.min_effect,
+            match=monitors.drift.match,
+        ),
+        quality=QualityConfig(
+            budget=budget,
+            every=monitors.quality.window,
+            share=QUALITY,
+            min_rows=monitors.quality.min_rows,
+            min_rise=monitors.quality.min_rise,
+            min_breach=monitors.quality.min_breach,
+        ),
+        volume=VolumeConfig(
+            budget=budget,
+            every=monitors.volume.window,
+            share=VOLUME,
+            min_change=monitors.volume.min_change,
+            match=monitors.volume.match,
+        ),
+        performance=PerformanceConfig(
+            budget=budget,
+            every=monitors.performance.window,
+            share=PERFORMANCE,
+            margin=monitors.performance.margin,
+            min_rows=monitors.performance.min_rows,
+            scale=monitors.performance.scale,
+        ),
+        service=ServiceConfig(
+            budget=budget,
+            every=settings.server.tick,
+            share=SERVICE,
+            max_fallback=monitors.service.max_fallback,
+            max_latency_ms=monitors.service.max_latency.total_seconds() * 1000,
+        ),
+        metric_window=monitors.performance.window,
+        rules=_rules(settings, model),
+        rollout=RolloutPolicy(**model.rollout.model_dump()),
+        retraining=None if model.retraining is None else _policy(model.retraining),
+        gate_margin=0.0 if model.retraining is None else model.retraining.margin,
+    )
+
+
+def _rules(settings: Settings, model: Model) -> tuple[AlertRule, ...]:
+    receivers = model.alerts.receivers or tuple(settings.receivers)
+    rules = default_rules(receivers, settings.runbooks.rstrip("/"))
+    overrides = model.alerts.overrides
+    return tuple(_changed(rule, overrides.get(rule.name)) for rule in rules)
+
+
+def _changed(rule: AlertRule, override: Override | None) -> AlertRule:
+    if override is None:
+        return rule
+    return replace(
+        rule,
+        hold=rule.hold if override.hold is None else override.hold,
+        keep_firing=rule.keep_firing if override.keep_firing is None else override.keep_firing,
+        severity=override.severity or rule.severity,
+        receivers=rule.receivers if override.receivers is None else override.receivers,
+    )
+
+
+def _policy(retraining: Retraining) -> RetrainingPolicy:
+    figures = retraining.model_dump(exclude={"trainer", "floor", "margin"})
+    return RetrainingPolicy(**figures, performance_floor=tuple(retraining.floor.items()))
+
+
+def model_fallback(model: Model, spec: ModelSpec) -> Fallback:
+    """Return who answers when the model cannot; without any tier, the score 0."""
+    tiers: list[Tier] = []
+    default = 0.0
+    for part in model.fallback:
+        if part.cached is not None:
+            tiers.append(Cached(part.cached.ttl))
+        if part.lighter is not None:
+            tiers.append(Lighter(part.lighter.version))
+        if part.rules is not None:
+            pairs = [(rule.when, rule.score) for rule in part.rules]
+            tiers.append(parse_rules(pairs, spec.schema))
+        if part.default is not None:
+            default = part.default.score
+    return Fallback(tuple(tiers), default)
+
+
+def breaker_config(settings: Settings) -> BreakerConfig:
+    """Return when the gateway's breakers open and how they close."""
+    breaker = settings.gateway.breaker
+    return BreakerConfig(
+        faults=breaker.faults,
+        window=breaker.window.total_seconds(),
+        share=breaker.share,
+        cooldown=breaker.cooldown.total_seconds(),
+        probes=breaker.probes,
+        successes=breaker.successes,
+        lease=breaker.lease.total_seconds(),
+    )

@@ -1,0 +1,166 @@
+"""Settings of what Homeostat does about a finding: fall back, retrain, roll out, tell people."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from homeostat.domain.decision import Severity
+from homeostat.entrypoints.settings.part import Part, only_one
+from homeostat.entrypoints.settings.values import (
+    Count,
+    Duration,
+    Flag,
+    Name,
+    Number,
+    Share,
+    Wait,
+    Weight,
+    wrong,
+)
+
+
+class Cached(Part):
+    """Answer with the entity's last prediction."""
+
+    ttl: Duration = timedelta(hours=1)
+    """Age up to which a cached prediction may answer."""
+
+
+class Rule(Part):
+    """Answer with a score when an expression over the features is true."""
+
+    when: str = Field(min_length=1)
+    """Such as ``amount > 500 and country != 'PT'``."""
+    score: Number
+    """The answer."""
+
+
+class Default(Part):
+    """Answer with one score, whatever the request."""
+
+    score: Number
+    """The answer."""
+
+
+class Lighter(Part):
+    """Answer with another registered version, usually one with fewer features."""
+
+    version: str = Field(min_length=1)
+    """The version."""
+
+
+class Tier(Part):
+    """One fallback tier: exactly one of the four; a default comes last."""
+
+    cached: Cached | None = None
+    """The entity's last prediction."""
+    lighter: Lighter | None = None
+    """Another version."""
+    rules: tuple[Rule, ...] | None = Field(default=None, min_length=1)
+    """The first rule that is true."""
+    default: Default | None = None
+    """Always the same."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        only_one(self, "cached", "lighter", "rules", "default")
+        return self
+
+
+class Retraining(Part):
+    """When to retrain, on what, and how a candidate is judged."""
+
+    trainer: str = Field(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")
+    """A Python file, relative to this one, and the function in it: ``train.py:train``."""
+    performance_windows: Count | None = 3
+    """Retrain after so many windows in a row with worse performance; null: never."""
+    floor: dict[str, Number] = Field(default_factory=dict)
+    """A window also counts as worse when a metric is below its floor, such as ``auc: 0.8``."""
+    drift_share: Share | None = 0.4
+    """Retrain when more than this share of the features has drifted; null: never."""
+    schedule: Duration | None = None
+    """Retrain when the champion's training is this old; null: never."""
+    new_data_share: Annotated[Number, Field(gt=0)] | None = None
+    """Retrain when so many rows were labelled since, as a share of the rows trained on."""
+    hybrid: Flag = False
+    """The schedule decides, and between its dates only an emergency does."""
+    emergency_share: Share = 0.3
+    """Emergency: more than this share of the features has drifted."""
+    emergency_drop: Weight = 0.05
+    """Emergency: performance fell by more than this part of what it was."""
+    cooldown: Wait = timedelta(days=3)
+    """Least time between the starts of two trainings."""
+    budget_per_month: Count = 4
+    """Most trainings in any 30 days."""
+    min_rows: Count = 1000
+    """Fewest matured rows, since the change began, to train on."""
+    min_per_class: Count = 50
+    """Fewest of them of each class."""
+    window: Duration = timedelta(days=60)
+    """How far back the training rows reach."""
+    holdout: Duration = timedelta(days=7)
+    """The newest matured stretch, kept out of training, on which the candidate is judged."""
+    timeout: Duration = timedelta(hours=6)
+    """A training that takes longer is cancelled."""
+    margin: Number = 0.0
+    """Part of the champion's loss by which a candidate may be worse; negative: must be better."""
+
+    @model_validator(mode="after")
+    def _scheduled(self) -> Self:
+        if self.hybrid and self.schedule is None:
+            raise wrong("needs a schedule", "add schedule: 30d, or remove hybrid", "hybrid")
+        return self
+
+
+class Rollout(Part):
+    """How a challenger becomes champion."""
+
+    shadow_min: Wait = timedelta(days=1)
+    """Shortest stay in shadow."""
+    shadow_min_rows: Count = 500
+    """Fewest matured shadow answers before the next stage."""
+    ramp: tuple[Weight, ...] = (0.1, 0.5)
+    """Traffic weights of the canary, rising; empty: no canary."""
+    step_min: Wait = timedelta(hours=6)
+    """Shortest stay on each step of the canary."""
+    step_min_rows: Count = 100
+    """Fewest rows answered on each step of the canary."""
+    alpha: Weight = 0.05
+    """Accepted probability of a wrong promotion."""
+    probation: Wait = timedelta(days=7)
+    """After a promotion: how long the previous champion is kept warm and a breach rolls back."""
+    patience: Duration = timedelta(days=60)
+    """A rollout without proof after this time is aborted."""
+    approval: Flag = False
+    """Whether a person must approve before promotion."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.ramp) != sorted(set(self.ramp)):
+            raise wrong("must rise from step to step", "write it like [0.1, 0.5]", "ramp")
+        return self
+
+
+class Override(Part):
+    """What differs from the built-in alert rule; what is left out stays."""
+
+    hold: Wait | None = None
+    """How long the condition must last before the alert fires."""
+    keep_firing: Wait | None = None
+    """How long it must be gone before the alert resolves."""
+    severity: Severity | None = None
+    """critical, warning or info."""
+    receivers: tuple[Name, ...] | None = None
+    """Who is told."""
+
+
+class Alerts(Part):
+    """Who is told, and exceptions from the built-in rules."""
+
+    receivers: tuple[Name, ...] = ()
+    """Receivers of this model's alerts; default: all of them."""
+    overrides: dict[str, Override] = Field(default_factory=dict)
+    """By the name of the alert rule."""

@@ -1,0 +1,130 @@
+"""What can happen to a rollout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+AUTOMATIC = "homeostat"
+
+
+class EvidenceKind(StrEnum):
+    """What the paired comparison of challenger and champion says so far.
+
+    Only ``BETTER`` and ``NOT_WORSE`` (within the margin that the owner tolerates) can move a
+    rollout on; ``INCONCLUSIVE`` and ``NO_DATA`` never do.
+    """
+
+    BETTER = "better"
+    NOT_WORSE = "not_worse"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no_data"
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Install the first version of a model."""
+
+    version: str
+    actor: str = AUTOMATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A candidate that passed the evaluation gate asks to be rolled out."""
+
+    version: str
+    reason: str = ""
+    actor: str = AUTOMATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The challenger's artifact is what was registered, loads, and scores rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """State of the paired comparison, given at each tick.
+
+    Attributes
+    ----------
+    kind : EvidenceKind
+    n : int
+        Rows that the challenger scored in the current step (since ``RolloutState.since``) and that
+        count as evidence: with matured labels in shadow, answered in canary.
+    e : float
+        Anytime-valid e-value for `kind`, on matured labels; a step needs ``e >= 1 / alpha``.
+    difference : float
+        Champion's mean loss minus the challenger's (above 0: the challenger is better).
+    """
+
+    kind: EvidenceKind
+    n: int = 0
+    e: float = 1.0
+    difference: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class GuardrailBreached:
+    """Something must be taken back at once.
+
+    ``version`` is the one to blame; empty: the challenger if there is one, else the champion. A
+    champion is rolled back only on probation: later, a worse champion means that the world changed.
+    """
+
+    reason: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A person approves the promotion that waits."""
+
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The challenger is ready everywhere: move the champion pointer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A person makes a version the champion at once, whatever the evidence."""
+
+    version: str
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Undo the latest change: withdraw the challenger if there is one, else the champion."""
+
+    reason: str
+    actor: str = AUTOMATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Withdraw the challenger for good."""
+
+    reason: str
+    actor: str = AUTOMATIC
+
+
+Event = (
+    First
+    | Submitted
+    | Verified
+    | Evidence
+    | GuardrailBreached
+    | Approved
+    | Promoted
+    | Push
+    | RollBack
+    | Abort
+)

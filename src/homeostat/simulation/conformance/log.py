@@ -1,0 +1,274 @@
+"""What every `PredictionLog` must do. Each check takes an empty one whose clock shows `NOW`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from homeostat.domain.columns import floats, texts
+from homeostat.domain.errors import DataError
+from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
+from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.window import Window
+from homeostat.engine.ports import PredictionLog
+from homeostat.simulation.conformance.raising import must_raise
+
+T0 = datetime(2024, 1, 1, tzinfo=UTC)
+NOW = datetime(2024, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+ALL = Window(T0, NOW)
+
+SPEC = ModelSpec(
+    "fraud / model",
+    Task.BINARY,
+    Schema((Column("amount", ColumnKind.NUMERIC), Column("country", ColumnKind.CATEGORICAL))),
+    LabelSpec(timedelta(days=30)),
+    classes=("legitimate", "fraud"),
+)
+
+
+def predictions(
+    ids: Sequence[str],
+    at: datetime = T0,
+    *,
+    version: str = "1",
+    role: str = "champion",
+    step: timedelta = timedelta(minutes=1),
+    score: float = 0.25,
+) -> pa.Table:
+    """Return prediction records of `SPEC`, one every `step` from `at` on."""
+    n = len(ids)
+    return pa.table(
+        {
+            "prediction_id": pa.array(ids, pa.string()),
+            "timestamp": [at + i * step for i in range(n)],
+            "version": pa.array([version] * n, pa.string()),
+            "role": pa.array([role] * n, pa.string()),
+            "tier": pa.array(["model"] * n, pa.string()),
+            "reason": pa.array([""] * n, pa.string()),
+            "entity": pa.array([f"card {i}" for i in range(n)], pa.string()),
+            "score": pa.array([score] * n, pa.float64()),
+            "prediction": pa.array([0.0] * n, pa.float64()),
+            "latency_ms": pa.array([1.5] * n, pa.float64()),
+            "amount": pa.array([float(i) for i in range(n)], pa.float64()),
+            "country": pa.array(["DE"] * n, pa.string()),
+        },
+        schema=prediction_schema(SPEC),
+    )
+
+
+def labels(ids: Sequence[str], label: float, arrival: datetime) -> pa.Table:
+    """Return labels that all arrive at one time."""
+    columns = {
+        "prediction_id": list(ids),
+        "label": [label] * len(ids),
+        "arrival": [arrival] * len(ids),
+    }
+    return pa.table(columns, schema=LABEL_SCHEMA)
+
+
+def check_rows(log: PredictionLog) -> None:
+    """Rows come back by time, as they were, landed or rolled or both."""
+    assert log.append(SPEC, predictions(["a", "b"], T0 + HOUR)).accepted == 2
+    assert log.roll(NOW) == 2
+    assert log.roll(NOW) == 0, "each row is moved once"
+    assert log.append(SPEC, predictions(["c", "d"], T0)).accepted == 2
+    table = log.rows(SPEC, ALL)
+    assert table.schema.equals(prediction_schema(SPEC))
+    assert texts(table, "prediction_id") == ["c", "d", "a", "b"]
+    assert table.slice(2).equals(predictions(["a", "b"], T0 + HOUR))
+    assert log.rows(SPEC, ALL, ["amount"]).column_names == ["amount"]
+
+
+def check_windows_are_half_open(log: PredictionLog) -> None:
+    """A row at the start belongs to the window, one at the end does not."""
+    log.append(SPEC, predictions(["a", "b", "c"], T0, step=HOUR))
+    for _ in range(2):
+        found = log.rows(SPEC, Window(T0 + HOUR, T0 + 2 * HOUR))
+        assert texts(found, "prediction_id") == ["b"]
+        assert log.profile(SPEC, Window(T0 + HOUR, T0 + 2 * HOUR)).rows == 1
+        log.roll(NOW)
+    assert len(log.rows(SPEC, Window(T0 - HOUR, T0))) == 0
+
+
+def check_repetition_counts_once(log: PredictionLog) -> None:
+    """The same rows again are duplicates, before and after a roll, within and between calls."""
+    rows = predictions(["a", "b"])
+    assert log.append(SPEC, pa.concat_tables([rows, rows])).duplicates == 2
+    for _ in range(2):
+        receipt = log.append(SPEC, rows)
+        assert (receipt.accepted, receipt.duplicates) == (0, 2)
+        log.roll(NOW)
+    assert len(log.rows(SPEC, ALL)) == 2
+    assert log.profile(SPEC, ALL).rows == 2
+
+
+def check_shadows_share_an_id(log: PredictionLog) -> None:
+    """Another version's answer to the same request is a row of its own, and not profiled."""
+    log.append(SPEC, predictions(["a"]))
+    log.append(SPEC, predictions(["a"], version="2", role="shadow"))
+    for _ in range(2):
+        assert texts(log.rows(SPEC, ALL), "version") == ["1", "2"]
+        assert log.profile(SPEC, ALL).rows == 1
+        assert log.profile(SPEC, ALL, "2").rows == 0
+        log.roll(NOW)
+
+
+def check_other_content_is_refused(log: PredictionLog) -> None:
+    """An id that comes back with another score is refused; the first stays."""
+    log.append(SPEC, predictions(["a"], score=0.25))
+    receipt = log.append(SPEC, predictions(["b", "a"], score=0.75, step=timedelta(0)))
+    assert receipt.accepted == 1
+    assert [(r.row, r.column) for r in receipt.rejected] == [(1, "prediction_id")]
+    assert sorted(floats(log.rows(SPEC, ALL), "score")) == [0.25, 0.75]
+
+
+def check_bad_rows_spare_their_neighbours(log: PredictionLog) -> None:
+    """NaN scores, missing ids and times in the future are refused row by row."""
+    rows = predictions(list("abcdef"))
+    replaced = {
+        "prediction_id": pa.array(["a", "", None, "d", "e", "f"]),
+        "score": pa.array([0.1, 0.1, 0.1, np.nan, np.inf, 0.1]),
+    }
+    for name, column in replaced.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    receipt = log.append(SPEC, rows)
+    assert (receipt.accepted, receipt.duplicates) == (2, 0)
+    assert [(r.row, r.column) for r in receipt.rejected] == [
+        (1, "prediction_id"), (2, "prediction_id"), (3, "score"), (4, "score"),
+    ]  # fmt: skip
+    late = log.append(SPEC, predictions(["x", "y"], NOW + 4 * timedelta(minutes=1), step=2 * HOUR))
+    assert [(r.row, r.column) for r in late.rejected] == [(1, "timestamp")]
+    assert texts(log.rows(SPEC, ALL), "prediction_id") == ["a", "f"]
+
+
+def check_columns(log: PredictionLog) -> None:
+    """Absent columns are null, wrong types are refused row by row, unknown columns are an error."""
+    rows = predictions(["a", "b"])
+    assert log.append(SPEC, rows.drop_columns(["country", "entity"])).accepted == 2
+    assert log.rows(SPEC, ALL).column("country").null_count == 2
+    texts_for_numbers = predictions(["c", "d"]).drop_columns(["amount"])
+    wrong = texts_for_numbers.append_column("amount", pa.array(["12", None]))
+    receipt = log.append(SPEC, wrong)
+    assert [(r.row, r.column) for r in receipt.rejected] == [(0, "amount")]
+    assert receipt.accepted == 1
+    with must_raise(DataError):
+        log.append(SPEC, rows.append_column("colour", pa.array(["red", "blue"])))
+
+
+def check_missing_features_are_data(log: PredictionLog) -> None:
+    """NaN, infinite and null features are stored as they are."""
+    rows = predictions(list("abc"))
+    odd = pa.array([np.nan, np.inf, None], pa.float64())
+    rows = rows.set_column(rows.column_names.index("amount"), "amount", odd)
+    assert log.append(SPEC, rows).accepted == 3
+    log.roll(NOW)
+    amounts = log.rows(SPEC, ALL).column("amount").to_pylist()
+    assert np.isnan(amounts[0])
+    assert amounts[1:] == [np.inf, None]
+    profile = log.profile(SPEC, ALL).columns["amount"]
+    assert (profile.nan, profile.infinite, profile.missing) == (1, 1, 1)
+
+
+def check_labels_as_of(log: PredictionLog) -> None:
+    """Late, corrected and repeated labels: the latest arrival known at the time counts."""
+    log.append(SPEC, predictions(["a", "b"]))
+    assert log.append_labels(SPEC, labels(["a"], 0.0, T0 + 2 * HOUR)).accepted == 1
+    assert log.append_labels(SPEC, labels(["a"], 0.0, T0 + 2 * HOUR)).duplicates == 1
+    log.append_labels(SPEC, labels(["a"], 1.0, T0 + 5 * HOUR))
+    log.append_labels(SPEC, labels(["a"], 1.0, T0 + 6 * HOUR))
+    expected = {1: None, 2: 0.0, 4: 0.0, 5: 1.0, 9: 1.0}
+    for _ in range(2):
+        for hours, label in expected.items():
+            table = log.labelled(SPEC, ALL, T0 + hours * HOUR)
+            assert table.column("label").to_pylist() == [label, None]
+            assert table.schema.names[-2:] == ["label", "arrival"]
+        arrivals = table.column("arrival").to_pylist()
+        assert arrivals == [T0 + 5 * HOUR, None], "a repetition does not move the arrival"
+        log.roll(NOW)
+    narrow = log.labelled(SPEC, ALL, NOW, ["amount"])
+    assert narrow.column_names == ["amount", "label", "arrival"]
+
+
+def check_early_labels(log: PredictionLog) -> None:
+    """Labels that come before their prediction wait for it, and are orphans meanwhile."""
+    log.append_labels(SPEC, labels(["a", "z"], 1.0, T0 + HOUR))
+    assert log.orphans(SPEC, T0 + HOUR) == 0, "not yet older"
+    assert log.orphans(SPEC, NOW) == 2
+    log.roll(NOW)
+    log.append(SPEC, predictions(["a"]))
+    assert log.orphans(SPEC, NOW) == 1
+    assert floats(log.labelled(SPEC, ALL, NOW), "label") == [1.0]
+
+
+def check_bad_labels(log: PredictionLog) -> None:
+    """A label that is no class, or NaN, is refused; its neighbours are kept."""
+    table = labels(["a", "b", "c"], 1.0, T0)
+    values = pa.array([1.0, 2.0, np.nan])
+    receipt = log.append_labels(SPEC, table.set_column(1, "label", values))
+    assert receipt.accepted == 1
+    assert [(r.row, r.column) for r in receipt.rejected] == [(1, "label"), (2, "label")]
+    assert log.append_labels(SPEC, labels(["a"], 0.0, NOW + HOUR)).rejected[0].column == "arrival"
+
+
+def check_profile_is_of_the_rows(log: PredictionLog) -> None:
+    """However rows were split into appends and rolls, the profile is that of the whole."""
+    whole = Window(T0 + HOUR / 2, T0 + 5 * HOUR + HOUR / 2)
+    ids = [f"p{i}" for i in range(40)]
+    rows = predictions(ids, step=timedelta(minutes=10))
+    for start in range(0, 40, 7):
+        log.append(SPEC, rows.slice(start, 7))
+        if start % 2:
+            log.roll(NOW)
+    split = log.profile(SPEC, whole)
+    log.roll(NOW)
+    assert split == log.profile(SPEC, whole)
+    assert split.rows == 30
+    assert set(split.columns) == {"amount", "country", "score"}
+    assert split.columns["amount"].minimum == 3.0
+    assert split == log.profile(SPEC, whole, "1")
+    assert log.profile(SPEC, whole, "2").rows == 0
+
+
+def check_models_are_apart(log: PredictionLog) -> None:
+    """Models share nothing, whatever their names are."""
+    other = ModelSpec("../fraud", SPEC.task, SPEC.schema, SPEC.labels)
+    log.append(SPEC, predictions(["a"]))
+    log.append(other, predictions(["a", "b"]))
+    log.append_labels(other, labels(["a"], 7.0, T0))
+    log.roll(NOW)
+    assert len(log.rows(SPEC, ALL)) == 1
+    assert len(log.rows(other, ALL)) == 2
+    assert log.labelled(SPEC, ALL, NOW).column("label").null_count == 1
+
+
+def check_nothing_is_fine(log: PredictionLog) -> None:
+    """An empty log and empty tables are no error."""
+    assert len(log.rows(SPEC, ALL)) == 0
+    assert log.append(SPEC, predictions([])).accepted == 0
+    assert log.append_labels(SPEC, labels([], 0.0, T0)).accepted == 0
+    assert log.roll(NOW) == 0
+    assert log.profile(SPEC, ALL).rows == 0
+    assert log.orphans(SPEC, NOW) == 0
+    assert log.labelled(SPEC, ALL, NOW).column_names[-1] == "arrival"
+
+
+LOG_CHECKS: tuple[Callable[[PredictionLog], None], ...] = (
+    check_rows,
+    check_windows_are_half_open,
+    check_repetition_counts_once,
+    check_shadows_share_an_id,
+    check_other_content_is_refused,
+    check_bad_rows_spare_their_neighbours,
+    check_columns,
+    check_missing_features_are_data,
+    check_labels_as_of,
+    check_early_labels,
+    check_bad_labels,
+    check_profile_is_of_the_rows,
+    check_models_are_apart,
+    check_nothing_is_fine,
+)

@@ -1,0 +1,264 @@
+"""What every `Records` must do. Each check takes an empty one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from homeostat.domain.decision import Decision, Severity
+from homeostat.domain.effect import CancelTraining, Effect, Notify, NotifyAction, StartTraining
+from homeostat.domain.errors import ConflictError, NotFoundError, StorageError
+from homeostat.domain.model import ColumnKind
+from homeostat.domain.route import Route
+from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
+from homeostat.domain.window import Window
+from homeostat.engine.ports import Records
+from homeostat.profiles.build import profile_table
+from homeostat.simulation.conformance.raising import must_raise
+
+T0 = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def _window(hours: int) -> Window:
+    return Window(T0 + hours * HOUR, T0 + (hours + 1) * HOUR)
+
+
+def _decision(number: int, model: str = "fraud") -> Decision:
+    evidence = (("e", math.inf), ("p", math.nan))
+    return Decision(
+        model, T0 + number * HOUR, "homeostat", "promote", f"v{number}", "because", evidence
+    )
+
+
+def _verdict(hours: int, model: str = "fraud") -> Verdict:
+    return Verdict(
+        Monitor.DATA_DRIFT, model, "amount", _window(hours), Status.OK,
+        0.1, 0.2, math.inf, 90.0, math.nan, 1000, 60, "fine", "1", (("psi", 0.1),),
+    )  # fmt: skip
+
+
+def _point(hours: int, name: str = "auc", value: float = 0.9) -> MetricPoint:
+    return MetricPoint("fraud", "1", name, _window(hours), value, 0.8, 1.0, 500, 1.0, "matured")
+
+
+def _notify(incident: str) -> Notify:
+    return Notify(
+        incident, NotifyAction.TRIGGER, "console", Severity.CRITICAL, "fraud", "t", "b", "r", T0
+    )
+
+
+def check_states_round_trip(records: Records) -> None:
+    """What is saved is loaded, also by `read`, and listed by prefix."""
+    route = Route("fraud", "1", "2", 0.1, ("3",), ("amount",))
+    with records.begin() as unit:
+        assert unit.load("route:fraud", Route) is None
+        unit.save("route:fraud", route)
+        assert unit.load("route:fraud", Route) == route, "a unit sees its own change"
+        assert records.read("route:fraud", Route) is None, "others do not before the commit"
+        unit.save("other", route)
+    assert records.read("route:fraud", Route) == route
+    assert records.keys("route:") == ("route:fraud",)
+    assert records.keys("ROUTE:") == (), "prefixes are case-sensitive"
+    assert records.keys("route_") == (), "prefixes are no patterns"
+    assert records.keys("") == ("other", "route:fraud")
+
+
+def check_special_floats_round_trip(records: Records) -> None:
+    """NaN and infinities in states and verdicts are kept."""
+    with records.begin() as unit:
+        unit.save("a", replace(Route("fraud"), weight=math.inf))
+        unit.save("b", replace(Route("fraud"), weight=math.nan))
+        unit.judge(_verdict(0))
+    infinite, undefined = records.read("a", Route), records.read("b", Route)
+    assert infinite is not None
+    assert infinite.weight == math.inf
+    assert undefined is not None
+    assert math.isnan(undefined.weight)
+    (verdict,) = records.verdicts("fraud")
+    assert verdict.evidence == math.inf
+    assert math.isnan(verdict.p_value)
+
+
+def check_wrong_kind_is_refused(records: Records) -> None:
+    """A state is not read as something that it is not."""
+    with records.begin() as unit:
+        unit.save("a", Route("fraud"))
+    with must_raise(StorageError):
+        records.read("a", Decision)
+
+
+def check_exception_leaves_nothing(records: Records) -> None:
+    """A unit of work whose block raises changes nothing."""
+    with must_raise(ZeroDivisionError), records.begin() as unit:
+        unit.save("a", Route("fraud"))
+        unit.decide(_decision(1))
+        unit.judge(_verdict(1))
+        unit.measure(_point(1))
+        unit.intend(_notify("i"))
+        _ = 1 // 0
+    assert records.keys("") == ()
+    assert records.decisions() == ()
+    assert records.verdicts("fraud") == ()
+    assert records.metrics("fraud") == ()
+    assert records.pending(T0) == ()
+
+
+def check_second_writer_loses(records: Records) -> None:
+    """Of two units that read the same state the later one fails, with all that it wrote."""
+    with records.begin() as unit:
+        unit.save("a", Route("fraud", "1"))
+    with must_raise(ConflictError), records.begin() as slow:
+        slow.load("a", Route)
+        with records.begin() as quick:
+            quick.load("a", Route)
+            quick.save("a", Route("fraud", "2"))
+        slow.save("a", Route("fraud", "3"))
+        slow.save("b", Route("fraud", "3"))
+        slow.decide(_decision(1))
+    assert records.read("a", Route) == Route("fraud", "2")
+    assert records.read("b", Route) is None
+    assert records.decisions() == ()
+
+
+def check_first_of_two_creators_wins(records: Records) -> None:
+    """A state saved without having been loaded is new: if it exists, the writer was late."""
+    with records.begin() as unit:
+        unit.save("a", Route("fraud", "1"))
+    with must_raise(ConflictError), records.begin() as unit:
+        unit.save("a", Route("fraud", "2"))
+    assert records.read("a", Route) == Route("fraud", "1")
+
+
+def check_delete(records: Records) -> None:
+    """A deleted state is gone, can be made again, and its stale writer still loses."""
+    with records.begin() as unit:
+        unit.save("a", Route("fraud", "1"))
+    with must_raise(ConflictError), records.begin() as stale:
+        stale.load("a", Route)
+        with records.begin() as unit:
+            unit.delete("a")
+            unit.delete("unknown")
+        assert records.read("a", Route) is None
+        assert records.keys("") == ()
+        with records.begin() as unit:
+            assert unit.load("a", Route) is None
+            unit.save("a", Route("fraud", "2"))
+        stale.save("a", Route("fraud", "3"))
+    assert records.read("a", Route) == Route("fraud", "2")
+
+
+def check_decisions(records: Records) -> None:
+    """The decision log keeps its order; a limit keeps the newest."""
+    with records.begin() as unit:
+        unit.decide(_decision(1), _decision(2, "other"), _decision(3))
+        unit.decide(_decision(2))
+    found = records.decisions()
+    assert [(d.model, d.subject) for d in found] == [
+        ("fraud", "v1"), ("other", "v2"), ("fraud", "v3"), ("fraud", "v2"),
+    ]  # fmt: skip
+    assert found[0].at == T0 + HOUR
+    assert found[0].at.utcoffset() == timedelta(0)
+    assert dict(found[0].evidence)["e"] == math.inf
+    assert [d.subject for d in records.decisions("fraud", limit=2)] == ["v3", "v2"]
+    assert [d.subject for d in records.decisions("fraud", since=T0 + 2 * HOUR)] == ["v3", "v2"]
+    assert records.decisions(limit=0) == ()
+
+
+def check_verdicts(records: Records) -> None:
+    """Verdicts are found by model and by the start of their window, end exclusive."""
+    with records.begin() as unit:
+        unit.judge(*(_verdict(hours) for hours in (2, 0, 1)), _verdict(1, "other"))
+    starts = [v.window for v in records.verdicts("fraud")]
+    assert starts == [_window(2), _window(0), _window(1)], "in the order written"
+    part = records.verdicts("fraud", since=T0 + HOUR, until=T0 + 2 * HOUR)
+    assert [v.window for v in part] == [_window(1)]
+    assert part[0].detail("psi") == 0.1
+
+
+def check_metrics_are_restated(records: Records) -> None:
+    """A later point for the same identity replaces the earlier one."""
+    with records.begin() as unit:
+        unit.measure(_point(1), _point(0, "brier"), _point(0))
+    with records.begin() as unit:
+        unit.measure(_point(1, value=0.7))
+    found = [(p.window, p.name, p.value) for p in records.metrics("fraud")]
+    assert found == [(_window(0), "auc", 0.9), (_window(0), "brier", 0.9), (_window(1), "auc", 0.7)]
+    assert len(records.metrics("fraud", "brier")) == 1
+    assert len(records.metrics("fraud", "auc", since=T0 + HOUR)) == 1
+    assert len(records.metrics("fraud", "auc", until=T0 + HOUR)) == 1
+    assert records.metrics("other") == ()
+
+
+def check_effects(records: Records) -> None:
+    """Effects are pending, oldest first, until they are done, postponed or buried."""
+    window = Window(T0, T0 + HOUR)
+    effects: tuple[Effect, ...] = (
+        _notify("one"),
+        StartTraining("run", "fraud", "1", window, T0 + HOUR, (window,)),
+        CancelTraining("run", "fraud"),
+    )
+    with records.begin() as unit:
+        unit.intend(*effects)
+    first, second, third = records.pending(T0)
+    assert tuple(p.effect for p in (first, second, third)) == effects
+    assert first.attempts == 0
+    assert first.number < second.number < third.number
+    records.done(first.number, T0)
+    records.postpone(second.number, T0 + HOUR, "busy")
+    records.bury(third.number, T0, "gone")
+    assert records.pending(T0) == ()
+    (later,) = records.pending(T0 + HOUR)
+    assert (later.effect, later.attempts, later.not_before) == (effects[1], 1, T0 + HOUR)
+    with must_raise(NotFoundError):
+        records.done(10**6, T0)
+
+
+def check_intent_is_idempotent(records: Records) -> None:
+    """An effect recorded twice is done once, also when it was done in between."""
+    with records.begin() as unit:
+        unit.intend(_notify("one"), replace(_notify("one"), title="again"))
+    (pending,) = records.pending(T0)
+    assert pending.effect == _notify("one"), "the first stays as it is"
+    records.done(pending.number, T0)
+    with records.begin() as unit:
+        unit.intend(_notify("one"))
+    assert records.pending(T0) == ()
+
+
+def check_reference(records: Records) -> None:
+    """Reference windows come back by time and bit for bit; saving again replaces them."""
+    kinds = {"x": ColumnKind.NUMERIC, "c": ColumnKind.CATEGORICAL}
+    profiles = [
+        (_window(hours), profile_table(pa.table({"x": [hours + 0.5], "c": ["é"]}), kinds))
+        for hours in (1, 0)
+    ]
+    assert records.reference("fraud", "1") == ()
+    records.save_reference("fraud", "1", profiles)
+    assert records.reference("fraud", "1") == tuple(reversed(profiles))
+    records.save_reference("fraud", "1", profiles[:1])
+    assert records.reference("fraud", "1") == tuple(profiles[:1])
+    records.save_reference("fraud", "1", [])
+    assert records.reference("fraud", "1") == ()
+    assert records.reference("fraud", "2") == ()
+
+
+RECORDS_CHECKS: tuple[Callable[[Records], None], ...] = (
+    check_states_round_trip,
+    check_special_floats_round_trip,
+    check_wrong_kind_is_refused,
+    check_exception_leaves_nothing,
+    check_second_writer_loses,
+    check_first_of_two_creators_wins,
+    check_delete,
+    check_decisions,
+    check_verdicts,
+    check_metrics_are_restated,
+    check_effects,
+    check_intent_is_idempotent,
+    check_reference,
+)

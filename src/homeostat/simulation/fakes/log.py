@@ -1,0 +1,157 @@
+"""The prediction log in memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from homeostat.domain.admission import Problems, admit_labels, admit_predictions
+from homeostat.domain.clock import Clock
+from homeostat.domain.columns import answered, micros, texts, where
+from homeostat.domain.model import ColumnKind, ModelSpec
+from homeostat.domain.record import TIMESTAMP, prediction_schema
+from homeostat.domain.window import EPOCH, Window
+from homeostat.engine.ports import Receipt, Rejected
+from homeostat.profiles.build import profile_table
+from homeostat.profiles.profile import Profile
+
+DAY = 86_400_000_000
+MICROSECOND = timedelta(microseconds=1)
+ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [
+    (name, "ascending") for name in ("timestamp", "prediction_id", "version")
+]
+OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
+
+
+@dataclass
+class _Model:
+    days: dict[int, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
+    keys: dict[tuple[str, str], tuple[datetime, float]] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    labels: dict[str, list[tuple[datetime, float]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+
+@dataclass
+class MemoryLog:
+    """Implements `homeostat.engine.ports.PredictionLog`; what it holds ends with the process."""
+
+    clock: Clock
+    quarantine: list[tuple[str, Rejected]] = field(default_factory=list)
+    _models: dict[str, _Model] = field(default_factory=lambda: defaultdict(_Model))
+    _landed: int = 0
+
+    def append(self, spec: ModelSpec, rows: pa.Table) -> Receipt:
+        """Store prediction records; raises DataError on a column that the model does not have."""
+        table, problems = admit_predictions(spec, rows, self.clock.now())
+        model = self._models[spec.name]
+        fresh: list[int] = []
+        fields = ("prediction_id", "version", "timestamp", "score")
+        values = zip(*(table.column(name).to_pylist() for name in fields), strict=True)
+        for row, (key, version, at, score) in enumerate(values):
+            if row in problems:
+                continue
+            stored = model.keys.get((key, version))
+            if stored is None:
+                model.keys[key, version] = (at, score)
+                model.ids.add(key)
+                fresh.append(row)
+            elif stored != (at, score):
+                problems[row] = OTHER_CONTENT
+        self._landed += len(fresh)
+        self._keep(model, table.take(pa.array(fresh, pa.int64())))
+        return self._receipt(spec, len(rows), len(fresh), problems)
+
+    def _keep(self, model: _Model, table: pa.Table) -> None:
+        days = micros(table, "timestamp") // DAY
+        for day in np.unique(days).tolist():
+            blocks = model.days[day]
+            block = table.filter(pa.array(days == day))
+            # Merged like the digits of a binary counter: many small appends stay a few tables.
+            while blocks and len(blocks[-1]) <= 2 * len(block):
+                block = pa.concat_tables([blocks.pop(), block]).combine_chunks()
+            blocks.append(block)
+
+    def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
+        """Store labels; the same label twice is a duplicate."""
+        table, problems = admit_labels(spec, labels, self.clock.now())
+        model = self._models[spec.name]
+        accepted = 0
+        fields = ("prediction_id", "arrival", "label")
+        values = zip(*(table.column(name).to_pylist() for name in fields), strict=True)
+        for row, (key, arrival, label) in enumerate(values):
+            if row not in problems and (arrival, label) not in model.labels.get(key, ()):
+                model.labels[key].append((arrival, label))
+                model.labels[key].sort()
+                accepted += 1
+        self._landed += accepted
+        return self._receipt(spec, len(labels), accepted, problems)
+
+    def _receipt(self, spec: ModelSpec, sent: int, accepted: int, problems: Problems) -> Receipt:
+        rejected = tuple(Rejected(row, *problems[row]) for row in sorted(problems))
+        self.quarantine += ((spec.name, entry) for entry in rejected)
+        return Receipt(accepted, sent - accepted - len(rejected), rejected)
+
+    def rows(
+        self, spec: ModelSpec, window: Window, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return the records in the window, by timestamp, prediction_id and version."""
+        start, end = ((at - EPOCH) // MICROSECOND for at in (window.start, window.end))
+        days = self._models[spec.name].days
+        found = [prediction_schema(spec).empty_table()]
+        for day in range(start // DAY, (end - 1) // DAY + 1):
+            found += days.get(day, ())
+        table = pa.concat_tables(found)
+        times = micros(table, "timestamp")
+        table = table.filter(pa.array((times >= start) & (times < end))).sort_by(ORDER)
+        return table if columns is None else table.select(list(columns))
+
+    def labelled(
+        self, spec: ModelSpec, window: Window, as_of: datetime, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return `rows` with ``label`` and ``arrival`` as known at `as_of`; null: not yet."""
+        table = self.rows(spec, window)
+        labels = self._models[spec.name].labels
+        known = [_known(labels.get(key, []), as_of) for key in texts(table, "prediction_id")]
+        arrivals = pa.array([pair and pair[0] for pair in known], TIMESTAMP)
+        values = pa.array([pair and pair[1] for pair in known], pa.float64())
+        if columns is not None:
+            table = table.select(list(columns))
+        return table.append_column("label", values).append_column("arrival", arrivals)
+
+    def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
+        """Return the profile of what was answered in the window (shadows left out)."""
+        table = answered(self.rows(spec, window))
+        if version:
+            table = where(table, "version", version)
+        kinds = {column.name: column.kind for column in spec.schema.columns}
+        personal = tuple(column.name for column in spec.schema.columns if column.personal)
+        return profile_table(table, {**kinds, "score": ColumnKind.NUMERIC}, personal)
+
+    def roll(self, now: datetime) -> int:
+        """Return the rows that landed since the last roll: memory has no files to move them to."""
+        del now
+        moved, self._landed = self._landed, 0
+        return moved
+
+    def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
+        """Count labels that arrived before `older_than` and whose prediction is still unknown."""
+        model = self._models[spec.name]
+        return sum(
+            key not in model.ids and pairs[0][0] < older_than for key, pairs in model.labels.items()
+        )
+
+
+def _known(pairs: list[tuple[datetime, float]], as_of: datetime) -> tuple[datetime, float] | None:
+    found: tuple[datetime, float] | None = None
+    for arrival, label in pairs:
+        if arrival <= as_of and (found is None or found[1] != label):
+            found = (arrival, label)
+    return found

@@ -1,0 +1,236 @@
+"""Records in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from homeostat.domain.clock import Clock
+from homeostat.domain.decision import Decision
+from homeostat.domain.effect import Effect
+from homeostat.domain.errors import ConflictError, NotFoundError, StorageError
+from homeostat.domain.verdict import MetricPoint, Verdict
+from homeostat.domain.window import EPOCH, Window
+from homeostat.engine.ports import PendingEffect
+from homeostat.profiles.profile import Profile
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    version: int
+    value: object | None  # None: deleted
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    pending: PendingEffect
+    status: str = "pending"
+    problem: str = ""
+
+
+MetricKey = tuple[str, str, Window, str, str]
+
+
+def _typed(key: str, value: object | None, kind: type[S]) -> S | None:
+    if value is None or isinstance(value, kind):
+        return value
+    raise StorageError(f"state {key!r} is a {type(value).__name__}, not a {kind.__name__}")
+
+
+class MemoryUnit:
+    """A unit of work on `MemoryRecords`."""
+
+    def __init__(self, records: MemoryRecords) -> None:
+        self._records = records
+        self._versions: dict[str, int] = {}
+        self._values: dict[str, object | None] = {}
+        self.decisions: list[Decision] = []
+        self.effects: list[Effect] = []
+        self.verdicts: list[Verdict] = []
+        self.points: list[MetricPoint] = []
+
+    def load(self, key: str, kind: type[S]) -> S | None:
+        """Return the state under `key`, this unit's own change included, and note its version."""
+        if key in self._values:
+            return _typed(key, self._values[key], kind)
+        state = self._records.state(key)
+        if self._versions.setdefault(key, state.version) != state.version:
+            raise ConflictError(f"state {key!r} changed while it was in use; begin again")
+        return _typed(key, state.value, kind)
+
+    def save(self, key: str, state: object) -> None:
+        """Store a state at commit; one that was not loaded first is taken to be new."""
+        self._values[key] = state
+
+    def delete(self, key: str) -> None:
+        """Remove the state under `key` at commit."""
+        self._versions.setdefault(key, self._records.state(key).version)
+        self._values[key] = None
+
+    def decide(self, *decisions: Decision) -> None:
+        """Append to the decision log at commit."""
+        self.decisions += decisions
+
+    def intend(self, *effects: Effect) -> None:
+        """Record effects at commit; the first of a key stays."""
+        self.effects += effects
+
+    def judge(self, *verdicts: Verdict) -> None:
+        """Append verdicts at commit."""
+        self.verdicts += verdicts
+
+    def measure(self, *points: MetricPoint) -> None:
+        """Write metric points at commit."""
+        self.points += points
+
+    def changes(self) -> dict[str, tuple[int, object | None]]:
+        """Return the changed states with the versions that they replace."""
+        return {key: (self._versions.get(key, 0), value) for key, value in self._values.items()}
+
+
+@dataclass
+class MemoryRecords:
+    """Implements `homeostat.engine.ports.Records`; what it holds ends with the process."""
+
+    clock: Clock
+    _states: dict[str, _State] = field(default_factory=dict)
+    _decisions: list[Decision] = field(default_factory=list)
+    _effects: dict[str, _Entry] = field(default_factory=dict)
+    _numbers: list[str] = field(default_factory=list)
+    _verdicts: list[Verdict] = field(default_factory=list)
+    _points: dict[MetricKey, MetricPoint] = field(default_factory=dict)
+    _references: dict[tuple[str, str], tuple[tuple[Window, Profile], ...]] = field(
+        default_factory=dict
+    )
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @contextmanager
+    def begin(self) -> Iterator[MemoryUnit]:
+        """Open a unit of work; it commits at the end of the block, an exception discards it."""
+        unit = MemoryUnit(self)
+        yield unit
+        with self._lock:
+            self._commit(unit)
+
+    def _commit(self, unit: MemoryUnit) -> None:
+        changes = unit.changes()
+        for key, (version, _) in changes.items():
+            if self.state(key).version != version:
+                raise ConflictError(f"state {key!r} was changed by another writer; try again")
+        for key, (version, value) in changes.items():
+            self._states[key] = _State(version + 1, value)
+        self._decisions += unit.decisions
+        self._verdicts += unit.verdicts
+        for effect in unit.effects:
+            if effect.key not in self._effects:
+                self._numbers.append(effect.key)
+                pending = PendingEffect(len(self._numbers), effect, 0, EPOCH)
+                self._effects[effect.key] = _Entry(pending)
+        for p in unit.points:
+            self._points[p.model, p.name, p.window, p.version, p.cohort] = p
+
+    def state(self, key: str) -> _State:
+        """Return a state with its version; version 0 if there never was one."""
+        return self._states.get(key, _State(0, None))
+
+    def read(self, key: str, kind: type[S]) -> S | None:
+        """Return a state without intent to change it."""
+        return _typed(key, self.state(key).value, kind)
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """Return the state keys with the prefix, sorted."""
+        with self._lock:
+            found = [k for k, state in self._states.items() if state.value is not None]
+        return tuple(sorted(key for key in found if key.startswith(prefix)))
+
+    def decisions(
+        self, model: str = "", since: datetime | None = None, limit: int | None = None
+    ) -> tuple[Decision, ...]:
+        """Return decisions in the order written; with `limit`, the newest ones."""
+        found = [
+            d
+            for d in self._decisions
+            if model in {"", d.model} and (since is None or d.at >= since)
+        ]
+        return tuple(found if limit is None else found[max(len(found) - limit, 0) :])
+
+    def verdicts(
+        self, model: str, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Verdict, ...]:
+        """Return verdicts whose window starts in [since, until), in the order written."""
+        return tuple(
+            v for v in self._verdicts if v.model == model and _starts_in(v.window, since, until)
+        )
+
+    def metrics(
+        self,
+        model: str,
+        name: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> tuple[MetricPoint, ...]:
+        """Return points whose window starts in [since, until), by window, name, version, cohort."""
+        found = [
+            p
+            for p in self._points.values()
+            if p.model == model and name in {"", p.name} and _starts_in(p.window, since, until)
+        ]
+        return tuple(sorted(found, key=lambda p: (p.window, p.name, p.version, p.cohort)))
+
+    def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
+        """Return effects due at `now`, oldest first."""
+        return tuple(
+            entry.pending
+            for entry in self._effects.values()
+            if entry.status == "pending" and entry.pending.not_before <= now
+        )
+
+    def done(self, number: int, now: datetime) -> None:
+        """Mark an effect as done."""
+        del now
+        self._settle(number, replace(self._entry(number), status="done", problem=""))
+
+    def postpone(self, number: int, not_before: datetime, problem: str) -> None:
+        """Note a failed attempt and when to try again."""
+        entry = self._failed(number, problem)
+        later = replace(entry.pending, not_before=not_before)
+        self._settle(number, replace(entry, pending=later))
+
+    def bury(self, number: int, now: datetime, problem: str) -> None:
+        """Give an effect up; it stays on record as a dead letter."""
+        del now
+        self._settle(number, replace(self._failed(number, problem), status="dead"))
+
+    def _entry(self, number: int) -> _Entry:
+        if not 1 <= number <= len(self._numbers):
+            raise NotFoundError(f"there is no effect number {number}")
+        return self._effects[self._numbers[number - 1]]
+
+    def _failed(self, number: int, problem: str) -> _Entry:
+        entry = self._entry(number)
+        tried = replace(entry.pending, attempts=entry.pending.attempts + 1)
+        return replace(entry, pending=tried, problem=problem)
+
+    def _settle(self, number: int, entry: _Entry) -> None:
+        with self._lock:
+            self._effects[self._numbers[number - 1]] = entry
+
+    def save_reference(
+        self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]
+    ) -> None:
+        """Store the reference windows of a version, replacing earlier ones."""
+        self._references[model, version] = tuple(sorted(profiles, key=lambda pair: pair[0]))
+
+    def reference(self, model: str, version: str) -> tuple[tuple[Window, Profile], ...]:
+        """Return the reference windows of a version, by time; empty if there are none."""
+        return self._references.get((model, version), ())
+
+
+def _starts_in(window: Window, since: datetime | None, until: datetime | None) -> bool:
+    return (since is None or window.start >= since) and (until is None or window.start < until)

@@ -1,0 +1,246 @@
+"""Evidence that stays valid however often it is looked at: e-values, e-detectors and bets.
+
+An e-value is a non-negative number whose expectation is at most 1 as long as nothing is wrong; a
+large one is evidence, in the sense of a bet against "nothing is wrong" that paid off. E-values of
+successive windows multiply, which p-values do not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+FRACTIONS = (0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.75)
+"""Shares of the largest safe stake; each bet is tried and the capital is their average."""
+
+_LOG_MAX = 600.0  # exp() of it is still finite, with room for sums
+
+
+def p_to_e(p_value: float) -> float:
+    """Turn a p-value into an e-value, without a parameter to tune.
+
+    The average over kappa in (0, 1) of the calibrators ``kappa * p ** (kappa - 1)``, that is
+    ``(1 - p + p ln p) / (p (ln p)^2)`` (Vovk & Wang, "E-values: calibration, combination and
+    applications", Annals of Statistics 2021). It is decreasing, 1/2 at p = 1, infinite at p = 0.
+
+    Parameters
+    ----------
+    p_value : float
+        In [0, 1]; NaN stands for "no test was possible" and gives 1, no evidence either way.
+
+    Raises
+    ------
+    ValueError
+        If the p-value is outside [0, 1].
+
+    Examples
+    --------
+    >>> round(p_to_e(1e-4)), round(p_to_e(0.5), 2), p_to_e(1.0)
+    (118, 0.64, 0.5)
+    """
+    if math.isnan(p_value):
+        return 1.0
+    if not 0.0 <= p_value <= 1.0:
+        raise ValueError(f"a p-value lies in [0, 1], not {p_value}")
+    if p_value == 0.0:
+        return math.inf
+    log = min(-math.log(p_value), _LOG_MAX)
+    if log < 1e-4:  # the closed form is 0 / 0 at p = 1
+        return 0.5 + log / 6.0
+    return (math.expm1(log) - log) / log**2
+
+
+def shiryaev_roberts(evidence: float, e_value: float, start: float = 1.0) -> float:
+    """Update an e-detector: ``(evidence + start) * e_value``.
+
+    A bet is started at every evaluation and all are kept, so the sum is large soon after a change
+    whenever it happens. While nothing is wrong the expected evidence after t evaluations is at most
+    t, hence the expected number of evaluations until it first reaches A is at least A (Shin, Ramdas
+    & Rinaldo, "E-detectors", New England Journal of Statistics in Data Science 2023).
+
+    Parameters
+    ----------
+    evidence : float
+        So far; 0 before the first evaluation.
+    e_value : float
+        Of this evaluation, valid given everything before it.
+    start : float
+        Capital of the bet that begins now. Giving elapsed time in units of the schedule makes the
+        guarantee one in time, independent of how often evaluations happen.
+
+    Examples
+    --------
+    >>> shiryaev_roberts(shiryaev_roberts(0.0, 0.5), 8.0)
+    12.0
+    """
+    return (evidence + start) * e_value
+
+
+def e_bh(evidence: ArrayLike, threshold: float) -> tuple[int, ...]:
+    """Name the streams that have changed, by the e-Benjamini-Hochberg rule.
+
+    The k largest are named, for the largest k whose k-th largest evidence is at least
+    ``threshold * streams / k``. Then the average over all streams is at least `threshold`: whoever
+    is named first, the average e-detector has alarmed too, so its run length bounds the false
+    alarms of all streams together, whatever their dependence (Wang & Ramdas, JRSS-B 2022;
+    Dandapanthula & Ramdas, "Multiple testing in multi-stream sequential change detection", 2025).
+
+    Returns
+    -------
+    tuple of int
+        Indices, in increasing order.
+
+    Examples
+    --------
+    >>> e_bh([0.5, 900.0, 500.0, 0.2], threshold=200.0)
+    (1, 2)
+    """
+    values = np.asarray(evidence, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    ranks = np.arange(1, values.size + 1)
+    passing = np.flatnonzero(values[order] * ranks >= threshold * values.size)
+    if passing.size == 0:
+        return ()
+    return tuple(sorted(int(index) for index in order[: passing[-1] + 1]))
+
+
+def log_growth(observations: ArrayLike, mean: float) -> FloatArray:
+    """Log-factors by which bets on "the mean is above `mean`" have grown.
+
+    Bet j stakes the share f_j of its capital that is safe: each observation x in [0, 1] multiplies
+    it by ``1 + f_j (x / mean - 1)``, whose expectation is at most 1 as long as the mean, given the
+    past, is at most `mean` (Waudby-Smith & Ramdas, "Estimating means of bounded random variables by
+    betting", JRSS-B 2024).
+
+    Parameters
+    ----------
+    observations : array_like
+        Shape (n,), in [0, 1].
+    mean : float
+        Largest mean that is still fine, in (0, 1].
+
+    Returns
+    -------
+    ndarray
+        Shape (len(FRACTIONS),), natural logarithms.
+
+    Raises
+    ------
+    ValueError
+        If `mean` or an observation is out of range or NaN.
+    """
+    if not 0.0 < mean <= 1.0:
+        raise ValueError(f"the mean under test lies in (0, 1], not {mean}")
+    values = np.asarray(observations, dtype=np.float64)
+    if not bool(np.all((values >= 0.0) & (values <= 1.0))):
+        raise ValueError("bets need observations in [0, 1]")
+    stakes = np.asarray(FRACTIONS)[:, None]
+    growth: FloatArray = np.log1p(stakes * (values / mean - 1.0)).sum(axis=1)
+    return growth
+
+
+@dataclass(frozen=True, slots=True)
+class Bets:
+    """Capital of the bets of one e-detector; the evidence is their average.
+
+    ``capital`` has one entry for each of `FRACTIONS`.
+    """
+
+    capital: tuple[float, ...] = (0.0,) * len(FRACTIONS)
+
+    @property
+    def evidence(self) -> float:
+        """Average capital: the e-detector's value."""
+        return math.fsum(self.capital) / len(self.capital)
+
+
+def bet(bets: Bets, growth: FloatArray, start: float, cap: float) -> Bets:
+    """Start new bets with capital `start`, then let all grow.
+
+    Parameters
+    ----------
+    bets : Bets
+    growth : ndarray
+        From `log_growth`: one log-factor a bet, of all observations since the last call.
+    start : float
+        Capital that enters now, such as the time since the last call in units of the schedule: then
+        the expected evidence is at most the time that passed and the expected time until it reaches
+        A is at least A, though it is called with one row or with a thousand.
+    cap : float
+        Largest capital a bet may keep, so that recovery does not take as long as the failure
+        lasted. Capping only lowers evidence and costs no validity.
+
+    Examples
+    --------
+    >>> after = bet(Bets(), log_growth([0.9, 0.8, 1.0], mean=0.1), start=1.0, cap=1e4)
+    >>> after.evidence > 20
+    True
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.asarray(bets.capital) + start) + growth
+    grown = np.minimum(np.exp(np.minimum(logs, _LOG_MAX)), cap)
+    return Bets(tuple(float(value) for value in grown))
+
+
+@dataclass(frozen=True, slots=True)
+class PairedBets:
+    """State of a paired comparison: log-capital of the bets in each direction.
+
+    ``total`` is the sum of the differences, ``n`` how many there were.
+    """
+
+    better: tuple[float, ...] = (0.0,) * len(FRACTIONS)
+    worse: tuple[float, ...] = (0.0,) * len(FRACTIONS)
+    not_worse: tuple[float, ...] = (0.0,) * len(FRACTIONS)
+    total: float = 0.0
+    n: int = 0
+
+
+def bet_on_differences(
+    state: PairedBets, differences: ArrayLike, margin: float = 0.0
+) -> PairedBets:
+    """Bet on the sign of the mean of differences in [-1, 1]; valid at any stopping time.
+
+    Three e-processes: against "mean <= 0" (better), "mean >= 0" (worse) and "mean <= -margin" (not
+    worse). Each is an average of bets ``prod(1 + f d)``, so that each exceeds 1 / alpha with
+    probability at most alpha, ever, if its hypothesis holds (Ville's inequality).
+
+    Raises
+    ------
+    ValueError
+        If a difference is out of range or NaN, or the margin is not in [0, 1].
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if not bool(np.all(np.abs(values) <= 1.0)):
+        raise ValueError("paired bets need differences in [-1, 1]")
+    if not 0.0 <= margin <= 1.0:
+        raise ValueError(f"a margin lies in [0, 1], not {margin}")
+    stakes = np.asarray(FRACTIONS)[:, None]
+
+    def grow(logs: tuple[float, ...], moved: FloatArray) -> tuple[float, ...]:
+        added = np.log1p(stakes * moved).sum(axis=1)
+        return tuple(float(value) for value in np.asarray(logs) + added)
+
+    return PairedBets(
+        better=grow(state.better, values),
+        worse=grow(state.worse, -values),
+        not_worse=grow(state.not_worse, (values + margin) / (1.0 + margin)),
+        total=math.fsum([state.total, *values.tolist()]),
+        n=state.n + int(values.size),
+    )
+
+
+def mixture(logs: tuple[float, ...]) -> float:
+    """Average of capitals given as logarithms, at most about 1e260.
+
+    Examples
+    --------
+    >>> mixture((0.0, 0.0))
+    1.0
+    """
+    return math.fsum(math.exp(min(value, _LOG_MAX)) for value in logs) / len(logs)

@@ -1,0 +1,169 @@
+"""Confidence intervals. NaN bounds where there is too little data for any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from homeostat.stats.ranks import midranks
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Two-sided bounds."""
+
+    lower: float
+    upper: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.lower <= value <= self.upper
+
+
+def normal(estimate: float, error: float, level: float = 0.95) -> Interval:
+    """Return ``estimate ± z * error``.
+
+    Examples
+    --------
+    >>> interval = normal(0.0, 1.0)
+    >>> round(interval.lower, 2), round(interval.upper, 2)
+    (-1.96, 1.96)
+    """
+    reach = float(special.ndtri((1.0 + level) / 2.0)) * error
+    return Interval(estimate - reach, estimate + reach)
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Return Wilson's (1927) score interval of a share; sound for small `n` and shares of 0 or 1.
+
+    Examples
+    --------
+    >>> interval = wilson(0, 10)
+    >>> interval.lower, round(interval.upper, 4)
+    (0.0, 0.2775)
+    """
+    if not n:
+        return Interval(NAN, NAN)
+    z = float(special.ndtri((1.0 + level) / 2.0))
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2))
+    lower = 0.0 if successes == 0 else centre - reach
+    return Interval(lower, 1.0 if successes == n else centre + reach)
+
+
+def mean(values: NDArray[np.float64], level: float = 0.95) -> Interval:
+    """Return Student's interval of the mean; needs two values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> interval = mean(np.array([1.0, 2.0, 3.0]))
+    >>> round(interval.lower, 3), round(interval.upper, 3)
+    (-0.484, 4.484)
+    """
+    if values.size < 2:
+        return Interval(NAN, NAN)
+    error = float(values.std(ddof=1)) / float(np.sqrt(values.size))
+    reach = float(special.stdtrit(values.size - 1, (1.0 + level) / 2.0)) * error
+    centre = float(values.mean())
+    return Interval(centre - reach, centre + reach)
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.intp]], float],
+    n: int,
+    rng: np.random.Generator,
+    resamples: int = 400,
+    level: float = 0.95,
+) -> Interval:
+    """Return the percentile bootstrap interval (Efron 1979).
+
+    Parameters
+    ----------
+    statistic : callable
+        Of the row numbers of a resample, so that several arrays can be resampled together.
+        Resamples where it is NaN (one class only) are left out.
+    n : int
+        Rows.
+    rng : numpy.random.Generator
+    resamples : int
+    level : float
+        In (0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(100.0)
+    >>> interval = bootstrap(lambda rows: float(np.median(x[rows])), 100, np.random.default_rng(0))
+    >>> 49.5 in interval
+    True
+    """
+    if not n:
+        return Interval(NAN, NAN)
+    drawn = np.array([statistic(rng.integers(0, n, n)) for _ in range(resamples)])
+    drawn = drawn[~np.isnan(drawn)]
+    if not drawn.size:
+        return Interval(NAN, NAN)
+    lower, upper = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]).tolist()
+    return Interval(lower, upper)
+
+
+@dataclass(frozen=True, slots=True)
+class AucEstimate:
+    """Area under the ROC curve and its standard error."""
+
+    auc: float
+    error: float
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Return the interval on the logit scale, within [0, 1].
+
+        At an area of 0 or 1 the logit has no slope; the interval is then cut, not transformed.
+        """
+        if not 0.0 < self.auc < 1.0:
+            plain = normal(self.auc, self.error, level)
+            return Interval(max(plain.lower, 0.0), min(plain.upper, 1.0))
+        slope = 1.0 / (self.auc * (1.0 - self.auc))
+        on_logit = normal(float(special.logit(self.auc)), self.error * slope, level)
+        return Interval(float(special.expit(on_logit.lower)), float(special.expit(on_logit.upper)))
+
+
+def delong(labels: NDArray[np.float64], scores: NDArray[np.float64]) -> AucEstimate:
+    """Return AUC with DeLong's standard error (DeLong et al. 1988; midranks as Sun & Xu 2014).
+
+    Parameters
+    ----------
+    labels : ndarray of float64, shape (n,)
+        0 or 1.
+    scores : ndarray of float64, shape (n,)
+        Finite.
+
+    Returns
+    -------
+    AucEstimate
+        NaN area with one class only; NaN error with fewer than two rows of a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> estimate = delong(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8]))
+    >>> estimate.auc, round(estimate.error, 4)
+    (0.75, 0.3536)
+    """
+    positive, negative = scores[labels == 1.0], scores[labels != 1.0]
+    m, n = positive.size, negative.size
+    if not (m and n):
+        return AucEstimate(NAN, NAN)
+    pooled = midranks(np.concatenate((positive, negative)))
+    above = (pooled[:m] - midranks(positive)) / n
+    below = 1.0 - (pooled[m:] - midranks(negative)) / m
+    auc = float(above.mean())
+    if min(m, n) < 2:
+        return AucEstimate(auc, NAN)
+    return AucEstimate(auc, float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)))

@@ -1,0 +1,115 @@
+"""The suites of the storage ports, on the fakes and on the real adapters."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.records import DatabaseRecords
+from homeostat.adapters.registry import LocalRegistry
+from homeostat.domain.effect import StartTraining
+from homeostat.domain.model import ModelSpec
+from homeostat.engine.ports import (
+    Notifier,
+    PredictionLog,
+    Records,
+    Registry,
+    Router,
+    Trainer,
+    Training,
+)
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.conformance import (
+    LOG_CHECKS,
+    NOTIFIER_CHECKS,
+    RECORDS_CHECKS,
+    REGISTRY_CHECKS,
+    ROUTER_CHECKS,
+    TRAINER_CHECKS,
+)
+from homeostat.simulation.conformance.log import NOW, SPEC, predictions
+from homeostat.simulation.fakes import (
+    MemoryLog,
+    MemoryNotifier,
+    MemoryRecords,
+    MemoryRegistry,
+    MemoryRouter,
+    MemoryTrainer,
+)
+
+
+def named(checks: Sequence[Callable[..., None]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("check", checks, ids=lambda check: check.__name__)
+
+
+def file_log(folder: Path) -> FilePredictionLog:
+    records = DatabaseRecords(f"sqlite:///{folder}/records.db", SimulatedClock(NOW))
+    return FilePredictionLog(folder / "log", records)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+    clock = SimulatedClock(NOW)
+    if request.param == "memory":
+        yield MemoryRecords(clock)
+    else:
+        real = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", clock)
+        yield real
+        real.close()
+
+
+@pytest.fixture(params=["memory", "files"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> PredictionLog:
+    return MemoryLog(SimulatedClock(NOW)) if request.param == "memory" else file_log(tmp_path)
+
+
+@pytest.fixture(params=["memory", "local"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    if request.param == "memory":
+        return MemoryRegistry()
+    return LocalRegistry(tmp_path / "registry", SimulatedClock(NOW))
+
+
+@named(RECORDS_CHECKS)
+def test_records(check: Callable[[Records], None], records: Records) -> None:
+    check(records)
+
+
+@named(LOG_CHECKS)
+def test_log(check: Callable[[PredictionLog], None], log: PredictionLog) -> None:
+    check(log)
+
+
+@named(REGISTRY_CHECKS)
+def test_registry(
+    check: Callable[[Registry, Path], None], registry: Registry, tmp_path: Path
+) -> None:
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    check(registry, folder)
+
+
+@named(ROUTER_CHECKS)
+def test_router_in_memory(check: Callable[[Router], None]) -> None:
+    check(MemoryRouter())
+
+
+@named(NOTIFIER_CHECKS)
+def test_notifier_in_memory(check: Callable[[Notifier, object], None]) -> None:
+    notifier = MemoryNotifier()
+    check(notifier, lambda: [(n.incident, n.action) for n in notifier.delivered.values()])
+
+
+@named(TRAINER_CHECKS)
+def test_trainer_in_memory(
+    check: Callable[[Trainer, ModelSpec, pa.Table], None], tmp_path: Path
+) -> None:
+    def train(request: StartTraining, spec: ModelSpec, rows: pa.Table) -> Training:
+        return Training(done=True, artifact=tmp_path / request.run_id)
+
+    spec = ModelSpec("fraud", SPEC.task, SPEC.schema, SPEC.labels)
+    rows = predictions(["a", "b"]).append_column("label", pa.array(np.zeros(2)))
+    check(MemoryTrainer(train, polls=2), spec, rows)

@@ -1,0 +1,116 @@
+"""Style as a test: what a reviewer would otherwise have to say again and again."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "homeostat"
+FILE_LINES = 400
+FUNCTION_LINES = 60
+VAGUE = {"utils", "util", "common", "helpers", "legacy", "future", "misc", "shared"}
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK|NotImplementedError)\b|\bfor now\b|\bin a real\b")
+MACHINE = re.compile(r"(?<![\w.])/(work|tmp|root|home)/\w|pypi\.org|pythonhosted|localhost:\d+/simple")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [path for line in listed.stdout.splitlines() if (path := ROOT / line).is_file()]
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+PYTHON = tracked("*.py")
+
+
+def test_files_are_short() -> None:
+    long = {relative(p): n for p in PYTHON if (n := len(p.read_text().splitlines())) > FILE_LINES}
+    assert not long, f"split these files (limit {FILE_LINES} lines): {long}"
+
+
+def test_functions_are_short() -> None:
+    long = {
+        f"{relative(path)}:{node.lineno} {node.name}": lines
+        for path in PYTHON
+        for node in functions(path)
+        if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES
+    }
+    assert not long, f"split these functions (limit {FUNCTION_LINES} lines): {long}"
+
+
+def test_no_vague_folders_or_modules() -> None:
+    vague = {relative(p) for p in PYTHON if {*p.relative_to(ROOT).parts[:-1], p.stem} & VAGUE}
+    assert not vague, f"name these for what they hold: {vague}"
+
+
+def test_nothing_is_left_unfinished() -> None:
+    found = [
+        f"{relative(path)}:{number}"
+        for path in PYTHON
+        if path.name != Path(__file__).name
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if UNFINISHED.search(line)
+    ]
+    assert not found, f"finish these or take them out: {found}"
+
+
+def test_nothing_of_the_machine_is_named() -> None:
+    texts = tracked("*.py", "*.md", "*.toml", "*.yaml", "*.yml", "*.lock", "Makefile", ".ci/run")
+    found = [
+        f"{relative(path)}:{number}"
+        for path in texts
+        if path.name != Path(__file__).name
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if MACHINE.search(line)
+    ]
+    assert not found, f"paths of one machine or registry hosts: {found}"
+
+
+def test_unit_tests_mirror_the_source() -> None:
+    """A test file under tests/unit/a/ belongs to the package src/homeostat/a/."""
+    unit = ROOT / "tests" / "unit"
+    strays = {
+        relative(path)
+        for path in unit.rglob("test_*.py")
+        if not (SRC / path.parent.relative_to(unit)).is_dir()
+        and path.parent.relative_to(unit).parts[:1] != ("examples",)
+    }
+    assert not strays, f"no source package for these tests: {strays}"
+
+
+def test_every_test_asserts() -> None:
+    """A test without an assertion cannot fail for the right reason."""
+    words = ("assert", "raises", "warns", "check_", "expect", "verify", "fail(")
+    empty = {
+        f"{relative(path)}:{node.lineno} {node.name}"
+        for path in PYTHON
+        if path.name.startswith("test_")
+        for node in functions(path)
+        if node.name.startswith("test") and not any(word in ast.unparse(node) for word in words)
+    }
+    assert not empty, f"these tests assert nothing: {empty}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"])
+def test_the_files_a_stranger_looks_for_exist(name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8").strip()

@@ -1,0 +1,82 @@
+"""Scoring outside the serving path."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from homeostat.adapters.models import Predictor, RegistryScorer, Term, load_predictor, save_linear
+from homeostat.domain.errors import ArtifactError, NotFoundError
+from homeostat.domain.model import (
+    Column,
+    ColumnKind,
+    LabelSpec,
+    ModelSpec,
+    ModelVersion,
+    Schema,
+    Task,
+)
+
+SPEC = ModelSpec(
+    "fraud",
+    Task.BINARY,
+    Schema((Column("amount", ColumnKind.NUMERIC),)),
+    LabelSpec(timedelta(days=1)),
+)
+ROWS = pa.table({"amount": [0.0, 1.0]})
+
+
+class FolderRegistry:
+    """A registry whose versions are folders of linear models."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for number, weight in enumerate((1.0, -1.0, 2.0)):
+            save_linear(root / f"v{number}", 0.0, [Term("amount", weight)])
+
+    def register(self, version: ModelVersion, artifact: Path) -> ModelVersion:
+        raise AssertionError("a scorer registers nothing")
+
+    def get(self, model: str, version: str) -> ModelVersion:
+        if not (self.root / version).exists():
+            raise NotFoundError(f"{model} has no version {version}")
+        return ModelVersion(model, version, "linear", "", datetime(2024, 1, 1, tzinfo=UTC))
+
+    def versions(self, model: str) -> tuple[ModelVersion, ...]:
+        return tuple(self.get(model, path.name) for path in sorted(self.root.iterdir()))
+
+    def path(self, model: str, version: str) -> Path:
+        return self.root / version
+
+
+def test_versions_are_loaded_once_while_they_are_in_use(tmp_path: Path) -> None:
+    loads: list[str] = []
+
+    def load(path: Path, flavour: str) -> Predictor:
+        loads.append(path.name)
+        return load_predictor(path, flavour)
+
+    scorer = RegistryScorer(FolderRegistry(tmp_path), load, keep=2)
+    for version in ("v0", "v1", "v0", "v2", "v0", "v1"):
+        scorer.score(SPEC, version, ROWS)
+    assert loads == ["v0", "v1", "v2", "v1"]
+    assert scorer.score(SPEC, "v0", ROWS)[1] == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_unknown_version(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="v9"):
+        RegistryScorer(FolderRegistry(tmp_path)).score(SPEC, "v9", ROWS)
+
+
+def test_a_model_must_give_one_number_a_row(tmp_path: Path) -> None:
+    class Short:
+        features = ("amount",)
+
+        def predict(self, table: pa.Table) -> np.ndarray:
+            return np.zeros(1)
+
+    scorer = RegistryScorer(FolderRegistry(tmp_path), lambda *_: Short())
+    with pytest.raises(ArtifactError, match=r"2 rows gave scores of shape \(1,\)"):
+        scorer.score(SPEC, "v0", ROWS)

@@ -1,0 +1,243 @@
+"""Drift of inputs and of scores."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import TypeAdapter
+
+from homeostat.detectors.drift.detector import (
+    SCORE,
+    DriftConfig,
+    DriftState,
+    evaluate,
+    evaluate_scores,
+    fit,
+)
+from homeostat.domain.model import Column, ColumnKind, Schema
+from homeostat.domain.verdict import Monitor, Status
+from homeostat.domain.window import Window
+from homeostat.profiles.build import profile_table
+from homeostat.profiles.profile import EMPTY, Profile
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+KINDS = {
+    "amount": ColumnKind.NUMERIC,
+    "shop": ColumnKind.CATEGORICAL,
+    "night": ColumnKind.BOOLEAN,
+    SCORE: ColumnKind.NUMERIC,
+}
+SCHEMA = Schema(tuple(Column(name, kind) for name, kind in KINDS.items() if name != SCORE))
+CONFIG = DriftConfig()
+
+
+def day(index):
+    return Window(START + index * DAY, START + (index + 1) * DAY)
+
+
+def traffic(rng, rows=500, shift=0.0, missing=0.0, score=0.0):
+    amount = np.exp(rng.normal(shift, 1.0, rows))
+    table = {
+        "amount": pa.array(amount, mask=rng.random(rows) < missing),
+        "shop": rng.choice(["a", "b", "c"], rows, p=[0.6, 0.3, 0.1]),
+        "night": rng.random(rows) < 0.3,
+        SCORE: rng.beta(2.0 + score, 8.0, rows),
+    }
+    return profile_table(pa.table(table), KINDS)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    rng = np.random.default_rng(0)
+    return fit([(day(i), traffic(rng)) for i in range(14)], SCHEMA, CONFIG)
+
+
+def run(reference, profiles, state=None, first=14, config=CONFIG):
+    state = state or DriftState()
+    found = []
+    for index, profile in enumerate(profiles):
+        state, verdicts = evaluate(reference, state, "m", day(first + index), profile, config)
+        found.append({verdict.subject: verdict for verdict in verdicts})
+    return state, found
+
+
+def test_quiet_days_are_ok_for_every_column_and_the_model(reference):
+    rng = np.random.default_rng(1)
+    _, found = run(reference, [traffic(rng) for _ in range(20)])
+    assert {v.status for day in found for v in day.values()} == {Status.OK}
+    assert set(found[0]) == {"amount", "shop", "night", ""}
+    assert {v.monitor for v in found[0].values()} == {Monitor.DATA_DRIFT}
+
+
+def test_a_big_shift_fires_at_once_and_names_its_column(reference):
+    rng = np.random.default_rng(2)
+    _, (found,) = run(reference, [traffic(rng, shift=1.5)])
+    assert found["amount"].status is Status.DRIFT
+    assert found["amount"].score > CONFIG.min_effect
+    assert found["shop"].status is Status.OK
+    assert found[""].status is Status.DRIFT
+    assert found[""].detail("drifted") == 1
+    assert found[""].detail("share_drifted") == pytest.approx(1 / 3)
+    assert found[""].reason == "1 of 3 columns drifted: amount"
+    assert found[""].evidence >= found[""].evidence_threshold
+
+
+def test_a_small_shift_gathers_evidence_over_windows(reference):
+    rng = np.random.default_rng(3)
+    _, found = run(reference, [traffic(rng, rows=150, shift=0.6) for _ in range(15)])
+    statuses = [day["amount"].status for day in found]
+    assert statuses[0] is Status.OK
+    assert statuses[-1] is Status.DRIFT
+
+
+def test_a_real_change_too_small_to_matter_is_ok(reference):
+    rng = np.random.default_rng(4)
+    state, found = run(reference, [traffic(rng, rows=5000, shift=0.25) for _ in range(20)])
+    last = found[-1]["amount"]
+    assert last.evidence >= last.evidence_threshold
+    assert last.status is Status.OK
+    assert "too small to matter" in last.reason
+    assert state.column("amount").drifted is False
+
+
+def test_missing_values_are_drift(reference):
+    rng = np.random.default_rng(5)
+    _, found = run(reference, [traffic(rng, missing=0.4) for _ in range(2)])
+    assert found[-1]["amount"].status is Status.DRIFT
+    assert found[-1]["amount"].detail("missing") == pytest.approx(0.4, abs=0.1)
+
+
+def test_recovery_ends_the_drift_with_the_first_usual_window(reference):
+    rng = np.random.default_rng(6)
+    days = [traffic(rng, shift=1.5) for _ in range(30)] + [traffic(rng) for _ in range(3)]
+    _, found = run(reference, days)
+    statuses = [day["amount"].status for day in found]
+    assert statuses == [Status.DRIFT] * 30 + [Status.OK] * 3
+    assert found[30]["amount"].evidence == 0.0
+
+
+def test_few_rows_and_none_change_nothing(reference):
+    rng = np.random.default_rng(7)
+    state, _ = run(reference, [traffic(rng, shift=1.5)])
+    after, found = run(reference, [traffic(rng, rows=10), EMPTY], state, first=15)
+    assert after == state
+    assert {v.status for v in found[0].values()} == {Status.INCONCLUSIVE}
+    assert {v.status for v in found[1].values()} == {Status.NO_DATA}
+    assert np.isnan(found[1]["amount"].score)
+
+
+def test_a_column_of_another_kind_cannot_be_compared(reference):
+    rng = np.random.default_rng(8)
+    profile = traffic(rng)
+    columns = {**profile.columns, "amount": profile.columns["shop"]}
+    _, (found,) = run(reference, [Profile(profile.rows, columns)])
+    assert found["amount"].status is Status.INCONCLUSIVE
+    assert found["shop"].status is Status.OK
+
+
+def test_scores_are_judged_apart(reference):
+    rng = np.random.default_rng(9)
+    state, (verdict,) = evaluate_scores(
+        reference, DriftState(), "m", day(14), traffic(rng, score=4.0), CONFIG
+    )
+    assert verdict.monitor is Monitor.PREDICTION_DRIFT
+    assert (verdict.subject, verdict.status) == (SCORE, Status.DRIFT)
+    assert [column.column for column in state.columns] == [SCORE]
+
+
+def test_a_reference_without_scores_gives_no_verdict_on_them():
+    rng = np.random.default_rng(10)
+    profile = traffic(rng)
+    columns = {name: c for name, c in profile.columns.items() if name != SCORE}
+    fitted = fit([(day(0), Profile(profile.rows, columns))], SCHEMA, CONFIG)
+    assert evaluate_scores(fitted, DriftState(), "m", day(1), profile, CONFIG)[1] == ()
+
+
+def test_a_short_reference_is_inconclusive_about_what_looks_big():
+    rng = np.random.default_rng(11)
+    fitted = fit([(day(i), traffic(rng)) for i in range(2)], SCHEMA, CONFIG)
+    assert fitted.partial
+    _, found = run(fitted, [traffic(rng, shift=1.0) for _ in range(30)], first=2)
+    assert {day["amount"].status for day in found} == {Status.INCONCLUSIVE}
+    assert found[-1][""].status is Status.OK
+    assert {day["shop"].status for day in found} == {Status.OK}
+
+
+def test_a_new_reference_starts_the_evidence_afresh(reference):
+    rng = np.random.default_rng(12)
+    state, _ = run(reference, [traffic(rng, shift=1.5)])
+    later = fit([(day(i), traffic(rng, shift=1.5)) for i in range(14, 28)], SCHEMA, CONFIG)
+    state, (found,) = run(later, [traffic(rng, shift=1.5)], state, first=28)
+    assert found["amount"].status is Status.OK
+    assert state.reference == later.key
+
+
+def test_weekdays_are_compared_with_their_own_kind():
+    rng = np.random.default_rng(13)
+
+    def week(index):
+        return traffic(rng, shift=1.0 if day(index).start.weekday() >= 5 else 0.0)
+
+    windows = [(day(i), week(i)) for i in range(28)]
+    matched = replace(CONFIG, match="weekday")
+    fitted = fit(windows, SCHEMA, matched)
+    quiet = [week(i) for i in range(28, 42)]
+    _, found = run(fitted, quiet, first=28, config=matched)
+    assert {day["amount"].status for day in found} == {Status.OK}
+    # A Monday like a Sunday is unusual only to those who know the weekday.
+    _, (known,) = run(fitted, [traffic(rng, shift=1.0)], first=42, config=matched)
+    _, (unknown,) = run(fit(windows, SCHEMA, CONFIG), [traffic(rng, shift=1.0)], first=42)
+    assert known["amount"].status is Status.DRIFT
+    assert unknown["amount"].status is Status.OK
+
+
+def test_too_few_of_a_kind_are_compared_with_all():
+    rng = np.random.default_rng(14)
+    hours = [Window(START + i * DAY / 24, START + (i + 1) * DAY / 24) for i in range(200)]
+    config = replace(CONFIG, match="hour")
+    fitted = fit([(w, traffic(rng, rows=60)) for w in hours[:30]], SCHEMA, config)
+    assert fitted.columns["amount"].groups == {}
+    fitted = fit([(w, traffic(rng, rows=60)) for w in hours], SCHEMA, config)
+    assert len(fitted.columns["amount"].groups) == 24
+
+
+def test_a_column_that_some_windows_lack_is_fitted_on_the_others():
+    rng = np.random.default_rng(15)
+    full = traffic(rng)
+    part = Profile(full.rows, {"amount": full.columns["amount"]})
+    fitted = fit([(day(0), full), (day(1), part)], SCHEMA, CONFIG)
+    assert fitted.columns["shop"].pooled.sum() == full.rows
+
+
+def test_an_empty_reference_is_refused():
+    with pytest.raises(ValueError, match="no rows"):
+        fit([(day(0), EMPTY)], SCHEMA, CONFIG)
+
+
+def test_a_schema_without_columns_has_nothing_to_say():
+    fitted = fit([(day(0), Profile(5, {}))], Schema(()), CONFIG)
+    _, (overall,) = evaluate(fitted, DriftState(), "m", day(1), Profile(5, {}), CONFIG)
+    assert overall.status is Status.NO_DATA
+
+
+def test_many_drifted_columns_are_listed_briefly():
+    rng = np.random.default_rng(16)
+    names = [f"c{i}" for i in range(7)]
+    kinds = dict.fromkeys(names, ColumnKind.NUMERIC)
+    schema = Schema(tuple(Column(name, ColumnKind.NUMERIC) for name in names))
+
+    def profile(shift):
+        return profile_table(pa.table({n: rng.normal(shift, 1.0, 500) for n in names}), kinds)
+
+    fitted = fit([(day(i), profile(0.0)) for i in range(14)], schema, CONFIG)
+    _, verdicts = evaluate(fitted, DriftState(), "m", day(14), profile(3.0), CONFIG)
+    assert verdicts[-1].reason.endswith("c0, c1, c2, c3, c4, ...")
+
+
+def test_state_survives_storage(reference):
+    state, _ = run(reference, [traffic(np.random.default_rng(17), shift=1.5)])
+    adapter = TypeAdapter(DriftState)
+    assert adapter.validate_json(adapter.dump_json(state)) == state

@@ -1,0 +1,56 @@
+"""Fitting a drift reference."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from homeostat.detectors.drift.reference import DriftConfig, fit, group_of
+from homeostat.domain.model import Column, ColumnKind, Schema
+from homeostat.domain.window import Window
+from homeostat.profiles.build import profile_numbers
+from homeostat.profiles.profile import Profile
+
+START = datetime(2024, 1, 1, 5, tzinfo=UTC)  # a Monday
+HOUR = timedelta(hours=1)
+SCHEMA = Schema((Column("x", ColumnKind.NUMERIC), Column("absent", ColumnKind.NUMERIC)))
+
+
+def windows(n, step):
+    rng = np.random.default_rng(0)
+    return [
+        (
+            Window(START + i * step, START + (i + 1) * step),
+            Profile(100, {"x": profile_numbers(rng.normal(size=100))}),
+        )
+        for i in range(n)
+    ]
+
+
+def test_threshold_follows_from_the_budget():
+    assert DriftConfig().threshold == 360.0
+
+
+def test_groups():
+    window = Window(START, START + HOUR)
+    assert [group_of(window, match) for match in ("none", "hour", "weekday")] == [0, 5, 0]
+
+
+def test_columns_that_the_reference_lacks_are_left_out():
+    assert set(fit(windows(3, HOUR), SCHEMA, DriftConfig()).columns) == {"x"}
+
+
+def test_a_reference_is_partial_until_it_has_seen_a_week_and_four_windows():
+    partial = [
+        fit(windows(n, timedelta(days=days)), SCHEMA, DriftConfig()).partial
+        for n, days in ((3, 3), (6, 1), (7, 1), (4, 7))
+    ]
+    assert partial == [True, True, False, False]
+
+
+def test_other_data_or_matching_is_another_reference():
+    keys = {
+        fit(windows(7, HOUR), SCHEMA, DriftConfig()).key,
+        fit(windows(8, HOUR), SCHEMA, DriftConfig()).key,
+        fit(windows(7, HOUR), SCHEMA, DriftConfig(match="hour")).key,
+    }
+    assert len(keys) == 3

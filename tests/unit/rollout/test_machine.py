@@ -1,0 +1,415 @@
+"""The rollout machine: scenarios, and its invariants under any sequence of events."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pydantic import TypeAdapter
+
+from homeostat.domain.errors import IllegalTransitionError
+from homeostat.rollout.events import (
+    Abort,
+    Approved,
+    Event,
+    Evidence,
+    EvidenceKind,
+    First,
+    GuardrailBreached,
+    Promoted,
+    Push,
+    RollBack,
+    Submitted,
+    Verified,
+)
+from homeostat.rollout.machine import TRANSITIONS, step
+from homeostat.rollout.state import (
+    RolloutPolicy,
+    RolloutState,
+    Stage,
+    ready_to_promote,
+    route,
+)
+
+CODEC = TypeAdapter(RolloutState)
+START = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+POLICY = RolloutPolicy()
+PROOF = Evidence(EvidenceKind.BETTER, n=1000, e=50.0, difference=0.02)
+
+
+def play(
+    state: RolloutState,
+    *events: Event,
+    policy: RolloutPolicy = POLICY,
+    start: datetime = START,
+    gap: timedelta = DAY,
+) -> tuple[RolloutState, list[str]]:
+    """Step through events, `gap` apart; return the last state and all actions."""
+    actions = []
+    for number, event in enumerate(events, start=1):
+        state, decisions = step(state, event, start + number * gap, policy)
+        actions += [decision.action for decision in decisions]
+    return state, actions
+
+
+def resting(**changes: Any) -> RolloutState:
+    state, _ = step(RolloutState("fraud"), First("v1"), START, POLICY)
+    return replace(state, **changes)
+
+
+def at(stage: Stage, **changes: Any) -> RolloutState:
+    base = {"challenger": "v2", "since": START, "submitted_at": START}
+    if stage in {Stage.CANARY, Stage.PROMOTING}:
+        base |= {"weight": 0.1}
+    return resting(stage=stage, **(base | changes))
+
+
+def test_a_proven_candidate_goes_through_shadow_and_ramp_to_champion() -> None:
+    state, actions = play(resting(), Submitted("v2"), Verified(), PROOF, PROOF, PROOF, Promoted())
+    assert actions == ["submit", "shadow", "ramp", "ramp", "ready_to_promote", "promote"]
+    assert (state.stage, state.champion, state.previous) == (Stage.CHAMPION, "v2", "v1")
+    assert state.challenger == ""
+    assert state.weight == 0.0
+
+
+def test_the_ramp_moves_traffic_in_the_stated_steps() -> None:
+    state, weights = at(Stage.SHADOW), []
+    for day in range(1, 4):
+        state, _ = step(state, PROOF, START + day * DAY, POLICY)
+        weights.append((state.stage, state.step, state.weight))
+    assert weights == [
+        (Stage.CANARY, 0, 0.1),
+        (Stage.CANARY, 1, 0.5),
+        (Stage.PROMOTING, 1, 0.5),
+    ]
+
+
+def test_without_a_ramp_shadow_leads_to_promotion() -> None:
+    state, _ = play(at(Stage.SHADOW), PROOF, policy=RolloutPolicy(ramp=()))
+    assert state.stage is Stage.PROMOTING
+    assert route(state, START).shadows == ("v2",)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "why"),
+    [
+        (Evidence(EvidenceKind.NO_DATA), "no data"),
+        (Evidence(EvidenceKind.INCONCLUSIVE, n=10**6, e=100.0), "inconclusive"),
+        (Evidence(EvidenceKind.BETTER, n=10**6, e=19.9), "inconclusive"),
+        (Evidence(EvidenceKind.NOT_WORSE, n=10**6, e=float("nan")), "inconclusive"),
+        (Evidence(EvidenceKind.BETTER, n=99, e=100.0), "too few rows"),
+    ],
+)
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.CANARY])
+def test_what_is_not_proven_waits_and_says_so_once(
+    stage: Stage, evidence: Evidence, why: str
+) -> None:
+    state, first = step(at(stage), evidence, START + 2 * DAY, POLICY)
+    again, second = step(state, evidence, START + 3 * DAY, POLICY)
+    assert state.stage is stage
+    assert [d.action for d in first] == ["hold"]
+    assert why in first[0].reason
+    assert second == ()
+    assert again is state
+
+
+def test_proof_that_comes_too_early_waits() -> None:
+    state, decisions = step(at(Stage.SHADOW), PROOF, START + timedelta(hours=23), POLICY)
+    assert state.stage is Stage.SHADOW
+    assert "not lasted long enough" in decisions[0].reason
+
+
+def test_after_a_pause_one_look_moves_one_step() -> None:
+    state, _ = step(at(Stage.SHADOW), PROOF, START + 40 * DAY, POLICY)
+    state, decisions = step(state, PROOF, START + 40 * DAY, POLICY)
+    assert (state.stage, state.step) == (Stage.CANARY, 0)
+    assert [d.action for d in decisions] == ["hold"]
+
+
+@pytest.mark.parametrize("stage", [Stage.CANDIDATE, Stage.SHADOW, Stage.CANARY, Stage.PROMOTING])
+@pytest.mark.parametrize(
+    "event",
+    [
+        Abort("no longer wanted", "ana"),
+        GuardrailBreached("errors"),
+        GuardrailBreached("errors", "v2"),
+        Evidence(EvidenceKind.WORSE, n=300, e=40.0),
+        RollBack("asked for", "ana"),
+    ],
+)
+def test_every_stage_can_be_aborted_and_the_abort_is_latched(stage: Stage, event: Event) -> None:
+    state, actions = play(at(stage), event)
+    assert actions == ["abort"]
+    assert (state.stage, state.champion, state.aborted) == (Stage.CHAMPION, "v1", ("v2",))
+    again, actions = play(state, Submitted("v2"), Submitted("v2"))
+    assert again.stage is Stage.CHAMPION
+    assert actions == ["refuse"]
+
+
+def test_a_rollout_without_proof_ends_when_patience_does() -> None:
+    state, decisions = step(
+        at(Stage.SHADOW), Evidence(EvidenceKind.INCONCLUSIVE, n=9), START + 61 * DAY, POLICY
+    )
+    assert (state.stage, state.champion) == (Stage.CHAMPION, "v1")
+    assert decisions[0].reason.startswith("no proof within 60 days")
+
+
+def test_late_proof_is_no_proof() -> None:
+    state, _ = step(at(Stage.SHADOW), PROOF, START + 61 * DAY, POLICY)
+    assert state.stage is Stage.CHAMPION
+
+
+def test_evidence_is_recorded_with_its_figures() -> None:
+    _, decisions = step(at(Stage.SHADOW), PROOF, START + DAY, POLICY)
+    assert dict(decisions[0].evidence) == {"e_value": 50.0, "rows": 1000.0, "difference": 0.02}
+    assert "50" in decisions[0].reason
+
+
+def test_evidence_before_verification_and_in_promotion_waits() -> None:
+    assert play(at(Stage.CANDIDATE), PROOF)[0].stage is Stage.CANDIDATE
+    assert play(at(Stage.PROMOTING), PROOF)[0].stage is Stage.PROMOTING
+
+
+def test_promotion_waits_for_a_person_where_asked_to() -> None:
+    policy = RolloutPolicy(approval=True)
+    state, actions = play(at(Stage.CANARY, step=1), PROOF, Promoted(), Promoted(), policy=policy)
+    assert state.stage is Stage.PROMOTING
+    assert actions == ["ready_to_promote", "hold"]
+    assert not ready_to_promote(state, policy)
+    state, actions = play(state, Approved("ana"), Approved("ben"), policy=policy, start=START + DAY)
+    assert actions == ["approve"]
+    assert state.approved_by == "ana"
+    assert ready_to_promote(state, policy)
+    state, _ = play(state, Promoted(), policy=policy, start=START + 2 * DAY)
+    assert state.champion == "v2"
+    assert state.approved_by == ""
+
+
+def test_a_guardrail_is_heeded_while_waiting_for_approval() -> None:
+    policy = RolloutPolicy(approval=True)
+    state, actions = play(at(Stage.PROMOTING), GuardrailBreached("errors"), policy=policy)
+    assert (state.champion, actions) == ("v1", ["abort"])
+
+
+def test_push_serves_at_once_and_a_breach_on_probation_rolls_back() -> None:
+    state, actions = play(resting(), Push("v2", "ana", "hotfix"), GuardrailBreached("loss doubled"))
+    assert actions == ["push", "roll_back"]
+    assert (state.champion, state.previous, state.aborted) == ("v1", "", ("v2",))
+    assert not state.on_probation(START + DAY)
+
+
+def test_a_champion_off_probation_is_not_rolled_back_for_a_breach() -> None:
+    state, _ = play(resting(), Push("v2", "ana"))
+    late = START + 30 * DAY
+    state, decisions = step(state, GuardrailBreached("loss doubled"), late, POLICY)
+    assert state.champion == "v2"
+    assert [d.action for d in decisions] == ["refuse"]
+    assert step(state, GuardrailBreached("again"), late, POLICY) == (state, ())
+
+
+def test_a_breach_by_the_champion_on_probation_ends_the_rollout_too() -> None:
+    state, _ = play(resting(), Push("v2", "ana"), Submitted("v3"), Verified())
+    state, actions = play(state, GuardrailBreached("loss doubled", "v2"), start=START + 3 * DAY)
+    assert actions == ["supersede", "roll_back"]
+    assert (state.champion, state.challenger, state.aborted) == ("v1", "", ("v2",))
+
+
+def test_a_stale_breach_takes_nothing_back() -> None:
+    state, actions = play(at(Stage.CANARY), GuardrailBreached("errors", "v0"))
+    assert (state.stage, state.challenger, actions) == (Stage.CANARY, "v2", ["hold"])
+
+
+def test_push_supersedes_a_rollout_without_latching_it() -> None:
+    state, actions = play(at(Stage.CANARY), Push("v3", "ana"))
+    assert actions == ["supersede", "push"]
+    assert (state.champion, state.challenger, state.aborted) == ("v3", "", ())
+    state, actions = play(at(Stage.CANARY), Push("v2", "ana"))
+    assert (state.champion, actions) == ("v2", ["push"])
+
+
+def test_pushing_the_champion_keeps_its_way_back() -> None:
+    before, _ = play(resting(), Push("v2", "ana"))
+    state, _ = play(before, Push("v2", "ana"), start=START + DAY)
+    assert (state.champion, state.lineage) == ("v2", ("v1",))
+    assert state.probation_until == before.probation_until
+
+
+def test_the_first_version_may_be_pushed_and_has_no_probation() -> None:
+    state, _ = play(RolloutState("fraud"), Push("v1", "ana"))
+    assert (state.stage, state.champion, state.probation_until) == (Stage.CHAMPION, "v1", None)
+
+
+def test_roll_back_goes_back_version_by_version_until_none_is_left() -> None:
+    state, _ = play(resting(), Push("v2", "ana"), Push("v3", "ana"))
+    assert state.lineage == ("v1", "v2")
+    state, actions = play(state, *[RollBack("bad", "ana")] * 4, start=START + 3 * DAY)
+    assert (state.champion, state.aborted) == ("v1", ("v3", "v2"))
+    assert actions == ["roll_back", "roll_back", "refuse", "refuse"]
+
+
+def test_an_aborted_earlier_champion_is_no_way_back() -> None:
+    state, _ = play(resting(), Push("v2", "ana"), Submitted("v1"), Abort("no"))
+    assert (state.champion, state.previous) == ("v2", "")
+
+
+def test_the_champion_cannot_be_submitted() -> None:
+    state, actions = play(resting(), Submitted("v1"))
+    assert (state.stage, actions) == (Stage.CHAMPION, ["refuse"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "event"),
+    [
+        (Stage.EMPTY, Submitted("v9")),
+        (Stage.EMPTY, Verified()),
+        (Stage.EMPTY, PROOF),
+        (Stage.EMPTY, GuardrailBreached("x")),
+        (Stage.EMPTY, RollBack("x")),
+        (Stage.EMPTY, Abort("x")),
+        (Stage.CHAMPION, First("v9")),
+        (Stage.CHAMPION, Verified()),
+        (Stage.CHAMPION, PROOF),
+        (Stage.CHAMPION, Approved("a")),
+        (Stage.CHAMPION, Promoted()),
+        (Stage.CHAMPION, Abort("x")),
+        (Stage.CANDIDATE, Submitted("v9")),
+        (Stage.CANDIDATE, Promoted()),
+        (Stage.SHADOW, Verified()),
+        (Stage.SHADOW, Approved("a")),
+        (Stage.CANARY, Promoted()),
+        (Stage.CANARY, First("v9")),
+        (Stage.PROMOTING, Submitted("v9")),
+    ],
+)
+def test_a_missing_pair_raises(stage: Stage, event: Event) -> None:
+    challenger = "" if stage in {Stage.EMPTY, Stage.CHAMPION} else "v2"
+    champion = "" if stage is Stage.EMPTY else "v1"
+    state = RolloutState("fraud", stage, champion, challenger=challenger, since=START)
+    with pytest.raises(IllegalTransitionError, match=rf"rollout: {type(event).__name__}"):
+        step(state, event, START + 2 * DAY, POLICY)
+
+
+def test_every_stage_is_reached_and_left() -> None:
+    assert {stage for stage, _ in TRANSITIONS} == set(Stage)
+    assert set(TRANSITIONS.values()) == set(Stage) - {Stage.EMPTY}
+
+
+VERSIONS = st.sampled_from([f"v{number}" for number in range(1, 7)])
+KINDS = st.sampled_from(list(EvidenceKind))
+
+
+class Rollouts(RuleBasedStateMachine):
+    """Any sequence of events, legal or not, against DESIGN section 9."""
+
+    @initialize(approval=st.booleans(), ramp=st.sampled_from([(), (0.1,), (0.1, 0.5)]))
+    def begin(self, approval: bool, ramp: tuple[float, ...]) -> None:
+        self.policy = RolloutPolicy(approval=approval, ramp=ramp)
+        self.now = START
+        self.state, _ = step(RolloutState("fraud"), First("v0"), START, self.policy)
+        self.allowed = False
+        self.log = []
+
+    def send(self, event: Event) -> None:
+        before = self.state
+        try:
+            self.state, decisions = step(before, event, self.now, self.policy)
+        except IllegalTransitionError:
+            return
+        self.log += decisions
+        if before.champion != self.state.champion:
+            self.check_change(before, event)
+        for version in {before.challenger} & set(self.state.aborted):
+            assert self.state.challenger != version
+
+    def check_change(self, before: RolloutState, event: Event) -> None:
+        assert isinstance(event, Promoted | Push | RollBack | GuardrailBreached)
+        if isinstance(event, Promoted):
+            assert before.stage is Stage.PROMOTING
+            assert before.approved_by or not self.policy.approval
+            assert self.state.champion not in before.aborted
+        if isinstance(event, RollBack | GuardrailBreached):
+            assert self.state.champion == before.previous
+            assert before.champion in self.state.aborted
+
+    @rule(hours=st.integers(0, 24 * 20))
+    def wait(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule(version=VERSIONS)
+    def submit(self, version: str) -> None:
+        latched = version in self.state.aborted
+        self.send(Submitted(version))
+        assert not (latched and self.state.challenger == version)
+
+    @rule(event=st.sampled_from([Verified(), Promoted(), Approved("ana"), Abort("x", "ana")]))
+    def plain(self, event: Event) -> None:
+        self.send(event)
+
+    @rule(kind=KINDS, n=st.integers(0, 2000), e=st.floats(min_value=0))
+    def look(self, kind: EvidenceKind, n: int, e: float) -> None:
+        before = self.state
+        self.send(Evidence(kind, n, e))
+        moved = (before.stage, before.step) != (self.state.stage, self.state.step)
+        if moved and self.state.stage in {Stage.CANARY, Stage.PROMOTING}:
+            assert kind in {EvidenceKind.BETTER, EvidenceKind.NOT_WORSE}
+            assert n >= 100
+            assert e >= 1 / self.policy.alpha
+
+    @rule()
+    def proof(self) -> None:
+        self.send(PROOF)
+
+    @rule(version=st.one_of(st.just(""), VERSIONS))
+    def breach(self, version: str) -> None:
+        self.send(GuardrailBreached("errors", version))
+        if not version:
+            assert self.state.challenger == ""
+
+    @rule(version=VERSIONS)
+    def push(self, version: str) -> None:
+        self.send(Push(version, "ana"))
+        assert self.state.champion == version
+
+    @rule()
+    def roll_back(self) -> None:
+        before = self.state
+        self.send(RollBack("bad", "ana"))
+        if before.challenger:
+            assert self.state.champion == before.champion
+        elif before.previous:
+            assert self.state.champion == before.previous
+
+    @precondition(lambda self: self.log)
+    @rule()
+    def restart(self) -> None:
+        assert CODEC.validate_json(CODEC.dump_json(self.state)) == self.state
+
+    @invariant()
+    def exactly_one_champion(self) -> None:
+        if not hasattr(self, "state"):
+            return
+        assert self.state.champion
+        assert self.state.challenger != self.state.champion
+        plan = route(self.state, self.now)
+        assert plan.champion == self.state.champion
+        assert 0 <= plan.weight < 1
+        assert bool(plan.challenger) == (plan.weight > 0)
+        assert len(set(plan.shadows)) == len(plan.shadows)
+
+    @invariant()
+    def the_way_back_is_sound(self) -> None:
+        if not hasattr(self, "state"):
+            return
+        state = self.state
+        assert state.champion not in state.lineage
+        assert not set(state.lineage) & set(state.aborted)
+        assert state.challenger not in state.aborted or not state.challenger
+        assert bool(state.challenger) == (state.stage is not Stage.CHAMPION)
+
+
+TestRollouts = Rollouts.TestCase
+TestRollouts.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -1,0 +1,76 @@
+"""Assignment of rows to versions."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homeostat.domain.route import Route
+from homeostat.serving.plan import Plan, Reason, plan
+
+USES = {"v1": frozenset({"amount", "age"}), "v2": frozenset({"amount"})}
+KEYS = [f"c{number}" for number in range(40)]
+CANARY = Route("fraud", champion="v1", challenger="v2", weight=0.5)
+
+
+def rows_of(result: Plan, version: str) -> list[int]:
+    return [int(row) for group in result.groups if group.version == version for row in group.rows]
+
+
+def test_canary_splits_by_entity_and_every_row_is_answered() -> None:
+    result = plan(CANARY, KEYS, USES, {})
+    assert sorted(rows_of(result, "v1") + rows_of(result, "v2")) == list(range(40))
+    assert rows_of(result, "v2") == np.flatnonzero(result.challenger).tolist()
+    assert 8 < len(rows_of(result, "v2")) < 32
+
+
+def test_champion_stands_in_for_a_challenger_whose_breaker_is_open() -> None:
+    result = plan(CANARY, KEYS, USES, {}, closed=frozenset({"v2"}))
+    assert rows_of(result, "v1") == list(range(40))
+    assert (result.reasons[result.challenger] == Reason.BREAKER_OPEN).all()
+    assert (result.reasons[~result.challenger] == Reason.NONE).all()
+
+
+def test_nobody_is_called_while_all_breakers_are_open() -> None:
+    result = plan(CANARY, KEYS, USES, {}, closed=frozenset(USES))
+    assert result.groups == ()
+    assert (result.reasons == Reason.BREAKER_OPEN).all()
+
+
+def test_a_version_that_is_not_loaded_is_an_error() -> None:
+    result = plan(Route("fraud"), KEYS, {}, {})
+    assert result.groups == ()
+    assert (result.reasons == Reason.ERROR).all()
+
+
+def test_degraded_feature_stops_only_the_versions_that_use_it() -> None:
+    route = Route("fraud", "v1", "v2", 0.5, degraded=("age",))
+    result = plan(route, KEYS, USES, {})
+    assert rows_of(result, "v1") == []
+    assert rows_of(result, "v2") == np.flatnonzero(result.challenger).tolist()
+    assert (result.reasons[~result.challenger] == Reason.DEGRADED).all()
+
+
+def test_trap_batch_poisoning_a_bad_row_leaves_its_neighbours_alone() -> None:
+    bad = np.zeros(40, dtype=bool)
+    bad[7] = True
+    result = plan(Route("fraud", "v1"), KEYS, USES, {"amount": bad})
+    assert rows_of(result, "v1") == [row for row in range(40) if row != 7]
+    assert result.reasons[7] == Reason.INVALID_INPUT
+    assert (np.delete(result.reasons, 7) == Reason.NONE).all()
+
+
+@given(
+    st.floats(0, 1),
+    st.sets(st.sampled_from(["v1", "v2"])),
+    st.sets(st.sampled_from(["amount", "age"])),
+    st.lists(st.booleans(), min_size=40, max_size=40),
+)
+def test_every_row_is_in_one_group_or_has_a_reason(
+    weight: float, closed: set[str], degraded: set[str], broken: list[bool]
+) -> None:
+    route = Route("fraud", "v1", "v2", weight, degraded=tuple(degraded))
+    result = plan(route, KEYS, USES, {"amount": np.array(broken)}, frozenset(closed))
+    asked = [row for group in result.groups for row in group.rows.tolist()]
+    assert len(asked) == len(set(asked))
+    left = np.setdiff1d(np.arange(40), asked)
+    assert (result.reasons[left] != Reason.NONE).all()
