@@ -157,7 +157,7 @@ def decisions(model: str) -> list[Decision]:
 
 
 def populate(records: Records) -> None:
-    """Write a month of records: trouble, a rollout under way, a resolved incident, hostile names."""
+    """Write a month of records: trouble, a rollout under way, a past incident, hostile names."""
     windows = days(30)
     for number, model in enumerate(("fraud", "demand", HOSTILE)):
         rng = np.random.default_rng(number)

@@ -5,15 +5,18 @@ import re
 import shutil
 import subprocess
 import threading
-import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from e2e import history
 from e2e.history import HOSTILE, NOW
-from starlette.applications import Starlette
-
 from homeostat.entrypoints.http.ui import ui
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes.log import MemoryLog
@@ -25,20 +28,27 @@ REMEDY = "no Chromium found: apt-get install chromium"
 MODELS = ("fraud", "demand", "fresh", HOSTILE)
 
 
+class Visit(Protocol):
+    """Loads a page and gives its final DOM and what the console said."""
+
+    def __call__(self, path: str, *flags: str, seconds: int = 4) -> tuple[str, list[str]]: ...
+
+
 class Counting:
     """Counts the requests that htmx makes by itself."""
 
-    def __init__(self, app):
-        self.app, self.polls = app, []
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.polls: list[str] = []
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (b"hx-request", b"true") in scope["headers"]:
             self.polls.append(scope["path"])
         await self.app(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> str:
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None and os.environ.get("CI") == "true":
         pytest.fail(REMEDY, pytrace=False)
@@ -48,7 +58,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Counting]]:
     clock = SimulatedClock(NOW)
     records = MemoryRecords(clock)
     history.populate(records)
@@ -61,7 +71,7 @@ def site(tmp_path_factory):
     thread.start()
     while not server.started:
         assert thread.is_alive()
-        time.sleep(0.02)
+        thread.join(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}", app
     server.should_exit = True
@@ -69,8 +79,8 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(browser, site, tmp_path):
-    def go(path, *flags, seconds=4):
+def visit(browser: str, site: tuple[str, Counting], tmp_path: Path) -> Visit:
+    def go(path: str, *flags: str, seconds: int = 4) -> tuple[str, list[str]]:
         command = [
             browser,
             "--headless",
@@ -92,7 +102,7 @@ def visit(browser, site, tmp_path):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_chart_of_a_model_is_drawn(visit, model):
+def test_every_chart_of_a_model_is_drawn(visit: Visit, model: str) -> None:
     dom, said = visit(f"/models/{quote(model)}")
     assert said == []
     charts = re.findall(r"<div data-chart=[^>]*>", dom)
@@ -101,14 +111,14 @@ def test_every_chart_of_a_model_is_drawn(visit, model):
     assert dom.count('class="marks"') == 4
 
 
-def test_curves_bands_and_cells_are_there(visit):
+def test_curves_bands_and_cells_are_there(visit: Visit) -> None:
     dom, _ = visit("/models/fraud", "--window-size=390,800", "--force-dark-mode")
     for mark in ("mark-area", "mark-line", "mark-symbol", "mark-rule", "mark-rect", "mark-text"):
         assert re.search(rf'class="{mark}[^"]*"[^>]*>\s*<(path|line|text)', dom), mark
     assert dom.count("▲") > 5
 
 
-def test_hostile_names_stay_text_in_pages_and_charts(visit):
+def test_hostile_names_stay_text_in_pages_and_charts(visit: Visit) -> None:
     for path in ("/", f"/models/{quote(HOSTILE)}", f"/incidents/{quote(HOSTILE)}:data_drift:2"):
         dom, said = visit(path)
         assert said == []
@@ -117,7 +127,9 @@ def test_hostile_names_stay_text_in_pages_and_charts(visit):
         assert "&lt;/script&gt;" in dom
 
 
-def test_pages_stay_live_without_losing_their_charts(visit, site):
+def test_pages_stay_live_without_losing_their_charts(
+    visit: Visit, site: tuple[str, Counting]
+) -> None:
     dom, said = visit("/models/fraud", seconds=20)
     assert said == []
     assert "/models/fraud" in site[1].polls

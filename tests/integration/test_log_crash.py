@@ -1,8 +1,7 @@
-"""Kill -9 in the middle of appends and rolls: nothing acknowledged is lost, nothing counts twice."""
+"""Kill -9 amid appends and rolls: nothing acknowledged is lost, nothing counts twice."""
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +43,13 @@ def survivors(folder: Path) -> FilePredictionLog:
 def test_kill_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(20240101)
     acknowledged: set[str] = set()
-    for life in range(5):
+    for life in range(3):
         command = [sys.executable, "-c", WRITER, str(tmp_path), str(life)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             acknowledged.add(child.stdout.readline().strip())
-            time.sleep(float(rng.uniform(0.05, 0.5)))
+            for _ in range(int(rng.integers(3, 24))):
+                acknowledged.add(child.stdout.readline().strip())
             child.kill()
             acknowledged.update(child.stdout.read().split("\n")[:-1])
         log = survivors(tmp_path)
@@ -63,4 +63,3 @@ def test_kill_loses_and_doubles_nothing(tmp_path: Path) -> None:
     log.roll(NOW)
     assert log.profile(SPEC, ALL).rows == len(log.rows(SPEC, ALL)) == len(stored)
     assert log.status().segments == 0
-    assert len(acknowledged) > 10

@@ -32,7 +32,7 @@ def sync(path: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Create a folder and its parents, each of them durable; raises OSError."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
         sync(folder.parent)

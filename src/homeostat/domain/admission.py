@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.window import EPOCH
 
 MAX_AHEAD = timedelta(minutes=5)
 """How far ahead of the clock a time may be: clocks of machines differ."""
@@ -85,7 +85,7 @@ def _cast(rows: pa.Table, schema: pa.Schema, owner: str) -> tuple[pa.Table, Prob
         try:
             columns.append(_convert(column, field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
-            present = np.asarray(pc.is_valid(column).to_numpy(), dtype=bool)
+            present = np.asarray(column.is_valid().to_numpy(), dtype=bool)
             _note(problems, present, field.name, f"is {column.type}, not {field.type}")
             columns.append(pa.chunked_array([pa.nulls(rows.num_rows, field.type)]))
     return pa.Table.from_arrays(columns, schema=schema), problems
@@ -122,9 +122,9 @@ def _note(problems: Problems, bad: NDArray[np.bool_], column: str, reason: str) 
 
 
 def _require_text(table: pa.Table, name: str, problems: Problems) -> None:
-    filled = pc.fill_null(pc.not_equal(table.column(name), pa.scalar("")), False)
-    if not pc.all(filled).as_py():
-        _note(problems, ~np.asarray(filled.to_numpy(), dtype=bool), name, "is missing")
+    values = table.column(name).to_pylist()
+    if not all(values):
+        _note(problems, np.array([not value for value in values]), name, "is missing")
 
 
 def _require_finite(table: pa.Table, name: str, problems: Problems) -> None:
@@ -136,9 +136,8 @@ def _require_finite(table: pa.Table, name: str, problems: Problems) -> None:
 def _require_time(table: pa.Table, name: str, now: datetime, problems: Problems) -> None:
     column = table.column(name)
     if column.null_count:
-        _note(problems, np.asarray(pc.is_null(column).to_numpy(), dtype=bool), name, "is missing")
-    latest = pa.scalar(now + MAX_AHEAD, column.type)
-    ahead = pc.fill_null(pc.greater(column, latest), False)
-    if pc.any(ahead).as_py():
-        late = np.asarray(ahead.to_numpy(), dtype=bool)
-        _note(problems, late, name, "lies in the future; are the clocks right?")
+        _note(problems, np.asarray(column.is_null().to_numpy(), dtype=bool), name, "is missing")
+    # Microseconds fit into a float's 53 bits until the year 2255; nulls become NaN.
+    micros = np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.float64)
+    latest = (now + MAX_AHEAD - EPOCH) // timedelta(microseconds=1)
+    _note(problems, micros > latest, name, "lies in the future; are the clocks right?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -14,10 +14,11 @@ from homeostat.domain.errors import ConflictError, DataError, TrainingError
 from homeostat.domain.model import ModelVersion
 from homeostat.domain.window import Window
 from homeostat.engine.cohort import cohorts
+from homeostat.engine.outcomes import class_counts
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, Trainer, Training
 from homeostat.engine.training import baseline_of, reference_of, score_floats, volumes_of
-from homeostat.engine.watch import baseline_key, fresh, rollout_key, watch_key
+from homeostat.engine.watch import Matured, baseline_key, fresh, rollout_key, watch_key
 from homeostat.rollout.events import First
 from homeostat.rollout.machine import step
 from homeostat.rollout.state import RolloutState, Stage
@@ -95,11 +96,25 @@ def train_first(plan: ModelPlan, trainer: Trainer, history: History, now: dateti
 
 
 def adopt(
-    plan: ModelPlan, ports: Ports, history: History, training: Training, now: datetime
+    plan: ModelPlan,
+    ports: Ports,
+    history: History,
+    training: Training,
+    now: datetime,
+    *,
+    logged: bool = False,
 ) -> ModelVersion:
     """Register the first version, learn what is normal from the history, and install it.
 
-    Monitoring starts at `now`. Adopting a model that has a champion already raises ConflictError.
+    Monitoring starts at `now`. With `logged`, the history is in the prediction log too, so that
+    later versions can be trained on it.
+
+    Raises
+    ------
+    ConflictError
+        If the model has a champion already.
+    TrainingError
+        If the training left no artifact.
     """
     spec = plan.spec
     if training.artifact is None:
@@ -123,12 +138,12 @@ def adopt(
         ),
         training.artifact,
     )
-    _learn(plan, ports, history, card.version, now)
+    _learn(plan, ports, history, card.version, now, logged=logged)
     return card
 
 
 def _learn(
-    plan: ModelPlan, ports: Ports, history: History, version: str, now: datetime
+    plan: ModelPlan, ports: Ports, history: History, version: str, now: datetime, *, logged: bool
 ) -> None:
     spec = plan.spec
     held_out = history.held_out
@@ -147,5 +162,11 @@ def _learn(
         rollout, decisions = step(before, First(version), now, plan.rollout)
         uow.save(rollout_key(spec.name), rollout)
         uow.save(baseline_key(spec.name, version), baseline)
-        uow.save(watch_key(spec.name), fresh(spec.name, version, now, names))
+        watch = fresh(spec.name, version, now, names)
+        if logged:
+            known = np.asarray(history.rows["label"].to_numpy(), dtype=np.float64)
+            first: datetime = history.trained["timestamp"][0].as_py()
+            counted = Matured(Window(first, now), class_counts(spec, known))
+            watch = replace(watch, matured=(counted,))
+        uow.save(watch_key(spec.name), watch)
         uow.decide(*decisions)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from homeostat.domain.columns import answered, texts, where
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window
 from homeostat.engine.ports import PredictionLog
@@ -67,15 +68,15 @@ class Outcomes:
         if first.num_rows == 0 or second.num_rows == 0:
             empty = np.empty(0)
             return empty, empty, empty
-        other_rows = {key: row for row, key in enumerate(second["prediction_id"].to_pylist())}
-        at = [other_rows.get(key, -1) for key in first["prediction_id"].to_pylist()]
+        other_rows = {key: row for row, key in enumerate(texts(second, "prediction_id"))}
+        at = [other_rows.get(key, -1) for key in texts(first, "prediction_id")]
         partner = np.asarray(at, dtype=np.int64)
         both = partner >= 0
         scores = _floats(second, "score")[partner[both]]
         return _floats(first, "score")[both], scores, _floats(first, "label")[both]
 
     def _of(self, version: str) -> pa.Table:
-        return self.rows.filter(pc.field("version") == version)
+        return where(self.rows, "version", version)
 
 
 def outcomes(
@@ -86,10 +87,10 @@ def outcomes(
     table = log.labelled(spec, window, as_of, columns)
     if cohort.column:
         table = table.filter(pc.field(cohort.column))
-    answered = table.filter(~(pc.field("role") == "shadow"))
-    known = answered.num_rows - answered["label"].null_count
-    scored = (pc.field("tier") == "model") & ~pc.field("label").is_null()
-    return Outcomes(table.filter(scored), answered.num_rows, known)
+    asked = answered(table)
+    known = asked.num_rows - asked["label"].null_count
+    scored = where(table, "tier", "model").filter(~pc.field("label").is_null())
+    return Outcomes(scored, asked.num_rows, known)
 
 
 def _floats(table: pa.Table, column: str) -> NDArray[np.float64]:

@@ -6,14 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import pyarrow.compute as pc
-
 from homeostat.detectors.drift import detector as drift
 from homeostat.detectors.quality import detector as quality
 from homeostat.detectors.quality.reference import QualityReference
 from homeostat.detectors.quality.reference import fit as fit_quality
 from homeostat.detectors.service import detector as service
 from homeostat.detectors.volume import detector as volume
+from homeostat.domain.columns import answered, texts, where
 from homeostat.domain.decision import Decision
 from homeostat.domain.verdict import Status, Verdict
 from homeostat.domain.window import Window, closed_windows
@@ -21,7 +20,7 @@ from homeostat.engine.outcomes import Found
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
 from homeostat.engine.training import clear_stretches
-from homeostat.engine.watch import Baseline, Fault, Watch
+from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
 from homeostat.profiles.profile import merge_all
 
 MODEL_TIER = "model"
@@ -39,22 +38,40 @@ class Reference:
 
 @dataclass
 class References:
-    """Fits references when they are first needed; what it holds can be rebuilt from the records."""
+    """Reads baselines and fits references when they are first needed.
+
+    Both never change once written, and what it holds can be read again from the records.
+    """
 
     records: Records
-    _fitted: dict[tuple[str, str], Reference | None] = field(default_factory=dict)
+    _baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
+    _fitted: dict[tuple[str, str], Reference] = field(default_factory=dict)
 
-    def get(self, plan: ModelPlan, version: str, baseline: Baseline | None) -> Reference | None:
+    def baseline(self, model: str, version: str) -> Baseline | None:
+        """Return the baseline of a version, or None if it came without."""
+        key = (model, version)
+        if key not in self._baselines:
+            found = self.records.read(baseline_key(model, version), Baseline)
+            if found is None:
+                return None
+            self._baselines[key] = found
+        return self._baselines[key]
+
+    def fitted(self, plan: ModelPlan, version: str) -> Reference | None:
         """Return the fitted reference of a version, or None if it has none."""
         key = (plan.spec.name, version)
-        if self._fitted.get(key) is None:
-            self._fitted[key] = self._fit(plan, version, baseline)
+        if key not in self._fitted:
+            found = self._fit(plan, version)
+            if found is None:
+                return None
+            self._fitted[key] = found
         return self._fitted[key]
 
-    def _fit(self, plan: ModelPlan, version: str, baseline: Baseline | None) -> Reference | None:
+    def _fit(self, plan: ModelPlan, version: str) -> Reference | None:
         windows = self.records.reference(plan.spec.name, version)
         if not any(profile.rows for _, profile in windows):
             return None
+        baseline = self.baseline(plan.spec.name, version)
         counts = baseline.volumes if baseline is not None else ()
         return Reference(
             drift.fit(windows, plan.spec.schema, plan.drift),
@@ -187,15 +204,15 @@ def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: dateti
         return Found(watch)
     window = Window(watch.service_until, now)
     rows = log.rows(plan.spec, window, ["role", "tier", "reason", "latency_ms"])
-    answered = rows.filter(~(pc.field("role") == "shadow"))
-    by_model = answered.filter(pc.field("tier") == MODEL_TIER)
+    asked = answered(rows)
+    by_model = where(asked, "tier", MODEL_TIER)
     state, verdicts = service.evaluate(
         plan.service,
         watch.service,
         plan.spec.name,
         window,
-        answered.num_rows,
-        Counter(str(reason or "") for reason in answered["reason"].to_pylist()),
+        asked.num_rows,
+        Counter(texts(asked, "reason")),
         by_model["latency_ms"].drop_null().to_numpy(),
     )
     watch = replace(watch, service_until=now, service=state)

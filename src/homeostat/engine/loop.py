@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from homeostat.domain.errors import ConflictError, HomeostatError
 from homeostat.domain.model import ModelSpec
+from homeostat.domain.route import Route
 from homeostat.engine.act import Dispatcher
 from homeostat.engine.commands import Inbox, inbox_key
 from homeostat.engine.inputs import References
@@ -19,7 +20,7 @@ from homeostat.engine.ports import Ports
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.turn import Turn
 from homeostat.engine.watch import Watch, rollout_key, watch_key
-from homeostat.rollout.state import RolloutState, route
+from homeostat.rollout.state import RolloutState
 
 
 @dataclass
@@ -64,45 +65,39 @@ class Engine:
             tick is kept and the next tick tries again.
         """
         problems: list[str] = []
+        wanted: list[Route] = []
         for name, plan in self.plans.items():
             try:
-                self._decide(plan, now)
+                wanted += self._decide(plan, now)
             except ConflictError:
                 continue  # another engine was first; its decisions are in the records
             except HomeostatError as error:
                 problems.append(f"{name}: {error}")
         self._dispatcher.run(now)
-        problems += self._publish(now)
-        return tuple(problems)
+        return (*problems, *self._publish(wanted))
 
-    def _publish(self, now: datetime) -> list[str]:
+    def _publish(self, routes: Sequence[Route]) -> Iterator[str]:
         """Make the published routes what the rollout states ask for."""
-        problems: list[str] = []
-        for name in self.plans:
-            rollout = self.ports.records.read(rollout_key(name), RolloutState)
-            if rollout is None or not rollout.champion:
-                continue
-            watch = self.ports.records.read(watch_key(name), Watch)
-            wanted = route(rollout, now, watch.broken if watch else ())
+        for route in routes:
             try:
-                if self.ports.router.current(name) != wanted:
-                    self.ports.router.publish(wanted)
+                if self.ports.router.current(route.model) != route:
+                    self.ports.router.publish(route)
             except HomeostatError as error:
-                problems.append(f"{name}: route not published: {error}")
-        return problems
+                yield f"{route.model}: route not published: {error}"
 
-    def _decide(self, plan: ModelPlan, now: datetime) -> None:
+    def _decide(self, plan: ModelPlan, now: datetime) -> tuple[Route, ...]:
         name = plan.spec.name
         with self.ports.records.begin() as uow:
             rollout = uow.load(rollout_key(name), RolloutState)
             watch = uow.load(watch_key(name), Watch)
             if rollout is None or watch is None or not rollout.champion:
-                return  # not adopted yet
+                return ()  # not adopted yet
             inbox = uow.load(inbox_key(name), Inbox) or Inbox()
             turn = Turn(self.ports, self._references, plan, uow, now, self._rng(name, now))
-            turn.run(watch, rollout, inbox.commands)
+            route = turn.run(watch, rollout, inbox.commands)
             if inbox.commands:
                 uow.save(inbox_key(name), Inbox())
+        return (route,)
 
     def _rng(self, model: str, now: datetime) -> np.random.Generator:
         told = f"{self.seed}:{model}:{now.isoformat()}".encode()

@@ -10,7 +10,7 @@ import numpy as np
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect
 from homeostat.domain.errors import HomeostatError
-from homeostat.domain.model import ModelVersion
+from homeostat.domain.model import ModelVersion, Task
 from homeostat.domain.verdict import MetricPoint, Monitor, Status
 from homeostat.engine.cohort import MATURED
 from homeostat.engine.commands import Command, Request
@@ -30,6 +30,7 @@ from homeostat.retraining.policy import (
     Facts,
     Outcome,
     RetrainingPolicy,
+    Trigger,
     TriggerKind,
     guards,
     triggers,
@@ -108,13 +109,23 @@ def _request(
     if not asked or not found.state.resting:
         return found
     trigger = asked[0]
-    if found.state.starts and trigger.kind is not TriggerKind.MANUAL:
-        since = now - max(found.state.starts)
-        if since < policy.cooldown:
-            return found
+    if _too_soon(policy, found.state, trigger, now):
+        return found
     asker = next((c.actor for c in commands if c.request is Request.RETRAIN), "homeostat")
     actor = asker if trigger.kind is TriggerKind.MANUAL else "homeostat"
     return found.then(run.Requested(trigger, watch.drop_since, actor), now)
+
+
+def _too_soon(
+    policy: RetrainingPolicy, state: RunState, trigger: Trigger, now: datetime
+) -> bool:
+    """Whether the last training is too recent; an emergency waits only for another emergency's."""
+    if trigger.kind is TriggerKind.MANUAL or not state.starts:
+        return False
+    again = state.trigger is not None and state.trigger.kind is TriggerKind.EMERGENCY
+    if trigger.kind is TriggerKind.EMERGENCY and not again:
+        return False
+    return now - max(state.starts) < policy.cooldown
 
 
 def _clear(
@@ -130,13 +141,13 @@ def _clear(
     state = found.state
     if state.stage not in {Stage.REQUESTED, Stage.GUARDED} or state.trigger is None:
         return found
-    facts = _since_onset(plan, policy, facts, state, watch, now)
+    facts = _since_onset(plan, facts, state, watch, now)
     result = guards(policy, facts, state.trigger.kind)
     if result.outcome is not Outcome.OK:
         return found.then(run.Guarded(result), now)
     matured_until = min(now - plan.spec.labels.maturity, dict(watch.metrics_until)[MATURED])
     faults = tuple(fault.window(now) for fault in watch.faults)
-    planned = plan_run(policy, rollout.champion, matured_until, now, faults)
+    planned = plan_run(policy, rollout.champion, matured_until, now, faults, state.onset)
     return found.then(run.Guarded(result, planned), now)
 
 
@@ -173,29 +184,19 @@ def _facts(
 
 
 def _since_onset(
-    plan: ModelPlan,
-    policy: RetrainingPolicy,
-    facts: Facts,
-    state: RunState,
-    watch: Watch,
-    now: datetime,
+    plan: ModelPlan, facts: Facts, state: RunState, watch: Watch, now: datetime
 ) -> Facts:
-    """Count the matured labels that a training now would see of the changed world."""
-    until = now - plan.spec.labels.maturity - policy.holdout
-    since = state.onset or facts.trained_until
-    counted = [
-        m
-        for m in watch.matured
-        if m.window.end <= until and (since is None or m.window.end > since)
-    ]
-    if state.onset is None:
-        # Without a change every matured row shows the world as it is.
-        counted = [m for m in watch.matured if m.window.end <= until] or counted
+    """Count the matured labels that a run now could use of the world as it is since the onset."""
+    until = now - plan.spec.labels.maturity
+    usable = [m for m in watch.matured if m.window.end <= until]
+    if state.onset is not None:
+        usable = [m for m in usable if m.window.end > state.onset]
+    rows = sum(m.rows for m in usable)
+    if plan.spec.task is Task.REGRESSION:
+        return replace(facts, labelled_rows=rows, labels_per_class=())
     names = plan.spec.classes or ("0", "1")
-    totals = [sum(m.counts[i] for m in counted) for i in range(len(names))] if counted else []
-    regression = bool(counted) and len(counted[0].counts) == 1
-    rows = sum(m.rows for m in counted)
-    by_class = () if regression else tuple(zip(names, totals or [0] * len(names), strict=True))
+    totals = [sum(m.counts[i] for m in usable) for i in range(len(names))]
+    by_class = tuple(zip(names, totals, strict=True))
     return replace(facts, labelled_rows=rows, labels_per_class=by_class)
 
 

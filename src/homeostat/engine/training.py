@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.detectors.performance import detector
+from homeostat.domain.columns import answered
 from homeostat.domain.effect import StartTraining
-from homeostat.domain.model import ColumnKind, ModelSpec
+from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Scorer
 from homeostat.engine.watch import Baseline
-from homeostat.profiles.build import profile_table
+from homeostat.profiles.build import profile_predictions
 from homeostat.profiles.profile import Profile
 
 SCORE = "score"
@@ -50,8 +51,8 @@ def labelled_rows(
 ) -> pa.Table:
     """Return the window's labelled rows, one a request, by time, without what faults cover."""
     table = log.labelled(spec, window, as_of, feature_columns(spec))
-    answered = table.filter(~(pc.field("role") == "shadow")).filter(~pc.field("label").is_null())
-    return without(answered.drop_columns(["role", "arrival"]), excluded)
+    usable = answered(table).filter(~pc.field("label").is_null())
+    return without(usable.drop_columns(["role", "arrival"]), excluded)
 
 
 def without(table: pa.Table, excluded: tuple[Window, ...]) -> pa.Table:
@@ -112,8 +113,10 @@ def reference_of(
     if rows.num_rows == 0:
         return ()
     spec = plan.spec
-    kinds = {column.name: column.kind for column in spec.schema.columns}
-    if scores is not None:
+    rows = rows.select(["timestamp", *spec.schema.names])
+    if scores is None:
+        scored_from = None
+    else:
         rows = rows.append_column(SCORE, pa.array(scores, pa.float64()))
     first: datetime = rows["timestamp"][0].as_py()
     last: datetime = rows["timestamp"][-1].as_py()
@@ -124,11 +127,10 @@ def reference_of(
         low, high = np.searchsorted(moments, edges)
         if high - low < plan.drift.min_rows:
             continue
-        scored = scores is not None and scored_from is not None and window.start >= scored_from
+        scored = scored_from is not None and window.start >= scored_from
         names = [*spec.schema.names, SCORE] if scored else list(spec.schema.names)
         part = rows.slice(low, high - low).select(names)
-        wanted = {**kinds, SCORE: ColumnKind.NUMERIC} if scored else kinds
-        found.append((window, profile_table(part, wanted)))
+        found.append((window, profile_predictions(part, spec.schema)))
     return tuple(found)
 
 

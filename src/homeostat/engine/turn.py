@@ -10,6 +10,7 @@ import numpy as np
 from homeostat.detectors.drift.detector import DriftState
 from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
 from homeostat.domain.decision import Decision, Diagnosis
+from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
 from homeostat.engine.incidents import alert
@@ -26,7 +27,6 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.rollouts import Rolled, advance, guard, obey, roll
 from homeostat.engine.watch import (
-    Baseline,
     Watch,
     baseline_key,
     retraining_key,
@@ -36,7 +36,7 @@ from homeostat.engine.watch import (
 from homeostat.retraining.run import RunState
 from homeostat.retraining.run import Stage as RunStage
 from homeostat.rollout.events import Submitted
-from homeostat.rollout.state import RolloutState
+from homeostat.rollout.state import RolloutState, route
 
 AUTOMATIC = "homeostat"
 
@@ -62,8 +62,8 @@ class Turn:
     now: datetime
     rng: np.random.Generator
 
-    def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> None:
-        """Take the turn; nothing is kept if it raises."""
+    def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
+        """Take the turn and return the route that it asks for; nothing is kept if it raises."""
         rolled = obey(self.plan, Rolled(rollout), commands, self.ports.registry, self.now)
         judged = self._judge(self._follow_champion(watch, rolled.state), rolled.state)
         found = self._diagnose(judged.watch, rolled.state)
@@ -85,11 +85,12 @@ class Turn:
             self.uow.save(watch_key(after.model), after)
         if rolled.state != rollout:
             self.uow.save(rollout_key(after.model), rolled.state)
+        return route(rolled.state, self.now, after.broken)
 
     def _judge(self, watch: Watch, rollout: RolloutState) -> Judged:
         plan, log, now = self.plan, self.ports.log, self.now
-        baseline = self.uow.load(baseline_key(watch.model, watch.reference), Baseline)
-        reference = self.references.get(plan, watch.reference, baseline)
+        baseline = self.references.baseline(watch.model, watch.reference)
+        reference = self.references.fitted(plan, watch.reference)
         quality, decisions = judge_quality(plan, log, watch, reference, now)
         drift = judge_drift(plan, log, quality.watch, reference, rollout.champion, now)
         volume = judge_volume(plan, log, drift.watch, reference, now)
@@ -146,8 +147,9 @@ class Turn:
 
     def _follow_champion(self, watch: Watch, rollout: RolloutState) -> Watch:
         """Drop the evidence about a champion that no longer serves and take up the new one's."""
-        own = self.uow.load(baseline_key(watch.model, rollout.champion), Baseline)
-        if own is not None and watch.reference != rollout.champion:
+        if watch.reference != rollout.champion and self.references.baseline(
+            watch.model, rollout.champion
+        ):
             watch = replace(watch, reference=rollout.champion)
         if watch.loss.version in {"", rollout.champion}:
             return watch

@@ -65,7 +65,8 @@ def render(found: Sketch, data: Path) -> str:
         lines.append("    threshold: 0.5              # score from which the answer is positive")
     if found.entity:
         lines.append(f"    entity: {quoted(found.entity)}")
-    lines += ["    history:                    # columns of a history file"]
+    if history:
+        lines.append("    history:                    # columns of a history file")
     lines += [f"      {role}: {quoted(name)}" for role, name in history.items()]
     lines += [
         "    labels:",

@@ -160,7 +160,7 @@ def _extremes(
 def _numbers(name: str, column: Chunks, *, hide: bool) -> _Series:
     try:
         cast = column.cast(pa.float64(), safe=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         raise ValueError(f"column {name!r} cannot be read as numbers: {error}") from error
     missing = cast.null_count
     values = (cast.drop_null() if missing else cast).to_numpy()
@@ -171,7 +171,7 @@ def _categories(name: str, column: Chunks, kind: ColumnKind, *, hide: bool) -> C
     try:
         cast = column.cast(pa.bool_()) if kind is ColumnKind.BOOLEAN else column
         texts = cast.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         raise ValueError(f"column {name!r} cannot be read as {kind}: {error}") from error
     found = pc.value_counts(texts)
     keys: list[str | None] = found.field("values").to_pylist()

@@ -72,6 +72,10 @@ class ColumnProfile:
     values: Mapping[str, int] = field(default_factory=dict)
     other: int = 0
 
+    def __post_init__(self) -> None:
+        self.bins.setflags(write=False)
+        self.counts.setflags(write=False)
+
     @property
     def present(self) -> int:
         """Rows with a usable value: finite, or a category."""

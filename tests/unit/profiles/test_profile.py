@@ -132,6 +132,14 @@ def test_kept_categories_have_exact_counts_whatever_was_merged() -> None:
     assert sum(column.values.values()) + column.other == 60_000
 
 
+def test_a_profile_cannot_be_changed() -> None:
+    column = profile_numbers(np.array([1.0]))
+    with pytest.raises(ValueError, match="read-only"):
+        column.counts[0] = 2
+    with pytest.raises(AttributeError):
+        column.count = 2
+
+
 def test_profiles_are_equal_by_content() -> None:
     one, other = (profile_numbers(np.array(values)) for values in ([1.0, 2.0], [2.0, 1.0]))
     assert one == other

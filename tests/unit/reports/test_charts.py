@@ -1,8 +1,10 @@
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-import altair
+import altair as alt
 import pytest
 from jsonschema import Draft7Validator
 
@@ -12,7 +14,8 @@ from homeostat.domain.window import Window
 from homeostat.reports import charts
 from homeostat.reports.health import IncidentLine
 
-SCHEMA = Path(altair.__file__).parent / "vegalite" / "v6" / "schema" / "vega-lite-schema.json"
+Valid = Callable[[charts.Spec], charts.Spec]
+SCHEMA = Path(alt.__file__).parent / "vegalite" / "v6" / "schema" / "vega-lite-schema.json"
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 MONTH = Window(START, START + 30 * DAY)
@@ -20,10 +23,10 @@ HOSTILE = "</script><script>\u202e😀" + "n" * 300
 
 
 @pytest.fixture(scope="module")
-def valid():
+def valid() -> Valid:
     validator = Draft7Validator(json.loads(SCHEMA.read_text()))
 
-    def check(spec):
+    def check(spec: charts.Spec) -> charts.Spec:
         problems = [error.message[:300] for error in validator.iter_errors(spec)]
         assert problems == []
         return spec
@@ -31,33 +34,46 @@ def valid():
     return check
 
 
-def day(index):
+def day(index: int) -> Window:
     return Window(START + index * DAY, START + (index + 1) * DAY)
 
 
-def point(index, version="v1", cohort="matured", value=0.9, half=0.02, coverage=0.8):
+def point(
+    index: int,
+    version: str = "v1",
+    cohort: str = "matured",
+    value: float = 0.9,
+    half: float = 0.02,
+    coverage: float = 0.8,
+) -> MetricPoint:
     return MetricPoint(
         "m", version, "auc", day(index), value, value - half, value + half, 500, coverage, cohort
     )
 
 
-def volume(index, rows, status=Status.OK, monitor=Monitor.VOLUME, subject=""):
+def volume(
+    index: int,
+    rows: int,
+    status: Status = Status.OK,
+    monitor: Monitor = Monitor.VOLUME,
+    subject: str = "",
+) -> Verdict:
     nan = float("nan")
     return Verdict(
         monitor, "m", subject, day(index), status, nan, 0.1, 1.0, 180.0, nan, 9, rows, "because"
     )
 
 
-def rows_of(spec):
+def rows_of(spec: charts.Spec) -> list[Any]:
     return spec["data"]["values"]
 
 
-def test_the_schema_would_notice_a_wrong_chart():
+def test_the_schema_would_notice_a_wrong_chart() -> None:
     validator = Draft7Validator(json.loads(SCHEMA.read_text()))
     assert not validator.is_valid(charts.performance([point(0)]) | {"layer": [{"mark": "spiral"}]})
 
 
-def test_performance_is_valid_and_holds_value_and_interval(valid):
+def test_performance_is_valid_and_holds_value_and_interval(valid: Valid) -> None:
     spec = valid(charts.performance([point(0), point(1, value=0.8)], (), MONTH))
     rows = rows_of(spec["layer"][0])
     assert [(row["value"], row["lower"], row["upper"], row["rows"]) for row in rows] == [
@@ -66,7 +82,7 @@ def test_performance_is_valid_and_holds_value_and_interval(valid):
     ]
 
 
-def test_missing_windows_break_the_line():
+def test_missing_windows_break_the_line() -> None:
     rows = rows_of(charts.performance([point(4), point(0), point(1)])["layer"][0])
     assert [(row["start"][8:10], row["value"] is None) for row in rows] == [
         ("01", False),
@@ -76,7 +92,7 @@ def test_missing_windows_break_the_line():
     ]
 
 
-def test_versions_and_cohorts_are_separate_series():
+def test_versions_and_cohorts_are_separate_series() -> None:
     points = [
         point(0),
         point(0, "v2"),
@@ -94,19 +110,19 @@ def test_versions_and_cohorts_are_separate_series():
     }
 
 
-def test_an_unknown_interval_shrinks_to_the_value():
+def test_an_unknown_interval_shrinks_to_the_value() -> None:
     rows = rows_of(charts.performance([point(0, half=float("nan"))])["layer"][0])
     assert (rows[0]["lower"], rows[0]["upper"]) == (0.9, 0.9)
 
 
-def test_annotations_are_drawn_and_valid(valid):
+def test_annotations_are_drawn_and_valid(valid: Valid) -> None:
     notes = [charts.Annotation(START, kind, HOSTILE) for kind in ("deploy", "incident", "retrain")]
     spec = valid(charts.performance([point(0)], notes, MONTH))
     assert [row["what"] for row in rows_of(spec["layer"][1])] == [HOSTILE] * 3
 
 
-def test_annotate_picks_deploys_retrainings_and_incidents_by_time():
-    def did(action, hour):
+def test_annotate_picks_deploys_retrainings_and_incidents_by_time() -> None:
+    def did(action: str, hour: int) -> Decision:
         return Decision("m", START + timedelta(hours=hour), "homeostat", action, "v2", "because")
 
     fired = IncidentLine(
@@ -126,17 +142,17 @@ def test_annotate_picks_deploys_retrainings_and_incidents_by_time():
 @pytest.mark.parametrize(
     "spec", [charts.performance(()), charts.label_coverage(()), charts.volume(())]
 )
-def test_nothing_to_draw_is_said(valid, spec):
+def test_nothing_to_draw_is_said(valid: Valid, spec: charts.Spec) -> None:
     assert rows_of(valid(spec))[0]["text"].startswith("No ")
 
 
-def test_coverage_takes_the_best_known_of_each_window(valid):
+def test_coverage_takes_the_best_known_of_each_window(valid: Valid) -> None:
     points = [point(0, coverage=0.2), point(0, "v2", coverage=0.6), point(1, coverage=0.4)]
     spec = valid(charts.label_coverage(points, MONTH))
     assert [row["coverage"] for row in rows_of(spec)] == [0.6, 0.4]
 
 
-def test_volume_shows_only_the_volume_of_the_whole_model(valid):
+def test_volume_shows_only_the_volume_of_the_whole_model(valid: Valid) -> None:
     verdicts = [
         volume(0, 100),
         volume(1, 3, Status.DRIFT),
@@ -150,7 +166,7 @@ def test_volume_shows_only_the_volume_of_the_whole_model(valid):
     ]
 
 
-def test_hostile_names_are_data_only():
+def test_hostile_names_are_data_only() -> None:
     spec = charts.performance([point(0, HOSTILE)], [charts.Annotation(START, "deploy", HOSTILE)])
     for layer in spec["layer"]:
         layer["data"] = None

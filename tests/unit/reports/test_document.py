@@ -25,12 +25,12 @@ DAY = timedelta(days=1)
 HOSTILE = "<script>alert(1)</script>|`*\u202e😀" + "n" * 300
 
 
-def spec(name=HOSTILE):
+def spec(name: str = HOSTILE) -> ModelSpec:
     columns = Schema((Column("amount", ColumnKind.NUMERIC),))
     return ModelSpec(name, Task.BINARY, columns, LabelSpec(DAY))
 
 
-def verdicts(days=3):
+def verdicts(days: int = 3) -> list[Verdict]:
     return [
         Verdict(
             Monitor.DATA_DRIFT,
@@ -51,7 +51,7 @@ def verdicts(days=3):
     ]
 
 
-def points(days=3):
+def points(days: int = 3) -> list[MetricPoint]:
     return [
         MetricPoint(
             HOSTILE,
@@ -69,7 +69,7 @@ def points(days=3):
     ]
 
 
-def report(decisions=1, days=3, *, extra=()):
+def report(decisions: int = 1, days: int = 3, *, extra: tuple[Table, ...] = ()) -> Report:
     fired = IncidentLine(
         "k", HOSTILE, HOSTILE, Severity.CRITICAL, "firing", open=True, reason=HOSTILE, opened=START
     )
@@ -81,25 +81,25 @@ def report(decisions=1, days=3, *, extra=()):
     return Report(HOSTILE, Window(START, START + 3 * DAY), START + 3 * DAY, (made,), extra)
 
 
-def empty():
+def empty() -> Report:
     made = model_report(spec("fresh"), [], [], [], [], START)
     return Report("Week", Window(START, START + DAY), START, (made,))
 
 
 class Reader(HTMLParser):
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.tags, self.words = [], []
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.words.append(data)
 
 
-def test_html_runs_nothing_and_fetches_nothing():
+def test_html_runs_nothing_and_fetches_nothing() -> None:
     read = Reader(run_report(report()))
     assert not [tag for tag, _ in read.tags if tag in {"script", "link", "img", "iframe", "object"}]
     assert not [
@@ -111,44 +111,44 @@ def test_html_runs_nothing_and_fetches_nothing():
     assert "alert(1)" in "".join(read.words)
 
 
-def test_html_draws_sparklines_and_names_its_tables():
+def test_html_draws_sparklines_and_names_its_tables() -> None:
     read = Reader(run_report(report()))
     assert [tag for tag, _ in read.tags].count("svg") == 2
     assert [tag for tag, _ in read.tags].count("caption") == 5
 
 
 @pytest.mark.slow
-def test_html_of_a_year_stays_under_one_megabyte():
+def test_html_of_a_year_stays_under_one_megabyte() -> None:
     assert len(run_report(report(decisions=5000, days=365)).encode()) < 1_000_000
 
 
-def test_long_tables_keep_the_newest_and_say_what_is_left_out():
+def test_long_tables_keep_the_newest_and_say_what_is_left_out() -> None:
     log = tables(report(decisions=MOST_ROWS + 7).models[0])[-1]
     assert len(log.rows) == MOST_ROWS
     assert log.rows[-1][3] == f"v{MOST_ROWS + 6}"
     assert log.note == "7 earlier rows are in the JSON form"
 
 
-def test_an_empty_period_is_said_not_drawn():
+def test_an_empty_period_is_said_not_drawn() -> None:
     text = run_report(empty())
     for words in ("No data yet", "No performance yet", "No drift judged yet", "No incidents"):
         assert words in text
     assert "<svg" not in text
 
 
-def test_drift_counts_days_and_names_the_first():
+def test_drift_counts_days_and_names_the_first() -> None:
     found = next(table for table in tables(report().models[0]) if table.title == "Data drift")
     assert found.rows[0][1:] == ("2", "3", "2", "2024-03-02")
 
 
-def test_drift_of_a_calm_feature_has_no_first_day():
+def test_drift_of_a_calm_feature_has_no_first_day() -> None:
     calm = verdicts(1)
     made = model_report(spec(), calm, [], [], [], START + DAY)
     found = next(table for table in tables(made) if table.title == "Data drift")
     assert found.rows[0][1:] == ("0", "1", "—", "—")
 
 
-def test_json_holds_every_record_and_no_nan():
+def test_json_holds_every_record_and_no_nan() -> None:
     found = json.loads(to_json(report(decisions=MOST_ROWS + 7)))
     model = found["models"][0]
     assert len(model["decisions"]) == MOST_ROWS + 7
@@ -157,7 +157,7 @@ def test_json_holds_every_record_and_no_nan():
     assert found["window"]["start"] == "2024-03-01T00:00:00+00:00"
 
 
-def test_markdown_keeps_hostile_names_in_their_cells():
+def test_markdown_keeps_hostile_names_in_their_cells() -> None:
     text = to_markdown(report())
     assert "<script" not in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
@@ -166,11 +166,11 @@ def test_markdown_keeps_hostile_names_in_their_cells():
     assert "**Needs you now**" in text
 
 
-def test_markdown_of_an_empty_period():
+def test_markdown_of_an_empty_period() -> None:
     assert "No incidents" in to_markdown(empty())
 
 
-def test_tables_of_the_author_come_first():
+def test_tables_of_the_author_come_first() -> None:
     extra = Table("Events", ("event", "detected"), (("outage", "2 min"),))
     for text in (run_report(report(extra=(extra,))), to_markdown(report(extra=(extra,)))):
         assert 0 < text.index("Events") < text.index("Decision log")

@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import altair
+import altair as alt
 import pytest
 from jsonschema import Draft7Validator
 
@@ -11,12 +11,18 @@ from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.reports.heatmap import MOST_COLUMNS, cells, drift_heat_map
 
-SCHEMA = Path(altair.__file__).parent / "vegalite" / "v6" / "schema" / "vega-lite-schema.json"
+SCHEMA = Path(alt.__file__).parent / "vegalite" / "v6" / "schema" / "vega-lite-schema.json"
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def verdict(column, hour=0, status=Status.OK, score=0.05, threshold=0.1):
+def verdict(
+    column: str,
+    hour: int = 0,
+    status: Status = Status.OK,
+    score: float = 0.05,
+    threshold: float = 0.1,
+) -> Verdict:
     window = Window(START + hour * HOUR, START + (hour + 1) * HOUR)
     return Verdict(
         Monitor.DATA_DRIFT,
@@ -35,7 +41,7 @@ def verdict(column, hour=0, status=Status.OK, score=0.05, threshold=0.1):
     )
 
 
-def test_a_day_shows_its_worst_status_and_largest_effect():
+def test_a_day_shows_its_worst_status_and_largest_effect() -> None:
     found = cells(
         [
             verdict("a", 0, Status.OK, 0.3),
@@ -50,18 +56,18 @@ def test_a_day_shows_its_worst_status_and_largest_effect():
     assert found[0].reason == "a drift"
 
 
-def test_no_effect_is_none_and_never_zero():
+def test_no_effect_is_none_and_never_zero() -> None:
     assert [cell.ratio for cell in cells([verdict("a", score=float("nan"))])] == [None]
     assert [cell.ratio for cell in cells([verdict("a", threshold=0.0)])] == [None]
 
 
-def test_only_columns_of_data_drift_count():
+def test_only_columns_of_data_drift_count() -> None:
     whole = verdict("")
     other = replace(verdict("score"), monitor=Monitor.PREDICTION_DRIFT)
     assert cells([whole, other]) == ()
 
 
-def test_columns_come_worst_first():
+def test_columns_come_worst_first() -> None:
     found = cells(
         [
             verdict("calm"),
@@ -79,7 +85,7 @@ def test_columns_come_worst_first():
     ]
 
 
-def test_the_map_is_valid_and_shows_days_without_judgement():
+def test_the_map_is_valid_and_shows_days_without_judgement() -> None:
     hostile = '"]<b>\u202e' + "n" * 300
     window = Window(START + 2 * HOUR, START + timedelta(days=3))
     spec = drift_heat_map(cells([verdict(hostile, 26, Status.DRIFT), verdict("b")]), window)
@@ -92,7 +98,7 @@ def test_the_map_is_valid_and_shows_days_without_judgement():
     ]
 
 
-def test_unknown_effects_say_none():
+def test_unknown_effects_say_none() -> None:
     spec = drift_heat_map(
         cells([verdict("a", status=Status.NO_DATA, score=float("nan"))]),
         Window(START, START + 24 * HOUR),
@@ -101,7 +107,7 @@ def test_unknown_effects_say_none():
     assert (row["effect / threshold"], row["shade"], row["mark"]) == ("none", 0.0, "·")
 
 
-def test_only_the_worst_columns_are_drawn():
+def test_only_the_worst_columns_are_drawn() -> None:
     many = [verdict(f"c{index:03}", score=index / 1000) for index in range(MOST_COLUMNS + 5)]
     spec = drift_heat_map(cells(many), Window(START, START + 24 * HOUR))
     columns = [row["column"] for row in spec["data"]["values"]]
@@ -109,6 +115,6 @@ def test_only_the_worst_columns_are_drawn():
     assert columns[0] == "c044"
 
 
-def test_nothing_judged_is_said():
+def test_nothing_judged_is_said() -> None:
     spec = drift_heat_map((), Window(START, START + HOUR))
     assert spec["data"]["values"] == [{"text": "No drift judged yet"}]

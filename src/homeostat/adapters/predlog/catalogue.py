@@ -19,7 +19,7 @@ from homeostat.adapters.records.tables import (
     log_quarantine,
     log_segments,
 )
-from homeostat.adapters.records.unit import insert
+from homeostat.adapters.records.unit import insert, inserted
 from homeostat.domain.errors import ConflictError
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.format import from_bytes, to_bytes
@@ -124,7 +124,7 @@ class Catalogue:
     def _advance(self, connection: sa.Connection, name: str, before: int, after: int) -> None:
         if before == 0:
             new = insert(connection, log_segments).values(name=name, rolled=after)
-            changed = connection.execute(new.on_conflict_do_nothing()).rowcount
+            changed = inserted(connection, new.on_conflict_do_nothing())
         else:
             same = (log_segments.c.name == name) & (log_segments.c.rolled == before)
             update = sa.update(log_segments).where(same).values(rolled=after)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
+from alembic.script.revision import RevisionError
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -136,7 +136,7 @@ def migrate(connection: sa.Connection) -> None:
     try:
         with Operations.context(context):
             context.run_migrations()
-    except CommandError as error:
+    except RevisionError as error:
         raise StorageError(
             f"the records database was written by a newer Homeostat: {error}; upgrade this one"
         ) from error

@@ -27,6 +27,12 @@ def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sq
     return sqlite.insert(table)
 
 
+def inserted(connection: sa.Connection, statement: sa.Insert) -> int:
+    """Run an insert and return how many rows it wrote."""
+    # Without the option PostgreSQL's driver does not tell for inserts.
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+
 @dataclass
 class Unit:
     """Implements `homeostat.engine.ports.UnitOfWork` over a `Database`."""
@@ -105,8 +111,8 @@ class Unit:
         version = self._versions.get(key, 0)
         if version == 0:
             row = {"key": key, "version": 1, "body": body}
-            statement = insert(connection, states).values(row).on_conflict_do_nothing()
-            changed = connection.execute(statement).rowcount
+            new = insert(connection, states).values(row).on_conflict_do_nothing()
+            changed = inserted(connection, new)
         else:
             same = (states.c.key == key) & (states.c.version == version)
             update = sa.update(states).where(same).values(version=version + 1, body=body)

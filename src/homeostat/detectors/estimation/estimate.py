@@ -41,7 +41,7 @@ def estimate(
     >>> from homeostat.domain.model import LabelSpec, Schema
     >>> spec = ModelSpec("fraud", Task.BINARY, Schema(()), LabelSpec(timedelta(days=30)))
     >>> day = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
-    >>> [point.value for point in estimate(spec, "v1", day, [0.9, 0.9, 0.1, 0.3])]
+    >>> [round(point.value, 3) for point in estimate(spec, "v1", day, [0.9, 0.9, 0.1, 0.3])]
     [0.85]
     """
     given = np.asarray(scores, dtype=np.float64)

@@ -90,14 +90,15 @@ class LossBaseline:
 class PerformanceState:
     """Evidence so far, of one version.
 
-    ``recent`` is the mean loss of the last rows, exponentially weighted over `MEMORY` of them.
+    ``recent`` is the mean loss of the last rows, exponentially weighted over `MEMORY` of them;
+    None before the first.
     """
 
     version: str = ""
     bets: Bets = field(default_factory=Bets)
     updated: datetime | None = None
     rows: int = 0
-    recent: float = math.nan
+    recent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +259,7 @@ def _advance(
     growth = log_growth(values, tolerated(config, baseline))
     weights = (1.0 - 1.0 / MEMORY) ** np.arange(values.size - 1, -1, -1)
     kept = MEMORY - float(weights.sum()) if state.rows else 0.0
-    past = 0.0 if math.isnan(state.recent) else state.recent
+    past = state.recent or 0.0
     weight = min(kept, float(state.rows))
     recent = (float(values @ weights) + weight * past) / (float(weights.sum()) + weight)
     updated = window.end if state.updated is None else max(state.updated, window.end)
@@ -280,12 +281,13 @@ def _verdict(
     values: FloatArray,
 ) -> Verdict:
     evidence = state.bets.evidence
+    recent = math.nan if state.recent is None else state.recent
     if values.size == 0:
         status, reason = Status.NO_DATA, "no newly matured labels"
     elif evidence >= config.threshold:
         status = Status.DRIFT
         reason = (
-            f"mean loss {state.recent:.3g} on recent rows, baseline {baseline.mean:.3g}: "
+            f"mean loss {recent:.3g} on recent rows, baseline {baseline.mean:.3g}: "
             f"above the tolerated {tolerated(config, baseline):.3g}"
         )
     elif state.rows < config.min_rows:
@@ -293,14 +295,14 @@ def _verdict(
         reason = f"{state.rows} labelled rows so far, {config.min_rows} are needed"
     else:
         status = Status.OK
-        reason = f"mean loss {state.recent:.3g} on recent rows, baseline {baseline.mean:.3g}"
+        reason = f"mean loss {recent:.3g} on recent rows, baseline {baseline.mean:.3g}"
     return Verdict(
         monitor=Monitor.PERFORMANCE,
         model=model,
         subject="loss",
         window=window,
         status=status,
-        score=state.recent - baseline.mean,
+        score=recent - baseline.mean,
         effect_threshold=tolerated(config, baseline) - baseline.mean,
         evidence=evidence,
         evidence_threshold=config.threshold,
@@ -310,7 +312,7 @@ def _verdict(
         reason=reason,
         version=state.version,
         details=(
-            ("recent_loss", state.recent),
+            ("recent_loss", recent),
             ("baseline_loss", baseline.mean),
             ("rows", float(state.rows)),
         ),

@@ -185,12 +185,15 @@ def tally(seen: ColumnProfile, known: Known) -> dict[str, tuple[int, int]]:
     if known.column.kind is ColumnKind.NUMERIC:
         outside = _beyond(seen, known.column)
         cells = count_cells(seen, known.binning)[:-1].cumsum().astype(np.int64)
-        shares = known.pooled[:-1].cumsum() / max(1.0, float(known.pooled[:-1].sum()))
+        # A reference without values has one cell, of share 1.
+        pooled = known.pooled[:-1] if known.distinct else np.ones(1)
+        shares = pooled.cumsum() / pooled.sum()
         found["far"] = (_rows(seen, seen.bins < known.low, seen.bins > known.high), present)
         found["zeros"] = (seen.zeros, present)
         found["top"] = (int(seen.counts.max(initial=0)), present)
         for name, upper, level in (("low", "high", 0.1), ("lower", "upper", 0.5)):
             found[name] = (int(cells[np.searchsorted(shares, level)]), present)
+            # Rounding must not push the cell whose upper edge is the quantile over it.
             mirrored = int(np.searchsorted(shares, 1.0 - level - 1e-9))
             found[upper] = (present - int(cells[mirrored]), present)
     else:

@@ -19,6 +19,7 @@ from homeostat.entrypoints.cli.lazy import LazyGroup, Table
 
 HERE = "homeostat.entrypoints.cli"
 COMMANDS: Table = {
+    "demo": (f"{HERE}.demo:demo", "Play the whole loop on simulated fraud traffic."),
     "init": (f"{HERE}.setup:init", "Look at data and write a commented homeostat.yaml."),
     "config": (f"{HERE}.setup:config", "Check the configuration, or print its JSON Schema."),
     "status": (f"{HERE}.status:status", "Show where each model stands."),

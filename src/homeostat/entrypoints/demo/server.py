@@ -70,6 +70,11 @@ class Server:
                 raise HomeostatError(f"the server on port {self.port} did not start")
             self._thread.join(0.01)
 
+    def join(self) -> None:
+        """Wait until somebody stops it (Ctrl-C)."""
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+
     def stop(self) -> None:
         """Finish open requests and stop."""
         self._server.should_exit = True

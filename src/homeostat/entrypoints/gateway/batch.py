@@ -164,6 +164,10 @@ def _array(kind: pa.DataType, values: list[object]) -> pa.Array[pa.Scalar[pa.Dat
 
 
 def _conform(table: pa.Table, fields: pa.Schema) -> pa.Table:
+    if set(fields.names) <= set(table.column_names):
+        chosen = table.select(fields.names)
+        if chosen.schema.equals(fields):
+            return chosen
     columns = [_cast(table, item.name, item.type) for item in fields]
     return pa.Table.from_arrays(columns, schema=fields)
 
@@ -171,9 +175,8 @@ def _conform(table: pa.Table, fields: pa.Schema) -> pa.Table:
 def _cast(table: pa.Table, name: str, kind: pa.DataType) -> Column:
     if name not in table.column_names:
         return pa.chunked_array([pa.array([None] * table.num_rows, kind)])
-    column = table[name]
     try:
-        return column if column.type == kind else column.cast(kind)
+        return table[name].cast(kind)
     except pa.ArrowException as error:
         raise InputError(f"is not {EXPECTED[kind]}: {error}", column=name) from error
 

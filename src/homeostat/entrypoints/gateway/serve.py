@@ -24,6 +24,7 @@ from homeostat.serving.fallback import Cached, Lighter, Rules, ScoreCache, Tier
 from homeostat.serving.plan import Answerer, Group, Plan, Reason, Role, plan
 
 Scores = NDArray[np.float64]
+NO_VERSION = "none"  # on record where the fallback answers for a model without a champion
 RESERVE = 0.3  # part of the deadline that is kept for a lighter version, where there is one
 
 
@@ -63,7 +64,7 @@ class Request:
         self._broken = violations(served.spec.schema, batch.features)
         self._degraded = degraded_masks(self._route.degraded, batch.rows)
         self.scores = np.full(batch.rows, np.nan)
-        self.version = np.full(batch.rows, self._route.champion, dtype=object)
+        self.version = np.full(batch.rows, self._route.champion or NO_VERSION, dtype=object)
         self.tier = np.full(batch.rows, Answerer.DEFAULT, dtype=object)
         self.reason = np.full(batch.rows, Reason.NONE, dtype=object)
         self._challenger = np.zeros(batch.rows, dtype=np.bool_)

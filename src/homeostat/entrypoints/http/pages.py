@@ -40,8 +40,8 @@ FORMATS = {"html": "text/html", "md": "text/markdown", "json": "application/json
 
 # Which metric a page shows unasked, by task: the first that was measured.
 PREFERRED = {
-    Task.BINARY: ("auc", "average_precision", "f1", "accuracy"),
-    Task.MULTICLASS: ("accuracy", "f1", "log_loss"),
+    Task.BINARY: ("auc", "average_precision", "accuracy"),
+    Task.MULTICLASS: ("accuracy", "macro_f1", "mcc"),
     Task.REGRESSION: ("mae", "rmse", "wape"),
 }
 

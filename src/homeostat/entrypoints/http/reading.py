@@ -15,6 +15,7 @@ from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Command, Inbox, inbox_key
 from homeostat.engine.ports import Records
+from homeostat.engine.watch import retraining_key, rollout_key
 from homeostat.reports.document import Report, model_report
 from homeostat.reports.health import Health, IncidentLine, MonitorLine, health, monitors
 from homeostat.retraining.run import RunState
@@ -23,6 +24,7 @@ from homeostat.rollout.state import RolloutState
 LATELY = timedelta(days=2)
 LONG_AGO = timedelta(days=90)
 EPISODE_ACTIONS = frozenset({"fire", "acknowledge", "resolve"})
+ABOUT_INCIDENTS = EPISODE_ACTIONS | {"inhibit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +142,16 @@ class Reader:
             decision
             for decision in self.records.decisions(line.model, since=line.opened)
             if decision.subject == line.key
-            or (":" not in decision.subject and decision.at <= until)
+            or (decision.action not in ABOUT_INCIDENTS and decision.at <= until)
         )
 
     def rollout(self, model: str) -> RolloutState | None:
         """Return the rollout's state, None before the first version."""
-        return self.records.read(f"rollout:{model}", RolloutState)
+        return self.records.read(rollout_key(model), RolloutState)
 
     def retraining(self, model: str) -> RunState | None:
         """Return the model's latest retraining run, None if there was none."""
-        run = self.records.read(f"retraining:{model}", RunState)
+        run = self.records.read(retraining_key(model), RunState)
         return run if run and run.number else None
 
     def asked(self, model: str) -> tuple[Command, ...]:

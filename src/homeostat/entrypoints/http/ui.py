@@ -23,8 +23,7 @@ from homeostat.domain.errors import ConflictError, DataError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine import commands
 from homeostat.engine.ports import PredictionLog, Records, Registry
-from homeostat.entrypoints.http.auth import Gate, Tokens
-from homeostat.entrypoints.http.door import SIGN_IN, Door, SignIn
+from homeostat.entrypoints.http.auth import PageGate, Tokens
 from homeostat.entrypoints.http.pages import Pages
 from homeostat.entrypoints.http.reading import Reader
 from homeostat.entrypoints.http.runbooks import shelf
@@ -45,7 +44,7 @@ class Actions:
         """Take a form, put the command into the inbox, and go back to the page."""
         try:
             fields = await read_form(request)
-            where = await run_in_threadpool(self._submit, fields, request.state.actor)
+            where = await run_in_threadpool(self._submit, fields, request.user.display_name)
         except HomeostatError as error:
             return await run_in_threadpool(self.pages.problem, request, error)
         return RedirectResponse(where, status_code=303)
@@ -83,7 +82,7 @@ class Actions:
                 self._same(subject, "challenger", model)
             case commands.Request.ROLL_BACK:
                 self._same(subject, "champion", model)
-            case commands.Request.RETRAIN:
+            case _:
                 return
 
     def _same(self, version: str, role: str, model: str) -> None:
@@ -119,15 +118,11 @@ def ui(
     -------
     list of BaseRoute
         ``/``, ``/models/…``, ``/incidents/…``, ``/decisions``, ``/charts/…``, ``/reports/…``,
-        ``/actions``, ``/sign-in`` and ``/static``. All but the last
-        two ask for a token as the API does.
+        ``/actions`` and ``/static``. All but the last are guarded by `PageGate`.
     """
     reader = Reader(records, specs, clock)
     pages = Pages(reader, log, registry, environment(), runbooks or shelf())
-    tokens = Tokens(records)
-    safe = [Middleware(Headers)]
-    admitted = [*safe, Middleware(Door, gate=Gate(tokens), pages=pages)]
-    sign_in = SignIn(tokens, pages)
+    safe = [Middleware(Headers), Middleware(PageGate, tokens=Tokens(records))]
     readers: dict[str, Callable[[Request], Response]] = {
         "/": pages.overview,
         "/models/{model:path}": pages.model,
@@ -140,11 +135,9 @@ def ui(
     lasting = [Middleware(Headers, cache=FOREVER)]
     return [
         *(
-            Route(path, pages.guarded(endpoint), methods=["GET"], middleware=admitted)
+            Route(path, pages.guarded(endpoint), methods=["GET"], middleware=safe)
             for path, endpoint in readers.items()
         ),
-        Route("/actions", ask, methods=["POST"], middleware=admitted),
-        Route(SIGN_IN, sign_in.show, methods=["GET"], middleware=safe),
-        Route(SIGN_IN, sign_in.take, methods=["POST"], middleware=safe),
+        Route("/actions", ask, methods=["POST"], middleware=safe),
         Mount("/static", StaticFiles(directory=STATIC), middleware=lasting),
     ]

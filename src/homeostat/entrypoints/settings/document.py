@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +43,11 @@ class Document:
     values: object
     root: Node
 
-    def locate(self, path: Sequence[str | int]) -> tuple[int, str]:
+    def locate(self, path: Sequence[str | int], *, lacking: bool = False) -> tuple[int, str]:
         """Return the one-based line and the dotted name of the value at `path`.
 
-        Steps that the file does not have are passed over, but for the last one, which is then what
-        is missing: the line is that of the part which lacks it.
+        Steps that the file does not have are passed over; if the last one is what is `lacking`, it
+        is named, and the line is that of the part which lacks it.
         """
         node, line = self.root, self.root.start_mark.line + 1
         named: list[str] = []
@@ -55,7 +55,7 @@ class Document:
             found = _child(node, step)
             if found is not None:
                 node, line = found
-            if found is not None or number == len(path) - 1:
+            if found is not None or (lacking and number == len(path) - 1):
                 named.append(str(step))
         return line, ".".join(named)
 
@@ -111,26 +111,14 @@ def _text(path: Path) -> str:
 
 def _child(node: Node, step: str | int) -> tuple[Node, int] | None:
     if isinstance(node, yaml.MappingNode):
-        for key, value in _entries(node):
+        # Construction has put what was merged (<<: *defaults) before the node's own entries.
+        for key, value in reversed(node.value):
             if isinstance(key, yaml.ScalarNode) and key.value == str(step):
                 return value, key.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         item: Node = node.value[step]
         return item, item.start_mark.line + 1
     return None
-
-
-def _entries(node: yaml.MappingNode) -> Iterator[tuple[Node, Node]]:
-    """Yield the entries, own ones before merged ones (``<<: *defaults``)."""
-    merged: list[Node] = []
-    for key, value in node.value:
-        if key.tag == MERGE:
-            merged.extend(value.value if isinstance(value, yaml.SequenceNode) else [value])
-        else:
-            yield key, value
-    for other in merged:
-        if isinstance(other, yaml.MappingNode):
-            yield from _entries(other)
 
 
 def _refuse_duplicates(node: Node, file: str, above: tuple[Node, ...]) -> None:

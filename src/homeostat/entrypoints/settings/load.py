@@ -74,11 +74,12 @@ def _echo(detail: ErrorDetails) -> bool:
 
 def _explain(detail: ErrorDetails, source: document.Document) -> ConfigError:
     context: Mapping[str, Any] = detail.get("ctx", {})
+    deeper = context.get("path", ())
     path: Sequence[str | int] = (
         *(step for step in detail["loc"] if step != KEY),
-        *context.get("path", ()),
+        *deeper,
     )
-    line, field = source.locate(path)
+    line, field = source.locate(path, lacking=detail["type"] == "missing" or bool(deeper))
     problem, remedy = _words(detail, context)
     return ConfigError(problem, remedy, source.file, line, field)
 

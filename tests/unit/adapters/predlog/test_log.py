@@ -81,7 +81,7 @@ def test_torn_tail_is_ignored(tmp_path: Path) -> None:
     (segment,) = segments(tmp_path)
     log.close()
     whole = segment.read_bytes()
-    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-1] + b"\0" * 4096):
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-1] + b"\1" * 4096):
         segment.write_bytes(damaged)
         assert ids(opened(tmp_path)) == ["a", "b"]
     later = opened(tmp_path)

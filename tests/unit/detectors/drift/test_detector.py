@@ -1,5 +1,6 @@
 """Drift of inputs and of scores."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,13 +12,14 @@ from pydantic import TypeAdapter
 from homeostat.detectors.drift.detector import (
     SCORE,
     DriftConfig,
+    DriftReference,
     DriftState,
     evaluate,
     evaluate_scores,
     fit,
 )
 from homeostat.domain.model import Column, ColumnKind, Schema
-from homeostat.domain.verdict import Monitor, Status
+from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.profile import EMPTY, Profile
@@ -34,11 +36,17 @@ SCHEMA = Schema(tuple(Column(name, kind) for name, kind in KINDS.items() if name
 CONFIG = DriftConfig()
 
 
-def day(index):
+def day(index: int) -> Window:
     return Window(START + index * DAY, START + (index + 1) * DAY)
 
 
-def traffic(rng, rows=500, shift=0.0, missing=0.0, score=0.0):
+def traffic(
+    rng: np.random.Generator,
+    rows: int = 500,
+    shift: float = 0.0,
+    missing: float = 0.0,
+    score: float = 0.0,
+) -> Profile:
     amount = np.exp(rng.normal(shift, 1.0, rows))
     table = {
         "amount": pa.array(amount, mask=rng.random(rows) < missing),
@@ -50,12 +58,18 @@ def traffic(rng, rows=500, shift=0.0, missing=0.0, score=0.0):
 
 
 @pytest.fixture(scope="module")
-def reference():
+def reference() -> DriftReference:
     rng = np.random.default_rng(0)
     return fit([(day(i), traffic(rng)) for i in range(14)], SCHEMA, CONFIG)
 
 
-def run(reference, profiles, state=None, first=14, config=CONFIG):
+def run(
+    reference: DriftReference,
+    profiles: Sequence[Profile],
+    state: DriftState | None = None,
+    first: int = 14,
+    config: DriftConfig = CONFIG,
+) -> tuple[DriftState, list[dict[str, Verdict]]]:
     state = state or DriftState()
     found = []
     for index, profile in enumerate(profiles):
@@ -64,7 +78,7 @@ def run(reference, profiles, state=None, first=14, config=CONFIG):
     return state, found
 
 
-def test_quiet_days_are_ok_for_every_column_and_the_model(reference):
+def test_quiet_days_are_ok_for_every_column_and_the_model(reference: DriftReference) -> None:
     rng = np.random.default_rng(1)
     _, found = run(reference, [traffic(rng) for _ in range(20)])
     assert {v.status for day in found for v in day.values()} == {Status.OK}
@@ -72,7 +86,7 @@ def test_quiet_days_are_ok_for_every_column_and_the_model(reference):
     assert {v.monitor for v in found[0].values()} == {Monitor.DATA_DRIFT}
 
 
-def test_a_big_shift_fires_at_once_and_names_its_column(reference):
+def test_a_big_shift_fires_at_once_and_names_its_column(reference: DriftReference) -> None:
     rng = np.random.default_rng(2)
     _, (found,) = run(reference, [traffic(rng, shift=1.5)])
     assert found["amount"].status is Status.DRIFT
@@ -85,7 +99,7 @@ def test_a_big_shift_fires_at_once_and_names_its_column(reference):
     assert found[""].evidence >= found[""].evidence_threshold
 
 
-def test_a_small_shift_gathers_evidence_over_windows(reference):
+def test_a_small_shift_gathers_evidence_over_windows(reference: DriftReference) -> None:
     rng = np.random.default_rng(3)
     _, found = run(reference, [traffic(rng, rows=150, shift=0.6) for _ in range(15)])
     statuses = [day["amount"].status for day in found]
@@ -93,7 +107,7 @@ def test_a_small_shift_gathers_evidence_over_windows(reference):
     assert statuses[-1] is Status.DRIFT
 
 
-def test_a_real_change_too_small_to_matter_is_ok(reference):
+def test_a_real_change_too_small_to_matter_is_ok(reference: DriftReference) -> None:
     rng = np.random.default_rng(4)
     state, found = run(reference, [traffic(rng, rows=5000, shift=0.25) for _ in range(20)])
     last = found[-1]["amount"]
@@ -103,14 +117,14 @@ def test_a_real_change_too_small_to_matter_is_ok(reference):
     assert state.column("amount").drifted is False
 
 
-def test_missing_values_are_drift(reference):
+def test_missing_values_are_drift(reference: DriftReference) -> None:
     rng = np.random.default_rng(5)
     _, found = run(reference, [traffic(rng, missing=0.4) for _ in range(2)])
     assert found[-1]["amount"].status is Status.DRIFT
     assert found[-1]["amount"].detail("missing") == pytest.approx(0.4, abs=0.1)
 
 
-def test_recovery_ends_the_drift_with_the_first_usual_window(reference):
+def test_recovery_ends_the_drift_with_the_first_usual_window(reference: DriftReference) -> None:
     rng = np.random.default_rng(6)
     days = [traffic(rng, shift=1.5) for _ in range(30)] + [traffic(rng) for _ in range(3)]
     _, found = run(reference, days)
@@ -119,7 +133,7 @@ def test_recovery_ends_the_drift_with_the_first_usual_window(reference):
     assert found[30]["amount"].evidence == 0.0
 
 
-def test_few_rows_and_none_change_nothing(reference):
+def test_few_rows_and_none_change_nothing(reference: DriftReference) -> None:
     rng = np.random.default_rng(7)
     state, _ = run(reference, [traffic(rng, shift=1.5)])
     after, found = run(reference, [traffic(rng, rows=10), EMPTY], state, first=15)
@@ -129,7 +143,7 @@ def test_few_rows_and_none_change_nothing(reference):
     assert np.isnan(found[1]["amount"].score)
 
 
-def test_a_column_of_another_kind_cannot_be_compared(reference):
+def test_a_column_of_another_kind_cannot_be_compared(reference: DriftReference) -> None:
     rng = np.random.default_rng(8)
     profile = traffic(rng)
     columns = {**profile.columns, "amount": profile.columns["shop"]}
@@ -138,7 +152,7 @@ def test_a_column_of_another_kind_cannot_be_compared(reference):
     assert found["shop"].status is Status.OK
 
 
-def test_scores_are_judged_apart(reference):
+def test_scores_are_judged_apart(reference: DriftReference) -> None:
     rng = np.random.default_rng(9)
     state, (verdict,) = evaluate_scores(
         reference, DriftState(), "m", day(14), traffic(rng, score=4.0), CONFIG
@@ -148,7 +162,7 @@ def test_scores_are_judged_apart(reference):
     assert [column.column for column in state.columns] == [SCORE]
 
 
-def test_a_reference_without_scores_gives_no_verdict_on_them():
+def test_a_reference_without_scores_gives_no_verdict_on_them() -> None:
     rng = np.random.default_rng(10)
     profile = traffic(rng)
     columns = {name: c for name, c in profile.columns.items() if name != SCORE}
@@ -156,7 +170,7 @@ def test_a_reference_without_scores_gives_no_verdict_on_them():
     assert evaluate_scores(fitted, DriftState(), "m", day(1), profile, CONFIG)[1] == ()
 
 
-def test_a_short_reference_is_inconclusive_about_what_looks_big():
+def test_a_short_reference_is_inconclusive_about_what_looks_big() -> None:
     rng = np.random.default_rng(11)
     fitted = fit([(day(i), traffic(rng)) for i in range(2)], SCHEMA, CONFIG)
     assert fitted.partial
@@ -166,7 +180,7 @@ def test_a_short_reference_is_inconclusive_about_what_looks_big():
     assert {day["shop"].status for day in found} == {Status.OK}
 
 
-def test_a_new_reference_starts_the_evidence_afresh(reference):
+def test_a_new_reference_starts_the_evidence_afresh(reference: DriftReference) -> None:
     rng = np.random.default_rng(12)
     state, _ = run(reference, [traffic(rng, shift=1.5)])
     later = fit([(day(i), traffic(rng, shift=1.5)) for i in range(14, 28)], SCHEMA, CONFIG)
@@ -175,10 +189,10 @@ def test_a_new_reference_starts_the_evidence_afresh(reference):
     assert state.reference == later.key
 
 
-def test_weekdays_are_compared_with_their_own_kind():
+def test_weekdays_are_compared_with_their_own_kind() -> None:
     rng = np.random.default_rng(13)
 
-    def week(index):
+    def week(index: int) -> Profile:
         return traffic(rng, shift=1.0 if day(index).start.weekday() >= 5 else 0.0)
 
     windows = [(day(i), week(i)) for i in range(28)]
@@ -194,7 +208,7 @@ def test_weekdays_are_compared_with_their_own_kind():
     assert unknown["amount"].status is Status.OK
 
 
-def test_too_few_of_a_kind_are_compared_with_all():
+def test_too_few_of_a_kind_are_compared_with_all() -> None:
     rng = np.random.default_rng(14)
     hours = [Window(START + i * DAY / 24, START + (i + 1) * DAY / 24) for i in range(200)]
     config = replace(CONFIG, match="hour")
@@ -204,7 +218,7 @@ def test_too_few_of_a_kind_are_compared_with_all():
     assert len(fitted.columns["amount"].groups) == 24
 
 
-def test_a_column_that_some_windows_lack_is_fitted_on_the_others():
+def test_a_column_that_some_windows_lack_is_fitted_on_the_others() -> None:
     rng = np.random.default_rng(15)
     full = traffic(rng)
     part = Profile(full.rows, {"amount": full.columns["amount"]})
@@ -212,24 +226,24 @@ def test_a_column_that_some_windows_lack_is_fitted_on_the_others():
     assert fitted.columns["shop"].pooled.sum() == full.rows
 
 
-def test_an_empty_reference_is_refused():
+def test_an_empty_reference_is_refused() -> None:
     with pytest.raises(ValueError, match="no rows"):
         fit([(day(0), EMPTY)], SCHEMA, CONFIG)
 
 
-def test_a_schema_without_columns_has_nothing_to_say():
+def test_a_schema_without_columns_has_nothing_to_say() -> None:
     fitted = fit([(day(0), Profile(5, {}))], Schema(()), CONFIG)
     _, (overall,) = evaluate(fitted, DriftState(), "m", day(1), Profile(5, {}), CONFIG)
     assert overall.status is Status.NO_DATA
 
 
-def test_many_drifted_columns_are_listed_briefly():
+def test_many_drifted_columns_are_listed_briefly() -> None:
     rng = np.random.default_rng(16)
     names = [f"c{i}" for i in range(7)]
     kinds = dict.fromkeys(names, ColumnKind.NUMERIC)
     schema = Schema(tuple(Column(name, ColumnKind.NUMERIC) for name in names))
 
-    def profile(shift):
+    def profile(shift: float) -> Profile:
         return profile_table(pa.table({n: rng.normal(shift, 1.0, 500) for n in names}), kinds)
 
     fitted = fit([(day(i), profile(0.0)) for i in range(14)], schema, CONFIG)
@@ -237,7 +251,7 @@ def test_many_drifted_columns_are_listed_briefly():
     assert verdicts[-1].reason.endswith("c0, c1, c2, c3, c4, ...")
 
 
-def test_state_survives_storage(reference):
+def test_state_survives_storage(reference: DriftReference) -> None:
     state, _ = run(reference, [traffic(np.random.default_rng(17), shift=1.5)])
     adapter = TypeAdapter(DriftState)
     assert adapter.validate_json(adapter.dump_json(state)) == state

@@ -15,7 +15,7 @@ HOUR = timedelta(hours=1)
 SCHEMA = Schema((Column("x", ColumnKind.NUMERIC), Column("absent", ColumnKind.NUMERIC)))
 
 
-def windows(n, step):
+def windows(n: int, step: timedelta) -> list[tuple[Window, Profile]]:
     rng = np.random.default_rng(0)
     return [
         (
@@ -26,20 +26,20 @@ def windows(n, step):
     ]
 
 
-def test_threshold_follows_from_the_budget():
+def test_threshold_follows_from_the_budget() -> None:
     assert DriftConfig().threshold == 360.0
 
 
-def test_groups():
+def test_groups() -> None:
     window = Window(START, START + HOUR)
     assert [group_of(window, match) for match in ("none", "hour", "weekday")] == [0, 5, 0]
 
 
-def test_columns_that_the_reference_lacks_are_left_out():
+def test_columns_that_the_reference_lacks_are_left_out() -> None:
     assert set(fit(windows(3, HOUR), SCHEMA, DriftConfig()).columns) == {"x"}
 
 
-def test_a_reference_is_partial_until_it_has_seen_a_week_and_four_windows():
+def test_a_reference_is_partial_until_it_has_seen_a_week_and_four_windows() -> None:
     partial = [
         fit(windows(n, timedelta(days=days)), SCHEMA, DriftConfig()).partial
         for n, days in ((3, 3), (6, 1), (7, 1), (4, 7))
@@ -47,7 +47,7 @@ def test_a_reference_is_partial_until_it_has_seen_a_week_and_four_windows():
     assert partial == [True, True, False, False]
 
 
-def test_other_data_or_matching_is_another_reference():
+def test_other_data_or_matching_is_another_reference() -> None:
     keys = {
         fit(windows(7, HOUR), SCHEMA, DriftConfig()).key,
         fit(windows(8, HOUR), SCHEMA, DriftConfig()).key,

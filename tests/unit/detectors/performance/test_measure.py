@@ -5,26 +5,30 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from sklearn import metrics as oracle
 
 from homeostat.detectors.performance.measure import measure
 from homeostat.domain.model import LabelSpec, ModelSpec, Schema, Task
+from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
 
 DAY = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
 
-def spec(task, classes=()):
+def spec(task: Task, classes: tuple[str, ...] = ()) -> ModelSpec:
     return ModelSpec("m", task, Schema(()), LabelSpec(timedelta(days=1)), classes=classes)
 
 
-def points(task, scores, labels, classes=()):
+def points(
+    task: Task, scores: ArrayLike, labels: ArrayLike, classes: tuple[str, ...] = ()
+) -> dict[str, MetricPoint]:
     rng = np.random.default_rng(0)
     found = measure(spec(task, classes), "v1", DAY, scores, labels, 0.9, "matured", rng)
     return {point.name: point for point in found}
 
 
-def test_binary_metrics_agree_with_the_oracle():
+def test_binary_metrics_agree_with_the_oracle() -> None:
     rng = np.random.default_rng(1)
     scores = rng.random(400)
     labels = (rng.random(400) < scores).astype(float)
@@ -50,7 +54,7 @@ def test_binary_metrics_agree_with_the_oracle():
     assert (point.n, point.coverage, point.cohort, point.version) == (400, 0.9, "matured", "v1")
 
 
-def test_multiclass_metrics_agree_with_the_oracle():
+def test_multiclass_metrics_agree_with_the_oracle() -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 3, 200).astype(float)
     said = np.where(rng.random(200) < 0.7, labels, 0.0)
@@ -60,7 +64,7 @@ def test_multiclass_metrics_agree_with_the_oracle():
     assert found["mcc"].value == pytest.approx(oracle.matthews_corrcoef(labels, said))
 
 
-def test_regression_metrics_agree_with_the_oracle():
+def test_regression_metrics_agree_with_the_oracle() -> None:
     rng = np.random.default_rng(3)
     labels = rng.normal(10.0, 3.0, 200)
     said = labels + rng.normal(0.5, 1.0, 200)
@@ -72,7 +76,7 @@ def test_regression_metrics_agree_with_the_oracle():
     assert found["wape"].lower < found["wape"].value < found["wape"].upper
 
 
-def test_one_class_leaves_out_what_is_undefined():
+def test_one_class_leaves_out_what_is_undefined() -> None:
     found = points(Task.BINARY, [0.1, 0.2, 0.3], [0.0, 0.0, 0.0])
     assert "auc" not in found
     assert "recall" not in found
@@ -81,15 +85,15 @@ def test_one_class_leaves_out_what_is_undefined():
 
 
 @pytest.mark.parametrize("task", list(Task))
-def test_no_usable_rows_give_no_points(task):
+def test_no_usable_rows_give_no_points(task: Task) -> None:
     assert points(task, [], []) == {}
     assert points(task, [math.nan, 0.4], [1.0, math.nan]) == {}
 
 
-def test_a_class_beyond_those_named_is_still_counted():
+def test_a_class_beyond_those_named_is_still_counted() -> None:
     assert points(Task.MULTICLASS, [0.0, 5.0], [0.0, 1.0], ("a", "b"))["accuracy"].value == 0.5
 
 
-def test_unequal_lengths_are_refused():
+def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="1 scores for 2 labels"):
         points(Task.BINARY, [0.1], [0.0, 1.0])

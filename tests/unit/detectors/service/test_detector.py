@@ -1,21 +1,26 @@
 """Availability and latency."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import TypeAdapter
 
 from homeostat.detectors.service.detector import ServiceConfig, ServiceState, evaluate
-from homeostat.domain.verdict import Monitor, Status
+from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
+
+Period = tuple[int, dict[str, int], list[float]]
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 CONFIG = ServiceConfig()
 
 
-def play(periods, state=None, first=0):
+def play(
+    periods: Sequence[Period], state: ServiceState | None = None, first: int = 0
+) -> tuple[ServiceState, list[dict[str, Verdict]]]:
     """`periods` are (total, faults, latencies) of successive minutes."""
     state = state or ServiceState()
     found = []
@@ -30,13 +35,13 @@ QUIET = (60, {}, [20.0] * 60)
 DOWN = (60, {"timeout": 40, "breaker_open": 20}, [900.0] * 60)
 
 
-def test_quiet_service_is_ok_with_the_failures_it_may_have():
+def test_quiet_service_is_ok_with_the_failures_it_may_have() -> None:
     _, found = play([(60, {"error": int(i % 2 == 0)}, [20.0] * 60) for i in range(500)])
     assert {v.status for minute in found for v in minute.values()} == {Status.OK}
     assert {v.monitor for v in found[0].values()} == {Monitor.SERVICE}
 
 
-def test_an_outage_fires_in_its_first_minute_and_ends_with_it():
+def test_an_outage_fires_in_its_first_minute_and_ends_with_it() -> None:
     state, _ = play([QUIET] * 30)
     state, (down,) = play([DOWN], state, first=30)
     assert down["availability"].status is Status.DRIFT
@@ -51,19 +56,19 @@ def test_an_outage_fires_in_its_first_minute_and_ends_with_it():
     assert mended["latency_p99"].status is Status.OK
 
 
-def test_a_handful_of_good_rows_does_not_end_an_outage():
+def test_a_handful_of_good_rows_does_not_end_an_outage() -> None:
     state, _ = play([DOWN])
     _, (few,) = play([(3, {}, [20.0] * 3)], state, first=1)
     assert few["availability"].status is Status.DRIFT
 
 
-def test_fallbacks_that_are_no_fault_of_the_model_do_not_count():
+def test_fallbacks_that_are_no_fault_of_the_model_do_not_count() -> None:
     _, found = play([(60, {"invalid_input": 30, "degraded": 30, "error": 0}, [20.0])] * 5)
     assert found[-1]["availability"].status is Status.OK
     assert found[-1]["availability"].score == 0.0
 
 
-def test_silence_is_no_data_and_changes_nothing():
+def test_silence_is_no_data_and_changes_nothing() -> None:
     state, _ = play([DOWN])
     after, (found,) = play([(0, {}, [])], state, first=1)
     assert after == state
@@ -71,18 +76,18 @@ def test_silence_is_no_data_and_changes_nothing():
     assert math.isnan(found["availability"].score)
 
 
-def test_latencies_that_are_no_numbers_are_left_out():
+def test_latencies_that_are_no_numbers_are_left_out() -> None:
     _, (found,) = play([(2, {}, [math.nan, 20.0])])
     assert found["latency_p99"].n_current == 1
 
 
 @pytest.mark.parametrize(("total", "errors"), [(5, 6), (-1, 0)])
-def test_impossible_counts_are_refused(total, errors):
+def test_impossible_counts_are_refused(total: int, errors: int) -> None:
     with pytest.raises(ValueError, match="failed rows of"):
         play([(total, {"error": errors}, [])])
 
 
-def test_state_survives_storage():
+def test_state_survives_storage() -> None:
     state, _ = play([DOWN])
     adapter = TypeAdapter(ServiceState)
     assert adapter.validate_json(adapter.dump_json(state)) == state

@@ -1,0 +1,144 @@
+"""A user's own history as Homeostat takes it: features, predictions' times, labels and theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from homeostat.domain.columns import texts
+from homeostat.domain.errors import DataError
+from homeostat.domain.model import ModelSpec, Task
+from homeostat.domain.record import TIMESTAMP, feature_schema
+from homeostat.entrypoints.files import read_file
+from homeostat.entrypoints.settings.deployment import Settings
+from homeostat.entrypoints.settings.model import History
+
+
+def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
+    """Read a labelled history with the column names that the configuration gives.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``prediction_id``, ``timestamp``, ``label`` (class index or number; null: unknown),
+        ``arrival`` (null: with the prediction), ``entity`` if the model has one, and the features;
+        by time.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    DataError
+        If it cannot be read, a column is absent or of a wrong type, an id comes twice, or nothing
+        is left of it.
+    """
+    configured = settings.model(model)
+    spec, names = configured.spec(), configured.history
+    table = read_file(path)
+    table = _used(table, names, path)
+    count = table.num_rows
+    if names.id in table.column_names:
+        ids = _cast(table, names.id, pa.string(), path)
+    else:
+        ids = pa.chunked_array([pa.array([f"row-{row}" for row in range(count)])])
+    columns: dict[str, pa.ChunkedArray[pa.Scalar[pa.DataType]]] = {
+        "prediction_id": ids,
+        "timestamp": _moment(table, names.timestamp, path),
+        "label": _label(table, names.label, spec, path),
+        "arrival": _arrival(table, names, path),
+    }
+    if spec.entity:
+        columns["entity"] = _cast(table, spec.entity, pa.string(), path)
+    for field in feature_schema(spec):
+        columns[field.name] = _cast(table, field.name, field.type, path)
+    found = pa.table(columns)
+    _check_ids(found, names, path)
+    return found.sort_by([("timestamp", "ascending"), ("prediction_id", "ascending")])
+
+
+def _used(table: pa.Table, names: History, path: Path) -> pa.Table:
+    if names.where is not None:
+        flags = _cast(table, names.where, pa.bool_(), path)
+        table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), names.where: flags})
+        table = table.filter(pc.field(names.where))
+    if not table.num_rows:
+        raise DataError(f"{path}: no rows are left where {names.where} is true")
+    return table
+
+
+def _cast(
+    table: pa.Table, name: str, kind: pa.DataType, path: Path
+) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+    if name not in table.column_names:
+        raise DataError(f"{path} has no column {name!r}; name it under history or features")
+    try:
+        return table[name].cast(kind)
+    except pa.ArrowException as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: column {name!r} cannot be read as {kind}: {reason}") from error
+
+
+def _moment(
+    table: pa.Table, name: str, path: Path
+) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+    """Return times in UTC; times without a zone are taken as UTC."""
+    if name not in table.column_names:
+        raise DataError(f"{path} has no column {name!r}; set history.timestamp to the right name")
+    column = table[name]
+    found = _cast(table, name, TIMESTAMP if _zoned(column) else pa.timestamp("us"), path)
+    if found.null_count:
+        raise DataError(f"{path}: column {name!r} has {found.null_count} rows without a time")
+    return found.cast(TIMESTAMP)
+
+
+def _zoned(column: pa.ChunkedArray[pa.Scalar[pa.DataType]]) -> bool:
+    return isinstance(column.type, pa.TimestampType) and column.type.tz is not None
+
+
+def _arrival(
+    table: pa.Table, names: History, path: Path
+) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+    if names.label_timestamp not in table.column_names:
+        return _moment(table, names.timestamp, path)
+    column = table[names.label_timestamp]
+    kind = TIMESTAMP if _zoned(column) else pa.timestamp("us")
+    return _cast(table, names.label_timestamp, kind, path).cast(TIMESTAMP)
+
+
+def _label(
+    table: pa.Table, name: str, spec: ModelSpec, path: Path
+) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+    if name not in table.column_names:
+        raise DataError(f"{path} has no column {name!r}; set history.label to the right name")
+    column = table[name]
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+        if spec.task is Task.REGRESSION:
+            return _cast(table, name, pa.float64(), path)
+        return _class_index(table, name, spec, path)
+    return _cast(table, name, pa.float64(), path)
+
+
+def _class_index(
+    table: pa.Table, name: str, spec: ModelSpec, path: Path
+) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+    index = {value: float(place) for place, value in enumerate(spec.classes)}
+    values = _cast(table, name, pa.string(), path)
+    found = pa.array([index.get(text) for text in texts(pa.table({name: values}), name)], pa.float64())
+    if found.null_count > values.null_count:
+        known = ", ".join(spec.classes)
+        raise DataError(f"{path}: column {name!r} holds other values than the classes {known}")
+    return pa.chunked_array([found])
+
+
+def _check_ids(table: pa.Table, names: History, path: Path) -> None:
+    ids = np.asarray(table["prediction_id"].to_numpy(zero_copy_only=False), dtype=object)
+    if table["prediction_id"].null_count:
+        raise DataError(f"{path}: column {names.id!r} has rows without an id")
+    distinct, counts = np.unique(ids.astype(str), return_counts=True)
+    if distinct.size < ids.size:
+        twice = distinct[counts > 1][0]
+        raise DataError(f"{path}: column {names.id!r} holds {twice!r} more than once")

@@ -1,0 +1,141 @@
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from homeostat.adapters.records import DatabaseRecords
+from homeostat.adapters.records.tables import metadata
+from homeostat.domain.decision import Decision
+from homeostat.domain.errors import ConflictError, StorageError
+from homeostat.domain.route import Route
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.conformance.log import NOW
+
+
+def opened(folder: Path) -> DatabaseRecords:
+    return DatabaseRecords(f"sqlite:///{folder}/deep/records.db", SimulatedClock(NOW))
+
+
+def test_records_survive_a_restart(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    with first.begin() as unit:
+        unit.save("a", Route("fraud", "1"))
+    first.close()
+    assert opened(tmp_path).read("a", Route) == Route("fraud", "1")
+
+
+def test_migrations_lead_to_the_tables_in_the_code(tmp_path: Path) -> None:
+    records = opened(tmp_path)
+    with records.database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
+    with opened(tmp_path).database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    with sqlite3.connect(tmp_path / "deep" / "records.db") as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    raw.close()
+    with pytest.raises(StorageError, match="newer Homeostat"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(StorageError, match="needs a file"):
+        DatabaseRecords(url, SimulatedClock(NOW))
+
+
+def test_unusable_database_is_a_storage_error_without_password(tmp_path: Path) -> None:
+    (tmp_path / "junk.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StorageError, match="not a database"):
+        DatabaseRecords(f"sqlite:///{tmp_path}/junk.db", SimulatedClock(NOW))
+    with pytest.raises(StorageError) as caught:
+        DatabaseRecords("mysql+absent://me:hunter2@host/db", SimulatedClock(NOW))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_unreadable_state_names_what_and_why(tmp_path: Path) -> None:
+    records = opened(tmp_path)
+    with records.begin() as unit:
+        unit.save("a", Route("fraud"))
+    with records.database.write() as connection:
+        connection.execute(sa.text("""UPDATE states SET body = '{"model": 1}'"""))
+    with pytest.raises(StorageError, match="a stored Route cannot be read: model"):
+        records.read("a", Route)
+
+
+def test_effect_of_unknown_kind_is_a_storage_error(tmp_path: Path) -> None:
+    records = opened(tmp_path)
+    row = "'k', 'Teleport', '{}', 'pending', 0, 0, 0, ''"
+    names = "key, kind, body, status, attempts, not_before, changed, problem"
+    with records.database.write() as connection:
+        connection.execute(sa.text(f"INSERT INTO effects ({names}) VALUES ({row})"))
+    with pytest.raises(StorageError, match="Teleport"):
+        records.pending(NOW)
+
+
+def test_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    records = opened(tmp_path)
+    with records.begin() as unit:
+        unit.save("a", Route("fraud", "1"))
+    records.close()
+
+    def limited(connection: sqlite3.Connection, _entry: object) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    sa.event.listen(records.database._engine, "connect", limited)
+    many = [Decision("fraud", NOW, "a", "b", "c", "x" * 1000) for _ in range(100)]
+
+    def write() -> None:
+        with records.begin() as unit:
+            unit.load("a", Route)
+            unit.save("a", Route("fraud", "2"))
+            unit.decide(*many)
+
+    with pytest.raises(StorageError, match="full"):
+        write()
+    assert records.read("a", Route) == Route("fraud", "1")
+    assert records.decisions() == ()
+
+
+def test_state_that_changes_between_two_loads_is_a_conflict(tmp_path: Path) -> None:
+    records = opened(tmp_path)
+    with records.begin() as slow:
+        slow.load("a", Route)
+        with records.begin() as quick:
+            quick.save("a", Route("fraud"))
+        with pytest.raises(ConflictError):
+            slow.load("a", Route)
+
+
+def test_concurrent_increments_are_all_counted(tmp_path: Path) -> None:
+    records = opened(tmp_path)
+
+    def increment() -> None:
+        counted = 0
+        while counted < 5:
+            try:
+                with records.begin() as unit:
+                    route = unit.load("n", Route) or Route("n")
+                    unit.save("n", Route("n", weight=route.weight + 1))
+            except ConflictError:
+                continue
+            counted += 1
+
+    threads = [threading.Thread(target=increment) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert records.read("n", Route) == Route("n", weight=20.0)

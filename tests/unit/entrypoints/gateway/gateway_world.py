@@ -1,0 +1,119 @@
+"""A gateway on simulated time whose model versions can be made to fail, hang or lie."""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.adapters.models import Predictor, Term, load_predictor, save_linear
+from homeostat.domain.model import (
+    Audit,
+    Column,
+    ColumnKind,
+    LabelSpec,
+    ModelSpec,
+    ModelVersion,
+    Schema,
+    Task,
+)
+from homeostat.domain.window import Window
+from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
+from homeostat.serving.breaker import BreakerConfig
+from homeostat.serving.fallback import Fallback
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes.log import MemoryLog
+from homeostat.simulation.fakes.models import MemoryRegistry
+
+NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
+WEIGHTS = {"v1": 0.1, "v2": 0.2, "v3": 0.3, "light": 0.0}
+
+
+@dataclass
+class Backend:
+    """What the versions do when called, by version."""
+
+    errors: dict[str, BaseException] = field(default_factory=dict)
+    answers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    hanging: set[str] = field(default_factory=set)
+    released: threading.Event = field(default_factory=threading.Event)
+    calls: list[str] = field(default_factory=list)
+
+    def load(self, path: Path, flavour: str) -> Predictor:
+        return Controlled(self, path.name, load_predictor(path, flavour))
+
+
+@dataclass
+class Controlled:
+    """A real predictor behind the backend's mood."""
+
+    backend: Backend
+    version: str
+    real: Predictor
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.real.features
+
+    def predict(self, table: pa.Table) -> NDArray[np.float64]:
+        self.backend.calls.append(self.version)
+        if self.version in self.backend.hanging:
+            self.backend.released.wait(20)
+        if self.version in self.backend.errors:
+            raise self.backend.errors[self.version]
+        return self.backend.answers.get(self.version, self.real.predict(table))
+
+
+@dataclass
+class World:
+    """Everything around a gateway."""
+
+    root: Path
+    clock: SimulatedClock = field(default_factory=lambda: SimulatedClock(NOW))
+    backend: Backend = field(default_factory=Backend)
+    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+
+    def __post_init__(self) -> None:
+        self.log = MemoryLog(self.clock)
+        columns = (
+            Column("amount", ColumnKind.NUMERIC, minimum=0.0, maximum=1000.0),
+            Column("age", ColumnKind.NUMERIC),
+            Column("land", ColumnKind.CATEGORICAL),
+        )
+        labels = LabelSpec(timedelta(days=30), Audit("audited", timedelta(days=3)))
+        self.spec = ModelSpec("fraud", Task.BINARY, Schema(columns), labels, entity="card")
+        for version, weight in WEIGHTS.items():
+            terms = [Term("age", weight)] if version == "light" else [Term("amount", weight)]
+            save_linear(self.root / version, 0.0, [*terms, Term("age", 0.0)])
+            self.register(version)
+
+    def register(self, version: str) -> None:
+        card = ModelVersion("fraud", version, "linear", "", NOW)
+        self.registry.register(card, self.root / version)
+
+    def gateway(
+        self,
+        fallback: Fallback | None = None,
+        breaker: BreakerConfig | None = None,
+        deadline: float = 5.0,
+        workers: int = 4,
+        waiting: int = 8,
+        capacity: int = 10_000,
+    ) -> Gateway:
+        served = ServedModel(
+            self.spec,
+            fallback or Fallback(default=0.125),
+            breaker or BreakerConfig(faults=2, window=600.0, cooldown=60.0, successes=1),
+            deadline,
+            workers,
+            waiting,
+        )
+        routes = RouteTable(self.registry, [served], self.backend.load)
+        return Gateway(routes, LogWriter(self.log, capacity), self.clock)
+
+    def logged(self) -> pa.Table:
+        day = timedelta(days=1)
+        return self.log.rows(self.spec, Window(NOW - day, NOW + day))

@@ -1,0 +1,96 @@
+"""Requests as columns."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from homeostat.domain.model import Column, ColumnKind, Schema
+from homeostat.entrypoints.gateway.batch import InputError, rows_to_table, to_batch
+from unit.entrypoints.gateway.gateway_world import World
+
+GOOD = {"amount": 5, "age": 30.5, "land": "DE", "card": "anna", "audited": True}
+
+
+def test_rows_become_columns_and_absent_fields_missing_values(world: World) -> None:
+    rows = [
+        GOOD,
+        {"amount": None, "prediction_id": "mine", "timestamp": "2024-05-01T13:00:00+02:00"},
+    ]
+    batch = to_batch(world.spec, rows_to_table(world.spec, rows), world.clock.now(), "s")
+    assert batch.features.to_pylist() == [
+        {"amount": 5.0, "age": 30.5, "land": "DE", "audited": True},
+        {"amount": None, "age": None, "land": None, "audited": None},
+    ]
+    assert batch.entities == ["anna", ""]
+    assert batch.ids[1] == "mine"
+    assert batch.keys == ["anna", "mine"]
+    assert batch.meta["timestamp"].to_pylist() == [
+        world.clock.now(),
+        world.clock.now() - timedelta(hours=1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"amount": "12"}, "row 1, column 'amount': '12' is not a number"),
+        ({"amount": True}, "row 1, column 'amount': True is not a number"),
+        ({"amount": 2**70}, "row 1, column 'amount': 1180591620717411303424 is not a number"),
+        ({"land": 5}, "row 1, column 'land': 5 is not a text"),
+        ({"audited": 1}, "row 1, column 'audited': 1 is not true or false"),
+        ({"amuont": 5}, "row 1, column 'amuont': no such field; there are amount, age, land"),
+        ({"timestamp": "2024-05-01"}, "row 1, column 'timestamp': '2024-05-01' is not a time"),
+        ({"timestamp": 5}, "row 1, column 'timestamp': 5 is not a time"),
+        ({"land": ["x" * 500]}, "row 1, column 'land': \\['x+... is not a text"),
+    ],
+)
+def test_what_is_wrong_is_named_with_row_and_column(
+    world: World, wrong: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        rows_to_table(world.spec, [GOOD, GOOD | wrong])
+
+
+def test_required_value(world: World) -> None:
+    strict = Schema((Column("amount", ColumnKind.NUMERIC, nullable=False),))
+    spec = replace(world.spec, schema=strict)
+    table = pa.table({"amount": [1.0, None]})
+    with pytest.raises(InputError, match="row 1, column 'amount': a value is required"):
+        to_batch(spec, table, world.clock.now(), "s")
+    with pytest.raises(InputError, match="row 0, column 'amount'"):
+        to_batch(spec, pa.table({"card": ["anna"]}), world.clock.now(), "s")
+
+
+def test_columns_of_the_wrong_type_or_name(world: World) -> None:
+    with pytest.raises(InputError, match="column 'amount': is not a number"):
+        to_batch(world.spec, pa.table({"amount": ["x"]}), world.clock.now(), "s")
+    with pytest.raises(InputError, match="column 'amuont': no such field"):
+        to_batch(world.spec, pa.table({"amuont": [1.0]}), world.clock.now(), "s")
+
+
+def test_ids_are_reproducible_and_differ_between_requests(world: World, rows: pa.Table) -> None:
+    one, same, other = (
+        to_batch(world.spec, rows, world.clock.now(), salt).ids for salt in ("1", "1", "2")
+    )
+    assert one == same
+    assert len({*one, *other}) == 8
+
+
+def test_id_twice_in_a_request(world: World, rows: pa.Table) -> None:
+    twice = rows.append_column("prediction_id", pa.array(["a", "b", "a", None]))
+    with pytest.raises(InputError, match="row 2, column 'prediction_id': 'a' occurs twice"):
+        to_batch(world.spec, twice, world.clock.now(), "s")
+
+
+def test_entity_that_is_a_feature_or_given_by_name(world: World, rows: pa.Table) -> None:
+    spec = replace(world.spec, entity="land")
+    table = pa.table({"land": ["DE", None]})
+    assert to_batch(spec, table, world.clock.now(), "s").entities == ["DE", ""]
+    named = table.append_column("entity", pa.array(["x", "y"]))
+    assert to_batch(spec, named, world.clock.now(), "s").entities == ["x", "y"]
+    numbered = replace(world.spec, entity="amount")
+    assert to_batch(numbered, pa.table({"amount": [7.0]}), world.clock.now(), "s").entities == ["7"]
+    bare = replace(world.spec, entity="")
+    assert to_batch(bare, table, world.clock.now(), "s").entities == ["", ""]

@@ -1,0 +1,82 @@
+"""Bounded threads."""
+
+import asyncio
+import gc
+import threading
+
+from homeostat.entrypoints.gateway.lane import Lane, settled
+
+
+def test_place_is_held_until_the_work_ends() -> None:
+    lane, gate = Lane(1, 1), threading.Event()
+    first, second = lane.submit(gate.wait), lane.submit(lambda: 5)
+    assert lane.submit(lambda: 6) is None
+    gate.set()
+    assert second.result(5) == 5
+    assert first.result(5)
+    assert lane.submit(lambda: 7).result(5) == 7
+
+
+def test_cancelled_in_line_never_begins_and_frees_its_place() -> None:
+    lane, gate, begun = Lane(1, 1), threading.Event(), []
+    first = lane.submit(gate.wait)
+    second = lane.submit(lambda: begun.append(1))
+    assert second.cancel()
+    gate.set()
+    assert first.result(5)
+    for _ in range(500):
+        third = lane.submit(lambda: 3)
+        if third is not None:
+            break
+        threading.Event().wait(0.01)
+    assert third.result(5) == 3
+    assert begun == []
+
+
+def test_without_workers_the_caller_does_it() -> None:
+    assert Lane(0, 0).submit(threading.get_ident).result(0) == threading.get_ident()
+
+
+def test_errors_reach_the_waiter() -> None:
+    error = ValueError("boom")
+
+    def fail() -> None:
+        raise error
+
+    assert Lane(1, 0).submit(fail).exception(5) is error
+
+
+def test_threads_end_with_the_lane() -> None:
+    lane = Lane(2, 4)
+    gate = threading.Event()
+    names = [lane.submit(lambda: (gate.wait(5), threading.current_thread())[1]) for _ in range(2)]
+    gate.set()
+    threads = {future.result(5) for future in names}
+    assert len(threads) == 2
+    del lane
+    gc.collect()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_settled_waits_no_longer_than_asked_and_cancels_nothing() -> None:
+    lane, gate = Lane(2, 0), threading.Event()
+    slow, quick = lane.submit(gate.wait), lane.submit(lambda: 1)
+
+    async def wait_twice() -> list[bool]:
+        await settled([slow, quick], 0.05)
+        states = [slow.done(), quick.done()]
+        gate.set()
+        await settled([slow, quick], 5)
+        return [*states, slow.done()]
+
+    assert asyncio.run(wait_twice()) == [False, True, True]
+
+
+def test_hung_work_may_end_after_its_loop() -> None:
+    lane, gate = Lane(1, 0), threading.Event()
+    slow = lane.submit(gate.wait)
+    asyncio.run(settled([slow], 0.01))
+    gate.set()
+    assert slow.result(5)

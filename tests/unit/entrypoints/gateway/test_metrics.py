@@ -1,0 +1,27 @@
+"""Prometheus text."""
+
+import pyarrow as pa
+
+from homeostat.entrypoints.gateway.metrics import Metrics
+from homeostat.serving.breaker import Mode
+
+ROW = {"version": ["v1"], "role": ["champion"], "tier": ["model"], "reason": [""]}
+
+
+def test_histogram_is_cumulative() -> None:
+    metrics = Metrics()
+    for seconds in (0.001, 0.02, 0.02, 99.0):
+        metrics.answered("fraud", pa.table(ROW), seconds)
+    text = metrics.text({}, {})
+    for bound, count in (("0.005", 1), ("0.01", 1), ("0.025", 3), ("10.0", 3), ("+Inf", 4)):
+        assert f'_bucket{{model="fraud",le="{bound}"}} {count}\n' in text
+    assert 'seconds_sum{model="fraud"} 99.041\n' in text
+
+
+def test_hostile_names_are_escaped() -> None:
+    metrics = Metrics()
+    metrics.shadowed('a"b\\c\nd', "v1", "scored", 3)
+    text = metrics.text({"accepted": 1}, {("m", "v"): Mode.OPEN})
+    assert '{model="a\\"b\\\\c\\nd",version="v1",result="scored"} 3\n' in text
+    assert 'mode="open"} 1\n' in text
+    assert 'mode="closed"} 0\n' in text

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from homeostat.domain.errors import ConfigError, NotFoundError
+from homeostat.entrypoints.settings import Settings, load
+
+MODEL = """\
+  - name: {name}
+    task: binary
+    features: {{amount: numeric}}
+    labels: {{maturity: 60d}}
+"""
+
+
+def settings(folder: Path, *names: str, more: str = "", top: str = "") -> Settings:
+    path = folder / "homeostat.yaml"
+    path.write_text(top + "models:\n" + "".join(MODEL.format(name=n) for n in names) + more)
+    return load(path)
+
+
+def test_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settings(tmp_path, "a", top="data: here\n")
+    monkeypatch.chdir("/")
+    assert found.data_folder == tmp_path / "here"
+    assert found.log_folder.parent == found.models_folder.parent == found.data_folder
+    assert found.records_url({}) == f"sqlite:///{tmp_path}/here/records.db"
+
+
+def test_the_records_url_may_come_from_the_environment(tmp_path: Path) -> None:
+    assert (
+        settings(tmp_path, "a", top="records: sqlite:///x.db\n").records_url({}) == "sqlite:///x.db"
+    )
+    found = settings(tmp_path, "a", top="records_env: DB\n")
+    assert found.records_url({"DB": "postgresql://h/d"}) == "postgresql://h/d"
+    with pytest.raises(ConfigError, match="records_env: the environment variable DB is not set"):
+        found.records_url({})
+
+
+def test_model_by_name(tmp_path: Path) -> None:
+    assert settings(tmp_path, "a").model().name == "a"
+    found = settings(tmp_path, "alpha", "beta")
+    assert found.model("beta").name == "beta"
+    with pytest.raises(NotFoundError, match="name one of the models: alpha, beta"):
+        found.model()
+    with pytest.raises(NotFoundError, match="did you mean 'beta'"):
+        found.model("bta")
+
+
+def test_the_trainer_is_a_file_beside_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="add retraining"):
+        settings(tmp_path, "a").trainer("a")
+    found = settings(tmp_path, "a", more="    retraining: {trainer: 'train.py:fit'}\n")
+    with pytest.raises(ConfigError, match="there is no file"):
+        found.trainer("a")
+    (tmp_path / "train.py").write_text("")
+    assert found.trainer("a") == (tmp_path / "train.py", "fit")
+
+
+def test_settings_are_frozen(tmp_path: Path) -> None:
+    found = settings(tmp_path, "a")
+    with pytest.raises(ValueError, match="frozen"):
+        found.data = "elsewhere"  # type: ignore[misc]

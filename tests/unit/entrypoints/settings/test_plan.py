@@ -1,0 +1,99 @@
+from datetime import timedelta
+from pathlib import Path
+
+from homeostat.domain.decision import Severity
+from homeostat.entrypoints.settings import Settings, load
+from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
+from homeostat.serving.fallback import Cached, Lighter, Rules
+
+TEXT = """\
+runbooks: https://example.org/runbooks/
+receivers: {a: {type: console}, b: {type: console}}
+gateway: {breaker: {faults: 7, window: 2m, cooldown: 5s}}
+models:
+  - name: fraud
+    task: binary
+    features: {amount: numeric}
+    labels: {maturity: 60d}
+"""
+MORE = """\
+    budget: {alarms: 2, per: 30d}
+    monitors:
+      drift: {window: 12h, match: hour}
+      service: {max_latency: 80ms}
+    fallback:
+      - cached: {ttl: 5m}
+      - lighter: {version: v0}
+      - rules: [{when: amount > 500, score: 0.9}]
+      - default: {score: 0.2}
+    retraining: {trainer: 'train.py:train', floor: {auc: 0.8}, cooldown: 2d, margin: 0.1}
+    rollout: {ramp: [0.2], shadow_min: 3h}
+    alerts:
+      receivers: [b]
+      overrides:
+        data_drift: {severity: critical, hold: 2h}
+        volume_anomaly: {receivers: [], keep_firing: 0s}
+"""
+
+
+def plain(folder: Path, text: str) -> Settings:
+    path = folder / "homeostat.yaml"
+    path.write_text(text)
+    return load(path)
+
+
+def test_the_shares_of_the_alarm_budget_add_up_to_one(tmp_path: Path) -> None:
+    plan = model_plan(plain(tmp_path, TEXT))
+    spent = 2 * plan.drift.share + plan.performance.share + plan.quality.share
+    assert abs(spent + plan.volume.share + 2 * plan.service.share - 1) < 1e-9
+
+
+def test_defaults_tell_everybody_and_never_retrain(tmp_path: Path) -> None:
+    plan = model_plan(plain(tmp_path, TEXT))
+    assert plan.retraining is None
+    assert {rule.receivers for rule in plan.rules} == {("a", "b")}
+    assert plan.rules[0].runbook == "https://example.org/runbooks/data-fault.md"
+    assert all(rule.runbook for rule in plan.rules)
+
+
+def test_what_the_owner_says_reaches_the_parts(tmp_path: Path) -> None:
+    plan = model_plan(plain(tmp_path, TEXT + MORE), "fraud")
+    assert plan.drift.budget.period == timedelta(days=30)
+    assert (plan.drift.every, plan.drift.match) == (timedelta(hours=12), "hour")
+    assert plan.service.max_latency_ms == 80
+    assert plan.rollout.ramp == (0.2,)
+    assert plan.rollout.shadow_min == timedelta(hours=3)
+    assert plan.retraining is not None
+    assert plan.retraining.performance_floor == (("auc", 0.8),)
+    assert plan.retraining.cooldown == timedelta(days=2)
+    assert plan.gate_margin == 0.1
+
+
+def test_overrides_change_only_what_they_name(tmp_path: Path) -> None:
+    before = {rule.name: rule for rule in model_plan(plain(tmp_path, TEXT)).rules}
+    after = {rule.name: rule for rule in model_plan(plain(tmp_path, TEXT + MORE)).rules}
+    drift = after["data_drift"]
+    assert (drift.severity, drift.hold) == (Severity.CRITICAL, timedelta(hours=2))
+    assert drift.keep_firing == before["data_drift"].keep_firing
+    assert drift.receivers == ("b",)
+    assert after["volume_anomaly"].receivers == ()
+    assert after["volume_anomaly"].keep_firing == timedelta(0)
+    assert after["data_fault"].severity is before["data_fault"].severity
+
+
+def test_serving(tmp_path: Path) -> None:
+    settings = plain(tmp_path, TEXT + MORE)
+    fallback = model_fallback(settings.model(), settings.specs[0])
+    cached, lighter, rules = fallback.tiers
+    assert cached == Cached(timedelta(minutes=5))
+    assert lighter == Lighter("v0")
+    assert isinstance(rules, Rules)
+    assert fallback.default == 0.2
+    breaker = breaker_config(settings)
+    assert (breaker.faults, breaker.window, breaker.cooldown) == (7, 120.0, 5.0)
+
+
+def test_without_tiers_the_answer_is_zero(tmp_path: Path) -> None:
+    settings = plain(tmp_path, TEXT)
+    fallback = model_fallback(settings.model(), settings.specs[0])
+    assert (fallback.tiers, fallback.default) == ((), 0.0)

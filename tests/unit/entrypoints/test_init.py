@@ -1,0 +1,181 @@
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from homeostat.domain.errors import ConflictError, DataError, NotFoundError
+from homeostat.domain.model import ColumnKind, Task
+from homeostat.entrypoints.init import write_config
+from homeostat.entrypoints.settings import Settings, load
+
+START = datetime(2024, 1, 1)
+ROWS = 400
+
+
+def table(**more: object) -> pa.Table:
+    rng = np.random.default_rng(7)
+    label = rng.integers(0, 2, ROWS)
+    columns: dict[str, object] = {
+        "prediction_id": [f"p{i}" for i in range(ROWS)],
+        "timestamp": [START + i * timedelta(minutes=10) for i in range(ROWS)],
+        "customer_id": [f"c{i % 50}" for i in range(ROWS)],
+        "amount": rng.gamma(2, 50, ROWS),
+        "balance": rng.normal(0, 5, ROWS),
+        "rate": rng.random(ROWS),
+        "country": [("PT", "ES", "no")[i % 3] for i in range(ROWS)],
+        "shop": [f"s{i % 40}" for i in range(ROWS)],
+        "night": [i % 2 == 0 for i in range(ROWS)],
+        "email": [f"m{i % 30}@x" for i in range(ROWS)],
+        "note": [f"text {i}" for i in range(ROWS)],
+        "nothing": pa.nulls(ROWS),
+        "birthday": [START] * ROWS,
+        "status": [("kept", "gone")[v] for v in label],
+        "label": label,
+        "label_timestamp": [START + timedelta(minutes=10 * i, days=9.5) for i in range(ROWS)],
+    }
+    return pa.table(columns | more)
+
+
+def drafted(folder: Path, data: pa.Table, name: str = "my data.parquet") -> tuple[Settings, str]:
+    path, output = folder / name, folder / "homeostat.yaml"
+    if name.endswith(".csv"):
+        pyarrow.csv.write_csv(data, path)
+    else:
+        pq.write_table(data, path)
+    write_config(path, output)
+    return load(output), output.read_text()
+
+
+@pytest.mark.parametrize("name", ["my data.parquet", "my data.csv"])
+def test_the_draft_loads_and_says_what_it_assumed(tmp_path: Path, name: str) -> None:
+    settings, text = drafted(tmp_path, table(), name)
+    model = settings.model("my-data")
+    spec = model.spec()
+    assert spec.task is Task.BINARY
+    assert spec.entity == "customer_id"
+    assert spec.labels.maturity == timedelta(days=10)
+    assert model.history.id == "prediction_id"
+    assert spec.schema.names == ("amount", "balance", "rate", "country", "shop", "night", "email")
+    assert spec.schema["amount"].minimum == 0
+    assert spec.schema["balance"].minimum is None
+    assert (spec.schema["rate"].minimum, spec.schema["rate"].maximum) == (0, 1)
+    assert spec.schema["country"].categories == ("ES", "PT", "no")
+    assert spec.schema["shop"].categories is None
+    assert spec.schema["night"].kind is ColumnKind.BOOLEAN
+    assert spec.schema["email"].personal
+    assert "m1@x" not in text
+    assert "status is left out: it tells label by itself" in text
+    assert "note is left out: nearly every value is another" in text
+    assert "99 in 100 labels are known after 10 days" in text
+
+
+def test_windows_fit_the_traffic(tmp_path: Path) -> None:
+    monitors = drafted(tmp_path, table())[0].model().monitors
+    # 144 rows a day.
+    assert monitors.quality.window == timedelta(days=1)
+    assert monitors.drift.window == timedelta(days=7)
+
+
+def test_what_cannot_be_seen_is_said(tmp_path: Path) -> None:
+    bare = pa.table({"x": [1.0, 2.0, None], "y z": ["a", "a", "b"]})
+    settings, text = drafted(tmp_path, bare, "7.parquet")
+    assert settings.specs[0].schema.names == ("x", "y z")
+    assert "no column looks like the timestamp; name it" in text
+    assert "the task is a guess: binary" in text
+    assert "33.33% missing" in text
+
+
+LABELS = [
+    (["a", "b", "c"], Task.MULTICLASS, ("a", "b", "c")),
+    (["bad", "good"], Task.BINARY, ("bad", "good")),
+    ([0, 1, 2, 3], Task.MULTICLASS, ("0", "1", "2", "3")),
+    ([True, False], Task.BINARY, ()),
+    ([0.0, 1.0], Task.BINARY, ()),
+    ([1.5, 700.0, 3.0], Task.REGRESSION, ()),
+    ([5, 700, 3], Task.REGRESSION, ()),
+    (["same"], Task.BINARY, ()),
+]
+
+
+@pytest.mark.parametrize(("values", "task", "classes"), LABELS)
+def test_the_task_follows_from_the_label(
+    tmp_path: Path, values: list[object], task: Task, classes: tuple[str, ...]
+) -> None:
+    labels = [values[i * 7 % len(values)] for i in range(ROWS)]
+    (spec,) = drafted(tmp_path, table(label=labels))[0].specs
+    assert (spec.task, spec.classes) == (task, classes)
+
+
+def test_hostile_names_and_values_stay_data(tmp_path: Path) -> None:
+    name = "a: {b}\n# c\u2028'\"[red]"
+    strange = pa.table({name: ["}, x: {", "no", "\n"] * 10, "v": [1, 2, 3] * 10})
+    (spec,) = drafted(tmp_path, strange)[0].specs
+    assert spec.schema.names == (name, "v")
+    assert set(spec.schema[name].categories or ()) == {"}, x: {", "no", "\n"}
+
+
+def test_unusual_types_are_read(tmp_path: Path) -> None:
+    data = pa.table(
+        {
+            "kind": pa.array(["a", "b"] * 20).dictionary_encode(),
+            "price": pa.array([Decimal("1.25"), Decimal(2)] * 20),
+            "day": pa.array([START.date()] * 40),
+            "list": pa.array([[1]] * 40),
+            " ": pa.array([1] * 40),
+            "score": pa.array([0.5] * 40),
+        }
+    )
+    settings, text = drafted(tmp_path, data)
+    assert settings.specs[0].schema.names == ("kind", "price")
+    assert "list is left out" in text
+    assert "score is left out: a field of Homeostat's own" in text
+    assert "day is the timestamp" in text
+
+
+def test_bad_data_is_refused_in_words(tmp_path: Path) -> None:
+    output = tmp_path / "homeostat.yaml"
+
+    def refused(name: str, content: bytes, said: str) -> None:
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            write_config(path, output)
+
+    refused("a.csv", b"", "is empty")
+    refused("b.csv", b"x,y\n", "has no rows")
+    refused("c.parquet", b"not parquet at all", "cannot be read")
+    refused("d.xlsx", b"x", "unknown kind; use a file that ends in .parquet")
+    refused("e.csv", b"t\n2024-01-01T00:00:00\n", "no column that can be a feature")
+    refused("f.csv", b"x,x\n1,2\n", "columns of the same name: x")
+    refused("g.csv", b"x,y\n1,2\n3\n", "cannot be read")
+    times = pa.table({"label": [START], "x": [1]})
+    pq.write_table(times, tmp_path / "h.parquet")
+    with pytest.raises(DataError, match="neither number nor class"):
+        write_config(tmp_path / "h.parquet", output)
+    many = pa.table({"label": [f"c{i}" for i in range(60)], "x": list(range(60))})
+    pq.write_table(many, tmp_path / "i.parquet")
+    with pytest.raises(DataError, match="over 50 classes"):
+        write_config(tmp_path / "i.parquet", output)
+    with pytest.raises(NotFoundError, match="no file"):
+        write_config(tmp_path / "none.csv", output)
+    with pytest.raises(DataError, match="is not a file"):
+        write_config(tmp_path, output)
+    assert not output.exists()
+
+
+def test_an_existing_file_is_kept_unless_forced(tmp_path: Path) -> None:
+    data, output = tmp_path / "d.csv", tmp_path / "homeostat.yaml"
+    pyarrow.csv.write_csv(pa.table({"x": [1, 2]}), data)
+    output.write_text("mine")
+    with pytest.raises(ConflictError, match="--force"):
+        write_config(data, output)
+    assert output.read_text() == "mine"
+    write_config(data, output, force=True)
+    assert load(output).specs[0].schema.names == ("x",)
+    with pytest.raises(DataError, match="cannot write"):
+        write_config(data, tmp_path / "no" / "h.yaml")
