@@ -1,4 +1,4 @@
-"""The pages in a real browser: everything drawn, nothing refused, hostile names harmless."""
+"""The pages in Chromium: everything drawn, nothing refused, hostile names harmless."""
 
 import os
 import re

@@ -54,7 +54,12 @@ class ConfigError(UserError):
     """
 
     def __init__(
-        self, problem: str, remedy: str = "", file: str = "", line: int | None = None, field: str = ""
+        self,
+        problem: str,
+        remedy: str = "",
+        file: str = "",
+        line: int | None = None,
+        field: str = "",
     ) -> None:
         self.problem, self.remedy = problem, remedy
         self.file, self.line, self.field = file, line, field

@@ -20,7 +20,10 @@ RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("version", pa.string()),
     ("role", pa.string()),  # champion | challenger | shadow
     ("tier", pa.string()),  # model | cached | lighter | rules | default
-    ("reason", pa.string()),  # why a fallback answered: "" | breaker_open | timeout | error | invalid_input | degraded | overload
+    (
+        "reason",
+        pa.string(),
+    ),  # why a fallback answered: "" | breaker_open | timeout | error | invalid_input | degraded | overload
     ("entity", pa.string()),
     ("score", pa.float64()),
     ("prediction", pa.float64()),

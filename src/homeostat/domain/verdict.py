@@ -45,7 +45,9 @@ class AlarmBudget:
 
     def __post_init__(self) -> None:
         if not self.alarms > 0 or self.period <= timedelta(0):
-            raise ValueError("an alarm budget needs a positive number of alarms and a positive period")
+            raise ValueError(
+                "an alarm budget needs a positive number of alarms and a positive period"
+            )
 
     def threshold(self, every: timedelta, share: float = 1.0) -> float:
         """Evidence (average run length in evaluations) at which to alarm.

@@ -148,14 +148,13 @@ def _learn(
     spec = plan.spec
     held_out = history.held_out
     scores = score_floats(ports.scorer, spec, version, held_out)
-    labels = np.asarray(held_out["label"].to_numpy(), dtype=np.float64)
     reference = (
         *reference_of(plan, history.trained, None, None),
         *reference_of(plan, held_out, scores, history.split),
     )
     ports.records.save_reference(spec.name, version, reference)
     volumes = volumes_of(history.rows, plan.volume.every)
-    baseline = baseline_of(plan, version, scores, labels, volumes)
+    baseline = baseline_of(plan, version, held_out, scores, volumes)
     names = tuple(cohort.name for cohort in cohorts(spec))
     with ports.records.begin() as uow:
         before = uow.load(rollout_key(spec.name), RolloutState) or RolloutState(spec.name)

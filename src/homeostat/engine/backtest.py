@@ -53,9 +53,7 @@ class Replay:
     rows: pa.Table
     step: timedelta = timedelta(days=1)
 
-    def run(
-        self, start: datetime, end: datetime, progress: Progress = lambda _: None
-    ) -> pa.Table:
+    def run(self, start: datetime, end: datetime, progress: Progress = lambda _: None) -> pa.Table:
         """Live through ``start <= t < end`` and return what was answered, by time.
 
         Returns

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from homeostat.domain.columns import answered, texts, where
+from homeostat.domain.columns import answered, micros, texts, where
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window
 from homeostat.engine.ports import PredictionLog
 
+HOUR = 3_600_000_000
 MATURED, AUDIT = "matured", "audit"
 COLUMNS = ("prediction_id", "timestamp", "version", "role", "tier", "score")
 # Labels of an audited row that nobody answered are missing for reasons that do not depend on the
@@ -59,6 +60,10 @@ class Outcomes:
         mine = self._of(version)
         return _floats(mine, "score"), _floats(mine, "label")
 
+    def hours(self, version: str) -> NDArray[np.int64]:
+        """Return the hour of the day (UTC) of the rows of `of`."""
+        return micros(self._of(version), "timestamp") // HOUR % 24
+
     def paired(
         self, one: str, other: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -80,11 +85,19 @@ class Outcomes:
 
 
 def outcomes(
-    log: PredictionLog, spec: ModelSpec, cohort: Cohort, window: Window, as_of: datetime
+    log: PredictionLog,
+    spec: ModelSpec,
+    cohort: Cohort,
+    window: Window,
+    as_of: datetime,
+    faults: tuple[Window, ...] = (),
 ) -> Outcomes:
-    """Read a cohort's rows of a window with their labels as known at `as_of`."""
+    """Read a cohort's rows of a window with their labels as known at `as_of`.
+
+    Rows that a data fault covers say nothing about the model and are left out.
+    """
     columns = [*COLUMNS, cohort.column] if cohort.column else list(COLUMNS)
-    table = log.labelled(spec, window, as_of, columns)
+    table = without(log.labelled(spec, window, as_of, columns), faults)
     if cohort.column:
         table = table.filter(pc.field(cohort.column))
     asked = answered(table)
@@ -95,3 +108,17 @@ def outcomes(
 
 def _floats(table: pa.Table, column: str) -> NDArray[np.float64]:
     return np.asarray(table[column].to_numpy(), dtype=np.float64)
+
+
+def without(table: pa.Table, excluded: tuple[Window, ...]) -> pa.Table:
+    """Return the rows whose timestamp lies in none of the windows."""
+    if not excluded or table.num_rows == 0:
+        return table
+    moments = table["timestamp"].to_numpy()
+    bad = np.zeros(table.num_rows, dtype=bool)
+    for window in excluded:
+        start, end = (
+            np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end)
+        )
+        bad |= (moments >= start) & (moments < end)
+    return table.filter(pa.array(~bad))

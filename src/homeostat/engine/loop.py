@@ -19,7 +19,7 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.turn import Turn
-from homeostat.engine.watch import Watch, rollout_key, watch_key
+from homeostat.engine.watch import Watch, incident_key, retraining_key, rollout_key, watch_key
 from homeostat.rollout.state import RolloutState
 
 
@@ -88,6 +88,7 @@ class Engine:
     def _decide(self, plan: ModelPlan, now: datetime) -> tuple[Route, ...]:
         name = plan.spec.name
         with self.ports.records.begin() as uow:
+            uow.prepare(state_keys(plan))
             rollout = uow.load(rollout_key(name), RolloutState)
             watch = uow.load(watch_key(name), Watch)
             if rollout is None or watch is None or not rollout.champion:
@@ -102,3 +103,12 @@ class Engine:
     def _rng(self, model: str, now: datetime) -> np.random.Generator:
         told = f"{self.seed}:{model}:{now.isoformat()}".encode()
         return np.random.default_rng(int.from_bytes(hashlib.sha256(told).digest()[:8], "big"))
+
+
+def state_keys(plan: ModelPlan) -> tuple[str, ...]:
+    """Return the keys of all states that a tick of the model reads."""
+    name = plan.spec.name
+    incidents = (incident_key(name, rule.name) for rule in plan.rules)
+    return (
+        rollout_key(name), watch_key(name), inbox_key(name), retraining_key(name), *incidents
+    )  # fmt: skip

@@ -116,9 +116,7 @@ def _request(
     return found.then(run.Requested(trigger, watch.drop_since, actor), now)
 
 
-def _too_soon(
-    policy: RetrainingPolicy, state: RunState, trigger: Trigger, now: datetime
-) -> bool:
+def _too_soon(policy: RetrainingPolicy, state: RunState, trigger: Trigger, now: datetime) -> bool:
     """Whether the last training is too recent; an emergency waits only for another emergency's."""
     if trigger.kind is TriggerKind.MANUAL or not state.starts:
         return False
@@ -169,9 +167,9 @@ def _facts(
     asked = next((c.actor for c in commands if c.request is Request.RETRAIN), "")
     return Facts(
         now=now,
-        drops=watch.drops,
+        drops=watch.drops if _retrainable(watch) else 0,
         metrics=_recent_metrics(plan, policy, workshop, rollout, now),
-        performance_drop=_performance_drop(watch),
+        performance_drop=_performance_drop(watch) if _retrainable(watch) else 0.0,
         share_drifted=_share_drifted(watch),
         data_faults=tuple(fault.reason for fault in watch.open_faults),
         trained_until=trained_until,
@@ -221,6 +219,11 @@ def _recent_metrics(
         if point.cohort == MATURED and point.version == rollout.champion:
             windows.setdefault(point.window.start, []).append(point)
     return tuple(tuple((p.name, p.value) for p in windows[start]) for start in sorted(windows))
+
+
+def _retrainable(watch: Watch) -> bool:
+    """Whether a drop may be learnt from: a bad version or a dead backend is no change of the world."""
+    return watch.diagnosis is None or watch.diagnosis.retrain
 
 
 def _performance_drop(watch: Watch) -> float:
@@ -298,9 +301,7 @@ def _judge(
         return found.then(run.TrainingFailed(f"cannot score the hold-out: {error}"), now)
     labels = np.asarray(rows["label"].to_numpy(), dtype=np.float64)
     entities = np.asarray(rows["entity"].to_numpy(zero_copy_only=False)) if spec.entity else None
-    result = evaluate(
-        spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities
-    )
+    result = evaluate(spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities)
     found = found.then(run.Evaluated(result), now)
     if not result.accepted:
         return found
@@ -313,7 +314,4 @@ def _judge(
     )
     workshop.records.save_reference(spec.name, state.candidate, reference)
     volumes = volumes_of(history, plan.volume.every, excluded)
-    return replace(
-        found, baseline=baseline_of(plan, state.candidate, candidate, labels, volumes)
-    )
-
+    return replace(found, baseline=baseline_of(plan, state.candidate, rows, candidate, volumes))

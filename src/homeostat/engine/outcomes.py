@@ -45,19 +45,21 @@ def judge_losses(
     if until <= watch.loss_until:
         return Found(watch)
     window = Window(watch.loss_until, until)
-    rows = outcomes(log, spec, cohort, window, now)
+    faults = tuple(fault.window(now) for fault in watch.faults)
+    rows = outcomes(log, spec, cohort, window, now, faults)
     watch = replace(watch, loss_until=until)
     watch = _pair(plan, watch, rollout, rows, now)
     losses = _losses(plan, *rows.of(rollout.champion))
     # The evidence counts when the labels are in hand, which is now.
     state, verdict = detector.evaluate(
         plan.performance, baseline.loss, watch.loss, spec.name, rollout.champion,
-        Window(window.start, now), losses,
+        Window(window.start, now), losses, rows.hours(rollout.champion),
     )  # fmt: skip
     watch = replace(watch, loss=state)
     if verdict.status is Status.NO_DATA:
         return Found(watch)
-    onset = (watch.drop_since or window.start) if verdict.status is Status.DRIFT else None
+    began = watch.drop_since or state.calm_until or window.start
+    onset = began if verdict.status is Status.DRIFT else None
     return Found(replace(watch, drop_since=onset), (replace(verdict, window=window),))
 
 
@@ -120,7 +122,8 @@ def measure_windows(
         cursors = dict(watch.metrics_until)
         start = cursors.get(cohort.name, watch.since)
         for window in closed_windows(start, now - cohort.maturity, plan.metric_window):
-            rows = outcomes(log, plan.spec, cohort, window, now)
+            faults = tuple(fault.window(now) for fault in watch.faults)
+            rows = outcomes(log, plan.spec, cohort, window, now, faults)
             points += _measure(plan.spec, rows, window, cohort.name, rng)
             cursors[cohort.name] = window.end
             if cohort.name == MATURED:

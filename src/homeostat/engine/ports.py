@@ -84,6 +84,10 @@ class PredictionLog(Protocol):
 class UnitOfWork(Protocol):
     """One atomic change of the records: all of it or nothing, at the end of the ``with`` block."""
 
+    def prepare(self, keys: Sequence[str]) -> None:
+        """Say which states will be loaded, so that they can be read together."""
+        ...
+
     def load(self, key: str, kind: type[S]) -> S | None:
         """Return the state stored under `key` and remember its version for `save`."""
         ...
@@ -151,7 +155,11 @@ class Records(Protocol):
         ...
 
     def metrics(
-        self, model: str, name: str = "", since: datetime | None = None, until: datetime | None = None
+        self,
+        model: str,
+        name: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> tuple[MetricPoint, ...]:
         """Return metric points whose window starts in the period, by window, name, version."""
         ...
@@ -186,9 +194,7 @@ class Records(Protocol):
 class Registry(Protocol):
     """Model artifacts, immutable and verified."""
 
-    def register(
-        self, version: ModelVersion, artifact: Path
-    ) -> ModelVersion:
+    def register(self, version: ModelVersion, artifact: Path) -> ModelVersion:
         """Store an artifact file or folder; a second call with the same run_id returns the first version."""
         ...
 

@@ -175,4 +175,3 @@ def evidence(plan: ModelPlan, watch: Watch) -> Evidence:
     if found.not_worse_e >= enough:
         return Evidence(EvidenceKind.NOT_WORSE, n, found.not_worse_e, found.difference)
     return Evidence(EvidenceKind.INCONCLUSIVE, n, found.better_e, found.difference)
-

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.detectors.performance import detector
-from homeostat.domain.columns import answered
+from homeostat.domain.columns import answered, micros
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window, closed_windows
+from homeostat.engine.cohort import HOUR, without
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Scorer
 from homeostat.engine.watch import Baseline
@@ -53,18 +54,6 @@ def labelled_rows(
     table = log.labelled(spec, window, as_of, feature_columns(spec))
     usable = answered(table).filter(~pc.field("label").is_null())
     return without(usable.drop_columns(["role", "arrival"]), excluded)
-
-
-def without(table: pa.Table, excluded: tuple[Window, ...]) -> pa.Table:
-    """Return the rows whose timestamp lies in none of the windows."""
-    if not excluded or table.num_rows == 0:
-        return table
-    moments = table["timestamp"].to_numpy()
-    bad = np.zeros(table.num_rows, dtype=bool)
-    for window in excluded:
-        start, end = (np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end))
-        bad |= (moments >= start) & (moments < end)
-    return table.filter(pa.array(~bad))
 
 
 def clear_stretches(window: Window, faults: tuple[Window, ...]) -> Iterator[Window]:
@@ -122,7 +111,9 @@ def reference_of(
     last: datetime = rows["timestamp"][-1].as_py()
     moments = rows["timestamp"].to_numpy()
     found: list[tuple[Window, Profile]] = []
-    for window in closed_windows(first - plan.drift.every, last + plan.drift.every, plan.drift.every):
+    for window in closed_windows(
+        first - plan.drift.every, last + plan.drift.every, plan.drift.every
+    ):
         edges = [np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end)]
         low, high = np.searchsorted(moments, edges)
         if high - low < plan.drift.min_rows:
@@ -156,19 +147,25 @@ def volumes_of(
 def baseline_of(
     plan: ModelPlan,
     version: str,
+    rows: pa.Table,
     scores: NDArray[np.float64],
-    labels: NDArray[np.float64],
     volumes: tuple[tuple[Window, int], ...],
 ) -> Baseline:
-    """Return the baseline that follows from a version's scores on its hold-out."""
+    """Return the baseline that follows from a version's scores of its hold-out's rows."""
+    labels = np.asarray(rows["label"].to_numpy(), dtype=np.float64)
+    hours = micros(rows, "timestamp") // HOUR % 24
     losses = detector.losses(
         plan.spec.task, scores, labels, plan.spec.threshold, plan.performance.scale
     )
-    return Baseline(version, detector.baseline(losses), volumes)
+    return Baseline(version, detector.baseline(losses, hours=hours), volumes)
 
 
-def score_floats(scorer: Scorer, spec: ModelSpec, version: str, rows: pa.Table) -> NDArray[np.float64]:
+def score_floats(
+    scorer: Scorer, spec: ModelSpec, version: str, rows: pa.Table
+) -> NDArray[np.float64]:
     """Score rows in pieces, so that memory stays bounded."""
     step = 50_000
-    parts = [scorer.score(spec, version, rows.slice(at, step)) for at in range(0, rows.num_rows, step)]
+    parts = [
+        scorer.score(spec, version, rows.slice(at, step)) for at in range(0, rows.num_rows, step)
+    ]
     return np.concatenate(parts) if parts else np.empty(0)

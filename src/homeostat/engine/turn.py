@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from homeostat.detectors.drift.detector import DriftState
+from homeostat.detectors.performance.detector import PerformanceState
 from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
 from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.route import Route
@@ -22,7 +23,7 @@ from homeostat.engine.inputs import (
     judge_volume,
 )
 from homeostat.engine.maintenance import Retrained, Workshop, retrain
-from homeostat.engine.outcomes import judge_losses, measure_windows, paired_evidence
+from homeostat.engine.outcomes import Found, judge_losses, measure_windows, paired_evidence
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.rollouts import Rolled, advance, guard, obey, roll
@@ -39,6 +40,7 @@ from homeostat.rollout.events import Submitted
 from homeostat.rollout.state import RolloutState, route
 
 AUTOMATIC = "homeostat"
+ABOUT_VERSION = frozenset({Monitor.PERFORMANCE, Monitor.PREDICTION_DRIFT})
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,7 @@ class Turn:
         alerted = alert(self.plan, self.uow, after.latest, found, commands, self.now)
         rolled = guard(self.plan, rolled, after, found, self.now)
         rolled, retrained = self._retrain(after, rolled, commands)
-        rolled = advance(
-            self.plan, rolled, after, self.ports.log, self.ports.scorer, self.now
-        )
+        rolled = advance(self.plan, rolled, after, self.ports.log, self.ports.scorer, self.now)
         after = self._follow_champion(after, rolled.state)
         self.uow.judge(*judged.verdicts)
         self.uow.measure(*judged.points)
@@ -92,6 +92,7 @@ class Turn:
         baseline = self.references.baseline(watch.model, watch.reference)
         reference = self.references.fitted(plan, watch.reference)
         quality, decisions = judge_quality(plan, log, watch, reference, now)
+        quality = _untainted(watch, quality)
         drift = judge_drift(plan, log, quality.watch, reference, rollout.champion, now)
         volume = judge_volume(plan, log, drift.watch, reference, now)
         service = judge_service(plan, log, volume.watch, now)
@@ -119,7 +120,9 @@ class Turn:
         self, before: Diagnosis | None, found: Diagnosis | None
     ) -> tuple[Decision, ...]:
         """Record a diagnosis when its cause or its columns change."""
-        if found is None or (before and (before.cause, before.columns) == (found.cause, found.columns)):
+        if found is None or (
+            before and (before.cause, before.columns) == (found.cause, found.columns)
+        ):
             return ()
         text = f"{found.text} {found.advice}"
         return (Decision(self.plan.spec.name, self.now, AUTOMATIC, "diagnose", found.cause, text),)
@@ -153,12 +156,21 @@ class Turn:
             watch = replace(watch, reference=rollout.champion)
         if watch.loss.version in {"", rollout.champion}:
             return watch
-        kept = tuple(v for v in watch.latest if v.monitor is not Monitor.PREDICTION_DRIFT)
+        kept = tuple(v for v in watch.latest if v.monitor not in ABOUT_VERSION)
         return replace(
             watch,
-            loss=replace(type(watch.loss)(), version=rollout.champion),
+            loss=PerformanceState(version=rollout.champion),
             scores=DriftState(),
             drop_since=None,
             drops=0,
             latest=kept,
         )
+
+
+def _untainted(before: Watch, found: Found) -> Found:
+    """Drop the evidence of bad performance if a data fault has just been found to explain it."""
+    after = found.watch
+    if len(after.open_faults) <= len(before.open_faults):
+        return found
+    clean = PerformanceState(version=after.loss.version)
+    return replace(found, watch=replace(after, loss=clean, drop_since=None))

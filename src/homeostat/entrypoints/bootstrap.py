@@ -71,7 +71,9 @@ class Deployment:
             registry=self.registry,
             scorer=self.scorer,
             router=router or RecordsRouter(self.records),
-            notifiers=receivers(self.settings, self.clock, os.environ) if notifiers is None else notifiers,
+            notifiers=receivers(self.settings, self.clock, os.environ)
+            if notifiers is None
+            else notifiers,
             trainers=self.trainers(wait=wait),
         )
 
@@ -139,9 +141,7 @@ def open_deployment(settings: Settings, clock: Clock, *, durable: bool = True) -
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"the data folder {folder} cannot be made: {error}") from error
-    records = DatabaseRecords(
-        settings.records_url(os.environ), clock, "FULL" if durable else "OFF"
-    )
+    records = DatabaseRecords(settings.records_url(os.environ), clock, "FULL" if durable else "OFF")
     registry = LocalRegistry(folder / "models", clock)
     return Deployment(
         settings=settings,
@@ -154,9 +154,7 @@ def open_deployment(settings: Settings, clock: Clock, *, durable: bool = True) -
     )
 
 
-def receivers(
-    settings: Settings, clock: Clock, environ: Mapping[str, str]
-) -> dict[str, Notifier]:
+def receivers(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> dict[str, Notifier]:
     """Return a notifier for each receiver, secrets taken from the environment."""
     found: dict[str, Notifier] = {}
     for name, receiver in settings.receivers.items():

@@ -62,7 +62,9 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
 def _used(table: pa.Table, names: History, path: Path) -> pa.Table:
     if names.where is not None:
         flags = _cast(table, names.where, pa.bool_(), path)
-        table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), names.where: flags})
+        table = pa.table(
+            {**dict(zip(table.column_names, table.columns, strict=True)), names.where: flags}
+        )
         table = table.filter(pc.field(names.where))
     if not table.num_rows:
         raise DataError(f"{path}: no rows are left where {names.where} is true")
@@ -81,9 +83,7 @@ def _cast(
         raise DataError(f"{path}: column {name!r} cannot be read as {kind}: {reason}") from error
 
 
-def _moment(
-    table: pa.Table, name: str, path: Path
-) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+def _moment(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
     """Return times in UTC; times without a zone are taken as UTC."""
     if name not in table.column_names:
         raise DataError(f"{path} has no column {name!r}; set history.timestamp to the right name")
@@ -127,7 +127,9 @@ def _class_index(
 ) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
     index = {value: float(place) for place, value in enumerate(spec.classes)}
     values = _cast(table, name, pa.string(), path)
-    found = pa.array([index.get(text) for text in texts(pa.table({name: values}), name)], pa.float64())
+    found = pa.array(
+        [index.get(text) for text in texts(pa.table({name: values}), name)], pa.float64()
+    )
     if found.null_count > values.null_count:
         known = ", ".join(spec.classes)
         raise DataError(f"{path}: column {name!r} holds other values than the classes {known}")

@@ -111,25 +111,6 @@ def drift_heat_map(grid: Sequence[Cell], window: Window) -> Spec:
     columns = list(dict.fromkeys(cell.column for cell in grid))[:MOST_COLUMNS]
     shown = set(columns)
     rows = [_heat_row(cell) for cell in grid if cell.column in shown]
-    x = {
-        "field": "day",
-        "type": "ordinal",
-        "title": None,
-        "scale": {"domain": _days(window)},
-        "axis": {
-            "labelOverlap": True,
-            "labelAngle": 0,
-            "labelSeparation": 6,
-            "labelExpr": "slice(datum.label, 5)",
-        },
-    }
-    y = {
-        "field": "column",
-        "type": "ordinal",
-        "title": None,
-        "sort": columns,
-        "axis": {"labelLimit": LABEL_PIXELS},
-    }
     shade = {
         "field": "shade",
         "type": "quantitative",
@@ -155,9 +136,32 @@ def drift_heat_map(grid: Sequence[Cell], window: Window) -> Spec:
         "Drift of each feature on each day; a triangle marks drift",
         {"step": 18},
         data={"values": rows},
-        encoding={"x": x, "y": y},
+        encoding=_axes(columns, window),
         layer=layers,
     )
+
+
+def _axes(columns: Sequence[str], window: Window) -> Spec:
+    x: Row = {
+        "field": "day",
+        "type": "ordinal",
+        "title": None,
+        "scale": {"domain": _days(window)},
+        "axis": {
+            "labelOverlap": True,
+            "labelAngle": 0,
+            "labelSeparation": 6,
+            "labelExpr": "slice(datum.label, 5)",
+        },
+    }
+    y: Row = {
+        "field": "column",
+        "type": "ordinal",
+        "title": None,
+        "sort": columns,
+        "axis": {"labelLimit": LABEL_PIXELS},
+    }
+    return {"x": x, "y": y}
 
 
 def _heat_row(cell: Cell) -> Row:

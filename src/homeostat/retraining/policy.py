@@ -49,7 +49,7 @@ class RetrainingPolicy:
         Newly labelled rows, as a share of the rows trained on, that trigger.
     hybrid : bool
         The schedule decides, and between its dates only an emergency does: more than
-        `emergency_share` of the features drifted or a performance drop above `emergency_drop`
+        `emergency_share` of the features drifted or a rise of the loss above `emergency_drop`
         (relative). An emergency does not wait for the cooldown.
     cooldown : timedelta
         Least time between the starts of two runs.
@@ -110,7 +110,7 @@ class Facts:
     metrics : tuple of tuple of (str, float)
         Metrics of the last matured windows, newest last.
     performance_drop : float
-        Relative fall of performance against the baseline; 0: none, NaN: not known.
+        Rise of the mean loss as a share of the baseline's; 0: none, NaN: not known.
     share_drifted : float
         Share of features drifted.
     data_faults : tuple of str
@@ -174,8 +174,8 @@ def _manual(facts: Facts) -> Iterator[Trigger]:
 
 def _emergency(policy: RetrainingPolicy, facts: Facts) -> Iterator[Trigger]:
     if facts.performance_drop > policy.emergency_drop:
-        text = f"performance fell by {facts.performance_drop:.1%}"
-        yield Trigger(TriggerKind.EMERGENCY, f"{text} (limit {policy.emergency_drop:.1%})")
+        text = f"loss rose by {facts.performance_drop:.0%} of the baseline"
+        yield Trigger(TriggerKind.EMERGENCY, f"{text} (limit {policy.emergency_drop:.0%})")
     if facts.share_drifted > policy.emergency_share:
         text = f"{facts.share_drifted:.0%} of the features drifted"
         yield Trigger(TriggerKind.EMERGENCY, f"{text} (limit {policy.emergency_share:.0%})")

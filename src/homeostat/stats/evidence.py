@@ -109,7 +109,7 @@ def e_bh(evidence: ArrayLike, threshold: float) -> tuple[int, ...]:
     return tuple(sorted(int(index) for index in order[: passing[-1] + 1]))
 
 
-def log_growth(observations: ArrayLike, mean: float) -> FloatArray:
+def log_growth(observations: ArrayLike, mean: ArrayLike) -> FloatArray:
     """Log-factors by which bets on "the mean is above `mean`" have grown.
 
     Bet j stakes the share f_j of its capital that is safe: each observation x in [0, 1] multiplies
@@ -121,8 +121,8 @@ def log_growth(observations: ArrayLike, mean: float) -> FloatArray:
     ----------
     observations : array_like
         Shape (n,), in [0, 1].
-    mean : float
-        Largest mean that is still fine, in (0, 1].
+    mean : float or array_like
+        Largest mean that is still fine, in (0, 1]; shape (n,) where it differs between rows.
 
     Returns
     -------
@@ -134,13 +134,14 @@ def log_growth(observations: ArrayLike, mean: float) -> FloatArray:
     ValueError
         If `mean` or an observation is out of range or NaN.
     """
-    if not 0.0 < mean <= 1.0:
-        raise ValueError(f"the mean under test lies in (0, 1], not {mean}")
+    means = np.asarray(mean, dtype=np.float64)
+    if not bool(np.all((means > 0.0) & (means <= 1.0))):
+        raise ValueError(f"the mean under test lies in (0, 1], not {mean!r}")
     values = np.asarray(observations, dtype=np.float64)
     if not bool(np.all((values >= 0.0) & (values <= 1.0))):
         raise ValueError("bets need observations in [0, 1]")
     stakes = np.asarray(FRACTIONS)[:, None]
-    growth: FloatArray = np.log1p(stakes * (values / mean - 1.0)).sum(axis=1)
+    growth: FloatArray = np.log1p(stakes * (values / means - 1.0)).sum(axis=1)
     return growth
 
 

@@ -107,11 +107,41 @@ def bootstrap(
     if not n:
         return Interval(NAN, NAN)
     drawn = np.array([statistic(rng.integers(0, n, n)) for _ in range(resamples)])
+    return percentile(drawn, level)
+
+
+def percentile(drawn: NDArray[np.float64], level: float = 0.95) -> Interval:
+    """Return the percentile interval of bootstrap values; NaN among them are left out.
+
+    Examples
+    --------
+    >>> interval = percentile(np.arange(101.0), level=0.9)
+    >>> round(interval.lower), round(interval.upper)
+    (5, 95)
+    """
     drawn = drawn[~np.isnan(drawn)]
     if not drawn.size:
         return Interval(NAN, NAN)
     lower, upper = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]).tolist()
     return Interval(lower, upper)
+
+
+def logit(share: float, n: int, level: float = 0.95) -> Interval:
+    """Return the logit interval of an area under the precision-recall curve.
+
+    Boyd, Eng & Page, "Area under the precision-recall curve: point estimates and confidence
+    intervals" (ECML 2013); `n` counts the positives.
+
+    Examples
+    --------
+    >>> interval = logit(0.8, 100)
+    >>> round(interval.lower, 3), round(interval.upper, 3)
+    (0.71, 0.867)
+    """
+    if not n or not 0.0 < share < 1.0:
+        return Interval(share, share) if n and share in {0.0, 1.0} else Interval(NAN, NAN)
+    around = normal(float(special.logit(share)), (n * share * (1.0 - share)) ** -0.5, level)
+    return Interval(float(special.expit(around.lower)), float(special.expit(around.upper)))
 
 
 @dataclass(frozen=True, slots=True)

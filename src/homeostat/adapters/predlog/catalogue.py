@@ -77,18 +77,25 @@ class Catalogue:
 
     database: Database
     _known: int = field(default=0, init=False)
+    _stamp: int | None = field(default=None, init=False)
+    _rolled: dict[str, int] = field(default_factory=dict, init=False)
 
     def poll(self) -> tuple[dict[str, int], list[FileEntry]]:
         """Return how far each segment was rolled, and the files added since the last poll.
 
         Both are of one snapshot: no row is in both a file and the rest of a segment.
         """
+        # Asked first: what is committed in between is found by the next poll.
+        stamp = self.database.stamp()
+        if stamp is not None and stamp == self._stamp:
+            return self._rolled, []
         query = sa.select(log_files).where(log_files.c.number > self._known)
         with self.database.read() as connection:
             rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
             rows = connection.execute(query.order_by(log_files.c.number)).all()
         if rows:
             self._known = rows[-1].number
+        self._stamp, self._rolled = stamp, rolled
         return rolled, [
             FileEntry(
                 Kind[row.kind],

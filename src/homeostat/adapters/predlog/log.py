@@ -283,6 +283,9 @@ class FilePredictionLog:
     def _whole_hours(
         self, spec: ModelSpec, first: int, last: int, version: str
     ) -> tuple[list[Profile], list[pa.Table]]:
+        if first >= last:
+            self._state.refresh(self._writer.segment)
+            return [], []
         while True:
             self._state.refresh(self._writer.segment)
             rolled, blobs = self._catalogue.profiles(spec.name, first, last, version)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,8 @@ class Database:
     def __init__(self, url: str, synchronous: str = "FULL") -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._watching = threading.Lock()
+        self._watcher: sqlite3.Connection | None = None
         try:
             if self.is_sqlite:
                 self._engine = _sqlite(self.url, synchronous)
@@ -73,8 +77,30 @@ class Database:
         except SQLAlchemyError as error:
             raise StorageError(f"the records database failed: {_text(error)}") from error
 
+    def stamp(self) -> int | None:
+        """Return a number that changes whenever the content may have; None if it cannot be told.
+
+        SQLite counts the commits of other connections for each connection, at almost no cost; this
+        asks one that never writes.
+        """
+        if not self.is_sqlite:
+            return None
+        with self._watching:
+            try:
+                if self._watcher is None:
+                    self._watcher = sqlite3.connect(
+                        str(self.url.database), timeout=BUSY_SECONDS, check_same_thread=False
+                    )
+                return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.Error as error:
+                raise StorageError(f"the records database failed: {error}") from error
+
     def close(self) -> None:
         """Close the connections."""
+        with self._watching:
+            if self._watcher is not None:
+                self._watcher.close()
+                self._watcher = None
         self._engine.dispose()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -38,6 +39,7 @@ class Unit:
     """Implements `homeostat.engine.ports.UnitOfWork` over a `Database`."""
 
     database: Database
+    _prepared: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     _versions: dict[str, int] = field(default_factory=dict)
     _bodies: dict[str, str | None] = field(default_factory=dict)
     _decisions: list[Decision] = field(default_factory=list)
@@ -45,12 +47,21 @@ class Unit:
     _verdicts: list[Verdict] = field(default_factory=list)
     _points: list[MetricPoint] = field(default_factory=list)
 
+    def prepare(self, keys: Sequence[str]) -> None:
+        """Read the states under these keys in one query."""
+        query = sa.select(states.c.key, states.c.version, states.c.body)
+        with self.database.read() as connection:
+            rows = connection.execute(query.where(states.c.key.in_(keys))).all()
+        self._prepared = dict.fromkeys(keys, (0, None)) | {
+            row.key: (row.version, row.body) for row in rows
+        }
+
     def load(self, key: str, kind: type[S]) -> S | None:
         """Return the state under `key`, this unit's own change included, and note its version."""
         if key in self._bodies:
             body = self._bodies[key]
         else:
-            version, body = self._fetch(key)
+            version, body = self._prepared.pop(key) if key in self._prepared else self._fetch(key)
             if self._versions.setdefault(key, version) != version:
                 raise ConflictError(f"state {key!r} changed while it was in use; begin again")
         return None if body is None else decode(body, kind)

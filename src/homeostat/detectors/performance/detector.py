@@ -41,7 +41,11 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
+CALM = 3.0  # evidence below which nothing has begun
 CAP = 10.0  # times the threshold: bounds the time to recover
+HOURS = 24
+HOUR_ROWS = 100  # rows of each hour from which the baseline knows the rhythm of the day
 MEMORY = 100  # rows over which the recent mean loss is taken
 
 
@@ -79,11 +83,16 @@ class PerformanceConfig:
 
 @dataclass(frozen=True, slots=True)
 class LossBaseline:
-    """Mean loss on the reference: ``upper`` is an upper confidence bound of it, over ``n`` rows."""
+    """Mean loss on the reference: ``upper`` is an upper confidence bound of it, over ``n`` rows.
+
+    ``hours`` holds that bound for each hour of the day where the reference has enough rows in all
+    of them: many losses have the rhythm of the day, and a night is no drift. Otherwise it is empty.
+    """
 
     mean: float
     n: int
     upper: float
+    hours: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,8 @@ class PerformanceState:
     """Evidence so far, of one version.
 
     ``recent`` is the mean loss of the last rows, exponentially weighted over `MEMORY` of them;
-    None before the first.
+    None before the first. ``firing`` is the last verdict and ``recovery`` the capital (logarithms)
+    of the bets that it is over. Nothing was out of order until ``calm_until``.
     """
 
     version: str = ""
@@ -99,6 +109,9 @@ class PerformanceState:
     updated: datetime | None = None
     rows: int = 0
     recent: float | None = None
+    firing: bool = False
+    recovery: tuple[float, ...] = ()
+    calm_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +188,9 @@ def losses(
     return result
 
 
-def baseline(reference: ArrayLike, z: float = 1.645) -> LossBaseline:
+def baseline(
+    reference: ArrayLike, z: float = 1.645, hours: NDArray[np.int64] | None = None
+) -> LossBaseline:
     """Summarise the losses on the reference.
 
     Parameters
@@ -184,6 +199,8 @@ def baseline(reference: ArrayLike, z: float = 1.645) -> LossBaseline:
         Shape (n,), in [0, 1].
     z : float
         Standard errors from the mean to ``upper``.
+    hours : ndarray of int64, optional
+        Shape (n,): hour of the day of each row, 0 to 23.
 
     Raises
     ------
@@ -193,12 +210,23 @@ def baseline(reference: ArrayLike, z: float = 1.645) -> LossBaseline:
     values = np.asarray(reference, dtype=np.float64)
     if values.size == 0:
         raise ValueError("a baseline needs at least one matured, labelled row")
-    mean = float(values.mean())
+    by_hour: tuple[float, ...] = ()
+    if hours is not None and int(np.bincount(hours, minlength=HOURS).min()) >= HOUR_ROWS:
+        by_hour = tuple(_upper(values[_near(hours, hour)], z) for hour in range(HOURS))
+    return LossBaseline(float(values.mean()), int(values.size), _upper(values, z), by_hour)
+
+
+def _near(hours: NDArray[np.int64], hour: int) -> NDArray[np.bool_]:
+    """Rows within two hours of an hour of the day: neighbours steady its mean."""
+    near: NDArray[np.bool_] = (hours - hour + 2) % HOURS <= 4
+    return near
+
+
+def _upper(values: FloatArray, z: float) -> float:
     # The variance of a few equal losses is 0 by luck; two made-up rows, one right and one wrong,
     # keep the bound honest.
     padded = np.concatenate([values, [0.0, 1.0]])
-    error = float(padded.std()) / math.sqrt(values.size)
-    return LossBaseline(mean, int(values.size), min(1.0, mean + z * error))
+    return min(1.0, float(values.mean() + z * padded.std() / math.sqrt(values.size)))
 
 
 def evaluate(
@@ -209,12 +237,17 @@ def evaluate(
     version: str,
     window: Window,
     losses: ArrayLike,
+    hours: NDArray[np.int64] | None = None,
 ) -> tuple[PerformanceState, Verdict]:
     """Judge newly matured rows; call it with as few as one, as often as wanted.
 
-    The null is "the mean loss, given the past, is at most ``baseline.upper + margin``". New bets
-    start with the time that has passed since the last call, so the budget holds in time. A version
-    other than the state's starts afresh. Pass each row once.
+    The null is "the mean loss, given the past, is at most ``baseline.upper + margin``", with the
+    bound of the row's hour where the baseline has the hours. New bets start with the time that has
+    passed since the last call, so the budget holds in time. A version other than the state's
+    starts afresh. Pass each row once.
+
+    An alarm ends when bets on the opposite, "the mean loss is at most the bound again", have won
+    `PROOF`: a quiet night is no recovery.
 
     Parameters
     ----------
@@ -227,6 +260,8 @@ def evaluate(
         When the rows became known (or were scored); only its end is used for the time passed.
     losses : array_like
         Shape (n,), in [0, 1], of rows not seen before.
+    hours : ndarray of int64, optional
+        Shape (n,): hour of the day of each row, 0 to 23.
 
     Returns
     -------
@@ -237,7 +272,7 @@ def evaluate(
     if state.version != version:
         state = PerformanceState(version=version)
     if values.size:
-        state = _advance(config, baseline, state, window, values)
+        state = _advance(config, _limits(config, baseline, hours), state, window, values)
     return state, _verdict(config, baseline, state, model, window, values)
 
 
@@ -246,9 +281,17 @@ def tolerated(config: PerformanceConfig, baseline: LossBaseline) -> float:
     return min(1.0, max(1e-6, baseline.upper + config.margin))
 
 
+def _limits(
+    config: PerformanceConfig, baseline: LossBaseline, hours: NDArray[np.int64] | None
+) -> FloatArray:
+    if hours is None or not baseline.hours:
+        return np.asarray(tolerated(config, baseline))
+    return np.clip(np.asarray(baseline.hours)[hours] + config.margin, 1e-6, 1.0)
+
+
 def _advance(
     config: PerformanceConfig,
-    baseline: LossBaseline,
+    limits: FloatArray,
     state: PerformanceState,
     window: Window,
     values: FloatArray,
@@ -256,20 +299,32 @@ def _advance(
     elapsed = 1.0
     if state.updated is not None:
         elapsed = max(0.0, (window.end - state.updated) / config.every)
-    growth = log_growth(values, tolerated(config, baseline))
+    growth = log_growth(values, limits)
     weights = (1.0 - 1.0 / MEMORY) ** np.arange(values.size - 1, -1, -1)
     kept = MEMORY - float(weights.sum()) if state.rows else 0.0
     past = state.recent or 0.0
     weight = min(kept, float(state.rows))
     recent = (float(values @ weights) + weight * past) / (float(weights.sum()) + weight)
     updated = window.end if state.updated is None else max(state.updated, window.end)
-    return replace(
-        state,
-        bets=bet(state.bets, growth, elapsed, CAP * config.threshold),
-        updated=updated,
-        rows=state.rows + int(values.size),
-        recent=recent,
+    bets = bet(state.bets, growth, elapsed, CAP * config.threshold)
+    state = replace(
+        state, bets=bets, updated=updated, rows=state.rows + int(values.size), recent=recent
     )
+    if state.firing:
+        return _recovering(state, limits, values)
+    if bets.evidence >= config.threshold:
+        return replace(state, firing=True, recovery=(0.0,) * len(growth))
+    return replace(state, calm_until=updated) if bets.evidence < CALM else state
+
+
+def _recovering(
+    state: PerformanceState, limits: FloatArray, values: FloatArray
+) -> PerformanceState:
+    gained = log_growth(1.0 - values, np.maximum(1.0 - limits, 1e-6))
+    logs = np.maximum(np.asarray(state.recovery), 0.0) + gained
+    if mixture(tuple(logs.tolist())) >= PROOF:
+        return replace(state, firing=False, bets=Bets(), recovery=(), calm_until=state.updated)
+    return replace(state, recovery=tuple(logs.tolist()))
 
 
 def _verdict(
@@ -284,7 +339,7 @@ def _verdict(
     recent = math.nan if state.recent is None else state.recent
     if values.size == 0:
         status, reason = Status.NO_DATA, "no newly matured labels"
-    elif evidence >= config.threshold:
+    elif state.firing:
         status = Status.DRIFT
         reason = (
             f"mean loss {recent:.3g} on recent rows, baseline {baseline.mean:.3g}: "

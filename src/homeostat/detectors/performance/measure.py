@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from homeostat.stats import intervals, metrics
 from homeostat.stats.intervals import Interval
 
 Floats = NDArray[np.float64]
+Matrix = NDArray[np.int64]
 Metric = Callable[[Floats, Floats], float]
 Measured = tuple[float, Interval]
 
@@ -105,13 +106,11 @@ def _binary(
     hits = int(((said == 1.0) & (labels == 1.0)).sum())
     logs = -np.log(np.maximum(np.where(labels == 1.0, scores, 1.0 - scores), 2.0**-52))
     ranked = intervals.delong(labels, scores)
-    pooled: dict[str, Metric] = {
-        "f1": lambda true, flags: metrics.f1(metrics.confusion(true, flags)),
-        "mcc": lambda true, flags: metrics.mcc(metrics.confusion(true, flags)),
-    }
+    precision = metrics.average_precision(labels, scores) if labels.size else math.nan
+    positives = int((labels == 1.0).sum())
     return {
         "auc": (ranked.auc, ranked.interval()),
-        "average_precision": _resampled(metrics.average_precision, labels, scores, rng),
+        "average_precision": (precision, intervals.logit(precision, positives)),
         "log_loss": _mean(logs),
         "brier": _mean((scores - labels) ** 2),
         "ece": _resampled(metrics.ece, labels, scores, rng),
@@ -119,7 +118,7 @@ def _binary(
         "precision": _share(hits, int((said == 1.0).sum())),
         "recall": _share(hits, int((labels == 1.0).sum())),
         "positive_rate": _share(int((labels == 1.0).sum()), labels.size),
-        **{name: _resampled(metric, labels, said, rng) for name, metric in pooled.items()},
+        **_from_confusion(labels, said, 2, {"f1": metrics.f1, "mcc": metrics.mcc}, rng),
     }
 
 
@@ -128,14 +127,32 @@ def _multiclass(
 ) -> dict[str, Measured]:
     highest = max(scores.max(initial=0.0), labels.max(initial=0.0))
     size = max(classes, int(highest) + 1)
-    pooled: dict[str, Metric] = {
-        "macro_f1": lambda true, said: metrics.macro_f1(metrics.confusion(true, said, size)),
-        "mcc": lambda true, said: metrics.mcc(metrics.confusion(true, said, size)),
-    }
+    pooled = {"macro_f1": metrics.macro_f1, "mcc": metrics.mcc}
     return {
         "accuracy": _share(int((scores == labels).sum()), labels.size),
-        **{name: _resampled(metric, labels, scores, rng) for name, metric in pooled.items()},
+        **_from_confusion(labels, scores, size, pooled, rng),
     }
+
+
+def _from_confusion(
+    labels: Floats,
+    said: Floats,
+    classes: int,
+    pooled: Mapping[str, Callable[[Matrix], float]],
+    rng: np.random.Generator,
+) -> dict[str, Measured]:
+    """Bootstrap metrics of the confusion matrix: resampling rows is drawing its cells anew."""
+    if not labels.size:
+        empty = Interval(math.nan, math.nan)
+        return {name: (math.nan, empty) for name in pooled}
+    matrix = metrics.confusion(labels, said, classes)
+    shares = matrix.ravel() / labels.size
+    drawn = rng.multinomial(labels.size, shares, RESAMPLES).reshape(-1, classes, classes)
+    found: dict[str, Measured] = {}
+    for name, metric in pooled.items():
+        values = np.array([metric(cells) for cells in drawn])
+        found[name] = (metric(matrix), intervals.percentile(values))
+    return found
 
 
 def _mean(values: Floats) -> Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from homeostat.detectors.quality.reference import (
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.profile import ColumnProfile
 from homeostat.stats.bitbins import add_bins, bin_of, left_edge
-from homeostat.stats.dispersion import distance
+from homeostat.stats.dispersion import Rate, distance
 
 _UNITS = (
     100.0,
@@ -38,6 +39,8 @@ SCALES = (-1.0, *(factor for unit in _UNITS for factor in (unit, 1.0 / unit)))
 """Factors of known unit changes, the most usual first; -1 is a sign flip."""
 
 COARSE = 9.0  # factor that no rhythm within a day brings about
+FEW_BINS = 5  # fewer different values in a window do not show by what they were multiplied
+HEAVY = 3.0  # binomial standard deviations; far less than any alarm budget asks for
 MOVED = 0.5  # distance before undoing a unit change
 UNDONE = 0.25  # share of that distance that may be left after undoing it
 STILL = 0.9  # share of one value in a column that stands still
@@ -132,12 +135,17 @@ def _rate(
         return None
     share = bad / rows
     said = f"{share:.0%} of rows {text}, usually {usual.share:.1%}"
-    return Fault(name, usual.p_value(bad, rows), share - usual.share, needed, share, said)
+    # No more than usual is no evidence; the common case needs no tail of a distribution.
+    p_value = usual.p_value(bad, rows) if share > usual.share else 1.0
+    return Fault(name, p_value, share - usual.share, needed, share, said)
 
 
 def _stuck(counts: dict[str, tuple[int, int]], quality: ColumnQuality) -> Fault | None:
+    bad, rows = counts["top"]
+    if bad < STILL * rows:
+        return None
     fault = _rate("top", counts, quality, STILL_RISE, "hold one and the same value")
-    if fault is None or fault.value < STILL:
+    if fault is None:
         return None
     return Fault("stuck", fault.p_value, fault.size, fault.needed, fault.value, fault.text)
 
@@ -153,6 +161,10 @@ def _scale(
     known = quality.known
     tails = [name for name in ("low", "lower", "upper", "high") if name in quality.rates]
     if seen.present == 0 or not tails:
+        return None
+    if seen.bins.size < FEW_BINS or not any(
+        _heavy(quality.rates[name], *counts[name]) for name in tails
+    ):
         return None
     usual = known.pooled[:-1]
     before = distance(count_cells(seen, known.binning)[:-1], usual)
@@ -171,6 +183,12 @@ def _scale(
     said = "signs are flipped" if best < 0.0 else f"values are {best:.4g} times what they were"
     text = f"{said}: a change of unit or sign upstream"
     return Fault("scale", min(1.0, len(tails) * p_value), 1.0 - left, 1.0 - UNDONE, best, text)
+
+
+def _heavy(usual: Rate, bad: int, rows: int) -> bool:
+    """Whether a tail holds so much more than usual that a change of unit is worth looking for."""
+    expected = usual.share * rows
+    return bad - expected > HEAVY * math.sqrt(expected * (1.0 - usual.share) + 1.0)
 
 
 def _scaled(seen: ColumnProfile, factor: float) -> ColumnProfile:

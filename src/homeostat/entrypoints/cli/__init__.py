@@ -20,6 +20,10 @@ from homeostat.entrypoints.cli.lazy import LazyGroup, Table
 HERE = "homeostat.entrypoints.cli"
 COMMANDS: Table = {
     "demo": (f"{HERE}.demo:demo", "Play the whole loop on simulated fraud traffic."),
+    "backtest": (f"{HERE}.backtest:backtest", "Replay your history: what would have happened?"),
+    "serve": (f"{HERE}.serve:serve", "Run the control plane: API, web pages, engine."),
+    "gateway": (f"{HERE}.serve:gateway", "Run the data plane in front of the models."),
+    "adopt": (f"{HERE}.serve:adopt", "Train a first version on labelled history."),
     "init": (f"{HERE}.setup:init", "Look at data and write a commented homeostat.yaml."),
     "config": (f"{HERE}.setup:config", "Check the configuration, or print its JSON Schema."),
     "status": (f"{HERE}.status:status", "Show where each model stands."),

@@ -51,10 +51,10 @@ def import_labels(*, file: Path, config_path: Path, model: str, as_json: bool) -
         part = opened.settings.model(model)
         make_folder(opened.settings.log_folder)
         log = FilePredictionLog(opened.settings.log_folder, opened.records)
+        now = opened.clock.now()
         try:
             receipts = [
                 log.append_labels(part.spec(), label_table(part.spec(), part.history, piece, now))
-                for now in [opened.clock.now()]
                 for piece in track(pieces_of(file), "Labels", disable=as_json, transient=True)
             ]
         finally:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from homeostat.domain.window import Window
 from homeostat.entrypoints.demo.server import Client
 from homeostat.entrypoints.demo.stage import MODEL, Stage
-from homeostat.entrypoints.demo.story import FINE, NEW_PATTERN, Story
+from homeostat.entrypoints.demo.story import NEW_PATTERN, Story
 
 PREDICT = f"/gateway/v1/models/{MODEL}/predict"
 LABELS = f"/api/v1/models/{MODEL}/labels"
@@ -97,7 +97,7 @@ class Play:
         for row in labels.to_pylist():
             heapq.heappush(self._labels, (row["arrival"], row["prediction_id"], row["label"]))
         self.played.payments += requests.num_rows
-        if window.length > FINE:
+        if not story.outage.start <= window.start < story.outage.end + timedelta(minutes=5):
             self.stage.clock.set(window.end)
             self._predict(requests)
             return

@@ -60,9 +60,7 @@ class Evidence:
     decisions: tuple[Decision, ...]
     verdicts: tuple[Verdict, ...]
 
-    def first(
-        self, since: datetime, *actions: str, about: tuple[str, ...] = ()
-    ) -> Decision | None:
+    def first(self, since: datetime, *actions: str, about: tuple[str, ...] = ()) -> Decision | None:
         """Return the first decision of these kinds since a moment, about one of the rules."""
         for decision in self.decisions:
             if decision.at < since or decision.action not in actions:

@@ -18,6 +18,7 @@ from homeostat.domain.errors import HomeostatError, UserError
 HOST = "127.0.0.1"
 START_SECONDS = 20.0
 ANSWER_SECONDS = 60.0
+KEEP_ALIVE = 600  # a training in between takes longer than the default
 
 
 def listen(port: int) -> socket.socket:
@@ -49,7 +50,13 @@ class Server:
     _thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
-        config = uvicorn.Config(self.app, log_level="warning", lifespan="on", access_log=False)
+        config = uvicorn.Config(
+            self.app,
+            log_level="warning",
+            lifespan="on",
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self.sock]}, daemon=True

@@ -32,6 +32,7 @@ from homeostat.entrypoints.settings.load import load
 from homeostat.simulation.clock import SimulatedClock
 
 MODEL = "fraud"
+VOLUME = 8_000.0  # payments on an average day
 DEADLINE = timedelta(milliseconds=500)
 
 
@@ -61,7 +62,7 @@ class TrafficModule(Protocol):
         """Make a world."""
         ...
 
-    def Traffic(self, seed: int, start: datetime) -> Traffic:  # noqa: N802
+    def Traffic(self, seed: int, start: datetime, volume: float) -> Traffic:  # noqa: N802
         """Make a stream."""
         ...
 
@@ -140,9 +141,7 @@ class Stage:
         return self.deployment.registry.register(card, out).version
 
 
-def set_stage(
-    folder: Path, start: datetime, seed: int, port: int, notifier: Notifier
-) -> Stage:
+def set_stage(folder: Path, start: datetime, seed: int, port: int, notifier: Notifier) -> Stage:
     """Copy the example into a folder and connect everything on it.
 
     Raises
@@ -179,7 +178,6 @@ def set_stage(
         backend=backend,
         server=server,
         world=world,
-        traffic=world.Traffic(seed, start),
+        traffic=world.Traffic(seed, start, VOLUME),
         trainer=trainer,
     )
-

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from homeostat.domain.window import floor
+
 DAYS = 56
-COARSE = timedelta(minutes=30)
+COARSE = timedelta(hours=1)
+MIDDLE = timedelta(minutes=10)
 FINE = timedelta(minutes=1)
 NEW_PATTERN = 0.03  # share of payments that the new kind of fraud makes up
 HISTORY_DAYS = 45  # five weeks with complete labels before the start
@@ -31,6 +34,11 @@ class Event:
     start: datetime
     end: datetime
     alerts: tuple[str, ...] = ()
+
+    @property
+    def short(self) -> bool:
+        """Whether it is over within a day."""
+        return self.end - self.start < timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +71,21 @@ class Story:
         """Yield the times at which the engine ticks: minutes where minutes matter."""
         now = self.start
         while now < self.end:
-            now += FINE if self._fine(now) else COARSE
+            now += self._step(now)
             yield now
 
-    def _fine(self, moment: datetime) -> bool:
-        spans = (
-            (self.bad_version.start - COARSE, self.bad_version.start + 2 * COARSE),
-            (self.outage.start - COARSE, self.outage.end + 2 * COARSE),
-        )
-        return any(start <= moment < end for start, end in spans)
+    def _step(self, moment: datetime) -> timedelta:
+        """Return how long to wait at a moment; each step divides the next longer one."""
+        if _around(self.bad_version, moment, MIDDLE) or _around(self.outage, moment, MIDDLE):
+            return FINE
+        near = any(_around(event, moment, COARSE) for event in self.events if event.short)
+        return MIDDLE if near else COARSE
+
+
+def _around(event: Event, moment: datetime, step: timedelta) -> bool:
+    """Whether a moment lies within about two steps of the event."""
+    start, end = floor(event.start, step), floor(event.end, step)
+    return start - step <= moment < end + 2 * step
 
 
 def story(start: datetime) -> Story:
@@ -93,7 +107,7 @@ def story(start: datetime) -> Story:
         ),
         Event(
             "bad model", "a version with mixed-up labels is pushed by hand",
-            at(47, 12), at(47, 13), ("performance_drop", "prediction_drift"),
+            at(47, 12), at(47, 12) + timedelta(minutes=20), ("performance_drop", "prediction_drift"),
         ),
         Event(
             "backend hangs", "the model stops answering",

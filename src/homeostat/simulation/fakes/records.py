@@ -55,6 +55,9 @@ class MemoryUnit:
         self.verdicts: list[Verdict] = []
         self.points: list[MetricPoint] = []
 
+    def prepare(self, keys: Sequence[str]) -> None:
+        """Nothing to do: everything is at hand."""
+
     def load(self, key: str, kind: type[S]) -> S | None:
         """Return the state under `key`, this unit's own change included, and note its version."""
         if key in self._values:

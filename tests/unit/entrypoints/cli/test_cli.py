@@ -70,6 +70,7 @@ def call(*arguments: str) -> tuple[int, str, str]:
     """Run a command as the shell would; return exit code, stdout and stderr."""
     runner = CliRunner()
     codes: list[int] = []
+
     @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
     @click.argument("given", nargs=-1, type=click.UNPROCESSED)
     def shell(given: tuple[str, ...]) -> None:

@@ -94,3 +94,15 @@ def test_entity_that_is_a_feature_or_given_by_name(world: World, rows: pa.Table)
     assert to_batch(numbered, pa.table({"amount": [7.0]}), world.clock.now(), "s").entities == ["7"]
     bare = replace(world.spec, entity="")
     assert to_batch(bare, table, world.clock.now(), "s").entities == ["", ""]
+
+
+def test_columns_that_fit_already_are_taken_as_they_are(world: World) -> None:
+    table = rows_to_table(world.spec, [GOOD])
+    shuffled = table.select(list(reversed(table.column_names)))
+    batch = to_batch(world.spec, shuffled, world.clock.now(), "s")
+    assert batch.features.equals(table.select(batch.features.column_names))
+    whole = pa.table({"amount": pa.array([5], pa.int64()), "age": [1.0], "land": ["DE"]})
+    whole = whole.append_column("audited", pa.array([True]))
+    got = to_batch(world.spec, whole, world.clock.now(), "s").features
+    assert got["amount"].to_pylist() == [5.0]
+    assert got["amount"].type == pa.float64()

@@ -60,7 +60,9 @@ def test_plain_scalars_are_read_as_yaml_1_2_does(tmp_path: Path) -> None:
 
 def test_locate_names_the_line_of_a_value_or_of_what_lacks_it(tmp_path: Path) -> None:
     path = tmp_path / "h.yaml"
-    path.write_text("a: &d\n  b: 1\nc:\n  - x: 1\n  - <<: *d\n    y: 2\ne: {<<: [*d]}\nf:\n  <<: *d\n  b: 3\n")
+    path.write_text(
+        "a: &d\n  b: 1\nc:\n  - x: 1\n  - <<: *d\n    y: 2\ne: {<<: [*d]}\nf:\n  <<: *d\n  b: 3\n"
+    )
     document = read(path)
     assert document.locate(("a", "b")) == (2, "a.b")
     assert document.locate(("c", 1, "y")) == (6, "c.1.y")

@@ -157,7 +157,7 @@ def only_error(path: Path) -> ConfigError:
     return caught.value
 
 
-def check(error: ConfigError, line: int, field: str, problem: str, remedy: str) -> None:
+def check_error(error: ConfigError, line: int, field: str, problem: str, remedy: str) -> None:
     assert (error.line, error.field) == (line, field)
     assert problem in error.problem
     assert remedy in error.remedy
@@ -170,7 +170,7 @@ def test_a_mistake_is_named_with_its_line_and_remedy(
 ) -> None:
     path = write(tmp_path, MINIMAL.replace(old, new))
     error = next(error for error in problems(path) if error.field == field)
-    check(error, line, field, problem, remedy)
+    check_error(error, line, field, problem, remedy)
 
 
 @pytest.mark.parametrize(("text", "field", "problem", "remedy"), AT_MODEL)
@@ -178,7 +178,7 @@ def test_a_mistake_in_a_model(
     tmp_path: Path, text: str, field: str, problem: str, remedy: str
 ) -> None:
     error = only_error(write(tmp_path, f"{MINIMAL}    {text}\n"))
-    check(error, 8, field, problem, remedy)
+    check_error(error, 8, field, problem, remedy)
 
 
 @pytest.mark.parametrize(("text", "field", "problem", "remedy"), AT_TOP)
@@ -186,25 +186,25 @@ def test_a_mistake_at_the_top(
     tmp_path: Path, text: str, field: str, problem: str, remedy: str
 ) -> None:
     error = only_error(write(tmp_path, f"{MINIMAL}{text}\n"))
-    check(error, 8, field, problem, remedy)
+    check_error(error, 8, field, problem, remedy)
 
 
 def test_records_stands_alone(tmp_path: Path) -> None:
     path = write(tmp_path, f"{MINIMAL}records: sqlite:///x\nrecords_env: X\n")
-    check(only_error(path), 9, "records_env", "beside records", "one of the two")
+    check_error(only_error(path), 9, "records_env", "beside records", "one of the two")
 
 
 def test_tasks_and_classes(tmp_path: Path) -> None:
     multi = MINIMAL.replace("binary", "multiclass")
-    check(only_error(write(tmp_path, multi)), 2, "models.0.classes", "at least two", "order")
+    check_error(only_error(write(tmp_path, multi)), 2, "models.0.classes", "at least two", "order")
     number = MINIMAL.replace("binary", "regression") + "    classes: [a, b]\n"
-    check(only_error(write(tmp_path, number)), 8, "models.0.classes", "no classes", "remove")
+    check_error(only_error(write(tmp_path, number)), 8, "models.0.classes", "no classes", "remove")
 
 
 def test_an_audit_column_is_boolean(tmp_path: Path) -> None:
     text = MINIMAL.replace("60d}", "60d, audit: {column: amount, maturity: 2d}}")
     field = "models.0.labels.audit.column"
-    check(only_error(write(tmp_path, text)), 7, field, "numeric feature 'amount'", "boolean")
+    check_error(only_error(write(tmp_path, text)), 7, field, "numeric feature 'amount'", "boolean")
     spec = load(write(tmp_path, text.replace("column: amount", "column: audited"))).specs[0]
     assert spec.labels.audit is not None
     assert spec.labels.audit.maturity == timedelta(days=2)
@@ -213,7 +213,7 @@ def test_an_audit_column_is_boolean(tmp_path: Path) -> None:
 def test_two_models_of_one_name(tmp_path: Path) -> None:
     second = MINIMAL.partition("\n")[2]
     error = only_error(write(tmp_path, MINIMAL + second))
-    check(error, 8, "models.1.name", "also the name of models.0", "rename")
+    check_error(error, 8, "models.1.name", "also the name of models.0", "rename")
 
 
 def test_all_problems_come_in_the_order_of_the_file(tmp_path: Path) -> None:

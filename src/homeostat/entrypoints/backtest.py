@@ -1,0 +1,267 @@
+"""What Homeostat would have done on a user's history, beside what simpler policies would have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from homeostat.adapters.models import RegistryScorer
+from homeostat.adapters.trainers.local import LocalTrainer
+from homeostat.domain.columns import micros, texts
+from homeostat.domain.decision import Decision
+from homeostat.domain.effect import StartTraining
+from homeostat.domain.errors import DataError, TrainingError
+from homeostat.domain.model import ModelSpec, ModelVersion, Task
+from homeostat.domain.window import EPOCH, Window
+from homeostat.engine.adopt import adopt, split_history, train_first
+from homeostat.engine.backtest import Replay
+from homeostat.engine.loop import Engine
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import Ports
+from homeostat.engine.watch import rollout_key
+from homeostat.entrypoints.settings.deployment import Settings
+from homeostat.entrypoints.settings.plan import model_plan
+from homeostat.rollout.state import RolloutState, route
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes import (
+    MemoryLog,
+    MemoryNotifier,
+    MemoryRecords,
+    MemoryRegistry,
+    MemoryRouter,
+)
+from homeostat.stats import metrics
+
+ALONE, NAIVE, SHORT, HOMEOSTAT = "left alone", "naive", "naive, 90 days", "homeostat"
+POLICIES = (ALONE, NAIVE, SHORT, HOMEOSTAT)
+SHORT_MEMORY = timedelta(days=90)
+FEWEST_ROWS = 100
+
+Progress = Callable[[str, datetime], None]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """Figures of one month (or of all: ``month`` is ``"all"``) by policy and metric."""
+
+    month: str
+    rows: int
+    mean_label: float
+    figures: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out of a backtest."""
+
+    model: str
+    start: datetime
+    end: datetime
+    months: tuple[Month, ...]
+    decisions: tuple[Decision, ...]
+
+
+def figures(spec: ModelSpec, scores: Floats, labels: Floats) -> dict[str, float]:
+    """Return the metrics by which policies are compared; NaN where one is undefined."""
+    if not scores.size:
+        return {}
+    if spec.task is Task.REGRESSION:
+        return {"mae": metrics.mae(labels, scores), "rmse": metrics.rmse(labels, scores)}
+    if spec.task is Task.MULTICLASS:
+        return {"accuracy": float((scores == labels).mean())}
+    return {
+        "auc": metrics.auc(labels, scores),
+        "brier": metrics.brier(labels, scores),
+        "mean_score": float(scores.mean()),
+    }
+
+
+@dataclass
+class Backtest:
+    """One model's history under every policy.
+
+    Parameters
+    ----------
+    settings : Settings
+    model : str
+    rows : pyarrow.Table
+        From `homeostat.entrypoints.history.read_history`.
+    start : datetime
+        Rows before it, with the labels known by then, train the first model.
+    folder : Path
+        For training runs.
+    progress : callable
+        Is told the policy and the time it has reached.
+    """
+
+    settings: Settings
+    model: str
+    rows: pa.Table
+    start: datetime
+    folder: Path
+    progress: Progress = lambda _policy, _now: None
+    plan: ModelPlan = field(init=False)
+    _clock: SimulatedClock = field(init=False)
+    _trainer: LocalTrainer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plan = model_plan(self.settings, self.model)
+        self._clock = SimulatedClock(self.start)
+        file, function = self.settings.trainer(self.model)
+        retraining = self.settings.model(self.model).retraining
+        limit = retraining.timeout if retraining else timedelta(hours=1)
+        self._trainer = LocalTrainer(
+            self.folder / "runs", f"{file}:{function}", self._clock, limit, wait=True
+        )
+        if not self._stamps[0] < _micros(self.start) < self._stamps[-1]:
+            first, last = (EPOCH + timedelta(microseconds=int(t)) for t in self._stamps[[0, -1]])
+            raise DataError(
+                f"--from {self.start:%Y-%m-%d} is not inside the history, "
+                f"which goes from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+            )
+
+    @property
+    def _spec(self) -> ModelSpec:
+        return self.plan.spec
+
+    @property
+    def _stamps(self) -> NDArray[np.int64]:
+        return micros(self.rows, "timestamp")
+
+    @property
+    def _end(self) -> datetime:
+        return EPOCH + timedelta(microseconds=int(self._stamps[-1]) + 1)
+
+    def run(self) -> Result:
+        """Run every policy and compare what they answered, month by month."""
+        ports, engine = self._house()
+        history = split_history(self.plan, self._known(self.start))
+        training = train_first(self.plan, self._trainer, history, self.start)
+        first = adopt(self.plan, ports, history, training, self.start, logged=True)
+        rollout = ports.records.read(rollout_key(self.model), RolloutState)
+        assert rollout is not None  # adopt has just saved it
+        ports.router.publish(route(rollout, self.start))
+        live = self.rows.slice(int(np.searchsorted(self._stamps, _micros(self.start))))
+        answers = {ALONE: ports.scorer.score(self._spec, first.version, live)}
+        answers[NAIVE] = self._naive(live, answers[ALONE], NAIVE, None)
+        answers[SHORT] = self._naive(live, answers[ALONE], SHORT, SHORT_MEMORY)
+        answers[HOMEOSTAT] = self._homeostat(engine, live)
+        return Result(
+            self.model,
+            self.start,
+            self._end,
+            tuple(_by_month(self._spec, live, answers)),
+            ports.records.decisions(self.model),
+        )
+
+    def _house(self) -> tuple[Ports, Engine]:
+        registry = MemoryRegistry()
+        receivers = {name: MemoryNotifier() for name in self.settings.receivers}
+        ports = Ports(
+            records=MemoryRecords(self._clock),
+            log=MemoryLog(self._clock),
+            registry=registry,
+            scorer=RegistryScorer(registry),
+            router=MemoryRouter(),
+            notifiers=receivers,
+            trainers={self.model: self._trainer},
+        )
+        return ports, Engine(ports, {self.model: self.plan})
+
+    def _known(self, now: datetime, memory: timedelta | None = None) -> pa.Table:
+        """Return the rows before a moment whose labels had arrived by then."""
+        count = int(np.searchsorted(self._stamps, _micros(now)))
+        begin = 0 if memory is None else int(np.searchsorted(self._stamps, _micros(now - memory)))
+        past = self.rows.slice(begin, max(count - begin, 0))
+        past = past.filter(~pc.field("label").is_null())
+        return past.filter(pa.array(micros(past, "arrival") <= _micros(now)))
+
+    def _homeostat(self, engine: Engine, live: pa.Table) -> Floats:
+        replay = Replay(engine, self._clock, self.model, self.rows)
+        answered = replay.run(self.start, self._end, lambda now: self.progress(HOMEOSTAT, now))
+        scores = dict(
+            zip(texts(answered, "prediction_id"), answered["score"].to_numpy(), strict=True)
+        )
+        return np.asarray([scores[name] for name in texts(live, "prediction_id")])
+
+    def _naive(
+        self, live: pa.Table, first: Floats, policy: str, memory: timedelta | None
+    ) -> Floats:
+        """Retrain on the first of each month on every label known by then; serve it at once."""
+        scores = first.copy()
+        stamps = micros(live, "timestamp")
+        registry = MemoryRegistry()
+        scorer = RegistryScorer(registry)
+        for month in months(self.start, self._end):
+            self.progress(policy, month.start)
+            version = self._train_naive(registry, policy, month.start, memory)
+            low, high = np.searchsorted(stamps, [_micros(month.start), _micros(month.end)])
+            if version and high > low:
+                part = live.slice(int(low), int(high - low))
+                scores[low:high] = scorer.score(self._spec, version, part)
+        return scores
+
+    def _train_naive(
+        self, registry: MemoryRegistry, policy: str, now: datetime, memory: timedelta | None
+    ) -> str:
+        """Return the new version, or nothing where too little is known to train at all."""
+        rows = self._known(now, memory)
+        if rows.num_rows < FEWEST_ROWS:
+            return ""
+        run_id = f"{policy.replace(', ', '-').replace(' ', '-')}-{now:%Y-%m}"
+        start = EPOCH + timedelta(microseconds=int(micros(rows, "timestamp")[0]))
+        request = StartTraining(run_id, self.model, "", Window(start, now), now)
+        self._trainer.start(request, self._spec, rows)
+        done = self._trainer.poll(self.model, run_id)
+        if done.artifact is None:
+            raise TrainingError(f"{run_id}: {done.problem}")
+        card = ModelVersion(self.model, "", done.flavour, "", now, run_id=run_id)
+        return registry.register(card, done.artifact).version
+
+
+def months(start: datetime, end: datetime) -> Iterator[Window]:
+    """Yield the calendar months of a period; the first and last may be cut.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> period = months(datetime(2024, 1, 15, tzinfo=UTC), datetime(2024, 2, 10, tzinfo=UTC))
+    >>> [str(month) for month in period]
+    ['2024-01-15T00:00/2024-02-01T00:00', '2024-02-01T00:00/2024-02-10T00:00']
+    """
+    while start < end:
+        following = (start.replace(day=1) + timedelta(days=32)).replace(
+            day=1, hour=0, minute=0, second=0, microsecond=0
+        )
+        yield Window(start, min(following, end))
+        start = following
+
+
+def _by_month(spec: ModelSpec, live: pa.Table, answers: Mapping[str, Floats]) -> Iterator[Month]:
+    stamps = micros(live, "timestamp")
+    labels = np.asarray(live["label"].to_numpy(zero_copy_only=False), dtype=np.float64)
+    first = EPOCH + timedelta(microseconds=int(stamps[0]))
+    last = EPOCH + timedelta(microseconds=int(stamps[-1]) + 1)
+    spans = [(f"{m.start:%Y-%m}", m) for m in months(first, last)]
+    for name, window in [*spans, ("all", Window(first, last))]:
+        low, high = np.searchsorted(stamps, [_micros(window.start), _micros(window.end)])
+        known = np.flatnonzero(np.isfinite(labels[low:high])) + low
+        if not known.size:
+            continue
+        found = {
+            policy: figures(spec, scores[known], labels[known])
+            for policy, scores in answers.items()
+        }
+        yield Month(name, int(known.size), float(labels[known].mean()), found)
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
