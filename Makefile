@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint type unit proof lock bench clean
+.PHONY: help setup libraries browser demo test lint type unit figures lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -16,13 +16,20 @@ $(READY): requirements.lock pyproject.toml
 		|| { echo "Homeostat needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+		--require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment in .venv
 
-demo: setup  ## play eight weeks of card-fraud traffic through the whole loop
+libraries:  # LightGBM's wheel leaves OpenMP to the system
+	@sh .ci/system libgomp1
+
+browser:
+	@sh .ci/system chromium
+
+demo: setup libraries  ## play eight weeks of card-fraud traffic through the whole loop
 	$(BIN)/homeostat demo $(ARGS)
 
 lint: setup
@@ -35,8 +42,15 @@ type: setup
 
 test: setup lint type unit  ## everything CI checks
 
-unit: setup
-	$(BIN)/python -m pytest
+# Statistics and state machines have every branch tested; what touches the world, nearly all.
+unit: setup libraries browser
+	$(BIN)/python -m pytest --quiet -n auto --dist loadfile --cov --cov-report=
+	@$(BIN)/coverage report --fail-under=95
+	@$(BIN)/coverage report --fail-under=100 \
+		--omit="*/engine/*,*/adapters/*,*/simulation/*,*/entrypoints/*"
+
+figures: setup  ## measure install size, import time, and the demo's time and memory
+	$(BIN)/python benchmarks/figures.py
 
 lock:  ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \

@@ -89,7 +89,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def wait_ready(client: httpx.Client) -> None:
-    for _ in range(500):
+    for _ in range(6000):
         if client.get("/health/ready").status_code == 200:
             return
         Event().wait(0.01)

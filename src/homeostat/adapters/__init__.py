@@ -1,0 +1,1 @@
+"""The world behind the engine's ports: disks, databases, processes and networks."""

@@ -105,7 +105,9 @@ def _blames_version(symptoms: Symptoms, config: DiagnosisConfig, seen: _Evidence
         return False
     age = symptoms.version_age
     young = age is not None and age <= config.young
-    return symptoms.previous_better_e >= PROOF or (bool(seen.worse) and young)
+    # Where the previous version loses more on the same rows, the world has become harder.
+    suspect = bool(seen.worse) and young and symptoms.previous_better_e >= 1.0
+    return symptoms.previous_better_e >= PROOF or suspect
 
 
 def _model_down(seen: _Evidence) -> Diagnosis:

@@ -23,7 +23,7 @@ RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     (
         "reason",
         pa.string(),
-    ),  # why a fallback answered: "" | breaker_open | timeout | error | invalid_input | degraded | overload
+    ),  # why a fallback: "" | breaker_open | timeout | error | invalid_input | degraded | overload
     ("entity", pa.string()),
     ("score", pa.float64()),
     ("prediction", pa.float64()),

@@ -62,7 +62,7 @@ def floor(moment: datetime, step: timedelta) -> datetime:
 
 
 def closed_windows(since: datetime, until: datetime, step: timedelta) -> Iterator[Window]:
-    """Yield the aligned windows of length `step` that start at or after `since` and end by `until`."""
+    """Yield the aligned windows of length `step` from `since` on that end by `until`."""
     start = floor(since, step)
     if start < since:
         start += step

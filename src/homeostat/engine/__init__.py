@@ -1,0 +1,1 @@
+"""The loop that keeps models healthy, and what it needs from the world."""

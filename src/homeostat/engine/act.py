@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTraining
+from homeostat.domain.effect import Effect, Notify, StartTraining
 from homeostat.domain.errors import DeliveryError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Notifier, PendingEffect, Records, Trainer
@@ -77,7 +77,7 @@ class Dispatcher:
             case StartTraining():
                 spec = self.specs[effect.model]
                 self._trainer(effect.model).start(effect, spec, self.training_rows(spec, effect))
-            case CancelTraining():
+            case _:
                 self._trainer(effect.model).cancel(effect.model, effect.run_id)
 
     def _notifier(self, receiver: str) -> Notifier:

@@ -16,8 +16,8 @@ from homeostat.domain.window import Window
 from homeostat.engine.cohort import cohorts
 from homeostat.engine.outcomes import class_counts
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Ports, Trainer, Training
-from homeostat.engine.training import baseline_of, reference_of, score_floats, volumes_of
+from homeostat.engine.ports import Ports, Records, Trainer, Training
+from homeostat.engine.training import baseline_of, one_each, reference_of, score_floats, volumes_of
 from homeostat.engine.watch import Matured, baseline_key, fresh, rollout_key, watch_key
 from homeostat.rollout.events import First
 from homeostat.rollout.machine import step
@@ -77,6 +77,20 @@ def split_history(plan: ModelPlan, rows: pa.Table) -> History:
     return History(rows.slice(0, cut), rows.slice(cut))
 
 
+def first_run(model: str, now: datetime) -> str:
+    """Return the id of a first training; after one that failed, the next attempt is another run."""
+    return f"{model}-first-{now:%Y%m%dT%H%M%S%f}"
+
+
+def check_vacant(records: Records, model: str) -> None:
+    """Raise ConflictError if the model has a champion already."""
+    existing = records.read(rollout_key(model), RolloutState)
+    if existing is not None and existing.stage is not Stage.EMPTY:
+        raise ConflictError(
+            f"{model} has a champion already ({existing.champion}); push or submit a version"
+        )
+
+
 def train_first(plan: ModelPlan, trainer: Trainer, history: History, now: datetime) -> Training:
     """Train a first version on the history's earlier part, with a trainer that waits.
 
@@ -87,7 +101,8 @@ def train_first(plan: ModelPlan, trainer: Trainer, history: History, now: dateti
     """
     name = plan.spec.name
     first: datetime = history.trained["timestamp"][0].as_py()
-    request = StartTraining(f"{name}-first", name, "", Window(first, history.split), now)
+    window = Window(first, history.split)
+    request = StartTraining(first_run(name, now), name, "", window, now)
     trainer.start(request, plan.spec, history.trained)
     training = trainer.poll(name, request.run_id)
     if not training.done or training.problem:
@@ -119,11 +134,7 @@ def adopt(
     spec = plan.spec
     if training.artifact is None:
         raise TrainingError(f"{spec.name}: there is no artifact to adopt")
-    existing = ports.records.read(rollout_key(spec.name), RolloutState)
-    if existing is not None and existing.stage is not Stage.EMPTY:
-        raise ConflictError(
-            f"{spec.name} has a champion already ({existing.champion}); push or submit a version"
-        )
+    check_vacant(ports.records, spec.name)
     card = ports.registry.register(
         ModelVersion(
             spec.name,
@@ -131,8 +142,8 @@ def adopt(
             training.flavour,
             "",
             now,
-            run_id=f"{spec.name}-first",
-            rows=history.trained.num_rows,
+            run_id=first_run(spec.name, now),
+            rows=int(dict(training.metrics).get("rows", history.trained.num_rows)),
             trained_until=history.split,
             metrics=training.metrics,
         ),
@@ -148,10 +159,8 @@ def _learn(
     spec = plan.spec
     held_out = history.held_out
     scores = score_floats(ports.scorer, spec, version, held_out)
-    reference = (
-        *reference_of(plan, history.trained, None, None),
-        *reference_of(plan, held_out, scores, history.split),
-    )
+    trained = reference_of(plan, history.trained, None, None)
+    reference = one_each((*trained, *reference_of(plan, held_out, scores, history.split)))
     ports.records.save_reference(spec.name, version, reference)
     volumes = volumes_of(history.rows, plan.volume.every)
     baseline = baseline_of(plan, version, held_out, scores, volumes)

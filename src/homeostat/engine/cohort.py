@@ -67,7 +67,7 @@ class Outcomes:
     def paired(
         self, one: str, other: str
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return both versions' scores and the labels of the rows that both scored, in log order."""
+        """Return both versions' scores and the labels of the rows that both scored, in order."""
         first = self._of(one)
         second = self._of(other)
         if first.num_rows == 0 or second.num_rows == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -59,14 +60,14 @@ def submit(records: Records, command: Command, now: datetime) -> None:
     ConflictError
         If other writers were first several times in a row.
     """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(ConflictError):
+            return _put(records, command, now)
+    return _put(records, command, now)
+
+
+def _put(records: Records, command: Command, now: datetime) -> None:
     key = inbox_key(command.model)
-    for attempt in range(ATTEMPTS):
-        try:
-            with records.begin() as uow:
-                inbox = uow.load(key, Inbox) or Inbox()
-                uow.save(key, Inbox((*inbox.commands, replace(command, at=now))))
-        except ConflictError:
-            if attempt == ATTEMPTS - 1:
-                raise
-        else:
-            return
+    with records.begin() as uow:
+        inbox = uow.load(key, Inbox) or Inbox()
+        uow.save(key, Inbox((*inbox.commands, replace(command, at=now))))

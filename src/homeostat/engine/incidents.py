@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.effect import Effect
 from homeostat.domain.errors import IllegalTransitionError
 from homeostat.domain.verdict import Verdict
-from homeostat.engine.commands import Command
+from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import UnitOfWork
 from homeostat.engine.watch import incident_key
@@ -76,11 +76,24 @@ def alert(
         if state is not before:
             uow.save(key, state)
         states[rule.name] = state
+    decisions += _unknown(plan, states.values(), commands, now)
     return Alerted(tuple(states.values()), tuple(effects), tuple(decisions))
 
 
 def _acknowledgements(state: IncidentState, commands: tuple[Command, ...]) -> list[Acknowledge]:
-    return [Acknowledge(command.actor) for command in commands if command.subject == state.key]
+    mine = (c for c in commands if c.request is Request.ACKNOWLEDGE and c.subject == state.key)
+    return [Acknowledge(command.actor) for command in mine]
+
+
+def _unknown(
+    plan: ModelPlan, states: Iterable[IncidentState], commands: tuple[Command, ...], now: datetime
+) -> Iterator[Decision]:
+    """Refuse acknowledgements of incidents that are not there."""
+    keys = {state.key for state in states}
+    for command in commands:
+        if command.request is Request.ACKNOWLEDGE and command.subject not in keys:
+            text = f"there is no incident {command.subject!r} now"
+            yield Decision(plan.spec.name, now, command.actor, "refuse", command.subject, text)
 
 
 def _refused(

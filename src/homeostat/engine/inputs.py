@@ -14,6 +14,7 @@ from homeostat.detectors.service import detector as service
 from homeostat.detectors.volume import detector as volume
 from homeostat.domain.columns import answered, texts, where
 from homeostat.domain.decision import Decision
+from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import Status, Verdict
 from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.outcomes import Found
@@ -21,7 +22,7 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
 from homeostat.engine.training import clear_stretches
 from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
-from homeostat.profiles.profile import merge_all
+from homeostat.profiles.profile import Profile, merge_all
 
 MODEL_TIER = "model"
 KEPT_FAULTS = 200
@@ -80,6 +81,29 @@ class References:
         )
 
 
+@dataclass
+class Seen:
+    """Profiles of this tick's windows; a longer window is merged from shorter ones at hand."""
+
+    log: PredictionLog
+    spec: ModelSpec
+    _pieces: dict[datetime, tuple[Window, Profile]] = field(default_factory=dict)
+
+    def profile(self, window: Window) -> Profile:
+        """Return the profile of what was answered in a window."""
+        parts: list[Profile] = []
+        moment = window.start
+        while moment < window.end:
+            piece = self._pieces.get(moment)
+            if piece is None or piece[0].end > window.end:
+                found = self.log.profile(self.spec, window)
+                self._pieces[window.start] = (window, found)
+                return found
+            parts.append(piece[1])
+            moment = piece[0].end
+        return merge_all(parts)
+
+
 def judge_drift(
     plan: ModelPlan,
     log: PredictionLog,
@@ -120,7 +144,7 @@ def judge_drift(
 
 
 def judge_quality(
-    plan: ModelPlan, log: PredictionLog, watch: Watch, reference: Reference | None, now: datetime
+    plan: ModelPlan, seen: Seen, watch: Watch, reference: Reference | None, now: datetime
 ) -> tuple[Found, tuple[Decision, ...]]:
     """Check every closed window for broken data; open and close faults accordingly."""
     verdicts: list[Verdict] = []
@@ -129,7 +153,7 @@ def judge_quality(
         watch = replace(watch, quality_until=window.end)
         if reference is None:
             continue
-        profile = log.profile(plan.spec, window)
+        profile = seen.profile(window)
         state, found = quality.evaluate(
             plan.quality,
             reference.quality,
@@ -181,7 +205,7 @@ def _noted(watch: Watch, now: datetime, action: str, fault: Fault, reason: str) 
 
 
 def judge_volume(
-    plan: ModelPlan, log: PredictionLog, watch: Watch, reference: Reference | None, now: datetime
+    plan: ModelPlan, seen: Seen, watch: Watch, reference: Reference | None, now: datetime
 ) -> Found:
     """Compare the rows of every closed window with what is usual at that time."""
     verdicts: list[Verdict] = []
@@ -189,7 +213,7 @@ def judge_volume(
         watch = replace(watch, volume_until=window.end)
         if reference is None or reference.volume is None:
             continue
-        rows = log.profile(plan.spec, window).rows
+        rows = seen.profile(window).rows
         state, verdict = volume.evaluate(
             reference.volume, watch.volume, plan.spec.name, window, rows, plan.volume
         )

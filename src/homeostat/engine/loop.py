@@ -1,4 +1,4 @@
-"""The engine: observe, judge, decide, act. One `tick` drives live, backtest and simulation alike."""
+"""The engine: observe, judge, decide, act. One `tick` drives live, backtest and simulation."""
 
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ class Engine:
             What failed, in words. A failure of one model does not touch the others; nothing of its
             tick is kept and the next tick tries again.
         """
+        # A training that was recorded and not yet started must not be polled as if it were lost.
+        self._dispatcher.run(now)
         problems: list[str] = []
         wanted: list[Route] = []
         for name, plan in self.plans.items():

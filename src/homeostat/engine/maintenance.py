@@ -19,6 +19,7 @@ from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Tra
 from homeostat.engine.training import (
     baseline_of,
     labelled_rows,
+    one_each,
     reference_of,
     score_floats,
     volumes_of,
@@ -40,6 +41,8 @@ from homeostat.retraining.policy import (
 )
 from homeostat.retraining.run import RunState, Stage, step
 from homeostat.rollout.state import RolloutState
+
+OVERTAKES = frozenset({TriggerKind.MANUAL, TriggerKind.SCHEDULE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,10 @@ def retrain(
     """Move the model's newest run on as far as it goes in this tick."""
     policy = plan.retraining
     if policy is None or workshop.trainer is None:
-        return Retrained(state)
+        text = f"{plan.spec.name} has no retraining configured"
+        asked = (c for c in commands if c.request is Request.RETRAIN)
+        refused = (Decision(plan.spec.name, now, c.actor, "refuse", "", text) for c in asked)
+        return Retrained(state, decisions=tuple(refused))
     facts = _facts(plan, policy, workshop, state, watch, rollout, commands, now)
     found = _request(policy, Retrained(state), facts, watch, commands, now)
     found = _clear(policy, found, facts, watch, rollout, plan, now)
@@ -106,14 +112,34 @@ def _request(
     now: datetime,
 ) -> Retrained:
     asked = triggers(policy, facts)
-    if not asked or not found.state.resting:
+    if found.state.stage is Stage.GUARDED:
+        asked = tuple(trigger for trigger in asked if trigger.kind in OVERTAKES)
+    if not asked or not _may_ask(policy, found.state, asked[0], facts):
         return found
     trigger = asked[0]
     if _too_soon(policy, found.state, trigger, now):
         return found
     asker = next((c.actor for c in commands if c.request is Request.RETRAIN), "homeostat")
     actor = asker if trigger.kind is TriggerKind.MANUAL else "homeostat"
-    return found.then(run.Requested(trigger, watch.drop_since, actor), now)
+    # A scheduled run claims no change of the world, so it need not wait for labels from after it.
+    onset = None if trigger.kind is TriggerKind.SCHEDULE else watch.drop_since
+    return found.then(run.Requested(trigger, onset, actor), now)
+
+
+def _may_ask(policy: RetrainingPolicy, state: RunState, trigger: Trigger, facts: Facts) -> bool:
+    """Whether a run may begin: while a challenger rolls out its promotion may be the remedy.
+
+    A person may also take over a run that waits, so that it waits no longer for the cooldown, and
+    the schedule one that has waited a whole period for the labels of a changed world.
+    """
+    waits = state.stage is Stage.GUARDED
+    if trigger.kind is TriggerKind.MANUAL:
+        return state.resting or waits
+    period, since = policy.schedule, state.requested_at
+    late = period is not None and since is not None and facts.now - since >= period
+    owned = state.trigger is not None and state.trigger.kind in OVERTAKES
+    overtakes = waits and late and not owned
+    return (state.resting or overtakes) and not facts.rolling_out
 
 
 def _too_soon(policy: RetrainingPolicy, state: RunState, trigger: Trigger, now: datetime) -> bool:
@@ -222,7 +248,7 @@ def _recent_metrics(
 
 
 def _retrainable(watch: Watch) -> bool:
-    """Whether a drop may be learnt from: a bad version or a dead backend is no change of the world."""
+    """Whether a drop may be learnt from: a bad version or dead backend is no change outside."""
     return watch.diagnosis is None or watch.diagnosis.retrain
 
 
@@ -308,10 +334,8 @@ def _judge(
     history = labelled_rows(
         workshop.log, spec, state.plan.training, state.plan.as_of, excluded
     ).select(["timestamp", *spec.schema.names])
-    reference = (
-        *reference_of(plan, history, None, None),
-        *reference_of(plan, rows, candidate, window.start),
-    )
+    trained = reference_of(plan, history, None, None)
+    reference = one_each((*trained, *reference_of(plan, rows, candidate, window.start)))
     workshop.records.save_reference(spec.name, state.candidate, reference)
     volumes = volumes_of(history, plan.volume.every, excluded)
     return replace(found, baseline=baseline_of(plan, state.candidate, rows, candidate, volumes))

@@ -13,6 +13,7 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint, Status, Verdict
 from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes
+from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog
 from homeostat.engine.watch import Baseline, Matured, Pairing, Watch
@@ -36,6 +37,7 @@ def judge_losses(
     watch: Watch,
     rollout: RolloutState,
     baseline: Baseline,
+    hindsight: Hindsight,
     now: datetime,
 ) -> Found:
     """Bet on the rows whose labels became complete since the last tick."""
@@ -48,7 +50,7 @@ def judge_losses(
     faults = tuple(fault.window(now) for fault in watch.faults)
     rows = outcomes(log, spec, cohort, window, now, faults)
     watch = replace(watch, loss_until=until)
-    watch = _pair(plan, watch, rollout, rows, now)
+    watch = _pair(plan, watch, rollout, rows, window, hindsight, now)
     losses = _losses(plan, *rows.of(rollout.champion))
     # The evidence counts when the labels are in hand, which is now.
     state, verdict = detector.evaluate(
@@ -72,15 +74,23 @@ def _losses(
 
 
 def _pair(
-    plan: ModelPlan, watch: Watch, rollout: RolloutState, rows: Outcomes, now: datetime
+    plan: ModelPlan,
+    watch: Watch,
+    rollout: RolloutState,
+    rows: Outcomes,
+    window: Window,
+    hindsight: Hindsight,
+    now: datetime,
 ) -> Watch:
     """Update the paired evidence about the challenger and the version that is kept warm."""
     live = rollout.stage in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}
     challenger = rollout.challenger if live else ""
     previous = rollout.previous if rollout.on_probation(now) else ""
+    both = (rollout.champion, challenger)
+    filled = hindsight.fill(plan.spec, rows, window, both) if challenger else rows
     return replace(
         watch,
-        challenger=_advance(plan, watch.challenger, rollout, challenger, rows),
+        challenger=_advance(plan, watch.challenger, rollout, challenger, filled),
         warm=_advance(plan, watch.warm, rollout, previous, rows),
     )
 
@@ -148,7 +158,7 @@ def _count(
     plan: ModelPlan, watch: Watch, rollout: RolloutState, rows: Outcomes, window: Window
 ) -> Watch:
     """Remember how many labels the window has and whether performance was worse in it."""
-    scores, labels = rows.of(rollout.champion)
+    _, labels = rows.of(rollout.champion)
     matured = Matured(window, class_counts(plan.spec, labels))
     kept = (*watch.matured, matured)[-KEPT_WINDOWS:]
     if labels.size < plan.performance.min_rows:
@@ -164,7 +174,8 @@ def class_counts(spec: ModelSpec, labels: NDArray[np.float64]) -> tuple[int, ...
     --------
     >>> from datetime import timedelta
     >>> from homeostat.domain.model import LabelSpec, Schema
-    >>> spec = ModelSpec("m", Task.BINARY, Schema(()), LabelSpec(timedelta(days=1)), classes=("no", "yes"))
+    >>> labels = LabelSpec(timedelta(days=1))
+    >>> spec = ModelSpec("m", Task.BINARY, Schema(()), labels, classes=("no", "yes"))
     >>> class_counts(spec, np.array([0.0, 1.0, 0.0]))
     (2, 1)
     """

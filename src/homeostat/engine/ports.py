@@ -46,7 +46,7 @@ class PredictionLog(Protocol):
     """Predictions and labels, durable once acknowledged, each counted once."""
 
     def append(self, spec: ModelSpec, rows: pa.Table) -> Receipt:
-        """Store prediction records (`prediction_schema`); durable on return. Bad rows are quarantined."""
+        """Store prediction records (`prediction_schema`), durably; bad rows are quarantined."""
         ...
 
     def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
@@ -56,7 +56,7 @@ class PredictionLog(Protocol):
     def rows(
         self, spec: ModelSpec, window: Window, columns: Sequence[str] | None = None
     ) -> pa.Table:
-        """Return the records in the window, each (prediction_id, version) once, by timestamp, id, version."""
+        """Return the window's records by timestamp, id, version; each id and version once."""
         ...
 
     def labelled(
@@ -105,7 +105,7 @@ class UnitOfWork(Protocol):
         ...
 
     def intend(self, *effects: Effect) -> None:
-        """Record effects to be done after the commit; one already recorded by key is kept as it is."""
+        """Record effects to be done after the commit; one known by its key stays as it is."""
         ...
 
     def judge(self, *verdicts: Verdict) -> None:
@@ -195,7 +195,7 @@ class Registry(Protocol):
     """Model artifacts, immutable and verified."""
 
     def register(self, version: ModelVersion, artifact: Path) -> ModelVersion:
-        """Store an artifact file or folder; a second call with the same run_id returns the first version."""
+        """Store an artifact file or folder; a second call with a run_id returns the first one."""
         ...
 
     def get(self, model: str, version: str) -> ModelVersion:
@@ -226,7 +226,7 @@ class Trainer(Protocol):
     """Makes candidates; never two runs of one id."""
 
     def start(self, request: StartTraining, spec: ModelSpec, rows: pa.Table) -> None:
-        """Begin a run on matured, labelled rows; a repeated call for a known run_id does nothing."""
+        """Begin a run on matured, labelled rows; a call for a known run_id does nothing."""
         ...
 
     def poll(self, model: str, run_id: str) -> Training:

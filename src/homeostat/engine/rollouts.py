@@ -111,7 +111,8 @@ def guard(
     state = rolled.state
     bad = diagnosis is not None and diagnosis.cause is Cause.BAD_VERSION
     if bad and diagnosis is not None and state.on_probation(now) and state.previous:
-        return roll(plan, rolled, GuardrailBreached(diagnosis.text, state.champion), now)
+        reason = diagnosis.text.rstrip(".")
+        return roll(plan, rolled, GuardrailBreached(reason, state.champion), now)
     failing = _failing(watch.verdicts(Monitor.SERVICE))
     if failing and state.stage is Stage.CANARY:
         return roll(plan, rolled, GuardrailBreached(failing, state.challenger), now)

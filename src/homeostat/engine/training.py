@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -123,6 +123,17 @@ def reference_of(
         part = rows.slice(low, high - low).select(names)
         found.append((window, profile_predictions(part, spec.schema)))
     return tuple(found)
+
+
+def one_each(
+    profiles: Iterable[tuple[Window, Profile]],
+) -> tuple[tuple[Window, Profile], ...]:
+    """Keep one profile of a window, that of most rows: two stretches may meet inside a window."""
+    found: dict[Window, Profile] = {}
+    for window, profile in profiles:
+        if window not in found or profile.rows > found[window].rows:
+            found[window] = profile
+    return tuple(found.items())
 
 
 def volumes_of(

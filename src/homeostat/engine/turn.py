@@ -14,9 +14,11 @@ from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
+from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.incidents import alert
 from homeostat.engine.inputs import (
     References,
+    Seen,
     judge_drift,
     judge_quality,
     judge_service,
@@ -91,14 +93,17 @@ class Turn:
         plan, log, now = self.plan, self.ports.log, self.now
         baseline = self.references.baseline(watch.model, watch.reference)
         reference = self.references.fitted(plan, watch.reference)
-        quality, decisions = judge_quality(plan, log, watch, reference, now)
+        seen = Seen(log, plan.spec)
+        quality, decisions = judge_quality(plan, seen, watch, reference, now)
         quality = _untainted(watch, quality)
         drift = judge_drift(plan, log, quality.watch, reference, rollout.champion, now)
-        volume = judge_volume(plan, log, drift.watch, reference, now)
+        volume = judge_volume(plan, seen, drift.watch, reference, now)
         service = judge_service(plan, log, volume.watch, now)
         parts = [quality, drift, volume, service]
         if baseline is not None:
-            parts.append(judge_losses(plan, log, parts[-1].watch, rollout, baseline, now))
+            hindsight = Hindsight(log, self.ports.scorer, self.ports.registry)
+            watch = parts[-1].watch
+            parts.append(judge_losses(plan, log, watch, rollout, baseline, hindsight, now))
         parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now, self.rng))
         verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
         points = tuple(point for part in parts for point in part.points)

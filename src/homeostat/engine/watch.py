@@ -76,7 +76,7 @@ class Watch:
     ``reference`` names the version whose reference windows and baseline apply: the champion's, or
     its predecessor's if it came without.
     ``latest`` holds the newest verdict of each monitor and subject. ``drop_since`` is when realized
-    performance began to be worse, ``drops`` the count of consecutive metric windows in which it was.
+    performance began to be worse, ``drops`` counts the consecutive metric windows in which it was.
     """
 
     model: str

@@ -1,0 +1,1 @@
+"""Where Homeostat is entered: settings, wiring, command line, HTTP and the gateway."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from homeostat.adapters.models import RegistryScorer
+from homeostat.adapters.trainers import child
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.columns import micros, texts
 from homeostat.domain.decision import Decision
@@ -20,7 +24,7 @@ from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import DataError, TrainingError
 from homeostat.domain.model import ModelSpec, ModelVersion, Task
 from homeostat.domain.window import EPOCH, Window
-from homeostat.engine.adopt import adopt, split_history, train_first
+from homeostat.engine.adopt import History, adopt, split_history, train_first
 from homeostat.engine.backtest import Replay
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
@@ -41,6 +45,7 @@ from homeostat.stats import metrics
 
 ALONE, NAIVE, SHORT, HOMEOSTAT = "left alone", "naive", "naive, 90 days", "homeostat"
 POLICIES = (ALONE, NAIVE, SHORT, HOMEOSTAT)
+REPLAYED = POLICIES[1:]
 SHORT_MEMORY = timedelta(days=90)
 FEWEST_ROWS = 100
 
@@ -58,15 +63,20 @@ class Month:
     figures: Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What came out of a backtest."""
+    """What came out of a backtest.
+
+    ``answered`` holds Homeostat's answers: ``prediction_id``, ``timestamp``, ``version`` and
+    ``score``, by time.
+    """
 
     model: str
     start: datetime
     end: datetime
     months: tuple[Month, ...]
     decisions: tuple[Decision, ...]
+    answered: pa.Table
 
 
 def figures(spec: ModelSpec, scores: Floats, labels: Floats) -> dict[str, float]:
@@ -82,6 +92,27 @@ def figures(spec: ModelSpec, scores: Floats, labels: Floats) -> dict[str, float]
         "brier": metrics.brier(labels, scores),
         "mean_score": float(scores.mean()),
     }
+
+
+@dataclass
+class TrainerHere(LocalTrainer):
+    """Trains in this process: dozens of runs of their own would mostly wait for their imports."""
+
+    def start(self, request: StartTraining, spec: ModelSpec, rows: pa.Table) -> None:
+        """Train to the end; what the function prints goes to the run's log."""
+        folder = self.root / request.run_id
+        if (folder / child.REQUEST).exists():
+            return
+        folder.mkdir(parents=True)
+        pq.write_table(rows, folder / child.ROWS)
+        asked = TypeAdapter(ModelSpec).dump_python(spec, mode="json")
+        child.write_json(folder / child.REQUEST, {"function": self.function, "spec": asked})
+        with (
+            (folder / child.LOG).open("w") as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
+            child.main(folder)
 
 
 @dataclass
@@ -110,17 +141,13 @@ class Backtest:
     progress: Progress = lambda _policy, _now: None
     plan: ModelPlan = field(init=False)
     _clock: SimulatedClock = field(init=False)
-    _trainer: LocalTrainer = field(init=False)
+    _trainer: TrainerHere = field(init=False)
 
     def __post_init__(self) -> None:
         self.plan = model_plan(self.settings, self.model)
         self._clock = SimulatedClock(self.start)
         file, function = self.settings.trainer(self.model)
-        retraining = self.settings.model(self.model).retraining
-        limit = retraining.timeout if retraining else timedelta(hours=1)
-        self._trainer = LocalTrainer(
-            self.folder / "runs", f"{file}:{function}", self._clock, limit, wait=True
-        )
+        self._trainer = TrainerHere(self.folder / "runs", f"{file}:{function}", self._clock)
         if not self._stamps[0] < _micros(self.start) < self._stamps[-1]:
             first, last = (EPOCH + timedelta(microseconds=int(t)) for t in self._stamps[[0, -1]])
             raise DataError(
@@ -137,14 +164,16 @@ class Backtest:
         return micros(self.rows, "timestamp")
 
     @property
-    def _end(self) -> datetime:
+    def end(self) -> datetime:
+        """Just after the last row."""
         return EPOCH + timedelta(microseconds=int(self._stamps[-1]) + 1)
 
     def run(self) -> Result:
         """Run every policy and compare what they answered, month by month."""
         ports, engine = self._house()
-        history = split_history(self.plan, self._known(self.start))
-        training = train_first(self.plan, self._trainer, history, self.start)
+        known = split_history(self.plan, self._known(self.start))
+        training = train_first(self.plan, self._trainer, known, self.start)
+        history = self._settled(known.split)
         first = adopt(self.plan, ports, history, training, self.start, logged=True)
         rollout = ports.records.read(rollout_key(self.model), RolloutState)
         assert rollout is not None  # adopt has just saved it
@@ -153,13 +182,15 @@ class Backtest:
         answers = {ALONE: ports.scorer.score(self._spec, first.version, live)}
         answers[NAIVE] = self._naive(live, answers[ALONE], NAIVE, None)
         answers[SHORT] = self._naive(live, answers[ALONE], SHORT, SHORT_MEMORY)
-        answers[HOMEOSTAT] = self._homeostat(engine, live)
+        answered = self._homeostat(engine)
+        answers[HOMEOSTAT] = _aligned(answered, live)
         return Result(
             self.model,
             self.start,
-            self._end,
+            self.end,
             tuple(_by_month(self._spec, live, answers)),
             ports.records.decisions(self.model),
+            answered,
         )
 
     def _house(self) -> tuple[Ports, Engine]:
@@ -184,23 +215,31 @@ class Backtest:
         past = past.filter(~pc.field("label").is_null())
         return past.filter(pa.array(micros(past, "arrival") <= _micros(now)))
 
-    def _homeostat(self, engine: Engine, live: pa.Table) -> Floats:
+    def _settled(self, split: datetime) -> History:
+        """Return the rows before the start with the labels that they got in the end.
+
+        Early labels would make the hold-out's losses a biased baseline, and leave out requests
+        from the volume's. The baseline is first used when the first row on watch is mature, and
+        by then so are these.
+        """
+        past = self.rows.slice(0, int(np.searchsorted(self._stamps, _micros(self.start))))
+        past = past.filter(~pc.field("label").is_null())
+        cut = int(np.searchsorted(micros(past, "timestamp"), _micros(split)))
+        return History(past.slice(0, cut), past.slice(cut))
+
+    def _homeostat(self, engine: Engine) -> pa.Table:
         replay = Replay(engine, self._clock, self.model, self.rows)
-        answered = replay.run(self.start, self._end, lambda now: self.progress(HOMEOSTAT, now))
-        scores = dict(
-            zip(texts(answered, "prediction_id"), answered["score"].to_numpy(), strict=True)
-        )
-        return np.asarray([scores[name] for name in texts(live, "prediction_id")])
+        return replay.run(self.start, self.end, lambda now: self.progress(HOMEOSTAT, now))
 
     def _naive(
         self, live: pa.Table, first: Floats, policy: str, memory: timedelta | None
     ) -> Floats:
-        """Retrain on the first of each month on every label known by then; serve it at once."""
+        """Retrain on the first of each later month on every label known by then; serve at once."""
         scores = first.copy()
         stamps = micros(live, "timestamp")
         registry = MemoryRegistry()
         scorer = RegistryScorer(registry)
-        for month in months(self.start, self._end):
+        for month in list(months(self.start, self.end))[1:]:
             self.progress(policy, month.start)
             version = self._train_naive(registry, policy, month.start, memory)
             low, high = np.searchsorted(stamps, [_micros(month.start), _micros(month.end)])
@@ -217,14 +256,21 @@ class Backtest:
         if rows.num_rows < FEWEST_ROWS:
             return ""
         run_id = f"{policy.replace(', ', '-').replace(' ', '-')}-{now:%Y-%m}"
-        start = EPOCH + timedelta(microseconds=int(micros(rows, "timestamp")[0]))
-        request = StartTraining(run_id, self.model, "", Window(start, now), now)
+        first = EPOCH + timedelta(microseconds=int(micros(rows, "timestamp")[0]))
+        request = StartTraining(run_id, self.model, "", Window(first, now), now)
         self._trainer.start(request, self._spec, rows)
         done = self._trainer.poll(self.model, run_id)
         if done.artifact is None:
             raise TrainingError(f"{run_id}: {done.problem}")
         card = ModelVersion(self.model, "", done.flavour, "", now, run_id=run_id)
         return registry.register(card, done.artifact).version
+
+
+def midway(rows: pa.Table) -> datetime:
+    """Return the day half-way through a history that is sorted by time."""
+    first, last = micros(rows, "timestamp")[[0, -1]].tolist()
+    moment = EPOCH + timedelta(microseconds=(first + last) // 2)
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def months(start: datetime, end: datetime) -> Iterator[Window]:
@@ -243,6 +289,12 @@ def months(start: datetime, end: datetime) -> Iterator[Window]:
         )
         yield Window(start, min(following, end))
         start = following
+
+
+def _aligned(answered: pa.Table, live: pa.Table) -> Floats:
+    """Return the answers' scores in the order of the rows."""
+    scores = dict(zip(texts(answered, "prediction_id"), answered["score"].to_numpy(), strict=True))
+    return np.asarray([scores[name] for name in texts(live, "prediction_id")])
 
 
 def _by_month(spec: ModelSpec, live: pa.Table, answers: Mapping[str, Floats]) -> Iterator[Month]:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,7 +22,7 @@ from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.adapters.routes import RecordsRouter
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.clock import Clock
-from homeostat.domain.errors import StorageError
+from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Notifier, Ports, Router
@@ -108,9 +109,11 @@ class Deployment:
         specs = {name: plan.spec for name, plan in self.plans.items()}
         largest = int(self.settings.server.max_request_mb * 2**20)
         tokens = Tokens(self.records)
+        runbooks = self.settings.folder / self.settings.runbooks
+        own = runbooks if runbooks.is_dir() else None
         return [
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest),
-            *ui(self.records, self.log, self.registry, specs, self.clock),
+            *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]
 
 
@@ -136,22 +139,43 @@ def open_deployment(settings: Settings, clock: Clock, *, durable: bool = True) -
     ConfigError
         If the configuration names an environment variable that is not set.
     """
-    folder = settings.data_folder
+    records = open_records(settings, clock, durable=durable)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        registry = LocalRegistry(settings.models_folder, clock)
+        return Deployment(
+            settings=settings,
+            clock=clock,
+            records=records,
+            log=open_log(settings, records, durable=durable),
+            registry=registry,
+            scorer=RegistryScorer(registry),
+            plans={model.name: model_plan(settings, model.name) for model in settings.models},
+        )
+    except HomeostatError:
+        records.close()
+        raise
+
+
+def open_records(settings: Settings, clock: Clock, *, durable: bool = True) -> DatabaseRecords:
+    """Open the records alone, and make the data folder if it is new; raises StorageError."""
+    make_folder(settings.data_folder)
+    return DatabaseRecords(settings.records_url(os.environ), clock, "FULL" if durable else "OFF")
+
+
+def open_log(
+    settings: Settings, records: DatabaseRecords, *, durable: bool = True
+) -> FilePredictionLog:
+    """Open the prediction log beside its records; raises StorageError."""
+    return FilePredictionLog(settings.log_folder, records, fsync=durable)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; raises StorageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"the data folder {folder} cannot be made: {error}") from error
-    records = DatabaseRecords(settings.records_url(os.environ), clock, "FULL" if durable else "OFF")
-    registry = LocalRegistry(folder / "models", clock)
-    return Deployment(
-        settings=settings,
-        clock=clock,
-        records=records,
-        log=FilePredictionLog(folder / "log", records, fsync=durable),
-        registry=registry,
-        scorer=RegistryScorer(registry),
-        plans={model.name: model_plan(settings, model.name) for model in settings.models},
-    )
+        reason = error.strerror or "unknown reason"
+        raise StorageError(f"cannot make the folder {path}: {reason}") from error
 
 
 def receivers(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> dict[str, Notifier]:

@@ -32,8 +32,8 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
     NotFoundError
         If there is no such file.
     DataError
-        If it cannot be read, a column is absent or of a wrong type, an id comes twice, or nothing
-        is left of it.
+        If it cannot be read, a column is absent or of a wrong type, an id comes twice, a label is
+        no class of the model or all are of one class, or nothing is left of it.
     """
     configured = settings.model(model)
     spec, names = configured.spec(), configured.history
@@ -56,6 +56,7 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
         columns[field.name] = _cast(table, field.name, field.type, path)
     found = pa.table(columns)
     _check_ids(found, names, path)
+    _check_classes(found, names, spec, path)
     return found.sort_by([("timestamp", "ascending"), ("prediction_id", "ascending")])
 
 
@@ -66,8 +67,8 @@ def _used(table: pa.Table, names: History, path: Path) -> pa.Table:
             {**dict(zip(table.column_names, table.columns, strict=True)), names.where: flags}
         )
         table = table.filter(pc.field(names.where))
-    if not table.num_rows:
-        raise DataError(f"{path}: no rows are left where {names.where} is true")
+        if not table.num_rows:
+            raise DataError(f"{path}: no rows are left where {names.where} is true")
     return table
 
 
@@ -113,13 +114,15 @@ def _label(
 ) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
     if name not in table.column_names:
         raise DataError(f"{path} has no column {name!r}; set history.label to the right name")
-    column = table[name]
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
-        if spec.task is Task.REGRESSION:
-            return _cast(table, name, pa.float64(), path)
+    kind = table[name].type
+    named = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if spec.task is not Task.REGRESSION and (named or pa.types.is_dictionary(kind)):
         return _class_index(table, name, spec, path)
-    return _cast(table, name, pa.float64(), path)
+    values = np.asarray(_cast(table, name, pa.float64(), path).to_numpy(), dtype=np.float64)
+    if np.isinf(values).any():
+        raise DataError(f"{path}: column {name!r} holds infinite values")
+    # A label that is missing in a column of floats is often NaN.
+    return pa.chunked_array([pa.array(values, mask=np.isnan(values))])
 
 
 def _class_index(
@@ -142,5 +145,24 @@ def _check_ids(table: pa.Table, names: History, path: Path) -> None:
         raise DataError(f"{path}: column {names.id!r} has rows without an id")
     distinct, counts = np.unique(ids.astype(str), return_counts=True)
     if distinct.size < ids.size:
-        twice = distinct[counts > 1][0]
+        twice = str(distinct[counts > 1][0])
         raise DataError(f"{path}: column {names.id!r} holds {twice!r} more than once")
+
+
+def _check_classes(table: pa.Table, names: History, spec: ModelSpec, path: Path) -> None:
+    if spec.task is Task.REGRESSION:
+        return
+    found = np.unique(np.asarray(table["label"].drop_null().to_numpy(), dtype=np.float64))
+    classes = spec.classes or ("0", "1")
+    strange = np.setdiff1d(found, np.arange(len(classes)))
+    if strange.size:
+        raise DataError(
+            f"{path}: column {names.label!r} holds {strange[0]:g}; a label is one of the classes "
+            f"{', '.join(classes)}, or their place in that list, from 0"
+        )
+    if found.size == 1:
+        only = classes[int(found[0])]
+        raise DataError(
+            f"{path}: column {names.label!r} holds the class {only} only; there is nothing to tell "
+            "apart: give a history with other classes too"
+        )

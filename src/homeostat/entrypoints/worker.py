@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -21,8 +22,9 @@ ROLL_EVERY = timedelta(minutes=5)
 class Worker:
     """Ticks an engine in a thread of its own.
 
-    A tick that fails is logged and tried again at the next one; it never ends the loop. `stop`
-    lets the tick under way finish.
+    Whatever fails is logged and tried again at the next tick; it never ends the loop, and a log
+    that cannot be rolled does not keep the engine from looking. `stop` lets the tick under way
+    finish.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to tick."""
-        self._thread = threading.Thread(target=self._run, name="homeostat-worker")
+        self._thread = threading.Thread(target=self._run, name="homeostat-worker", daemon=True)
         self._thread.start()
 
     def stop(self, seconds: float = 60.0) -> bool:
@@ -67,18 +69,33 @@ class Worker:
 
     def once(self) -> None:
         """Roll if it is time, and tick."""
-        try:
-            self._roll()
-            now = self.clock.now()
-            self.problems = self.engine.tick(now)
-            self.last_tick = now
-        except (HomeostatError, OSError) as error:
-            self.problems = (str(error),)
+        before, self.problems = self.problems, (*_attempt(self._roll), *_attempt(self._tick))
         for problem in self.problems:
-            logger.error("tick: %s", problem)
+            if problem not in before:
+                logger.error("%s", problem)
+        if before and not self.problems:
+            logger.info("well again")
 
-    def _roll(self) -> None:
+    def _tick(self) -> tuple[str, ...]:
+        now = self.clock.now()
+        problems = self.engine.tick(now)
+        self.last_tick = now
+        return problems
+
+    def _roll(self) -> tuple[str, ...]:
         moment = self.clock.monotonic()
         if self._rolled is None or moment - self._rolled >= self.roll_every.total_seconds():
-            self._rolled = moment
             self.log.roll(self.clock.now())
+            self._rolled = moment
+        return ()
+
+
+def _attempt(work: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    """Return what went wrong, in words."""
+    try:
+        return work()
+    except (HomeostatError, OSError) as error:
+        return (str(error),)
+    except Exception as error:
+        logger.exception("a fault in Homeostat; the next tick tries again")
+        return (f"{type(error).__name__}: {error}",)

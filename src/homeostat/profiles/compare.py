@@ -141,7 +141,9 @@ def quantiles(column: ColumnProfile, levels: NDArray[np.float64]) -> NDArray[np.
     place = np.minimum(np.searchsorted(upto, wanted), upto.size - 1)
     inside = 1.0 - (upto[place] - wanted) / column.counts[place]
     left, right = _bounds(column.bins, column.minimum, column.maximum)
-    found: NDArray[np.float64] = left[place] * (1.0 - inside) + right[place] * inside
+    left, right = left[place], right[place]
+    # Rounding may carry a mean of two equal numbers beyond them.
+    found: NDArray[np.float64] = np.clip(left * (1.0 - inside) + right * inside, left, right)
     return found
 
 

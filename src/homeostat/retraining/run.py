@@ -286,7 +286,7 @@ def _request(state: RunState, event: Requested, now: datetime) -> Stepped:
     trained = state.started_at is not None
     goes_on = state.asked_at is not None and now - state.asked_at <= REPEAT_GAP
     by_hand = event.trigger.kind is TriggerKind.MANUAL
-    if state.said and goes_on and not by_hand:
+    if state.said and goes_on and not by_hand and state.stage is not Stage.GUARDED:
         return replace(state, stage=Stage.REQUESTED, asked_at=now), (), ()
     after = RunState(
         model=state.model,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+
+from homeostat.stats.special import chi2_isf, f_sf
 
 FloatArray = NDArray[np.float64]
 
@@ -145,7 +146,7 @@ class Dispersion:
         reach = (found.rows * own) / (self.rows * mean)
         free = self.windows * self._freedom(self.rows) / reach**2
         x = found.statistic / mean
-        return float(special.fdtrc(self._freedom(found.rows), max(1.0, free), x))
+        return f_sf(self._freedom(found.rows), max(1.0, free), x)
 
     def _mean(self, rows: float) -> float:
         return self.df + rows * self.trace
@@ -219,7 +220,7 @@ def _upper(freedom: float) -> float:
     All windows to come are held against one estimate, so an estimate that is too small by luck
     would turn into evidence day after day.
     """
-    return freedom / float(special.chdtri(freedom, 0.95))
+    return freedom / chi2_isf(freedom, 0.95)
 
 
 def _left_out(
@@ -272,15 +273,11 @@ class Rate:
             count, total = count * _EXACT_ROWS // total, _EXACT_ROWS
         spread = 1.0 / self.correlation - 1.0
         a, b = self.share * spread, (1.0 - self.share) * spread
-        hits = np.arange(count, total + 1, dtype=np.float64)
-        logs = (
-            special.gammaln(total + 1.0)
-            - special.gammaln(hits + 1.0)
-            - special.gammaln(total - hits + 1.0)
-            + special.betaln(hits + a, total - hits + b)
-            - special.betaln(a, b)
-        )
-        return min(1.0, float(np.exp(special.logsumexp(logs))))
+        hits = np.arange(total, dtype=np.float64)
+        none = np.log1p(-a / (spread + hits)).sum()
+        one_more = (total - hits) / (hits + 1.0) * (hits + a) / (total - 1.0 - hits + b)
+        logs = none + np.concatenate(([0.0], np.cumsum(np.log(one_more))))
+        return min(1.0, float(np.exp(logs[count:]).sum()))
 
 
 def fit_rate(counts: ArrayLike, totals: ArrayLike) -> Rate:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from homeostat.stats import special
 from homeostat.stats.ranks import midranks
 
 NAN = float("nan")
@@ -34,7 +34,7 @@ def normal(estimate: float, error: float, level: float = 0.95) -> Interval:
     >>> round(interval.lower, 2), round(interval.upper, 2)
     (-1.96, 1.96)
     """
-    reach = float(special.ndtri((1.0 + level) / 2.0)) * error
+    reach = special.normal_quantile((1.0 + level) / 2.0) * error
     return Interval(estimate - reach, estimate + reach)
 
 
@@ -49,7 +49,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     if not n:
         return Interval(NAN, NAN)
-    z = float(special.ndtri((1.0 + level) / 2.0))
+    z = special.normal_quantile((1.0 + level) / 2.0)
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2))
@@ -70,7 +70,7 @@ def mean(values: NDArray[np.float64], level: float = 0.95) -> Interval:
     if values.size < 2:
         return Interval(NAN, NAN)
     error = float(values.std(ddof=1)) / float(np.sqrt(values.size))
-    reach = float(special.stdtrit(values.size - 1, (1.0 + level) / 2.0)) * error
+    reach = special.t_quantile(values.size - 1, (1.0 + level) / 2.0) * error
     centre = float(values.mean())
     return Interval(centre - reach, centre + reach)
 
@@ -140,8 +140,8 @@ def logit(share: float, n: int, level: float = 0.95) -> Interval:
     """
     if not n or not 0.0 < share < 1.0:
         return Interval(share, share) if n and share in {0.0, 1.0} else Interval(NAN, NAN)
-    around = normal(float(special.logit(share)), (n * share * (1.0 - share)) ** -0.5, level)
-    return Interval(float(special.expit(around.lower)), float(special.expit(around.upper)))
+    around = normal(special.logit(share), (n * share * (1.0 - share)) ** -0.5, level)
+    return Interval(special.expit(around.lower), special.expit(around.upper))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,8 @@ class AucEstimate:
             plain = normal(self.auc, self.error, level)
             return Interval(max(plain.lower, 0.0), min(plain.upper, 1.0))
         slope = 1.0 / (self.auc * (1.0 - self.auc))
-        on_logit = normal(float(special.logit(self.auc)), self.error * slope, level)
-        return Interval(float(special.expit(on_logit.lower)), float(special.expit(on_logit.upper)))
+        on_logit = normal(special.logit(self.auc), self.error * slope, level)
+        return Interval(special.expit(on_logit.lower), special.expit(on_logit.upper))
 
 
 def delong(labels: NDArray[np.float64], scores: NDArray[np.float64]) -> AucEstimate:

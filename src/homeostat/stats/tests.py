@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from homeostat.stats.distances import Counts, shares
+from homeostat.stats.special import chi2_sf, kolmogorov_sf, normal_sf
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def ks_p_value(statistic: float, n: int, m: int) -> float:
     0.031
     """
     root = float(np.sqrt(n * m / (n + m)))
-    return float(special.kolmogorov((root + 0.12 + 0.11 / root) * statistic))
+    return kolmogorov_sf((root + 0.12 + 0.11 / root) * statistic)
 
 
 def ks_2samp(x: NDArray[np.float64], y: NDArray[np.float64]) -> Significance:
@@ -97,7 +97,7 @@ def chi2_counts(reference: Counts, current: Counts, dispersion: float = 1.0) -> 
     expected = np.outer(rows, columns) / rows.sum()
     statistic = float(((table - expected) ** 2 / expected).sum()) / dispersion
     dof = table.shape[1] - 1
-    return Significance(statistic, float(special.chdtrc(dof, statistic)), dof)
+    return Significance(statistic, chi2_sf(dof, statistic), dof)
 
 
 def proportion_test(x: int, n: int, y: int, m: int) -> Significance:
@@ -112,4 +112,4 @@ def proportion_test(x: int, n: int, y: int, m: int) -> Significance:
         return _NOTHING
     pooled = (x + y) / (n + m)
     z = (x / n - y / m) / float(np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m)))
-    return Significance(z, float(2 * special.ndtr(-abs(z))))
+    return Significance(z, 2.0 * normal_sf(abs(z)))

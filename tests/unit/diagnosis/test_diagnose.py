@@ -75,6 +75,11 @@ def test_an_old_version_is_not_blamed_for_the_world() -> None:
     assert of(WORSE, base=replace(SWAPPED, version_age=None)).cause is Cause.CONCEPT_DRIFT
 
 
+def test_a_young_version_that_does_no_worse_than_the_one_before_is_not_blamed() -> None:
+    assert of(WORSE, base=replace(SWAPPED, previous_better_e=0.4)).cause is Cause.CONCEPT_DRIFT
+    assert of(WORSE, base=replace(SWAPPED, previous_better_e=2.0)).cause is Cause.BAD_VERSION
+
+
 def test_a_version_without_one_before_it_cannot_be_rolled_back() -> None:
     assert of(WORSE, base=replace(SWAPPED, previous="")).cause is Cause.CONCEPT_DRIFT
 

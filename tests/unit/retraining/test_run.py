@@ -69,6 +69,15 @@ def play(
     return state, effects, actions
 
 
+def test_another_request_takes_over_a_run_that_waits() -> None:
+    scheduled = Requested(Trigger(TriggerKind.SCHEDULE, "last training is 30 days old"))
+    state, _, actions = play(NEW, ASKED, waiting(10), scheduled, GO)
+    assert actions[2:] == ["request_retraining", "start_training"]
+    assert state.trigger == scheduled.trigger
+    assert state.onset is None
+    assert state.number == 1
+
+
 def test_a_run_goes_from_request_to_an_accepted_candidate() -> None:
     state, effects, actions = play(NEW, ASKED, GO, TrainingDone("v2"), PASSED)
     assert actions == ["request_retraining", "start_training", "train", "accept_candidate"]

@@ -107,7 +107,7 @@ def test_trap_half_open_herd_asks_for_no_more_probes_than_are_still_needed() -> 
 
 def test_trap_serialised_calls() -> None:
     breaker = Breaker(CONFIG)
-    both_inside = threading.Barrier(2, timeout=5)
+    both_inside = threading.Barrier(2, timeout=60)
 
     def call() -> None:
         permit = breaker.acquire(0.0)
@@ -118,7 +118,7 @@ def test_trap_serialised_calls() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert breaker.state.tallies[0].successes == 2
 
 
@@ -212,7 +212,7 @@ def test_trap_many_threads_count_every_fault() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert breaker.mode is Mode.OPEN
 
 

@@ -1,0 +1,1 @@
+"""Trainers: where candidates are made."""

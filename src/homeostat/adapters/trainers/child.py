@@ -1,6 +1,6 @@
-"""The process that runs a user's training function: ``python -m homeostat.adapters.trainers.child RUN``.
+"""The process that runs a user's training function, given the run's folder.
 
-It reads ``request.json`` and ``rows.parquet`` from the run's folder, calls the function and writes
+It reads ``request.json`` and ``rows.parquet`` from there, calls the function and writes
 ``result.json`` last, in one step, so that a run without a result is one that did not finish.
 """
 
@@ -21,6 +21,10 @@ from pydantic import TypeAdapter
 
 from homeostat.domain.errors import ConfigError, TrainingError
 from homeostat.domain.model import ModelSpec
+
+REQUEST, ROWS, RESULT = "request.json", "rows.parquet", "result.json"
+ARTIFACT, LOG, LOCK, PID = "artifact", "log.txt", "lock", "pid"
+LONGEST_PROBLEM = 2000
 
 TrainFunction = Callable[[pa.Table, ModelSpec, Path], Mapping[str, float]]
 
@@ -53,29 +57,46 @@ def load_function(reference: str) -> TrainFunction:
     return function  # type: ignore[no-any-return]  # a user's function; its result is checked below
 
 
+def write_json(path: Path, content: object) -> None:
+    """Write a file in one step: it is there as a whole, or not at all; raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content))
+    part.replace(path)
+
+
 def run(folder: Path) -> dict[str, float]:
-    """Train in the run's folder and return the metrics that the function reports."""
-    request = json.loads((folder / "request.json").read_text())
+    """Train in the run's folder and return the metrics that the function reports.
+
+    Raises
+    ------
+    TrainingError
+        If the function wrote nothing, or returned something else than metrics by name or None.
+    """
+    request = json.loads((folder / REQUEST).read_text())
     spec = TypeAdapter(ModelSpec).validate_python(request["spec"])
-    rows = pq.read_table(folder / "rows.parquet")
-    artifact = folder / "artifact"
+    rows = pq.read_table(folder / ROWS)
+    artifact = folder / ARTIFACT
     artifact.mkdir(exist_ok=True)
-    metrics = load_function(request["function"])(rows, spec, artifact)
+    metrics: object = load_function(request["function"])(rows, spec, artifact)
     if not any(artifact.iterdir()):
         raise TrainingError("the training function wrote no artifact into its output folder")
-    return {str(k): float(v) for k, v in dict(metrics or {}).items() if math.isfinite(float(v))}
+    if not isinstance(metrics, Mapping | None):
+        raise TrainingError(
+            f"the training function returned {type(metrics).__name__}, not metrics by name"
+        )
+    numbers = {str(name): float(value) for name, value in (metrics or {}).items()}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
 def main(folder: Path) -> int:
     """Run and report; the exit code is 0 when there is a result of either kind."""
+    (folder / PID).write_text(str(os.getpid()))
     try:
         result: dict[str, object] = {"metrics": run(folder)}
     except Exception as error:  # noqa: BLE001 - a user's code may raise anything; it is reported
         traceback.print_exc()
-        result = {"problem": f"{type(error).__name__}: {error}"}
-    part = folder / "result.json.part"
-    part.write_text(json.dumps(result))
-    os.replace(part, folder / "result.json")
+        result = {"problem": f"{type(error).__name__}: {error}"[:LONGEST_PROBLEM]}
+    write_json(folder / RESULT, result)
     return 0
 
 

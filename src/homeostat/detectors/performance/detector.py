@@ -13,17 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from homeostat.detectors.performance.measure import measure
+from homeostat.detectors.performance.paired import PairedEvidence, compare_paired
 from homeostat.domain.model import Task
 from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.stats.evidence import (
-    Bets,
-    PairedBets,
-    bet,
-    bet_on_differences,
-    log_growth,
-    mixture,
-)
+from homeostat.stats.evidence import Bets, PairedBets, bet, log_growth, mixture
 
 __all__ = [
     "LossBaseline",
@@ -112,30 +106,6 @@ class PerformanceState:
     firing: bool = False
     recovery: tuple[float, ...] = ()
     calm_until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PairedEvidence:
-    """Anytime-valid comparison of a challenger with the champion on the same rows.
-
-    Attributes
-    ----------
-    better_e, worse_e : float
-        E-values against "the challenger is not better" and "not worse"; at 20 or more the claim
-        holds with a lifetime error of at most 5 %, however often it was looked at.
-    difference : float
-        Mean champion loss minus challenger loss; positive: the challenger is better. NaN if n = 0.
-    n : int
-        Rows.
-    not_worse_e : float
-        E-value against "the challenger is worse by the margin or more".
-    """
-
-    better_e: float
-    worse_e: float
-    difference: float
-    n: int
-    not_worse_e: float = 1.0
 
 
 def losses(
@@ -371,43 +341,4 @@ def _verdict(
             ("baseline_loss", baseline.mean),
             ("rows", float(state.rows)),
         ),
-    )
-
-
-def compare_paired(
-    losses_champion: ArrayLike,
-    losses_challenger: ArrayLike,
-    state: PairedBets,
-    margin: float = 0.0,
-) -> tuple[PairedBets, PairedEvidence]:
-    """Compare two versions on the same rows; may be read after every batch.
-
-    Parameters
-    ----------
-    losses_champion, losses_challenger : array_like
-        Shape (n,), in [0, 1], same rows in the same order, not seen before.
-    state : PairedBets
-        ``PairedBets()`` at first.
-    margin : float
-        Loss by which a challenger may be worse and still count as not worse.
-
-    Examples
-    --------
-    >>> state, found = compare_paired([0.8] * 60, [0.1] * 60, PairedBets())
-    >>> found.better_e > 20, found.worse_e < 1, round(found.difference, 2)
-    (True, True, 0.7)
-    """
-    champion = np.asarray(losses_champion, dtype=np.float64)
-    challenger = np.asarray(losses_challenger, dtype=np.float64)
-    if champion.shape != challenger.shape:
-        raise ValueError(
-            f"unpaired: {champion.size} champion and {challenger.size} challenger rows"
-        )
-    state = bet_on_differences(state, champion - challenger, margin)
-    return state, PairedEvidence(
-        better_e=mixture(state.better),
-        worse_e=mixture(state.worse),
-        difference=state.total / state.n if state.n else math.nan,
-        n=state.n,
-        not_worse_e=mixture(state.not_worse),
     )

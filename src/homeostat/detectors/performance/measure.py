@@ -144,7 +144,7 @@ def _from_confusion(
     """Bootstrap metrics of the confusion matrix: resampling rows is drawing its cells anew."""
     if not labels.size:
         empty = Interval(math.nan, math.nan)
-        return {name: (math.nan, empty) for name in pooled}
+        return dict.fromkeys(pooled, (math.nan, empty))
     matrix = metrics.confusion(labels, said, classes)
     shares = matrix.ravel() / labels.size
     drawn = rng.multinomial(labels.size, shares, RESAMPLES).reshape(-1, classes, classes)

@@ -104,25 +104,22 @@ def evaluate(
         Verdicts for ``availability`` (score: share of failed rows) and ``latency_p99`` (score: the
         ``1 - slow_share`` quantile, in ms).
     """
-    failed = {reason: faults[reason] for reason in FAULTS if faults.get(reason, 0) > 0}
+    failed = _failed(faults, total)
     down = sum(failed.values())
-    if not 0 <= down <= total:
-        raise ValueError(f"{down} failed rows of {total} answered ones")
     availability = _advance(config, state.availability, window, down, total, config.max_fallback)
     times = np.asarray(latencies_ms, dtype=np.float64)
     times = times[np.isfinite(times)]
     slow = int((times > config.max_latency_ms).sum())
     latency = _advance(config, state.latency, window, slow, times.size, config.slow_share)
-    listed = ", ".join(f"{count} {reason}" for reason, count in sorted(failed.items()))
-    named = f" ({listed})" if listed else ""
+    listed = ", ".join(f"{count} {reason}" for reason, count in failed.items())
     quantile = float(np.quantile(times, 1.0 - config.slow_share)) if times.size else math.nan
     verdicts = (
         _verdict(
             config, availability, model, "availability", window, total,
             score=down / total if total else math.nan,
             limit=config.max_fallback,
-            reason=f"{down} of {total} rows fell back{named}",
-            details=tuple((reason, float(count)) for reason, count in sorted(failed.items())),
+            reason=f"{down} of {total} rows fell back" + (f" ({listed})" if listed else ""),
+            details=tuple((reason, float(count)) for reason, count in failed.items()),
         ),
         _verdict(
             config, latency, model, "latency_p99", window, int(times.size),
@@ -133,6 +130,13 @@ def evaluate(
         ),
     )  # fmt: skip
     return ServiceState(availability, latency), verdicts
+
+
+def _failed(faults: Mapping[str, int], total: int) -> dict[str, int]:
+    failed = {reason: faults[reason] for reason in sorted(FAULTS) if faults.get(reason, 0) > 0}
+    if sum(failed.values()) > total:
+        raise ValueError(f"{sum(failed.values())} failed rows of {total} answered ones")
+    return failed
 
 
 def _advance(

@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats.evidence import p_to_e, shiryaev_roberts
+from homeostat.stats.special import t_sf
 
 FloatArray = NDArray[np.float64]
 Match = Literal["none", "hour", "weekday", "hour_of_week"]
@@ -151,7 +151,7 @@ def evaluate(
     expected = reference.rows(_group(window, config.match))
     root = float(_root(np.asarray([rows]), np.asarray([expected]))[0])
     z = abs(root) / math.sqrt(reference.inflation(expected))
-    p_value = min(1.0, 2.0 * float(special.stdtr(reference.freedom, -z)))
+    p_value = min(1.0, 2.0 * t_sf(reference.freedom, z))
     change = rows / expected - 1.0 if expected > 0 else math.inf if rows else 0.0
     # Symmetric in the ratio: half as many and twice as many are both a change of 0.5.
     size = 1.0 - min(rows, expected) / max(rows, expected) if rows or expected else 0.0

@@ -38,6 +38,7 @@ COMMANDS: Table = {
 }
 
 FINDINGS, MISTAKE, OURS, INTERRUPTED = 1, 2, 3, 130
+EXTRAS = {"lightgbm": "lightgbm", "psycopg": "postgresql"}
 
 
 class Root(LazyGroup):
@@ -90,6 +91,9 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"{error.format_message().rstrip('.')}; see --help", MISTAKE
     if isinstance(error, HomeostatError):
         return str(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        wanted = f"homeostat[{EXTRAS[error.name]}]"
+        return f"{error.name} is not installed; python -m pip install '{wanted}'", MISTAKE
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"{said}; a fault in Homeostat: report what homeostat --debug ... shows", OURS
 

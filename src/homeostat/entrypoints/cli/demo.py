@@ -83,7 +83,7 @@ def _folder(data: Path | None) -> Path:
 
 
 def _play(stage: Stage, told: Story, receiver: Receiver, screen: Console) -> Score:
-    with screen.status("Training the first model on five weeks of history ..."):
+    with screen.status("Training the first model on four weeks of history ..."):
         card = stage.adopt_first()
     stage.engine.tick(told.start)
     screen.print(f"Version {card.version} serves. Eight weeks begin on {told.start:%A %d %B %Y}.")

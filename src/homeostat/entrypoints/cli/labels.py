@@ -12,18 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from rich.progress import track
 
-from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import LABEL_SCHEMA, TIMESTAMP
 from homeostat.engine.ports import Receipt
-from homeostat.entrypoints.cli.options import (
-    config_option,
-    deployment,
-    json_option,
-    make_folder,
-    model_option,
-)
+from homeostat.entrypoints.bootstrap import open_log
+from homeostat.entrypoints.cli.options import config_option, deployment, json_option, model_option
 from homeostat.entrypoints.cli.output import print_json
 from homeostat.entrypoints.files import pieces_of
 from homeostat.entrypoints.settings.model import History
@@ -49,8 +43,7 @@ def import_labels(*, file: Path, config_path: Path, model: str, as_json: bool) -
     """
     with deployment(config_path, create=True) as opened:
         part = opened.settings.model(model)
-        make_folder(opened.settings.log_folder)
-        log = FilePredictionLog(opened.settings.log_folder, opened.records)
+        log = open_log(opened.settings, opened.records)
         now = opened.clock.now()
         try:
             receipts = [

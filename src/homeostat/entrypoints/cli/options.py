@@ -15,7 +15,8 @@ import click
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.clock import Clock
-from homeostat.domain.errors import NotFoundError, StorageError
+from homeostat.domain.errors import NotFoundError
+from homeostat.entrypoints.bootstrap import open_records
 from homeostat.entrypoints.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -41,6 +42,13 @@ def model_option(command: F) -> F:
     return click.option(
         "-m", "--model", default="", help="Which model; not needed if there is only one."
     )(command)
+
+
+def listen_options(command: F) -> F:
+    """Add ``--host`` and ``--port``, which go before the configuration."""
+    host = click.option("--host", help="Address to listen on; default: as configured.")
+    port = click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0: any free one.")
+    return host(port(command))
 
 
 def json_option(command: F) -> F:
@@ -76,24 +84,13 @@ def deployment(config: Path, *, create: bool = False) -> Iterator[Deployment]:
     settings = load(config)
     url = settings.records_url(os.environ)
     path = Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
-    if path is not None and not path.exists():
-        if not create:
-            raise NotFoundError(
-                f"nothing is recorded at {path} yet; start with: homeostat serve -c {config}"
-            )
-        make_folder(path.parent)
+    if path is not None and not path.exists() and not create:
+        raise NotFoundError(
+            f"nothing is recorded at {path} yet; start with: homeostat serve -c {config}"
+        )
     clock = SystemClock()
-    records = DatabaseRecords(url, clock)
+    records = open_records(settings, clock)
     try:
         yield Deployment(settings, records, clock)
     finally:
         records.close()
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it; raises StorageError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or "unknown reason"
-        raise StorageError(f"cannot make the folder {path}: {reason}") from error

@@ -4,109 +4,162 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 from pathlib import Path
 
 import click
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.routes import RecordsRouter
-from homeostat.domain.errors import UserError
+from homeostat.domain.admission import MAX_AHEAD
+from homeostat.domain.errors import DataError, UserError
 from homeostat.engine.adopt import adopt as adopt_model
-from homeostat.engine.adopt import split_history, train_first
-from homeostat.entrypoints.bootstrap import application, open_deployment
-from homeostat.entrypoints.cli.options import config_option, model_option
-from homeostat.entrypoints.gateway import app
+from homeostat.engine.adopt import check_vacant, split_history, train_first
+from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
+from homeostat.entrypoints.cli.options import config_option, listen_options, model_option
+from homeostat.entrypoints.gateway import Gateway, app
+from homeostat.entrypoints.gateway.door import Door
 from homeostat.entrypoints.history import read_history
-from homeostat.entrypoints.http.auth import Tokens, check_bind
+from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.worker import Worker
 
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+GRACE = 20  # seconds that requests under way have to finish once the process is told to stop
+
 
 def listen(host: str, port: int, setting: str) -> socket.socket:
-    """Bind an address before anything else is opened.
+    """Bind an address.
 
     Raises
     ------
     UserError
         If it is in use, or not an address of this machine.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
+        bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((host, port))
+            bound.listen(BACKLOG)
+        except OSError:
+            bound.close()
+            raise
     except OSError as error:
-        bound.close()
         raise UserError(
-            f"cannot listen on {host}:{port}: {error.strerror}; change {setting} in the configuration"
+            f"cannot listen on {address(host, port)}: {error.strerror}; "
+            f"change {setting} in the configuration, or give --host and --port"
         ) from error
-    bound.listen(2048)
     return bound
 
 
-def run(application: Starlette, sock: socket.socket) -> None:
-    """Serve until SIGTERM or Ctrl-C; open requests are finished first."""
-    config = uvicorn.Config(application, log_level="info", access_log=False)
-    uvicorn.Server(config).run(sockets=[sock])
+def address(host: str, port: int) -> str:
+    """Return host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def run(application: ASGIApp, bound: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way are finished first."""
+    config = uvicorn.Config(
+        application, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE
+    )
+    server = uvicorn.Server(config)
+    # Once it has stopped, uvicorn raises the signal again for whoever had it before, and that would
+    # end the process with its parts still open. So it gets it back itself.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, server.handle_exit)
+    server.run(sockets=[bound])
+
+
+def log_to_stderr() -> None:
+    """Write the process's own log to stderr: stdout is for notifications and results."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _listen(deployment: Deployment, part: str, host: str, port: int) -> socket.socket:
+    check_bind(host, Tokens(deployment.records), str(deployment.settings.file), f"{part}.host")
+    bound = listen(host, port, f"{part}.port")
+    click.echo(f"{part} on http://{address(host, bound.getsockname()[1])}/", err=True)
+    return bound
 
 
 @click.command()
 @config_option
-def serve(*, config_path: Path) -> None:
+@listen_options
+def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
     """Run the control plane: API, web pages and the engine.
+
+    SIGTERM and Ctrl-C let open requests and the tick under way finish. Started again, it goes on
+    where it was.
 
     Example: homeostat serve -c homeostat.yaml
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     settings, clock = load(config_path), SystemClock()
     server = settings.server
     deployment = open_deployment(settings, clock)
     try:
-        check_bind(server.host, Tokens(deployment.records))
-        sock = listen(server.host, server.port, "server.port")
-        engine = deployment.engine(deployment.ports())
-        worker = Worker(engine, deployment.log, clock, server.tick)
+        ports, pages = deployment.ports(), deployment.pages()
+        where = server.host if host is None else host, server.port if port is None else port
+        bound = _listen(deployment, "server", *where)
+        worker = Worker(deployment.engine(ports), deployment.log, clock, server.tick)
         worker.start()
-        click.echo(f"control plane on http://{server.host}:{sock.getsockname()[1]}/", err=True)
         try:
-            run(application(deployment.pages()), sock)
+            run(application(pages), bound)
         finally:
-            worker.stop()
+            if not worker.stop():
+                logger.error("the tick under way hangs; the next start does it again")
     finally:
         deployment.close()
 
 
 @click.command()
 @config_option
-def gateway(*, config_path: Path) -> None:
+@listen_options
+def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
     """Run the data plane in front of the models.
 
-    It goes on answering while the control plane is down.
+    It goes on answering while the control plane is down. SIGTERM and Ctrl-C let open requests
+    finish and what was answered reach the log.
 
     Example: homeostat gateway -c homeostat.yaml
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     settings, clock = load(config_path), SystemClock()
+    configured = settings.gateway
     deployment = open_deployment(settings, clock)
     try:
-        check_bind(settings.gateway.host, Tokens(deployment.records))
-        sock = listen(settings.gateway.host, settings.gateway.port, "gateway.port")
+        where = configured.host if host is None else host, configured.port if port is None else port
+        bound = _listen(deployment, "gateway", *where)
         router = RecordsRouter(deployment.records)
         table = deployment.route_table()
         for model, problem in table.follow(router).items():
-            click.echo(f"{model}: {problem}; its fallback answers", err=True)
+            logger.error("%s: %s; its fallback answers", model, problem)
         started = clock.now().isoformat()
         data_plane = deployment.gateway(table, f"{socket.gethostname()}-{os.getpid()}-{started}")
-        click.echo(f"gateway on http://{settings.gateway.host}:{sock.getsockname()[1]}/", err=True)
         try:
-            run(app(data_plane, router), sock)
+            plane: ASGIApp = app(data_plane, router)
+            if not is_loopback(where[0]):
+                plane = Door(plane, Tokens(deployment.records), clock)
+            run(plane, bound)
         finally:
-            data_plane.close()
+            _settle(data_plane)
     finally:
         deployment.close()
+
+
+def _settle(data_plane: Gateway) -> None:
+    data_plane.close()
+    counts = data_plane.writer.counts
+    if counts.dropped or counts.failed:
+        lost = counts.dropped + counts.failed
+        logger.error("%d answers could not be written to the prediction log", lost)
 
 
 @click.command()
@@ -123,12 +176,14 @@ def adopt(*, history: Path, config_path: Path, model: str) -> None:
     """
     settings, clock = load(config_path), SystemClock()
     name = settings.model(model).name
+    settings.trainer(name)
     deployment = open_deployment(settings, clock)
     try:
-        plan = deployment.plans[name]
+        plan, ports = deployment.plans[name], deployment.ports(wait=True)
+        check_vacant(ports.records, name)
         rows = split_history(plan, read_history(settings, name, history))
-        ports = deployment.ports(wait=True)
-        settings.trainer(name)
+        if rows.held_out["timestamp"][-1].as_py() > clock.now() + MAX_AHEAD:
+            raise DataError(f"{history}: its last row lies in the future")
         training = train_first(plan, ports.trainers[name], rows, clock.now())
         card = adopt_model(plan, ports, rows, training, clock.now())
     finally:

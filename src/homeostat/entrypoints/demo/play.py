@@ -19,7 +19,7 @@ PREDICT = f"/gateway/v1/models/{MODEL}/predict"
 LABELS = f"/api/v1/models/{MODEL}/labels"
 COMMANDS = f"/api/v1/models/{MODEL}/commands"
 MOST_LABELS = 20_000
-ROLL_EVERY = timedelta(hours=6)
+ROLL_EVERY = timedelta(days=1)
 
 Progress = Callable[[datetime], None]
 
@@ -94,8 +94,9 @@ class Play:
             cents=story.fault.start <= window.start < story.fault.end,
         )
         requests, labels = self.stage.traffic.batch(window, world=world)
-        for row in labels.to_pylist():
-            heapq.heappush(self._labels, (row["arrival"], row["prediction_id"], row["label"]))
+        names = ("arrival", "prediction_id", "label")
+        for label in zip(*(labels[name].to_pylist() for name in names), strict=True):
+            heapq.heappush(self._labels, label)
         self.played.payments += requests.num_rows
         if not story.outage.start <= window.start < story.outage.end + timedelta(minutes=5):
             self.stage.clock.set(window.end)

@@ -1,4 +1,4 @@
-"""Measures, from the records alone, how each event was found, what was done, and when it was over."""
+"""Measures, from the records alone, how each event was found, what was done, when it was over."""
 
 from __future__ import annotations
 

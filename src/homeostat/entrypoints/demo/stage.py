@@ -32,7 +32,7 @@ from homeostat.entrypoints.settings.load import load
 from homeostat.simulation.clock import SimulatedClock
 
 MODEL = "fraud"
-VOLUME = 8_000.0  # payments on an average day
+VOLUME = 7_000.0  # payments on an average day
 DEADLINE = timedelta(milliseconds=500)
 
 

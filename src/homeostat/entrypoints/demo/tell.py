@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +16,7 @@ from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.entrypoints.demo.score import Outcome, Score
 from homeostat.entrypoints.demo.story import Story
 
+WHY_LENGTH = 180  # the whole text is in the decision log
 COLOURS = {
     NotifyAction.TRIGGER: "red",
     NotifyAction.ACKNOWLEDGE: "yellow",
@@ -50,7 +53,7 @@ class Teller:
         total = (story.end - story.start).total_seconds()
         self._task = self._bar.add_task("day  0", total=total)
 
-    def __enter__(self) -> Teller:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -86,7 +89,7 @@ def table(score: Score) -> Table:
             _time(outcome.detected, outcome.real_detected),
             _time(outcome.recovered, outcome.real_recovered),
             escape(outcome.done),
-            escape(outcome.why),
+            escape(textwrap.shorten(outcome.why, WHY_LENGTH, placeholder=" ...")),
         )
     return found
 

@@ -156,7 +156,7 @@ def _column(name: str, kind: pa.DataType, values: list[object]) -> pa.Array[pa.S
 
 
 def _array(kind: pa.DataType, values: list[object]) -> pa.Array[pa.Scalar[pa.DataType]]:
-    if kind == pa.float64() and any(isinstance(value, bool) for value in values):
+    if kind == pa.float64() and bool in set(map(type, values)):
         raise TypeError("a truth value is no number")
     if kind == TIMESTAMP:
         return pa.array(values, pa.string()).cast(TIMESTAMP)

@@ -72,11 +72,11 @@ class Tokens:
         if any(token.name == name for token in self.all()):
             raise ConflictError(f"there is a token named {name!r}; revoke it first")
         secret = "hs_" + secrets.token_urlsafe(SECRET_BYTES)
-        digest = _digest(secret)
-        token = Token(name, digest, tuple(sorted(set(scopes))), now)
+        hashed = digest(secret)
+        token = Token(name, hashed, tuple(sorted(set(scopes))), now)
         with self._records.begin() as uow:
-            uow.load(PREFIX + digest, Token)
-            uow.save(PREFIX + digest, token)
+            uow.load(PREFIX + hashed, Token)
+            uow.save(PREFIX + hashed, token)
         return secret
 
     def revoke(self, name: str) -> None:
@@ -96,9 +96,9 @@ class Tokens:
 
     def find(self, secret: str) -> Token | None:
         """Return the token that has this secret."""
-        digest = _digest(secret)
-        token = self._records.read(PREFIX + digest, Token)
-        if token is None or not hmac.compare_digest(token.sha256, digest):
+        hashed = digest(secret)
+        token = self._records.read(PREFIX + hashed, Token)
+        if token is None or not hmac.compare_digest(token.sha256, hashed):
             return None
         return token
 
@@ -221,7 +221,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_bind(host: str, tokens: Tokens, file: str = "") -> None:
+def check_bind(host: str, tokens: Tokens, file: str = "", field: str = "server.host") -> None:
     """Refuse to listen on other addresses than loopback while there is no token.
 
     Raises
@@ -231,8 +231,9 @@ def check_bind(host: str, tokens: Tokens, file: str = "") -> None:
     if not is_loopback(host) and not tokens.any():
         remedy = "make one first (homeostat token create NAME --scope read), or listen on 127.0.0.1"
         problem = f"{host!r} is reachable from other machines and there is no token"
-        raise ConfigError(problem, remedy, file, None, "server.host")
+        raise ConfigError(problem, remedy, file, None, field)
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """Return what is stored of a token's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

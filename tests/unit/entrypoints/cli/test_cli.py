@@ -125,6 +125,18 @@ def test_mistakes_are_one_line_and_exit_code_2(here: Path) -> None:
         assert "Traceback" not in err
 
 
+def test_a_library_of_an_extra_is_named_with_the_way_to_get_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'lightgbm'", name="lightgbm")
+
+    monkeypatch.setattr("homeostat.entrypoints.cli.setup.problems", lacking)
+    code, _, err = call("config", "check")
+    assert code == 2
+    assert "lightgbm is not installed; python -m pip install 'homeostat[lightgbm]'" in err
+
+
 def test_our_faults_exit_with_3_and_debug_shows_where(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

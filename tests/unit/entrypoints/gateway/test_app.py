@@ -133,7 +133,7 @@ def test_lifespan_follows_a_source_survives_bad_routes_and_closes(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.01)

@@ -1,0 +1,87 @@
+"""Code as users write it. mypy (strict) checks it; a wrong use must stay an error."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import assert_type
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.adapters.models import Encoding, Predictor, fit_encoding, load_predictor
+from homeostat.domain.effect import Notify, StartTraining
+from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema
+from homeostat.domain.verdict import Verdict
+from homeostat.domain.window import Window
+from homeostat.engine.ports import Notifier, Trainer, Training
+from homeostat.entrypoints.settings import Model, Settings, load
+from homeostat.profiles.build import profile_table
+from homeostat.profiles.compare import psi
+from homeostat.profiles.profile import Profile
+from homeostat.stats.intervals import Interval, wilson
+
+
+class Pager:
+    """A user's notifier: a class that fits the protocol, with nothing to inherit from."""
+
+    def send(self, notice: Notify) -> None:
+        assert_type(notice.incident, str)
+
+
+class Deaf:
+    """Not a notifier: it has no ``send``."""
+
+
+class Cluster:
+    """A user's trainer."""
+
+    def start(self, request: StartTraining, spec: ModelSpec, rows: pa.Table) -> None:
+        assert_type(rows.select(spec.schema.names), pa.Table)
+
+    def poll(self, model: str, run_id: str) -> Training:
+        return Training(done=True, artifact=Path(model) / run_id)
+
+    def cancel(self, model: str, run_id: str) -> None:
+        assert_type((model, run_id), tuple[str, str])
+
+
+notifier: Notifier = Pager()
+trainer: Trainer = Cluster()
+deaf: Notifier = Deaf()  # type: ignore[assignment]
+
+
+def profiles(monday: pa.Table, tuesday: pa.Table) -> float:
+    kinds = {"amount": ColumnKind.NUMERIC}
+    both = profile_table(monday, kinds).merge(profile_table(tuesday, kinds))
+    assert_type(both, Profile)
+    return assert_type(psi(both.columns["amount"], both.columns["amount"]), float)
+
+
+def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
+    """As in ``trainer: train.py:train``."""
+    encoding = assert_type(fit_encoding(rows, spec.schema.names), Encoding)
+    assert_type(encoding.matrix(rows), NDArray[np.float64])
+    (out / "model.json").write_text("{}")
+    return {"rows": float(rows.num_rows)}
+
+
+def configuration(path: Path) -> ModelSpec:
+    settings = assert_type(load(path), Settings)
+    model = assert_type(settings.models[0], Model)
+    return assert_type(model.spec(), ModelSpec)
+
+
+def score(folder: Path, rows: pa.Table) -> NDArray[np.float64]:
+    predictor = assert_type(load_predictor(folder, "linear"), Predictor)
+    return assert_type(predictor.predict(rows), NDArray[np.float64])
+
+
+def values(verdict: Verdict) -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    window = Window(noon, noon + timedelta(hours=1))
+    assert_type(window.end - window.start, timedelta)
+    assert_type(wilson(8, 10), Interval)
+    verdict.reason = "frozen"  # type: ignore[misc]
+    Schema((Column("amount", "number"),))  # type: ignore[arg-type]

@@ -1,0 +1,137 @@
+"""Effects are done at least once, in order, and never silently dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from homeostat.domain.decision import Severity
+from homeostat.domain.effect import CancelTraining, Effect, Notify, NotifyAction, StartTraining
+from homeostat.domain.errors import DeliveryError, StorageError
+from homeostat.domain.model import ModelSpec
+from homeostat.domain.window import Window
+from homeostat.engine.act import FIRST_WAIT, LONGEST_WAIT, MOST_ATTEMPTS, Dispatcher
+from homeostat.engine.ports import Training
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes import MemoryNotifier, MemoryRecords, MemoryTrainer
+from simulation.world import DAY, MODEL, SPEC, START
+
+FINISHED = Training(True, Path())
+REQUEST = StartTraining("toy-0001", MODEL, "1", Window(START - DAY, START), START)
+CANCEL = CancelTraining("toy-0001", MODEL)
+
+
+def notice(incident: str, receiver: str = "duty") -> Notify:
+    return Notify(
+        incident, NotifyAction.TRIGGER, receiver, Severity.CRITICAL, MODEL, "t", "b", "r", START
+    )
+
+
+@dataclass
+class Bench:
+    records: MemoryRecords = field(default_factory=lambda: MemoryRecords(SimulatedClock(START)))
+    notifier: MemoryNotifier = field(default_factory=MemoryNotifier)
+    trainer: MemoryTrainer = field(
+        default_factory=lambda: MemoryTrainer(lambda *_: FINISHED, polls=1)
+    )
+    rows: int = 0
+    fails: bool = False
+
+    def intend(self, *effects: Effect) -> None:
+        with self.records.begin() as uow:
+            uow.intend(*effects)
+
+    def read(self, spec: ModelSpec, request: StartTraining) -> pa.Table:
+        assert (spec, request) == (SPEC, REQUEST)
+        if self.fails:
+            raise StorageError("the disk is full")
+        self.rows += 1
+        return pa.table({})
+
+    def run(self, after: timedelta = timedelta(0)) -> int:
+        specs, trainers = {MODEL: SPEC}, {MODEL: self.trainer}
+        receivers = {"duty": self.notifier}
+        dispatcher = Dispatcher(self.records, receivers, trainers, specs, self.read)
+        return dispatcher.run(START + after)
+
+    def problem(self) -> tuple[str, str]:
+        (entry,) = self.records._effects.values()
+        return entry.status, entry.problem
+
+
+def test_effects_are_done_in_order_and_once() -> None:
+    bench = Bench()
+    bench.intend(notice("a"), notice("b"))
+    assert bench.run() == 2
+    assert bench.run() == 0
+    assert [n.incident for n in bench.notifier.attempts] == ["a", "b"]
+
+
+def test_a_failure_is_tried_again_later_and_does_not_hold_up_others() -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("busy", retry=True)] * 2
+    bench.intend(notice("a"))
+    assert bench.run() == 0
+    bench.intend(CANCEL)
+    assert bench.run(FIRST_WAIT / 2) == 1
+    assert bench.run(FIRST_WAIT) == 0
+    assert bench.run(2 * FIRST_WAIT) == 0
+    assert bench.run(3 * FIRST_WAIT) == 1
+    assert list(bench.notifier.delivered) == [notice("a").key]
+
+
+def test_attempts_end_in_a_dead_letter() -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("down", retry=True)] * (MOST_ATTEMPTS + 5)
+    bench.intend(notice("a"))
+    for attempt in range(MOST_ATTEMPTS + 5):
+        bench.run(attempt * LONGEST_WAIT)
+    assert len(bench.notifier.attempts) == MOST_ATTEMPTS
+    assert bench.problem() == ("dead", "down")
+
+
+def test_a_final_refusal_is_buried_at_once() -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("gone", retry=False)]
+    bench.intend(notice("a"))
+    assert bench.run() == 0
+    assert bench.run(DAY) == 0
+    assert bench.problem() == ("dead", "gone")
+
+
+@pytest.mark.parametrize(
+    ("effect", "problem"),
+    [
+        (notice("a", "nobody"), "no receiver named 'nobody' is configured"),
+        (CancelTraining("x-0001", "x"), "model 'x' has no trainer configured"),
+    ],
+)
+def test_what_is_not_configured_is_a_dead_letter(effect: Effect, problem: str) -> None:
+    bench = Bench()
+    bench.intend(effect)
+    assert bench.run() == 0
+    assert bench.problem() == ("dead", problem)
+
+
+def test_training_starts_on_the_rows_of_its_request_and_can_be_cancelled() -> None:
+    bench = Bench()
+    bench.intend(REQUEST)
+    assert bench.run() == 1
+    assert bench.rows == 1
+    bench.intend(CANCEL)
+    assert bench.run() == 1
+    assert bench.trainer.poll(MODEL, "toy-0001").problem == "cancelled"
+
+
+def test_a_start_that_failed_is_tried_again() -> None:
+    bench = Bench(fails=True)
+    bench.intend(REQUEST)
+    assert bench.run() == 0
+    assert bench.problem() == ("pending", "the disk is full")
+    bench.fails = False
+    assert bench.run(FIRST_WAIT) == 1
+    assert (MODEL, "toy-0001") in bench.trainer.runs

@@ -1,0 +1,152 @@
+"""Inputs are judged window by window, and faults are kept on the books."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from homeostat.domain.verdict import Monitor, Status
+from homeostat.domain.window import Window
+from homeostat.engine import inputs
+from homeostat.engine.inputs import References, Seen, note_faults
+from homeostat.engine.watch import Fault, baseline_key
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes import MemoryLog, MemoryRecords
+from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
+from unit.engine.bench import verdict, watch
+
+BAD = verdict(Monitor.DATA_QUALITY, "amount")
+WORSE = verdict(Monitor.DATA_QUALITY, "signal")
+FINE = verdict(Monitor.DATA_QUALITY, "amount", Status.OK)
+UNSURE = verdict(Monitor.DATA_QUALITY, "amount", Status.NO_DATA)
+
+
+def hour(number: int) -> Window:
+    return Window(START + number * HOUR, START + (number + 1) * HOUR)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = memory_world(tmp_path, Fate(1))
+    for _ in range(5):
+        made.advance()
+    return made
+
+
+def test_a_fault_begins_a_window_early_and_is_not_begun_twice() -> None:
+    seen, made = note_faults(watch(), (BAD,), hour(3), START)
+    assert seen.open_faults[0].start == hour(2).start
+    assert [(d.action, d.subject) for d in made] == [("begin_fault", "amount")]
+    again, made = note_faults(seen, (BAD,), hour(4), START)
+    assert again == seen
+    assert made == ()
+
+
+def test_a_second_column_is_a_fault_of_its_own() -> None:
+    seen, _ = note_faults(watch(), (BAD,), hour(3), START)
+    seen, made = note_faults(seen, (BAD, WORSE), hour(4), START)
+    assert [d.subject for d in made] == ["signal"]
+    assert seen.broken == ("amount", "signal")
+
+
+def test_only_ok_ends_a_fault_and_the_end_stays() -> None:
+    seen, _ = note_faults(watch(), (BAD,), hour(3), START)
+    seen, made = note_faults(seen, (UNSURE,), hour(4), START)
+    assert (seen.broken, made) == (("amount",), ())
+    seen, made = note_faults(seen, (FINE,), hour(5), START)
+    assert [d.action for d in made] == ["end_fault"]
+    assert seen.faults[0].end == hour(5).end
+    seen, made = note_faults(seen, (FINE,), hour(6), START)
+    assert (seen.faults[0].end, made) == (hour(5).end, ())
+    seen, _ = note_faults(seen, (BAD,), hour(9), START)
+    assert [fault.end for fault in seen.faults] == [hour(5).end, None]
+
+
+def test_the_books_are_bounded() -> None:
+    old = tuple(Fault((str(i),), START, START + HOUR) for i in range(inputs.KEPT_FAULTS))
+    seen, _ = note_faults(replace(watch(), faults=old), (BAD,), hour(3), START)
+    assert len(seen.faults) == inputs.KEPT_FAULTS
+    assert seen.faults[-1].columns == ("amount",)
+
+
+def test_a_version_without_reference_is_not_judged_but_time_goes_on() -> None:
+    log, now = MemoryLog(SimulatedClock(START)), START + 2 * DAY
+    drift = inputs.judge_drift(PLAN, log, watch(), None, "1", now)
+    assert (drift.verdicts, drift.watch.inputs_until) == ((), now)
+    quality, made = inputs.judge_quality(PLAN, Seen(log, SPEC), watch(), None, now)
+    assert (quality.verdicts, quality.watch.quality_until, made) == ((), now, ())
+    volume = inputs.judge_volume(PLAN, Seen(log, SPEC), watch(), None, now)
+    assert (volume.verdicts, volume.watch.volume_until) == ((), now)
+
+
+def test_scores_are_only_compared_with_the_champions_own(world: World) -> None:
+    reference = world.engine._references.fitted(PLAN, "1")
+    now = START + DAY
+    own = inputs.judge_drift(PLAN, world.ports.log, watch(), reference, "1", now)
+    other = inputs.judge_drift(PLAN, world.ports.log, watch(), reference, "2", now)
+    assert {v.monitor for v in own.verdicts} == {Monitor.DATA_DRIFT, Monitor.PREDICTION_DRIFT}
+    assert {v.monitor for v in other.verdicts} == {Monitor.DATA_DRIFT}
+
+
+def test_drift_is_judged_on_the_clear_part_of_a_window_if_that_is_half_of_it(world: World) -> None:
+    reference = world.engine._references.fitted(PLAN, "1")
+    assert reference is not None
+
+    def judged(end: int) -> tuple[int, ...]:
+        seen = replace(watch(), faults=(Fault(("amount",), START, START + end * HOUR),))
+        found = inputs.judge_drift(PLAN, world.ports.log, seen, reference, "1", START + DAY)
+        assert found.watch.inputs_until == START + DAY
+        return tuple(v.n_current for v in found.verdicts if v.subject == "amount")
+
+    clear = world.ports.log.profile(SPEC, Window(START + 12 * HOUR, START + DAY)).rows
+    assert judged(12) == (clear,)
+    assert judged(13) == ()
+
+
+def test_references_are_read_once_they_exist_and_then_kept(world: World) -> None:
+    records = world.ports.records
+    fresh = References(MemoryRecords(SimulatedClock(START)))
+    assert fresh.baseline(MODEL, "1") is None
+    assert fresh.fitted(PLAN, "1") is None
+    known = References(records)
+    first = known.fitted(PLAN, "1")
+    assert first is not None
+    assert first.volume is not None
+    assert known.fitted(PLAN, "1") is first
+    assert known.baseline(MODEL, "1") is known.baseline(MODEL, "1")
+
+
+def test_a_reference_without_baseline_has_no_volumes(world: World) -> None:
+    records = MemoryRecords(SimulatedClock(START))
+    records.save_reference(MODEL, "9", world.ports.records.reference(MODEL, "1"))
+    found = References(records).fitted(PLAN, "9")
+    assert found is not None
+    assert found.volume is None
+    assert records.keys(baseline_key(MODEL, "9")) == ()
+    judged = inputs.judge_volume(PLAN, Seen(world.ports.log, SPEC), watch(), found, START + DAY)
+    assert judged.verdicts == ()
+
+
+def test_a_longer_window_is_merged_from_shorter_ones(world: World) -> None:
+    log = world.ports.log
+    seen = Seen(log, SPEC)
+    for number in range(3):
+        assert seen.profile(hour(number)) == log.profile(SPEC, hour(number))
+    whole = Window(hour(0).start, hour(2).end)
+    assert seen.profile(whole) == log.profile(SPEC, whole)
+    longer = Window(hour(0).start, hour(4).end)
+    assert seen.profile(longer) == log.profile(SPEC, longer)
+    assert seen.profile(hour(0)) == log.profile(SPEC, hour(0))
+
+
+def test_the_service_is_judged_once_and_silence_says_nothing(world: World) -> None:
+    log, now = world.ports.log, START + 6 * HOUR
+    found = inputs.judge_service(PLAN, log, watch(), now)
+    (told,) = (v for v in found.verdicts if v.subject == "availability")
+    assert (told.status, found.watch.service_until) == (Status.OK, now)
+    assert inputs.judge_service(PLAN, log, found.watch, now).watch is found.watch
+    later = world.clock.now() + DAY
+    quiet = replace(found.watch, service_until=world.clock.now())
+    assert inputs.judge_service(PLAN, log, quiet, later).verdicts == ()

@@ -1,0 +1,87 @@
+"""The gateway's door: tokens for other machines, health for everybody."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from asgi import Caller
+from homeostat.domain.errors import StorageError
+from homeostat.entrypoints.gateway.door import Door
+from homeostat.entrypoints.http.auth import Scope as TokenScope
+from homeostat.entrypoints.http.auth import Tokens
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes import MemoryRecords
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+PREDICT = "/v1/models/m/predict"
+
+
+async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("inside")(scope, receive, send)
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    return SimulatedClock(NOW)
+
+
+@pytest.fixture
+def tokens(clock: SimulatedClock) -> Tokens:
+    return Tokens(MemoryRecords(clock))
+
+
+@pytest.fixture
+def caller(tokens: Tokens, clock: SimulatedClock) -> Caller:
+    return Caller(Door(inside, tokens, clock), "http://gateway.lan", peer="192.0.2.7")
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_health_needs_no_token(caller: Caller) -> None:
+    assert caller.get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize("header", [{}, bearer("wrong"), {"Authorization": "Basic abc"}])
+def test_nobody_asks_without_a_valid_token(
+    caller: Caller, tokens: Tokens, header: dict[str, str]
+) -> None:
+    tokens.create("app", [TokenScope.INGEST], NOW)
+    answer = caller.post(PREDICT, headers=header)
+    assert answer.status_code == 401
+    assert "Bearer TOKEN" in answer.json()["error"]["message"]
+
+
+def test_each_path_asks_for_its_scope(caller: Caller, tokens: Tokens) -> None:
+    secret = tokens.create("app", [TokenScope.INGEST], NOW)
+    assert caller.post(PREDICT, headers=bearer(secret)).text == "inside"
+    refused = caller.get("/metrics", headers=bearer(secret))
+    assert (refused.status_code, "scope read" in refused.text) == (403, True)
+
+
+def test_a_revoked_token_is_good_for_a_few_seconds_at_most(
+    caller: Caller, tokens: Tokens, clock: SimulatedClock
+) -> None:
+    secret = tokens.create("app", [TokenScope.INGEST], NOW)
+    assert caller.post(PREDICT, headers=bearer(secret)).status_code == 200
+    tokens.revoke("app")
+    clock.advance(timedelta(seconds=6))
+    assert caller.post(PREDICT, headers=bearer(secret)).status_code == 401
+
+
+def test_known_tokens_stay_good_while_the_records_are_away(
+    tokens: Tokens, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = Caller(Door(inside, tokens, clock), "http://gateway.lan", peer="192.0.2.7")
+    secret = tokens.create("app", [TokenScope.INGEST], NOW)
+    assert caller.post(PREDICT, headers=bearer(secret)).status_code == 200
+
+    def away() -> None:
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(tokens, "all", away)
+    clock.advance(timedelta(minutes=5))
+    assert caller.post(PREDICT, headers=bearer(secret)).status_code == 200

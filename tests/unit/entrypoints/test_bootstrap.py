@@ -1,0 +1,161 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from asgi import Caller
+from homeostat.adapters.models import Term, save_linear
+from homeostat.adapters.notifiers.console import ConsoleNotifier
+from homeostat.adapters.notifiers.webhook import WebhookNotifier
+from homeostat.adapters.routes import RecordsRouter
+from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.domain.errors import ConfigError, StorageError
+from homeostat.domain.window import Window
+from homeostat.engine.adopt import adopt, split_history
+from homeostat.engine.ports import Training
+from homeostat.engine.watch import incident_key
+from homeostat.entrypoints.bootstrap import (
+    Deployment,
+    application,
+    open_deployment,
+    open_records,
+    receivers,
+)
+from homeostat.entrypoints.settings import load
+from homeostat.simulation.clock import SimulatedClock
+
+NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
+CONFIG = """\
+receivers:
+  console: {type: console}
+  hook: {type: webhook, url_env: HOOK_URL, secret_env: HOOK_KEY}
+  plain: {type: webhook, url: 'https://example.org/hook'}
+models:
+  - name: fraud
+    task: binary
+    features: {amount: numeric}
+    labels: {maturity: 1d}
+    retraining: {trainer: 'train.py:train', timeout: 90s}
+  - name: churn
+    task: binary
+    features: {amount: numeric}
+    labels: {maturity: 1d}
+"""
+SECRETS = {"HOOK_URL": "https://example.org/secret", "HOOK_KEY": "key"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "homeostat.yaml").write_text(CONFIG)
+    (tmp_path / "train.py").write_text("")
+    return tmp_path
+
+
+def opened(folder: Path) -> Deployment:
+    return open_deployment(load(folder / "homeostat.yaml"), SimulatedClock(NOW), durable=False)
+
+
+def adopt_fraud(deployment: Deployment, folder: Path) -> None:
+    rng = np.random.default_rng(5)
+    times = [NOW - timedelta(days=20) + timedelta(minutes=30) * row for row in range(960)]
+    amounts = rng.normal(100.0, 10.0, 960)
+    columns = {"timestamp": times, "amount": amounts, "label": (amounts > 100).astype(float)}
+    plan = deployment.plans["fraud"]
+    save_linear(folder / "made", 0.0, [Term("amount", 2.0, 100.0, 10.0)])
+    training = Training(done=True, artifact=folder / "made", flavour="linear")
+    adopt(plan, deployment.ports(), split_history(plan, pa.table(columns)), training, NOW)
+
+
+def test_the_parts_are_connected(folder: Path) -> None:
+    deployment = opened(folder)
+    adopt_fraud(deployment, folder)
+    engine = deployment.engine(deployment.ports())
+    assert engine.tick(NOW + timedelta(minutes=1)) == ()
+    table = deployment.route_table()
+    assert table.follow(RecordsRouter(deployment.records)) == {}
+    gateway = deployment.gateway(table)
+    answer = gateway.predict("fraud", pa.table({"amount": [130.0]}))
+    assert answer["tier"].to_pylist() == ["model"]
+    assert gateway.close()
+    hour = Window(NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+    assert deployment.log.rows(deployment.plans["fraud"].spec, hour).num_rows == 1
+    deployment.close()
+
+
+def test_everything_is_there_when_it_is_opened_again(folder: Path) -> None:
+    first = opened(folder)
+    adopt_fraud(first, folder)
+    first.engine(first.ports()).tick(NOW + timedelta(minutes=1))
+    first.close()
+    again = opened(folder)
+    route = RecordsRouter(again.records).current("fraud")
+    assert route is not None
+    assert route.champion == "1"
+    assert [card.version for card in again.registry.versions("fraud")] == ["1"]
+    again.close()
+
+
+def test_only_models_that_are_retrained_have_a_trainer(folder: Path) -> None:
+    deployment = opened(folder)
+    trainers = deployment.ports().trainers
+    assert list(trainers) == ["fraud"]
+    made = deployment.trainers(wait=True)["fraud"]
+    assert made.function == f"{folder.resolve()}/train.py:train"
+    assert (made.limit, made.wait) == (timedelta(seconds=90), True)
+    (folder / "train.py").unlink()
+    with pytest.raises(ConfigError, match=r"fraud\.retraining\.trainer: there is no file"):
+        deployment.trainers()
+    deployment.close()
+
+
+def test_receivers_take_their_secrets_from_the_environment(folder: Path) -> None:
+    settings, clock = load(folder / "homeostat.yaml"), SimulatedClock(NOW)
+    found = receivers(settings, clock, SECRETS)
+    assert isinstance(found["console"], ConsoleNotifier)
+    hook, plain = found["hook"], found["plain"]
+    assert isinstance(hook, WebhookNotifier)
+    assert isinstance(plain, WebhookNotifier)
+    assert (hook.url, hook.secret) == ("https://example.org/secret", "key")
+    assert (plain.url, plain.secret) == ("https://example.org/hook", "")
+    for name in SECRETS:
+        with pytest.raises(ConfigError, match=f"{name} is not set"):
+            receivers(settings, clock, {**SECRETS, name: ""})
+
+
+def test_the_pages_are_served_compressed_with_the_deployments_own_runbooks(folder: Path) -> None:
+    (folder / "runbooks").mkdir()
+    (folder / "runbooks" / "model_down.md").write_text("# Call Ada\n")
+    deployment = opened(folder)
+    incident = IncidentState(
+        "fraud", "model_down", Stage.FIRING, 1, fired_at=NOW, runbook="runbooks/model_down.md"
+    )
+    with deployment.records.begin() as uow:
+        uow.save(incident_key("fraud", "model_down"), incident)
+    caller = Caller(application(deployment.pages()), "http://127.0.0.1")
+    page = caller.get("/", headers={"Accept-Encoding": "gzip"})
+    assert page.status_code == 200
+    assert page.headers["content-encoding"] == "gzip"
+    assert "churn" in page.text
+    assert caller.get("/api/v1/models").status_code == 200
+    assert "Call Ada" in caller.get("/incidents/fraud:model_down:1").text
+    deployment.close()
+
+
+def test_what_cannot_be_opened_is_a_storage_error(folder: Path) -> None:
+    data = folder / "homeostat-data"
+    data.write_text("in the way")
+    settings, clock = load(folder / "homeostat.yaml"), SimulatedClock(NOW)
+    for attempt in (open_records, open_deployment):
+        with pytest.raises(StorageError, match=r"cannot make the folder .*: File exists"):
+            attempt(settings, clock)
+    data.unlink()
+    data.mkdir()
+    (data / "log").write_text("in the way")
+    with pytest.raises(StorageError, match="the prediction log"):
+        open_deployment(settings, clock)
+    (data / "log").unlink()
+    open_deployment(settings, clock).close()

@@ -1,0 +1,151 @@
+import errno
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event, active_count
+
+import pytest
+
+from homeostat.adapters.clock import SystemClock
+from homeostat.domain.errors import StorageError
+from homeostat.engine.loop import Engine
+from homeostat.engine.ports import PendingEffect, Ports
+from homeostat.entrypoints.worker import Worker
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.conformance.log import NOW, SPEC, predictions
+from homeostat.simulation.fakes import (
+    MemoryLog,
+    MemoryRecords,
+    MemoryRegistry,
+    MemoryRouter,
+    MemoryScorer,
+)
+
+
+class Log(MemoryLog):
+    """A log on a disk that may be full."""
+
+    full = False
+    rolls = 0
+
+    def roll(self, now: datetime) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.rolls += 1
+        return super().roll(now)
+
+
+class Records(MemoryRecords):
+    """Records that fail, or hang, on demand: the engine asks them at each tick what is pending."""
+
+    problem: Exception | None = None
+    gate: Event | None = None
+    looks = 0
+
+    def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
+        self.looks += 1
+        if self.gate is not None:
+            self.gate.wait(20)
+        if self.problem is not None:
+            raise self.problem
+        return super().pending(now)
+
+
+class World:
+    def __init__(self, *, live: bool = False) -> None:
+        self.clock = SimulatedClock(NOW)
+        self.records, self.log = Records(self.clock), Log(self.clock)
+        ports = Ports(
+            self.records, self.log, MemoryRegistry(), MemoryScorer({}), MemoryRouter(), {}, {}
+        )
+        clock = SystemClock() if live else self.clock
+        self.worker = Worker(Engine(ports, {}), self.log, clock, timedelta(milliseconds=10))
+
+
+def wait(true: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if true():
+            return
+        Event().wait(0.01)
+    raise AssertionError("it did not happen")
+
+
+def test_ticks_until_it_is_stopped_and_rolls_on_schedule() -> None:
+    world = World(live=True)
+    threads = active_count()
+    world.worker.start()
+    wait(lambda: world.records.looks >= 3)
+    assert world.worker.stop()
+    assert active_count() == threads
+    seen = world.records.looks
+    Event().wait(0.1)
+    assert world.records.looks == seen
+    assert world.log.rolls == 1
+    assert world.worker.last_tick is not None
+
+
+def test_the_log_is_rolled_again_when_it_is_due() -> None:
+    world = World()
+    for minutes in (0, 4, 2, 3, 3):
+        world.clock.advance(timedelta(minutes=minutes))
+        world.worker.once()
+    assert world.log.rolls == 3
+
+
+def test_a_full_disk_keeps_the_log_where_it_is_but_not_the_engine_from_looking(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    world = World()
+    world.log.append(SPEC, predictions(["a"], NOW))
+    world.log.full = True
+    for _ in range(3):
+        world.worker.once()
+    assert world.worker.problems == ("[Errno 28] No space left on device",)
+    assert world.worker.last_tick == NOW, "the engine goes on looking"
+    world.log.full = False
+    world.worker.once()
+    assert (world.log.rolls, world.worker.problems) == (1, ())
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["[Errno 28] No space left on device", "well again"], "each change is told once"
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (StorageError("the records database failed: full"), "the records database failed: full"),
+        (ValueError("odd"), "ValueError: odd"),
+    ],
+)
+def test_a_failed_tick_is_tried_again(
+    problem: Exception, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(live=True)
+    world.records.problem = problem
+    world.worker.start()
+    wait(lambda: world.records.looks >= 2)
+    assert world.worker.problems == (said,)
+    assert world.worker.last_tick is None
+    world.records.problem = None
+    wait(lambda: world.worker.last_tick)
+    assert world.worker.stop()
+    assert ("Traceback" in caplog.text) == isinstance(problem, ValueError)
+
+
+def test_stop_lets_the_tick_under_way_finish() -> None:
+    world = World(live=True)
+    world.records.gate = Event()
+    world.worker.start()
+    wait(lambda: world.records.looks)
+    assert not world.worker.stop(0.05)
+    assert world.worker.last_tick is None
+    world.records.gate.set()
+    assert world.worker.stop()
+    assert world.worker.last_tick is not None
+    looks = world.records.looks
+    Event().wait(0.1)
+    assert world.records.looks == looks, "no other tick began"
+
+
+def test_one_that_never_began_can_be_stopped() -> None:
+    assert World().worker.stop()

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+import pytest
+
+import homeostat
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(homeostat.__path__, "homeostat.")
+    if not module.name.startswith("homeostat.adapters.records.migrations")
+)
+
+
+def test_every_public_name_resolves() -> None:
+    broken = [
+        f"{name}.{public}"
+        for name in MODULES
+        for module in [import_module(name)]
+        for public in getattr(module, "__all__", ())
+        if not hasattr(module, public)
+    ]
+    assert not broken
+
+
+def test_public_names_stand_once() -> None:
+    lists = {name: list(getattr(import_module(name), "__all__", ())) for name in MODULES}
+    assert not {name: names for name, names in lists.items() if len(names) != len({*names})}
+
+
+def test_the_examples_in_docstrings_are_run(pytestconfig: pytest.Config) -> None:
+    assert "src" in pytestconfig.getini("testpaths")
+    assert pytestconfig.getoption("doctestmodules")
