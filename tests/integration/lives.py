@@ -125,7 +125,8 @@ class Pager:
 def open_world(folder: Path, death: Death = Death()) -> World:
     """Open the world that a folder holds, at the time of its last tick."""
     clock = SimulatedClock(START)
-    records = MortalRecords(f"sqlite:///{folder}/records.db", clock)
+    # What a killed process wrote is in the system's cache: only a power cut needs the fsync.
+    records = MortalRecords(f"sqlite:///{folder}/records.db", clock, "OFF")
     records.death = death
     last = records.read(watch_key(MODEL), Watch)
     clock.set(last.service_until if last else START)
@@ -135,7 +136,7 @@ def open_world(folder: Path, death: Death = Death()) -> World:
     function = f"{fitting.__file__}:train"
     ports = Ports(
         records=records,
-        log=FilePredictionLog(folder / "log", records),
+        log=FilePredictionLog(folder / "log", records, fsync=False),
         registry=registry,
         scorer=scorer,
         router=RecordsRouter(records),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -75,6 +77,12 @@ class Engine:
                 continue  # another engine was first; its decisions are in the records
             except HomeostatError as error:
                 problems.append(f"{name}: {error}")
+            except Exception as error:  # noqa: BLE001 - one model's fault must not stop the others
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                told = (
+                    f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+                )
+                problems.append(f"{name}: a fault in Homeostat: {told}")
         self._dispatcher.run(now)
         return (*problems, *self._publish(wanted))
 

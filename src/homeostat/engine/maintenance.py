@@ -114,9 +114,11 @@ def _request(
     asked = triggers(policy, facts)
     if found.state.stage is Stage.GUARDED:
         asked = tuple(trigger for trigger in asked if trigger.kind in OVERTAKES)
-    if not asked or not _may_ask(policy, found.state, asked[0], facts):
+    if not asked:
         return found
     trigger = asked[0]
+    if not _may_ask(policy, found.state, trigger, facts):
+        return _declined(found, facts, now) if trigger.kind is TriggerKind.MANUAL else found
     if _too_soon(policy, found.state, trigger, now):
         return found
     asker = next((c.actor for c in commands if c.request is Request.RETRAIN), "homeostat")
@@ -124,6 +126,14 @@ def _request(
     # A scheduled run claims no change of the world, so it need not wait for labels from after it.
     onset = None if trigger.kind is TriggerKind.SCHEDULE else watch.drop_since
     return found.then(run.Requested(trigger, onset, actor), now)
+
+
+def _declined(found: Retrained, facts: Facts, now: datetime) -> Retrained:
+    """Tell a person that a run is under way already."""
+    state = found.state
+    text = f"{state.run_id} is {state.stage} already"
+    refusal = Decision(state.model, now, facts.requested_by, "refuse", state.run_id, text)
+    return replace(found, decisions=(*found.decisions, refusal))
 
 
 def _may_ask(policy: RetrainingPolicy, state: RunState, trigger: Trigger, facts: Facts) -> bool:

@@ -59,7 +59,7 @@ class Matured:
 class Pairing:
     """Paired evidence about another version on the champion's rows.
 
-    ``answered`` counts the rows that it answered itself since ``since`` (a canary step).
+    ``answered`` counts the paired rows that matured since ``since`` (a stage or canary step).
     """
 
     champion: str = ""

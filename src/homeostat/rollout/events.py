@@ -52,8 +52,8 @@ class Evidence:
     ----------
     kind : EvidenceKind
     n : int
-        Rows that the challenger scored in the current step (since ``RolloutState.since``) and that
-        count as evidence: with matured labels in shadow, answered in canary.
+        Rows that both versions scored and whose labels matured in the current step (since
+        ``RolloutState.since``).
     e : float
         Anytime-valid e-value for `kind`, on matured labels; a step needs ``e >= 1 / alpha``.
     difference : float

@@ -142,6 +142,20 @@ def test_a_failure_of_one_model_does_not_touch_the_other(world: World) -> None:
     assert moved(engine.ports, MODEL) == START + 2 * TICK
 
 
+def test_a_fault_of_ours_in_one_model_does_not_stop_the_others(world: World) -> None:
+    class Faulty(MemoryLog):
+        def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
+            if spec.name == MODEL:
+                raise ZeroDivisionError("a bug")
+            return super().profile(spec, window, version)
+
+    engine = twins(world, Faulty(world.clock))
+    world.clock.set(START + TICK)
+    (problem,) = engine.tick(START + TICK)
+    assert problem.startswith(f"{MODEL}: a fault in Homeostat: ZeroDivisionError: a bug (test_loop")
+    assert moved(engine.ports, OTHER) == START + TICK
+
+
 def test_who_loses_a_race_yields_and_keeps_nothing(world: World, tmp_path: Path) -> None:
     records = Raced(world.clock, **vars_of(world.ports.records))
     rewired(world, records=records)

@@ -101,6 +101,14 @@ def told(found: Retrained) -> list[str]:
     return [made.action for made in found.decisions]
 
 
+def test_who_asks_while_a_run_trains_is_told_so(workshop: Workshop) -> None:
+    found = go(workshop, TRAINING, commands=ASKED, now=NOW - HOUR)
+    assert found.state.stage is Stage.TRAINING
+    (refusal,) = found.decisions
+    assert (refusal.action, refusal.actor) == ("refuse", "ana")
+    assert "is training already" in refusal.reason
+
+
 def test_a_model_without_retraining_refuses_it_on_record(workshop: Workshop) -> None:
     for plan, shop in (
         (replace(PLAN, retraining=None), workshop),

@@ -67,7 +67,9 @@ class LocalTrainer:
         What keeps it from beginning, such as a full disk, is the run's outcome.
         """
         folder = self._folder(request.run_id)
-        if (folder / REQUEST).exists():
+        # A request alone is not enough: whoever wrote it may have died before the process began.
+        begun = (folder / RESULT).exists() or (folder / PID).exists()
+        if (folder / REQUEST).exists() and (begun or self._alive(request.run_id)):
             return
         content = {
             "function": self.function,

@@ -198,13 +198,14 @@ def test_an_orphan_that_dies_or_is_cancelled_is_noticed(bench: Bench) -> None:
     assert ended(later).problem == "the training process ended without a result"
 
 
-def test_a_crash_before_the_process_began_is_a_failed_run(bench: Bench) -> None:
+def test_a_run_whose_owner_died_before_its_process_began_can_be_started_again(bench: Bench) -> None:
     trainer = bench.trainer(GOOD)
     folder = bench.folder / "runs" / "run"
     folder.mkdir(parents=True)
     (folder / "request.json").write_text("{}")
     trainer.cancel("fraud", "run")
     assert trainer.poll("fraud", "run").problem == "the training process ended without a result"
+    assert ended(started(trainer)).problem == ""
 
 
 def test_a_full_disk_is_the_outcome_of_the_run_and_the_run_can_be_asked_for_again(

@@ -17,7 +17,7 @@ from homeostat.serving.breaker import BreakerConfig, Mode, Outcome
 from homeostat.serving.fallback import Cached, Fallback, Lighter, parse_rules
 from unit.entrypoints.gateway.gateway_world import World
 
-HANG = 0.25
+HANG = 1.0
 
 
 def column(table: pa.Table, name: str) -> list[object]:
