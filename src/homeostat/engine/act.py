@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from homeostat.domain.effect import Effect, Notify, StartTraining
+from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTraining
 from homeostat.domain.errors import DeliveryError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Notifier, PendingEffect, Records, Trainer
@@ -16,6 +16,15 @@ from homeostat.engine.ports import Notifier, PendingEffect, Records, Trainer
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=10)
 MOST_ATTEMPTS = 50
+LONGEST_LIFE = timedelta(days=365)  # far longer than any effect is tried
+TRAINING = (StartTraining, CancelTraining)
+ALL = (Notify, *TRAINING)
+
+
+def _lane(effect: Effect) -> str:
+    if isinstance(effect, Notify):
+        return f"{effect.receiver}:{effect.incident}"
+    return effect.run_id
 
 
 def backoff(attempts: int) -> timedelta:
@@ -50,33 +59,59 @@ class Dispatcher:
     specs: Mapping[str, ModelSpec]
     training_rows: Callable[[ModelSpec, StartTraining], pa.Table]
 
-    def run(self, now: datetime) -> int:
-        """Try every effect that is due; return how many were done."""
-        return sum(self._attempt(pending, now) for pending in self.records.pending(now))
+    def run(self, now: datetime, kinds: tuple[type[Effect], ...] = ALL) -> int:
+        """Try every effect that is due; return how many were done.
+
+        Effects about one incident and receiver, or one training run, keep their order: none is
+        tried while an older one waits, or a resolve could arrive before its trigger.
+
+        Parameters
+        ----------
+        now : datetime
+        kinds : tuple of type
+            Only these; the others wait for another call.
+        """
+        waiting: set[str] = set()
+        done = 0
+        for pending in self.records.pending(now + LONGEST_LIFE):
+            lane = _lane(pending.effect)
+            if lane in waiting or not isinstance(pending.effect, kinds):
+                continue
+            if pending.not_before <= now and self._attempt(pending, now):
+                done += 1
+            else:
+                waiting.add(lane)
+        return done
 
     def _attempt(self, pending: PendingEffect, now: datetime) -> bool:
         try:
             self._do(pending.effect)
         except HomeostatError as error:
-            self._failed(pending, error, now)
-            return False
+            return self._failed(pending, error, now)
+        except Exception as error:  # noqa: BLE001 - one effect's fault must not stop the others
+            fault = HomeostatError(f"a fault in Homeostat: {type(error).__name__}: {error}")
+            return self._failed(pending, fault, now)
         self.records.done(pending.number, now)
         return True
 
-    def _failed(self, pending: PendingEffect, error: HomeostatError, now: datetime) -> None:
+    def _failed(self, pending: PendingEffect, error: HomeostatError, now: datetime) -> bool:
+        """Postpone or give up; never done."""
         final = isinstance(error, DeliveryError) and not error.retry
         if final or isinstance(error, NotFoundError) or pending.attempts + 1 >= MOST_ATTEMPTS:
             self.records.bury(pending.number, now, str(error))
         else:
             self.records.postpone(pending.number, now + backoff(pending.attempts + 1), str(error))
+        return False
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case Notify():
                 self._notifier(effect.receiver).send(effect)
             case StartTraining():
-                spec = self.specs[effect.model]
-                self._trainer(effect.model).start(effect, spec, self.training_rows(spec, effect))
+                trainer, spec = self._trainer(effect.model), self.specs.get(effect.model)
+                if spec is None:
+                    raise NotFoundError(f"model {effect.model!r} is not configured any more")
+                trainer.start(effect, spec, self.training_rows(spec, effect))
             case _:
                 self._trainer(effect.model).cancel(effect.model, effect.run_id)
 

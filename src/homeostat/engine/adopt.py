@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import ConflictError, DataError, TrainingError
 from homeostat.domain.model import ModelVersion
+from homeostat.domain.record import TIMESTAMP
 from homeostat.domain.window import Window
 from homeostat.engine.cohort import cohorts
 from homeostat.engine.outcomes import class_counts
@@ -46,6 +47,29 @@ class History:
         """Time of the first held-out row."""
         first: datetime = self.held_out["timestamp"][0].as_py()
         return first
+
+
+def matured(plan: ModelPlan, rows: pa.Table, now: datetime) -> pa.Table:
+    """Return the rows that are old enough for all of their labels to be known.
+
+    Of younger rows the labels that came early are a biased choice: cancellations and chargebacks
+    come before their absence is certain.
+
+    Raises
+    ------
+    DataError
+        If none is left.
+    """
+    edge = now - plan.spec.labels.maturity
+    if "timestamp" not in rows.column_names:
+        raise DataError(f"the history of {plan.spec.name} lacks the column timestamp")
+    old = rows.filter(pc.field("timestamp") < pa.scalar(edge, TIMESTAMP))
+    if not old.num_rows:
+        raise DataError(
+            f"no row of {plan.spec.name} is older than labels.maturity "
+            f"({plan.spec.labels.maturity}), so no label of the history is certain yet"
+        )
+    return old
 
 
 def split_history(plan: ModelPlan, rows: pa.Table) -> History:

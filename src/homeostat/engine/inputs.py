@@ -25,7 +25,6 @@ from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
 from homeostat.profiles.profile import Profile, merge_all
 
 MODEL_TIER = "model"
-KEPT_FAULTS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,45 +162,49 @@ def judge_quality(
             profile,
             plan.spec.schema,
         )
-        watch, noted = note_faults(replace(watch, quality=state), found, window, now)
+        watch, noted = note_faults(plan, replace(watch, quality=state), found, window, now)
         verdicts += found
         decisions += noted
     return Found(watch, tuple(verdicts)), tuple(decisions)
 
 
 def note_faults(
-    watch: Watch, verdicts: tuple[Verdict, ...], window: Window, now: datetime
+    plan: ModelPlan, watch: Watch, verdicts: tuple[Verdict, ...], window: Window, now: datetime
 ) -> tuple[Watch, tuple[Decision, ...]]:
-    """Open a fault where quality broke and close those whose columns are all fine again.
+    """Open a fault for each column that broke and close those that are fine again.
 
     A fault begins one window before the first bad one and ends one after the last, because it may
-    have begun or ended inside a window that it did not spoil enough to be seen.
+    have begun or ended inside a window that it did not spoil enough to be seen. A column that left
+    the schema is broken no longer. Closed faults are kept as long as training may reach back.
     """
     broken = {v.subject: v.reason for v in verdicts if v.status is Status.DRIFT}
     fine = {v.subject for v in verdicts if v.status is Status.OK}
+    known = set(plan.spec.schema.names)
     decisions: list[Decision] = []
     faults: list[Fault] = []
-    covered: set[str] = set()
     for fault in watch.faults:
-        if fault.end is not None:
-            faults.append(fault)
-        elif set(fault.columns) <= fine:
-            faults.append(replace(fault, end=window.end))
+        if fault.end is None and (fault.column in fine or fault.column not in known):
             decisions.append(_noted(watch, now, "end_fault", fault, "values are back to normal"))
-        else:
-            covered |= set(fault.columns)
+            faults.append(replace(fault, end=window.end))
+        elif fault.end is None or fault.end > now - reach(plan):
             faults.append(fault)
-    new = tuple(sorted(set(broken) - covered))
-    if new:
-        reason = "; ".join(f"{name}: {broken[name]}" for name in new)
-        fault = Fault(new, window.start - window.length, reason=reason)
+    open_now = {fault.column for fault in faults if fault.end is None}
+    for column in sorted(set(broken) - open_now):
+        fault = Fault(column, window.start - window.length, reason=f"{column}: {broken[column]}")
         faults.append(fault)
-        decisions.append(_noted(watch, now, "begin_fault", fault, reason))
-    return replace(watch, faults=tuple(faults[-KEPT_FAULTS:])), tuple(decisions)
+        decisions.append(_noted(watch, now, "begin_fault", fault, broken[column]))
+    return replace(watch, faults=tuple(faults)), tuple(decisions)
+
+
+def reach(plan: ModelPlan) -> timedelta:
+    """Return how far back a training that starts now may use rows."""
+    policy = plan.retraining
+    used = policy.window + policy.holdout if policy else timedelta(0)
+    return used + plan.spec.labels.maturity + plan.drift.every
 
 
 def _noted(watch: Watch, now: datetime, action: str, fault: Fault, reason: str) -> Decision:
-    return Decision(watch.model, now, "homeostat", action, ", ".join(fault.columns), reason)
+    return Decision(watch.model, now, "homeostat", action, fault.column, reason)
 
 
 def judge_volume(
@@ -227,7 +230,7 @@ def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: dateti
     if now <= watch.service_until:
         return Found(watch)
     window = Window(watch.service_until, now)
-    rows = log.rows(plan.spec, window, ["role", "tier", "reason", "latency_ms"])
+    rows = log.rows(plan.spec, window, ["role", "version", "tier", "reason", "latency_ms"])
     asked = answered(rows)
     by_model = where(asked, "tier", MODEL_TIER)
     state, verdicts = service.evaluate(
@@ -239,7 +242,9 @@ def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: dateti
         Counter(texts(asked, "reason")),
         by_model["latency_ms"].drop_null().to_numpy(),
     )
-    watch = replace(watch, service_until=now, service=state)
+    moved = where(where(by_model, "role", "challenger"), "version", watch.challenger.other).num_rows
+    pairing = replace(watch.challenger, served=watch.challenger.served + moved)
+    watch = replace(watch, service_until=now, service=state, challenger=pairing)
     # A period without requests says nothing; the volume monitor judges silence.
     told = tuple(verdict for verdict in verdicts if verdict.status is not Status.NO_DATA)
     return Found(watch, told)

@@ -14,15 +14,18 @@ import numpy as np
 from homeostat.domain.errors import ConflictError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
-from homeostat.engine.act import Dispatcher
-from homeostat.engine.commands import Inbox, inbox_key
+from homeostat.engine.act import TRAINING, Dispatcher
+from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.inputs import References
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
+from homeostat.engine.rollouts import Rolled, obey
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.turn import Turn
 from homeostat.engine.watch import Watch, incident_key, retraining_key, rollout_key, watch_key
-from homeostat.rollout.state import RolloutState
+from homeostat.rollout.state import RolloutState, route
+
+FOR_THE_TURN = frozenset({Request.RETRAIN, Request.ACKNOWLEDGE})
 
 
 @dataclass
@@ -67,33 +70,55 @@ class Engine:
             tick is kept and the next tick tries again.
         """
         # A training that was recorded and not yet started must not be polled as if it were lost.
+        self._dispatcher.run(now, TRAINING)
+        problems = tuple(told for plan in self.plans.values() for told in self._tend(plan, now))
         self._dispatcher.run(now)
-        problems: list[str] = []
-        wanted: list[Route] = []
-        for name, plan in self.plans.items():
+        return problems
+
+    def _tend(self, plan: ModelPlan, now: datetime) -> Iterator[str]:
+        """Obey, decide and publish for one model; yield what failed.
+
+        What a person asked for is carried out first and by itself, so that a roll-back does not
+        wait for a log that cannot be read; routes come before notifications.
+        """
+        for part in (self._obey, self._decide):
             try:
-                wanted += self._decide(plan, now)
+                routes = part(plan, now)
             except ConflictError:
-                continue  # another engine was first; its decisions are in the records
+                return  # another engine was first; its decisions are in the records
             except HomeostatError as error:
-                problems.append(f"{name}: {error}")
+                yield f"{plan.spec.name}: {error}"
             except Exception as error:  # noqa: BLE001 - one model's fault must not stop the others
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                told = (
-                    f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-                )
-                problems.append(f"{name}: a fault in Homeostat: {told}")
-        self._dispatcher.run(now)
-        return (*problems, *self._publish(wanted))
+                yield f"{plan.spec.name}: a fault in Homeostat: {_located(error)}"
+            else:
+                yield from self._publish(routes)
 
     def _publish(self, routes: Sequence[Route]) -> Iterator[str]:
         """Make the published routes what the rollout states ask for."""
-        for route in routes:
+        for wanted in routes:
             try:
-                if self.ports.router.current(route.model) != route:
-                    self.ports.router.publish(route)
+                if self.ports.router.current(wanted.model) != wanted:
+                    self.ports.router.publish(wanted)
             except HomeostatError as error:
-                yield f"{route.model}: route not published: {error}"
+                yield f"{wanted.model}: route not published: {error}"
+
+    def _obey(self, plan: ModelPlan, now: datetime) -> tuple[Route, ...]:
+        """Carry out commands about the rollout; the others are left for the turn."""
+        name = plan.spec.name
+        with self.ports.records.begin() as uow:
+            uow.prepare((inbox_key(name), rollout_key(name), watch_key(name)))
+            inbox = uow.load(inbox_key(name), Inbox) or Inbox()
+            mine = tuple(c for c in inbox.commands if c.request not in FOR_THE_TURN)
+            rollout = uow.load(rollout_key(name), RolloutState)
+            if not mine or rollout is None:
+                return ()
+            watch = uow.load(watch_key(name), Watch)
+            rolled = obey(plan, Rolled(rollout), mine, self.ports.registry, now)
+            left = tuple(c for c in inbox.commands if c.request in FOR_THE_TURN)
+            uow.save(inbox_key(name), Inbox(left))
+            uow.save(rollout_key(name), rolled.state)
+            uow.decide(*rolled.decisions)
+        return (route(rolled.state, now, watch.broken if watch else ()),)
 
     def _decide(self, plan: ModelPlan, now: datetime) -> tuple[Route, ...]:
         name = plan.spec.name
@@ -105,14 +130,19 @@ class Engine:
                 return ()  # not adopted yet
             inbox = uow.load(inbox_key(name), Inbox) or Inbox()
             turn = Turn(self.ports, self._references, plan, uow, now, self._rng(name, now))
-            route = turn.run(watch, rollout, inbox.commands)
+            wanted = turn.run(watch, rollout, inbox.commands)
             if inbox.commands:
                 uow.save(inbox_key(name), Inbox())
-        return (route,)
+        return (wanted,)
 
     def _rng(self, model: str, now: datetime) -> np.random.Generator:
         told = f"{self.seed}:{model}:{now.isoformat()}".encode()
         return np.random.default_rng(int.from_bytes(hashlib.sha256(told).digest()[:8], "big"))
+
+
+def _located(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
 def state_keys(plan: ModelPlan) -> tuple[str, ...]:

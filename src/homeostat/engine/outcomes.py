@@ -103,7 +103,7 @@ def _advance(
     if (pairing.champion, pairing.other) != (rollout.champion, other):
         pairing = Pairing(rollout.champion, other)
     if pairing.since != rollout.since:
-        pairing = replace(pairing, answered=0, since=rollout.since)
+        pairing = replace(pairing, answered=0, served=0, since=rollout.since)
     champion_scores, other_scores, labels = rows.paired(rollout.champion, other)
     bets, _ = detector.compare_paired(
         _losses(plan, champion_scores, labels), _losses(plan, other_scores, labels), pairing.bets

@@ -136,7 +136,7 @@ def advance(
     if state.stage is Stage.CANDIDATE:
         return roll(plan, rolled, _verification(plan, state, log, scorer, now), now)
     if state.stage in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}:
-        rolled = roll(plan, rolled, evidence(plan, watch), now)
+        rolled = roll(plan, rolled, evidence(plan, watch, state.stage), now)
     if ready_to_promote(rolled.state, plan.rollout):
         rolled = roll(plan, rolled, Promoted(), now)
     return rolled
@@ -158,15 +158,18 @@ def _verification(
     return Verified()
 
 
-def evidence(plan: ModelPlan, watch: Watch) -> Evidence:
+def evidence(plan: ModelPlan, watch: Watch, stage: Stage = Stage.SHADOW) -> Evidence:
     """Say what the paired bets on challenger and champion amount to.
+
+    A canary step rests on the paired rows that matured in it and on the callers served in it,
+    whichever are fewer.
 
     Better and worse are claimed at ``1 / alpha``, where an e-value may be read at any time.
     """
     pairing = watch.challenger
     found = paired_evidence(pairing)
     enough = 1 / plan.rollout.alpha
-    n = pairing.answered
+    n = min(pairing.answered, pairing.served) if stage is Stage.CANARY else pairing.answered
     if found.n == 0:
         return Evidence(EvidenceKind.NO_DATA)
     if found.worse_e >= enough:

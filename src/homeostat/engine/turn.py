@@ -28,8 +28,9 @@ from homeostat.engine.maintenance import Retrained, Workshop, retrain
 from homeostat.engine.outcomes import Found, judge_losses, measure_windows, paired_evidence
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
-from homeostat.engine.rollouts import Rolled, advance, guard, obey, roll
+from homeostat.engine.rollouts import Rolled, advance, guard, roll
 from homeostat.engine.watch import (
+    Pairing,
     Watch,
     baseline_key,
     retraining_key,
@@ -68,7 +69,7 @@ class Turn:
 
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
-        rolled = obey(self.plan, Rolled(rollout), commands, self.ports.registry, self.now)
+        rolled = Rolled(rollout)
         judged = self._judge(self._follow_champion(watch, rolled.state), rolled.state)
         found = self._diagnose(judged.watch, rolled.state)
         noted = self._note_diagnosis(judged.watch.diagnosis, found)
@@ -173,9 +174,19 @@ class Turn:
 
 
 def _untainted(before: Watch, found: Found) -> Found:
-    """Drop the evidence of bad performance if a data fault has just been found to explain it."""
+    """Drop the evidence on performance that rows of a fault just found may have spoilt."""
     after = found.watch
-    if len(after.open_faults) <= len(before.open_faults):
+    new = set(after.open_faults) - set(before.open_faults)
+    if not any(fault.start < before.loss_until for fault in new):
         return found
-    clean = PerformanceState(version=after.loss.version)
-    return replace(found, watch=replace(after, loss=clean, drop_since=None))
+    kept = tuple(v for v in after.latest if v.monitor is not Monitor.PERFORMANCE)
+    clean = replace(
+        after,
+        loss=PerformanceState(version=after.loss.version),
+        challenger=Pairing(),
+        warm=Pairing(),
+        drop_since=None,
+        drops=0,
+        latest=kept,
+    )
+    return replace(found, watch=clean)

@@ -30,9 +30,9 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A stretch of time in which upstream data was broken; ``end`` is None while it lasts."""
+    """A stretch of time in which a column was broken upstream; ``end`` is None while it lasts."""
 
-    columns: tuple[str, ...]
+    column: str
     start: datetime
     end: datetime | None = None
     reason: str = ""
@@ -59,13 +59,15 @@ class Matured:
 class Pairing:
     """Paired evidence about another version on the champion's rows.
 
-    ``answered`` counts the paired rows that matured since ``since`` (a stage or canary step).
+    Since ``since`` (a stage or canary step), ``answered`` paired rows have matured and the other
+    version has served ``served`` callers.
     """
 
     champion: str = ""
     other: str = ""
     bets: PairedBets = PairedBets()
     answered: int = 0
+    served: int = 0
     since: datetime | None = None
 
 
@@ -111,7 +113,7 @@ class Watch:
     @property
     def broken(self) -> tuple[str, ...]:
         """Columns that are broken now, each once."""
-        return tuple(dict.fromkeys(c for fault in self.open_faults for c in fault.columns))
+        return tuple(dict.fromkeys(fault.column for fault in self.open_faults))
 
     def verdicts(self, monitor: Monitor) -> tuple[Verdict, ...]:
         """Return the newest verdicts of one monitor."""

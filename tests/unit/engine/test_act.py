@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -135,3 +135,39 @@ def test_a_start_that_failed_is_tried_again() -> None:
     bench.fails = False
     assert bench.run(FIRST_WAIT) == 1
     assert (MODEL, "toy-0001") in bench.trainer.runs
+
+
+def test_a_resolve_never_overtakes_its_trigger() -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("down", retry=True)]
+    bench.intend(notice("a"))
+    assert bench.run() == 0
+    bench.intend(replace(notice("a"), action=NotifyAction.RESOLVE), notice("b"))
+    assert bench.run() == 1, "only the other incident's: the trigger waits for its time"
+    assert bench.run(FIRST_WAIT) == 2
+    tried = [(n.incident, n.action.value) for n in bench.notifier.attempts]
+    assert tried == [("a", "trigger"), ("b", "trigger"), ("a", "trigger"), ("a", "resolve")]
+
+
+def test_an_effect_of_a_model_that_is_gone_is_given_up() -> None:
+    bench = Bench()
+    bench.intend(replace(REQUEST, model="gone"))
+    specs: dict[str, ModelSpec] = {}
+    trainers = {"gone": bench.trainer}
+    dispatcher = Dispatcher(bench.records, {}, trainers, specs, bench.read)
+    assert dispatcher.run(START) == 0
+    assert bench.problem() == ("dead", "model 'gone' is not configured any more")
+
+
+def test_a_fault_of_ours_postpones_the_effect_and_lets_the_others_pass() -> None:
+    class Broken(MemoryNotifier):
+        def send(self, notice: Notify) -> None:
+            if notice.incident == "a":
+                raise ZeroDivisionError("a bug")
+            super().send(notice)
+
+    bench = Bench(notifier=Broken())
+    bench.intend(notice("a"), notice("b"))
+    assert bench.run() == 1
+    (first, _) = bench.records._effects.values()
+    assert "a fault in Homeostat: ZeroDivisionError: a bug" in first.problem

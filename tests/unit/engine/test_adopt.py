@@ -10,7 +10,7 @@ import pytest
 
 from homeostat.domain.errors import ConflictError, DataError, TrainingError
 from homeostat.domain.window import Window
-from homeostat.engine.adopt import adopt, split_history, train_first
+from homeostat.engine.adopt import adopt, matured, split_history, train_first
 from homeostat.engine.ports import Training
 from homeostat.engine.watch import Baseline, baseline_key, rollout_key, watch_key
 from homeostat.simulation.fakes import MemoryRecords, MemoryTrainer
@@ -98,3 +98,14 @@ def test_nothing_is_adopted_without_an_artifact(world: World) -> None:
         adopt(PLAN, world.ports, split_history(PLAN, ROWS), Training(True), START)
     assert world.ports.records.keys(watch_key(MODEL)) == ()
     assert world.ports.records.keys(rollout_key(MODEL)) == ()
+
+
+def test_only_rows_with_complete_labels_are_adopted() -> None:
+    now = START + 2 * PLAN.spec.labels.maturity
+    old = matured(PLAN, ROWS, now)
+    edge = now - PLAN.spec.labels.maturity
+    assert 0 < old.num_rows == sum(moment.as_py() < edge for moment in ROWS["timestamp"])
+    with pytest.raises(DataError, match="no label of the history is certain yet"):
+        matured(PLAN, ROWS, START - 365 * DAY)
+    with pytest.raises(DataError, match="lacks the column timestamp"):
+        matured(PLAN, ROWS.drop_columns(["timestamp"]), now)

@@ -10,7 +10,7 @@ import pytest
 from homeostat.domain.verdict import Monitor, Status
 from homeostat.domain.window import Window
 from homeostat.engine import inputs
-from homeostat.engine.inputs import References, Seen, note_faults
+from homeostat.engine.inputs import References, Seen, note_faults, reach
 from homeostat.engine.watch import Fault, baseline_key
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRecords
@@ -36,39 +36,49 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_fault_begins_a_window_early_and_is_not_begun_twice() -> None:
-    seen, made = note_faults(watch(), (BAD,), hour(3), START)
+    seen, made = note_faults(PLAN, watch(), (BAD,), hour(3), START)
     assert seen.open_faults[0].start == hour(2).start
     assert [(d.action, d.subject) for d in made] == [("begin_fault", "amount")]
-    again, made = note_faults(seen, (BAD,), hour(4), START)
+    again, made = note_faults(PLAN, seen, (BAD,), hour(4), START)
     assert again == seen
     assert made == ()
 
 
 def test_a_second_column_is_a_fault_of_its_own() -> None:
-    seen, _ = note_faults(watch(), (BAD,), hour(3), START)
-    seen, made = note_faults(seen, (BAD, WORSE), hour(4), START)
+    seen, _ = note_faults(PLAN, watch(), (BAD,), hour(3), START)
+    seen, made = note_faults(PLAN, seen, (BAD, WORSE), hour(4), START)
     assert [d.subject for d in made] == ["signal"]
     assert seen.broken == ("amount", "signal")
 
 
 def test_only_ok_ends_a_fault_and_the_end_stays() -> None:
-    seen, _ = note_faults(watch(), (BAD,), hour(3), START)
-    seen, made = note_faults(seen, (UNSURE,), hour(4), START)
+    seen, _ = note_faults(PLAN, watch(), (BAD,), hour(3), START)
+    seen, made = note_faults(PLAN, seen, (UNSURE,), hour(4), START)
     assert (seen.broken, made) == (("amount",), ())
-    seen, made = note_faults(seen, (FINE,), hour(5), START)
+    seen, made = note_faults(PLAN, seen, (FINE,), hour(5), START)
     assert [d.action for d in made] == ["end_fault"]
     assert seen.faults[0].end == hour(5).end
-    seen, made = note_faults(seen, (FINE,), hour(6), START)
+    seen, made = note_faults(PLAN, seen, (FINE,), hour(6), START)
     assert (seen.faults[0].end, made) == (hour(5).end, ())
-    seen, _ = note_faults(seen, (BAD,), hour(9), START)
+    seen, _ = note_faults(PLAN, seen, (BAD,), hour(9), START)
     assert [fault.end for fault in seen.faults] == [hour(5).end, None]
 
 
-def test_the_books_are_bounded() -> None:
-    old = tuple(Fault((str(i),), START, START + HOUR) for i in range(inputs.KEPT_FAULTS))
-    seen, _ = note_faults(replace(watch(), faults=old), (BAD,), hour(3), START)
-    assert len(seen.faults) == inputs.KEPT_FAULTS
-    assert seen.faults[-1].columns == ("amount",)
+def test_a_fault_is_kept_as_long_as_training_may_reach_it() -> None:
+    long_over = Fault("amount", START, START + HOUR)
+    before = replace(watch(), faults=(long_over,))
+    kept, _ = note_faults(PLAN, before, (), hour(3), START + reach(PLAN))
+    assert kept.faults == (long_over,)
+    kept, _ = note_faults(PLAN, before, (), hour(3), START + reach(PLAN) + HOUR)
+    assert kept.faults == ()
+    plain = replace(PLAN, retraining=None)
+    assert reach(plain) < reach(PLAN)
+
+
+def test_a_column_that_left_the_schema_is_broken_no_longer() -> None:
+    before = replace(watch(), faults=(Fault("gone", START),))
+    seen, made = note_faults(PLAN, before, (), hour(3), START)
+    assert (seen.broken, [d.action for d in made]) == ((), ["end_fault"])
 
 
 def test_a_version_without_reference_is_not_judged_but_time_goes_on() -> None:
@@ -95,7 +105,7 @@ def test_drift_is_judged_on_the_clear_part_of_a_window_if_that_is_half_of_it(wor
     assert reference is not None
 
     def judged(end: int) -> tuple[int, ...]:
-        seen = replace(watch(), faults=(Fault(("amount",), START, START + end * HOUR),))
+        seen = replace(watch(), faults=(Fault("amount", START, START + end * HOUR),))
         found = inputs.judge_drift(PLAN, world.ports.log, seen, reference, "1", START + DAY)
         assert found.watch.inputs_until == START + DAY
         return tuple(v.n_current for v in found.verdicts if v.subject == "amount")

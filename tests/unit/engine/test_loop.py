@@ -48,14 +48,14 @@ class TornLog(MemoryLog):
 class Raced(MemoryRecords):
     """Records in which another engine decides while this one does."""
 
-    rival: bool = False
+    rival: int = 0
 
     @contextmanager
     def begin(self) -> Iterator[MemoryUnit]:
         with super().begin() as unit:
             yield unit
-            if self.rival:
-                self.rival = False
+            self.rival -= 1
+            if self.rival == 0:
                 with super().begin() as other:
                     seen = other.load(watch_key(MODEL), Watch)
                     assert seen is not None
@@ -156,20 +156,32 @@ def test_a_fault_of_ours_in_one_model_does_not_stop_the_others(world: World) -> 
     assert moved(engine.ports, OTHER) == START + TICK
 
 
-def test_who_loses_a_race_yields_and_keeps_nothing(world: World, tmp_path: Path) -> None:
+def test_who_loses_a_race_yields_and_keeps_nothing(world: World) -> None:
     records = Raced(world.clock, **vars_of(world.ports.records))
     rewired(world, records=records)
     submit(records, Command(Request.ROLL_BACK, MODEL, "ana"), START)
-    records.rival = True
+    records.rival = 2  # the first unit of work obeys people, the second decides
     decided = records.decisions()
     world.advance()
     assert world.problems == []
     assert world.watch.since == EARLIER
     assert world.watch.service_until == START
-    assert records.decisions() == decided
+    assert [d.action for d in records.decisions()[len(decided) :]] == ["refuse"]
     world.advance()
     assert world.watch.service_until == START + 2 * TICK
     assert [d.action for d in records.decisions()[len(decided) :]] == ["refuse"]
+
+
+def test_a_person_is_obeyed_though_the_log_cannot_be_read(world: World, tmp_path: Path) -> None:
+    card = ModelVersion(MODEL, "", "linear", "", START)
+    world.ports.registry.register(card, contrary(tmp_path / "new"))
+    rewired(world, log=TornLog(world.clock))
+    submit(world.ports.records, Command(Request.PUSH, MODEL, "ana", "2"), START)
+    world.clock.set(START + TICK)
+    assert world.engine.tick(START + TICK) == (f"{MODEL}: a file is torn",)
+    route = world.ports.router.current(MODEL)
+    assert route is not None
+    assert route.champion == "2"
 
 
 def vars_of(records: object) -> dict[str, object]:

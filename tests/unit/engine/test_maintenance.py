@@ -147,7 +147,7 @@ def test_a_person_is_named_and_a_fault_refuses_even_them(workshop: Workshop) -> 
     found = go(workshop, commands=ASKED)
     assert [made.actor for made in found.decisions] == ["ana", "homeostat"]
     assert found.state.stage is Stage.TRAINING
-    broken = replace(WATCH, faults=(Fault(("amount",), NOW - HOUR, reason="cents"),))
+    broken = replace(WATCH, faults=(Fault("amount", NOW - HOUR, reason="cents"),))
     found = go(workshop, seen=broken, commands=ASKED)
     assert found.state.stage is Stage.REFUSED
     assert found.effects == ()
@@ -283,7 +283,7 @@ def test_a_training_that_fails_says_why(
 
 
 def test_a_fault_found_meanwhile_cancels_the_run(workshop: Workshop) -> None:
-    fault = Fault(("amount",), START + DAY, START + 2 * DAY, "cents")
+    fault = Fault("amount", START + DAY, START + 2 * DAY, "cents")
     found = go(workshop, TRAINING, replace(WATCH, faults=(fault,)))
     assert found.state.stage is Stage.CANCELLED
     assert "a data fault found meanwhile" in found.state.reason

@@ -98,7 +98,7 @@ def test_a_challenger_is_compared_on_the_champions_rows(world: World) -> None:
 
 
 def test_rows_that_a_fault_covers_say_nothing(world: World) -> None:
-    fault = Fault(("amount",), START, START + DAY)
+    fault = Fault("amount", START, START + DAY)
     log = world.ports.log
     (cohort,) = cohorts(SPEC)
     clean = outcomes(log, SPEC, cohort, WHOLE, NOW, (fault.window(NOW),))

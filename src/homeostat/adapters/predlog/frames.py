@@ -1,12 +1,14 @@
 """The landing format: a segment is a run of frames, each an Arrow IPC stream with a checksum.
 
 A frame is a header (``<4sBHII``: magic ``HSF1``, kind, bytes of the model's name, bytes of the
-payload, CRC-32 of name and payload), the model's name in UTF-8, and the payload. A frame that is
-cut short, or whose checksum is wrong, was never acknowledged: reading stops before it.
+payload, CRC-32 of name and payload), the model's name in UTF-8, and the payload. A last frame that
+is cut short was never acknowledged. Any other bytes that are no frame are damage, and acknowledged
+rows may be among them: reading goes on at the next whole frame.
 """
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +20,9 @@ import pyarrow as pa
 
 MAGIC = b"HSF1"
 HEADER = struct.Struct("<4sBHII")
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+
+logger = logging.getLogger(__name__)
 
 
 class Kind(IntEnum):
@@ -48,18 +53,69 @@ def pack(kind: Kind, model: str, rows: pa.Table) -> bytes:
 
 
 def scan(path: Path, start: int, stop: int | None = None) -> Iterator[Frame]:
-    """Yield the whole frames of a segment from offset `start` on, up to `stop`; raises OSError."""
+    """Yield the whole frames of a segment from offset `start` on, up to `stop`; raises OSError.
+
+    Damaged bytes before a whole frame are skipped with a warning.
+    """
     with path.open("rb") as file:
         file.seek(start)
         data = file.read() if stop is None else file.read(max(stop - start, 0))
-    at = 0
-    while len(data) - at >= HEADER.size:
-        magic, kind, name, payload, checksum = HEADER.unpack_from(data, at)
-        begin = at + HEADER.size
-        at = begin + name + payload
-        body = data[begin:at]
-        if magic != MAGIC or len(body) < name + payload or zlib.crc32(body) != checksum:
-            return
+    last = 0
+    for at, end in _spans(data):
+        if at > last:
+            message = "segment %s is damaged: bytes %d to %d are skipped, rows may be lost"
+            logger.warning(message, path, start + last, start + at)
+        last = end
+        _, kind, name, _, _ = HEADER.unpack_from(data, at)
+        body = data[at + HEADER.size : end]
         with pa.ipc.open_stream(pa.py_buffer(body[name:])) as reader:
             rows = reader.read_all()
-        yield Frame(Kind(kind), body[:name].decode(), rows, start + at)
+        yield Frame(Kind(kind), body[:name].decode(), rows, start + end)
+
+
+def damaged_at(path: Path) -> int | None:
+    """Return where the first damage of a finished segment begins, if any; raises OSError.
+
+    A last frame of which bytes are missing is what a crash leaves behind, not damage.
+    """
+    data = path.read_bytes()
+    last = 0
+    for at, end in _spans(data):
+        if at > last:
+            return last
+        last = end
+    return None if _torn(data[last:]) else last
+
+
+def _spans(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each whole frame begins and ends."""
+    at = 0
+    while at >= 0:
+        end = _end(data, at)
+        if end is None:
+            at = data.find(MAGIC, at + 1)
+        else:
+            yield at, end
+            at = end
+
+
+def _end(data: bytes, at: int) -> int | None:
+    """Return the end of the frame that begins at an offset; None if no whole frame does."""
+    if len(data) - at < HEADER.size:
+        return None
+    magic, kind, name, payload, checksum = HEADER.unpack_from(data, at)
+    begin = at + HEADER.size
+    end = begin + name + payload
+    if magic != MAGIC or kind not in tuple(Kind) or end > len(data):
+        return None
+    return end if zlib.crc32(memoryview(data)[begin:end]) == checksum else None
+
+
+def _torn(rest: bytes) -> bool:
+    """Whether what follows the last whole frame is nothing or the beginning of a frame."""
+    if len(rest) < HEADER.size:
+        return rest[: len(MAGIC)] == MAGIC[: len(rest)]
+    magic, kind, name, payload, _ = HEADER.unpack_from(rest)
+    short = HEADER.size + name + payload > len(rest)
+    # A frame that is too short but has its end is a whole one whose length is wrong.
+    return magic == MAGIC and kind in tuple(Kind) and short and not rest.endswith(END_OF_STREAM)

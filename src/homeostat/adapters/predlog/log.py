@@ -23,7 +23,12 @@ from homeostat.adapters.predlog.roll import (
     profile_kinds,
     write_files,
 )
-from homeostat.adapters.predlog.segments import SegmentWriter, remove_if_abandoned, segment_names
+from homeostat.adapters.predlog.segments import (
+    SegmentWriter,
+    damaged_names,
+    remove_if_abandoned,
+    segment_names,
+)
 from homeostat.adapters.predlog.state import LogState
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
@@ -47,6 +52,7 @@ class LogStatus:
     """Figures about the log.
 
     ``files`` and ``bytes`` are of columnar files; ``landed`` rows wait for a roll.
+    ``damaged`` segments were set aside: rows in them may be lost.
     """
 
     predictions: int
@@ -55,6 +61,7 @@ class LogStatus:
     bytes: int
     landed: int
     segments: int
+    damaged: int = 0
 
     @property
     def rows(self) -> int:
@@ -369,6 +376,7 @@ class FilePredictionLog:
             for (kind, _), part in self._state.landed.items():
                 landed[kind] += part.rows
             segments = len(segment_names(self._state.landing))
+            damaged = len(damaged_names(self._state.landing))
         return LogStatus(
             predictions + landed[Kind.PREDICTIONS],
             labels + landed[Kind.LABELS],
@@ -376,6 +384,7 @@ class FilePredictionLog:
             size,
             sum(landed.values()),
             segments,
+            damaged,
         )
 
 

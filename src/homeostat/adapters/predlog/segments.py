@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import threading
@@ -12,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from homeostat.adapters.durable import sync
-from homeostat.adapters.predlog.frames import scan
+from homeostat.adapters.predlog.frames import damaged_at, scan
 from homeostat.domain.errors import StorageError
 
 SEGMENT_BYTES = 64 * 2**20
 SUFFIX = ".seg"
+DAMAGED = ".damaged"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -139,14 +143,31 @@ def segment_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX))
 
 
+def damaged_names(folder: Path) -> list[str]:
+    """Return the names of the damaged segments that were set aside, oldest first."""
+    suffix = SUFFIX + DAMAGED
+    return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(suffix))
+
+
 def remove_if_abandoned(path: Path, rolled: int) -> bool:
-    """Delete a segment if its writer is gone and its rows were rolled; return whether it was."""
+    """Take a segment away if its writer is gone and its rows were rolled; return whether it was.
+
+    It is deleted, unless it is damaged: then it is kept under another name, with a warning.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if next(scan(path, rolled), None) is not None:
             return False
-        path.unlink()
+        damage = damaged_at(path)
+        if damage is None:
+            path.unlink()
+        else:
+            kept = path.rename(path.with_name(path.name + DAMAGED))
+            message = (
+                "segment is damaged from byte %d on: its whole frames were rolled, it is kept as %s"
+            )
+            logger.warning(message, damage, kept)
     except BlockingIOError:
         return False
     finally:

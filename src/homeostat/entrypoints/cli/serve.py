@@ -17,7 +17,7 @@ from homeostat.adapters.routes import RecordsRouter
 from homeostat.domain.admission import MAX_AHEAD
 from homeostat.domain.errors import DataError, UserError
 from homeostat.engine.adopt import adopt as adopt_model
-from homeostat.engine.adopt import check_vacant, split_history, train_first
+from homeostat.engine.adopt import check_vacant, matured, split_history, train_first
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
 from homeostat.entrypoints.cli.options import config_option, listen_options, model_option
 from homeostat.entrypoints.gateway import Gateway, app
@@ -169,7 +169,8 @@ def _settle(data_plane: Gateway) -> None:
 def adopt(*, history: Path, config_path: Path, model: str) -> None:
     """Train a first version on labelled HISTORY and learn from it what is normal.
 
-    HISTORY is a Parquet or CSV file. Its latest stretch (retraining.holdout) is kept out of the
+    HISTORY is a Parquet or CSV file; rows younger than labels.maturity are left out. The latest
+    stretch of the rest (retraining.holdout) is kept out of the
     training and gives the baseline.
 
     Example: homeostat adopt history.parquet -c homeostat.yaml
@@ -181,9 +182,10 @@ def adopt(*, history: Path, config_path: Path, model: str) -> None:
     try:
         plan, ports = deployment.plans[name], deployment.ports(wait=True)
         check_vacant(ports.records, name)
-        rows = split_history(plan, read_history(settings, name, history))
-        if rows.held_out["timestamp"][-1].as_py() > clock.now() + MAX_AHEAD:
+        whole = read_history(settings, name, history)
+        if whole["timestamp"][-1].as_py() > clock.now() + MAX_AHEAD:
             raise DataError(f"{history}: its last row lies in the future")
+        rows = split_history(plan, matured(plan, whole, clock.now()))
         training = train_first(plan, ports.trainers[name], rows, clock.now())
         card = adopt_model(plan, ports, rows, training, clock.now())
     finally:

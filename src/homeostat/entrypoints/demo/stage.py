@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from starlette.routing import Mount
 
 from homeostat.adapters.models import load_predictor
@@ -20,7 +19,7 @@ from homeostat.adapters.models.loading import flavour_of
 from homeostat.domain.errors import ArtifactError, NotFoundError
 from homeostat.domain.model import ModelSpec, ModelVersion
 from homeostat.domain.window import Window
-from homeostat.engine.adopt import adopt, split_history, train_first
+from homeostat.engine.adopt import adopt, matured, split_history, train_first
 from homeostat.engine.loop import Engine
 from homeostat.engine.ports import Notifier, Ports
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
@@ -32,7 +31,7 @@ from homeostat.entrypoints.settings.load import load
 from homeostat.simulation.clock import SimulatedClock
 
 MODEL = "fraud"
-VOLUME = 7_000.0  # payments on an average day
+VOLUME = 7_500.0  # payments on an average day
 DEADLINE = timedelta(milliseconds=500)
 
 
@@ -120,9 +119,8 @@ class Stage:
     def adopt_first(self) -> ModelVersion:
         """Train the first version on the history before the start, and install it."""
         plan = self.deployment.plans[MODEL]
-        history = self.traffic.history(HISTORY_DAYS)
-        known = pc.less_equal(history["arrival"], pa.scalar(self.clock.now()))  # labels by now
-        rows = split_history(plan, history.filter(known))
+        history = matured(plan, self.traffic.history(HISTORY_DAYS), self.clock.now())
+        rows = split_history(plan, history)
         training = train_first(plan, self.ports.trainers[MODEL], rows, self.clock.now())
         return adopt(plan, self.ports, rows, training, self.clock.now())
 

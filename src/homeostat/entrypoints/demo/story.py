@@ -13,7 +13,7 @@ COARSE = timedelta(hours=2)
 MIDDLE = timedelta(minutes=10)
 FINE = timedelta(minutes=1)
 NEW_PATTERN = 0.03  # share of payments that the new kind of fraud makes up
-HISTORY_DAYS = 40  # a good four weeks with complete labels before the start
+HISTORY_DAYS = 42  # of which a good four weeks have complete labels at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def story(start: datetime) -> Story:
         ),
         Event(
             "bad model", "a version with mixed-up labels is pushed by hand",
-            at(47, 18), at(47, 18) + timedelta(minutes=20),
+            at(47, 17), at(47, 17) + timedelta(minutes=20),
             ("performance_drop", "prediction_drift"),
         ),
         Event(

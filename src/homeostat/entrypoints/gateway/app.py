@@ -43,7 +43,8 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     if wanted, ``prediction_id``, ``timestamp`` (ISO 8601 with zone) and ``entity``. The answer is
     ``{"predictions": [{"prediction_id", "score", "prediction", "version", "tier", "reason"}]}``;
     an error is ``{"error": {"message", "row", "column"}}``. ``GET /health/live``,
-    ``/health/ready`` and ``/metrics`` do what their names say.
+    ``/health/ready`` and ``/metrics`` do what their names say. Versions that a route names and that
+    could not be loaded are listed under ``not_loaded``; they do not make the gateway unready.
     """
 
     @contextlib.asynccontextmanager
@@ -69,7 +70,10 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     async def ready(_: Request) -> Response:
         models = gateway.ready()
         well = all(models.values())
-        return _json({"ready": well, "models": models}, 200 if well else 503)
+        # Anyone may ask: the reasons, which may hold paths, are for the log.
+        missing = {model: sorted(why) for model, why in gateway.routes.problems.items()}
+        content = {"ready": well, "models": models, "not_loaded": missing}
+        return _json(content, 200 if well else 503)
 
     async def metrics(_: Request) -> Response:
         return PlainTextResponse(gateway.metrics_text(), media_type="text/plain; version=0.0.4")

@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from homeostat.domain.admission import MAX_AHEAD
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import TIMESTAMP, feature_schema
@@ -115,7 +117,8 @@ def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, id_salt: str) -> B
     Raises
     ------
     InputError
-        If a column is unknown, absent, of the wrong type, or has a missing value that it may not.
+        If a column is unknown, absent, of the wrong type, or has a missing value that it may not,
+        or a timestamp lies so far in the future that the prediction log would not take the row.
     """
     types = _types(spec)
     for name in table.column_names:
@@ -192,5 +195,11 @@ def _meta(spec: ModelSpec, table: pa.Table, now: datetime, salt: str) -> pa.Tabl
     if len(set(ids)) != len(ids):
         row = next(i for i, name in enumerate(ids) if name in ids[:i])
         raise InputError(f"{ids[row]!r} occurs twice in this request", row, "prediction_id")
+    latest = pa.scalar(now + MAX_AHEAD, TIMESTAMP)
+    row = pc.index(pc.greater(given["timestamp"], latest), True).as_py()
+    if row >= 0:
+        minutes = MAX_AHEAD.total_seconds() / 60
+        problem = f"lies more than {minutes:.0f} minutes in the future; are the clocks right?"
+        raise InputError(problem, row, "timestamp")
     timestamps = given["timestamp"].fill_null(pa.scalar(now, TIMESTAMP))
     return pa.table([pa.array(ids), timestamps, pa.array(entities)], schema=META)

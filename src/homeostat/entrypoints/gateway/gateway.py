@@ -152,8 +152,9 @@ class Gateway:
         if live is not None:
             for version in live.route.shadows:
                 rows = request.shadowable(version)
-                if rows.size:
-                    self._shadow(served, live.versions[version], batch, rows)
+                loaded = live.versions.get(version)  # none if it could not be loaded
+                if loaded is not None and rows.size:
+                    self._shadow(served, loaded, batch, rows)
         return records
 
     def _shadow(

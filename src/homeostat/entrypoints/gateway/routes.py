@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
@@ -21,6 +22,8 @@ from homeostat.engine.ports import Registry, Router
 from homeostat.entrypoints.gateway.lane import Lane
 from homeostat.serving.breaker import Breaker, BreakerConfig, Transition
 from homeostat.serving.fallback import Fallback
+
+logger = logging.getLogger(__name__)
 
 LONGEST_WARM_UP = 30.0
 
@@ -72,10 +75,21 @@ class LoadedVersion:
 
 @dataclass(frozen=True)
 class Live:
-    """A model's route with its loaded versions; replaced as a whole."""
+    """A model's route with its loaded versions; replaced as a whole.
+
+    Attributes
+    ----------
+    route : Route
+        As published; it may name versions that are not loaded.
+    versions : mapping of version to LoadedVersion
+        The champion, and whatever else could be loaded.
+    problems : mapping of version to reason
+        What could not be loaded.
+    """
 
     route: Route
     versions: Mapping[str, LoadedVersion]
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 def scores(predictor: Predictor, table: pa.Table) -> NDArray[np.float64]:
@@ -127,29 +141,40 @@ class RouteTable:
         live = self._live.get(model)
         return live.route if live else None
 
+    @property
+    def problems(self) -> dict[str, dict[str, str]]:
+        """Why versions could not be loaded: model -> {version: reason}; empty if all is well."""
+        return {
+            model: dict(live.problems)
+            for model in self.models
+            if (live := self._live.get(model)) is not None and live.problems
+        }
+
     def publish(self, route: Route) -> None:
-        """Replace the model's route in one step, after every version of it is loaded and warm.
+        """Replace the model's route in one step, after its versions are loaded and warm.
+
+        Only the champion has to load. Another version that does not is left out: the champion
+        answers the challenger's share, a shadow is skipped, a fallback tier is passed over. It
+        stands in `problems` and is tried again whenever a route of the model is published, be it
+        the same one.
 
         Raises
         ------
         NotFoundError
-            If the model or a version is unknown.
+            If the model or the champion is unknown.
         ArtifactError
-            If a version cannot be loaded; what served before goes on serving.
+            If the champion cannot be loaded; what served before goes on serving.
         """
         served = self.models.get(route.model)
         if served is None:
             raise NotFoundError(f"the gateway serves no model named {route.model!r}")
         with self._publishing:
             before = self._live.get(route.model)
-            if before is not None and before.route == route:
+            if before is not None and before.route == route and not before.problems:
                 return
-            kept = before.versions if before else {}
-            wanted = dict.fromkeys((*route.versions, *served.fallback.versions))
-            versions = {
-                version: kept.get(version) or self._loaded(served, version) for version in wanted
-            }
-            self._live[route.model] = Live(route, versions)
+            live = self._prepared(served, route, before.versions if before else {})
+            self._live[route.model] = live
+            _report(route.model, before.problems if before else {}, live.problems)
 
     def follow(self, source: Router) -> dict[str, str]:
         """Publish what another router holds; return a problem for each model that failed."""
@@ -162,6 +187,20 @@ class RouteTable:
             except HomeostatError as error:
                 problems[model] = str(error)
         return problems
+
+    def _prepared(
+        self, served: ServedModel, route: Route, kept: Mapping[str, LoadedVersion]
+    ) -> Live:
+        versions: dict[str, LoadedVersion] = {}
+        problems: dict[str, str] = {}
+        for version in dict.fromkeys((*route.versions, *served.fallback.versions)):
+            try:
+                versions[version] = kept.get(version) or self._loaded(served, version)
+            except (HomeostatError, OSError) as error:
+                if version == route.champion:
+                    raise
+                problems[version] = str(error)
+        return Live(route, versions, problems)
 
     def _loaded(self, served: ServedModel, version: str) -> LoadedVersion:
         model = served.spec.name
@@ -177,6 +216,15 @@ class RouteTable:
         listener = partial(self._listener, model, version) if self._listener else None
         breaker = Breaker(served.breaker, listener)
         return LoadedVersion(version, predictor, breaker, lane, Lane(1, served.waiting))
+
+
+def _report(model: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    for version, problem in now.items():
+        if before.get(version) != problem:
+            logger.error(
+                "%s: version %s cannot be loaded, the route goes on without it: %s",
+                *(model, version, problem),
+            )
 
 
 def _warm_up(spec: ModelSpec, version: str, predictor: Predictor) -> None:

@@ -86,6 +86,8 @@ class Request:
 
     def shadowable(self, version: str) -> NDArray[np.intp]:
         """Return the rows that a shadow can score: sound, and not answered by it anyway."""
+        if version not in self._versions:  # it could not be loaded
+            return np.empty(0, dtype=np.intp)
         features = self._versions[version].features
         unable = touched(features, self._broken, self._batch.rows)
         unable |= touched(features, self._degraded, self._batch.rows)

@@ -67,7 +67,7 @@ def api(
         Called in worker threads, never on the event loop.
     specs : sequence of ModelSpec
     clock : Clock
-        Arrival time of labels and timestamp of records that name none.
+        Arrival time of labels that name none.
     tokens : Tokens
         Who may ask; without any, only programs on this machine.
     max_bytes : int

@@ -18,6 +18,7 @@ Read = Callable[[object], object]
 
 ROLES = ("champion", "challenger", "shadow")
 TIERS = ("model", "cached", "lighter", "rules", "default")
+ISO = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,13 @@ def read_labels(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows
 def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
     """Read prediction records: the fields of the prediction log and the features, side by side.
 
-    Only ``prediction_id``, ``version`` and ``score`` must be there; ``timestamp`` is `now` if
-    missing, ``prediction`` follows from the score.
+    Only ``prediction_id``, ``timestamp``, ``version`` and ``score`` must be there; ``prediction``
+    follows from the score.
     """
+    del now  # a time of arrival would differ in a retry, which then is no repetition
     readers: dict[str, Read] = {
         "prediction_id": _text,
-        "timestamp": _optional(_time, now),
+        "timestamp": _made,
         "version": _text,
         "role": _optional(_choice(ROLES), "champion"),
         "tier": _optional(_choice(TIERS), "model"),
@@ -167,17 +169,23 @@ def _choice(allowed: Sequence[str]) -> Read:
     return read
 
 
+def _made(value: object) -> datetime:
+    if value is None:
+        remedy = "send the time of the prediction, and the same one when you send it again"
+        raise DataError(f"is missing; {remedy}; {ISO}")
+    return _time(value)
+
+
 def _time(value: object) -> datetime:
-    remedy = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
     if not isinstance(value, str):
-        raise DataError(f"must be a time, not {_shown(value)}; {remedy}")
+        raise DataError(f"must be a time, not {_shown(value)}; {ISO}")
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise DataError(f"must be a time, not {_shown(value)}; {remedy}") from None
-    raise DataError(f"has no time zone; {remedy}")
+        raise DataError(f"must be a time, not {_shown(value)}; {ISO}") from None
+    raise DataError(f"has no time zone; {ISO}")
 
 
 def _label(spec: ModelSpec, value: object) -> float:

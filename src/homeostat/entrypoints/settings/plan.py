@@ -79,10 +79,18 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         ),
         metric_window=monitors.performance.window,
         rules=_rules(settings, model),
-        rollout=RolloutPolicy(**model.rollout.model_dump()),
+        rollout=_rollout(model),
         retraining=None if model.retraining is None else _policy(model.retraining),
         gate_margin=0.0 if model.retraining is None else model.retraining.margin,
     )
+
+
+def _rollout(model: Model) -> RolloutPolicy:
+    """Return the policy; probation only counts from when the first labels can be known."""
+    policy = RolloutPolicy(**model.rollout.model_dump())
+    labels = model.labels
+    first = labels.audit.maturity if labels.audit else labels.maturity
+    return replace(policy, probation=policy.probation + first)
 
 
 def _rules(settings: Settings, model: Model) -> tuple[AlertRule, ...]:

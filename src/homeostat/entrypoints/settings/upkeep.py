@@ -131,7 +131,8 @@ class Rollout(Part):
     alpha: Weight = 0.05
     """Accepted probability of a wrong promotion."""
     probation: Wait = timedelta(days=7)
-    """After a promotion: how long the previous champion is kept warm and a breach rolls back."""
+    """After a promotion, once its first labels are complete: how long the previous champion is kept
+    warm and a breach rolls back."""
     patience: Duration = timedelta(days=60)
     """A rollout without proof after this time is aborted."""
     approval: Flag = False

@@ -81,14 +81,43 @@ def test_torn_tail_is_ignored(tmp_path: Path) -> None:
     (segment,) = segments(tmp_path)
     log.close()
     whole = segment.read_bytes()
-    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-1] + b"\1" * 4096):
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-1] + b"\1" * 4096, whole[:-1]):
         segment.write_bytes(damaged)
         assert ids(opened(tmp_path)) == ["a", "b"]
     later = opened(tmp_path)
     assert later.append(SPEC, predictions(["c"])).accepted == 1
     assert later.roll(NOW) == 3
     assert ids(later) == ["a", "b", "c"]
+    assert not segments(tmp_path)[1:]
     assert segment not in segments(tmp_path)
+    assert later.status().damaged == 0
+
+
+def test_damage_within_a_segment_costs_its_frame_only_and_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = opened(tmp_path)
+    for name in "abc":
+        log.append(SPEC, predictions([name]))
+    (segment,) = segments(tmp_path)
+    log.close()
+    whole = bytearray(segment.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    segment.write_bytes(whole)
+    later = opened(tmp_path)
+    assert ids(later) == ["a", "c"]
+    assert f"segment {segment} is damaged" in caplog.text
+    assert later.roll(NOW) == 2
+    kept = segment.with_name(segment.name + ".damaged")
+    assert segments(tmp_path) == [kept]
+    assert kept.read_bytes() == whole
+    assert f"it is kept as {kept}" in caplog.text
+    assert (later.status().damaged, later.status().segments) == (1, 0)
+    again = opened(tmp_path)
+    assert ids(again) == ["a", "c"]
+    assert again.append(SPEC, predictions(["b"])).accepted == 1, "the client may send it again"
+    assert again.roll(NOW) == 1
+    assert again.profile(SPEC, ALL).rows == 3
 
 
 def test_full_disk_acknowledges_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

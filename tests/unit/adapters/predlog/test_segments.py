@@ -1,7 +1,14 @@
 from pathlib import Path
 
-from homeostat.adapters.predlog.frames import Kind, pack, scan
-from homeostat.adapters.predlog.segments import SegmentWriter, remove_if_abandoned, segment_names
+import pytest
+
+from homeostat.adapters.predlog.frames import HEADER, Kind, damaged_at, pack, scan
+from homeostat.adapters.predlog.segments import (
+    SegmentWriter,
+    damaged_names,
+    remove_if_abandoned,
+    segment_names,
+)
 from homeostat.simulation.conformance.log import T0, labels, predictions
 
 
@@ -40,3 +47,37 @@ def test_only_rolled_segments_without_writer_are_removed(tmp_path: Path) -> None
         file.write(frame[:-3])
     assert remove_if_abandoned(path, ends[0]), "a torn tail was never acknowledged"
     assert segment_names(tmp_path) == []
+
+
+FRAMES = [pack(Kind.PREDICTIONS, "m", predictions([name])) for name in "abc"]
+SIZE = len(FRAMES[0])
+
+
+@pytest.mark.parametrize("byte", [*range(HEADER.size), HEADER.size, SIZE // 2, SIZE - 1])
+@pytest.mark.parametrize("frame", [0, 1, 2])
+def test_a_flipped_bit_costs_one_frame_and_the_segment_is_kept(
+    tmp_path: Path, frame: int, byte: int
+) -> None:
+    path = tmp_path / "1.seg"
+    ends = [SIZE, 2 * SIZE, 3 * SIZE]
+    for bit in range(8):
+        data = bytearray(b"".join(FRAMES))
+        data[frame * SIZE + byte] ^= 1 << bit
+        path.write_bytes(data)
+        kept = [end for end in ends if end != ends[frame]]
+        assert [found.end for found in scan(path, 0)] == kept
+        assert damaged_at(path) == frame * SIZE
+        assert remove_if_abandoned(path, kept[-1])
+        assert segment_names(tmp_path) == []
+        assert damaged_names(tmp_path) == ["1.seg.damaged"]
+        assert (tmp_path / "1.seg.damaged").read_bytes() == data
+
+
+def test_a_last_frame_that_is_cut_anywhere_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "1.seg"
+    for size in range(SIZE):
+        path.write_bytes(FRAMES[0] + FRAMES[1][:size])
+        inner_end = FRAMES[1][:size].endswith(b"\xff" * 4 + b"\0" * 4)
+        assert (damaged_at(path) is None) is not inner_end, size
+    path.write_bytes(b"")
+    assert damaged_at(path) is None

@@ -92,8 +92,27 @@ def test_ready_once_every_model_has_a_champion(world: World) -> None:
     gateway.routes.publish(Route("fraud", "v1"))
     after = talk(gateway, lambda client: client.get("/health/ready"))
     assert (before.status_code, after.status_code) == (503, 200)
-    assert after.json() == {"ready": True, "models": {"fraud": True}}
+    assert after.json() == {"ready": True, "models": {"fraud": True}, "not_loaded": {}}
     assert talk(gateway, lambda client: client.get("/health/live")).status_code == 200
+
+
+def test_a_version_that_cannot_be_loaded_is_shown_and_leaves_the_gateway_ready(
+    world: World,
+) -> None:
+    gateway = world.gateway()
+    (world.root / "v2" / "model.json").write_text("{}")
+    gateway.routes.publish(Route("fraud", "v1", shadows=("v2",)))
+    response = talk(gateway, lambda client: client.get("/health/ready"))
+    assert response.status_code == 200
+    assert response.json()["not_loaded"] == {"fraud": ["v2"]}
+
+
+def test_a_timestamp_in_the_future_is_400(world: World) -> None:
+    rows = [{}, {"timestamp": "2024-05-01T12:05:01Z"}]
+    response = talk(world.gateway(), lambda client: client.post(PREDICT, json={"rows": rows}))
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["row"], error["column"]) == (1, "timestamp")
 
 
 def test_metrics_count_what_was_answered(world: World) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
+from homeostat.domain.admission import MAX_AHEAD
 from homeostat.domain.model import Column, ColumnKind, Schema
 from homeostat.entrypoints.gateway.batch import InputError, rows_to_table, to_batch
 from unit.entrypoints.gateway.gateway_world import World
@@ -82,6 +83,16 @@ def test_id_twice_in_a_request(world: World, rows: pa.Table) -> None:
     twice = rows.append_column("prediction_id", pa.array(["a", "b", "a", None]))
     with pytest.raises(InputError, match="row 2, column 'prediction_id': 'a' occurs twice"):
         to_batch(world.spec, twice, world.clock.now(), "s")
+
+
+def test_a_timestamp_that_the_log_would_not_take(world: World) -> None:
+    now = world.clock.now()
+    latest = now + MAX_AHEAD
+    fine = pa.table({"timestamp": [None, latest]})
+    assert to_batch(world.spec, fine, now, "s").meta["timestamp"].to_pylist() == [now, latest]
+    late = pa.table({"timestamp": [None, latest, latest + timedelta(microseconds=1)]})
+    with pytest.raises(InputError, match="row 2, column 'timestamp': lies more than 5 minutes in"):
+        to_batch(world.spec, late, now, "s")
 
 
 def test_entity_that_is_a_feature_or_given_by_name(world: World, rows: pa.Table) -> None:

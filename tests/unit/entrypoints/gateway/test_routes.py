@@ -3,10 +3,13 @@
 import pyarrow as pa
 import pytest
 
+from homeostat.adapters.routes import RecordsRouter
 from homeostat.domain.errors import ArtifactError, NotFoundError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import RouteTable, ServedModel, routes
 from homeostat.serving.breaker import BreakerConfig, Event, Transition
+from homeostat.serving.fallback import Fallback, Lighter
+from homeostat.simulation.fakes.records import MemoryRecords
 from unit.entrypoints.gateway.gateway_world import World
 
 V1 = Route("fraud", "v1")
@@ -43,6 +46,69 @@ def test_a_corrupt_version_never_replaces_one_that_works(world: World, rows: pa.
         gateway.routes.publish(Route("fraud", "v2"))
     assert gateway.routes.current("fraud") == V1
     assert set(gateway.predict("fraud", rows)["version"].to_pylist()) == {"v1"}
+
+
+@pytest.mark.parametrize(
+    "route", [Route("fraud", "v1", "v2", 1.0), Route("fraud", "v1", shadows=("v2",))]
+)
+def test_after_a_restart_a_sound_champion_serves_beside_a_corrupt_version(
+    world: World, rows: pa.Table, route: Route
+) -> None:
+    (world.root / "v2" / "model.json").write_text("{}")
+    gateway = world.gateway()
+    gateway.routes.publish(route)
+    assert gateway.routes.current("fraud") == route
+    answers = gateway.predict("fraud", rows)
+    assert set(answers["version"].to_pylist()) == {"v1"}
+    assert set(answers["tier"].to_pylist()) == {"model"}
+    assert gateway.flush()
+    assert world.logged().num_rows == 4
+    assert list(gateway.routes.problems["fraud"]) == ["v2"]
+
+
+def test_a_corrupt_lighter_version_is_passed_over(world: World, rows: pa.Table) -> None:
+    (world.root / "light" / "model.json").write_text("{}")
+    gateway = world.gateway(Fallback((Lighter("light"),), default=0.125))
+    gateway.routes.publish(V1)
+    world.backend.errors["v1"] = RuntimeError("boom")
+    assert set(gateway.predict("fraud", rows)["tier"].to_pylist()) == {"default"}
+    assert list(gateway.routes.problems["fraud"]) == ["light"]
+
+
+def test_rollback_and_degraded_update_with_a_corrupt_challenger(
+    world: World, rows: pa.Table
+) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(Route("fraud", "v3"))
+    (world.root / "v2" / "model.json").write_text("{}")
+    for route in (Route("fraud", "v1", "v2", 0.5), Route("fraud", "v1", "v2", 0.5, (), ("land",))):
+        gateway.routes.publish(route)
+        assert gateway.routes.current("fraud") == route
+        assert set(gateway.predict("fraud", rows)["version"].to_pylist()) == {"v1"}
+    with pytest.raises(ArtifactError, match="v2"):
+        gateway.routes.publish(Route("fraud", "v2"))
+    assert gateway.routes.current("fraud") == route
+
+
+def test_a_missing_version_is_logged_once_and_tried_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, table = RecordsRouter(MemoryRecords(world.clock)), world.gateway().routes
+    source.publish(Route("fraud", "v1", "v2", 0.5, ("v9",)))
+    file = world.root / "v2" / "model.json"
+    sound = file.read_text()
+    file.write_text("{}")
+    assert table.follow(source) == table.follow(source) == {}
+    assert set(table.problems["fraud"]) == {"v2", "v9"}
+    assert len([r for r in caplog.records if "cannot be loaded" in r.message]) == 2
+    champion = table.live("fraud").versions["v1"]
+    file.write_text(sound)
+    table.follow(source)
+    assert set(table.problems["fraud"]) == {"v9"}
+    assert set(table.live("fraud").versions) == {"v1", "v2"}
+    assert table.live("fraud").versions["v1"] is champion
+    table.publish(V1)
+    assert table.problems == {}
 
 
 def test_a_version_that_cannot_predict_is_refused(world: World) -> None:

@@ -71,7 +71,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def record(key: str, **more: Any) -> dict[str, Any]:
-    return {"prediction_id": key, "version": "v1", "score": 0.7, "amount": 3} | more
+    made = {"prediction_id": key, "timestamp": NOW.isoformat(), "version": "v1"}
+    return made | {"score": 0.7, "amount": 3} | more
 
 
 def test_predictions_and_labels_go_in_once(world: World) -> None:
@@ -92,6 +93,15 @@ def test_predictions_and_labels_go_in_once(world: World) -> None:
     assert (rows[0]["role"], rows[0]["tier"], rows[1]["country"]) == ("champion", "model", "PT")
 
 
+def test_a_prediction_without_timestamp_is_refused_with_a_remedy(world: World) -> None:
+    row = record("a")
+    del row["timestamp"]
+    answer = world.post("predictions", {"predictions": [row]})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "predictions.0.timestamp"
+    assert "the same one when you send it again" in answer.json()["error"]
+
+
 def test_a_label_for_an_unknown_id_is_kept(world: World) -> None:
     answer = world.post("labels", {"labels": [{"prediction_id": "never", "label": True}]})
     assert answer.json()["accepted"] == 1
@@ -109,6 +119,7 @@ BAD_ROWS = [
     (record("a", country=7), "country", "must be text, not 7"),
     (record("a", night=0), "night", "must be true or false"),
     (record("a", amuont=7), "amuont", "unknown column; known: prediction_id"),
+    (record("a", timestamp=None), "timestamp", "is missing; send the time of the prediction"),
     (record("a", timestamp=5), "timestamp", "must be a time"),
     (record("a", timestamp="noon"), "timestamp", "must be a time, not 'noon'"),
     (record("a", timestamp="2024-03-01T12:00:00"), "timestamp", "has no time zone"),

@@ -1,0 +1,5 @@
+"""``python -m homeostat.entrypoints.cli``: the command without its script."""
+
+from homeostat.entrypoints.cli import main
+
+main()
