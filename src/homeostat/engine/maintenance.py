@@ -200,7 +200,7 @@ def _facts(
     new_rows = sum(
         m.rows for m in watch.matured if trained_until is None or m.window.start >= trained_until
     )
-    asked = next((c.actor for c in commands if c.request is Request.RETRAIN), "")
+    asked = next((c for c in commands if c.request is Request.RETRAIN), None)
     return Facts(
         now=now,
         drops=watch.drops if _retrainable(watch) else 0,
@@ -213,7 +213,8 @@ def _facts(
         new_rows=new_rows,
         starts=state.starts,
         rolling_out=rollout.challenger,
-        requested_by=asked,
+        requested_by=asked.actor if asked else "",
+        request_reason=asked.reason if asked else "",
     )
 
 

@@ -35,7 +35,17 @@ def read_file(path: Path, most: int | None = None) -> pa.Table:
             break
     if not rows:
         raise DataError(f"{path} has no rows; give a file with at least one row")
-    return pa.concat_tables(pieces)
+    return pa.concat_tables([to_microseconds(piece) for piece in pieces])
+
+
+def to_microseconds(table: pa.Table) -> pa.Table:
+    """Return the table with nanosecond times, as pandas writes them, cut to microseconds."""
+    for place, field in enumerate(table.schema):
+        kind = field.type
+        if isinstance(kind, pa.TimestampType) and kind.unit == "ns":
+            cut = table.column(place).cast(pa.timestamp("us", kind.tz), safe=False)
+            table = table.set_column(place, field.name, cut)
+    return table
 
 
 def pieces_of(path: Path) -> Iterator[pa.Table]:

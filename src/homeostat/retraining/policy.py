@@ -127,8 +127,8 @@ class Facts:
         The same by class; empty for regression.
     rolling_out : str
         Challenger under rollout; empty if none.
-    requested_by : str
-        Who asked by hand; empty if nobody.
+    requested_by, request_reason : str
+        Who asked by hand, and why; empty if nobody.
     """
 
     now: datetime
@@ -145,6 +145,7 @@ class Facts:
     labels_per_class: tuple[tuple[str, int], ...] = ()
     rolling_out: str = ""
     requested_by: str = ""
+    request_reason: str = ""
 
 
 def triggers(policy: RetrainingPolicy, facts: Facts) -> tuple[Trigger, ...]:
@@ -169,7 +170,8 @@ def triggers(policy: RetrainingPolicy, facts: Facts) -> tuple[Trigger, ...]:
 
 def _manual(facts: Facts) -> Iterator[Trigger]:
     if facts.requested_by:
-        yield Trigger(TriggerKind.MANUAL, f"asked for by {facts.requested_by}")
+        why = f": {facts.request_reason}" if facts.request_reason else ""
+        yield Trigger(TriggerKind.MANUAL, f"asked for by {facts.requested_by}{why}")
 
 
 def _emergency(policy: RetrainingPolicy, facts: Facts) -> Iterator[Trigger]:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from homeostat.domain.errors import DataError, NotFoundError
+from homeostat.entrypoints.files import to_microseconds
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.settings import load
 
@@ -129,3 +130,11 @@ def test_nothing_left(tmp_path: Path) -> None:
         read_history(settings, "m", tmp_path / "none.parquet")
     with pytest.raises(NotFoundError):
         read_history(settings, "m", tmp_path / "absent.parquet")
+
+
+def test_nanoseconds_as_pandas_writes_them_are_cut() -> None:
+    kind = pa.timestamp("ns", "UTC")
+    table = pa.table({"at": pa.array([1_700_000_000_123_456_789], kind), "n": [1]})
+    cut = to_microseconds(table)
+    assert cut["at"].cast(pa.int64()).to_pylist() == [1_700_000_000_123_456]
+    assert cut["n"].to_pylist() == [1]

@@ -187,3 +187,9 @@ def test_windows_that_only_touch_do_not_overlap() -> None:
     first = Window(NOW, NOW + DAY)
     assert not overlap(first, Window(NOW + DAY, NOW + 2 * DAY))
     assert overlap(first, Window(NOW, NOW + 2 * DAY))
+
+
+def test_why_somebody_asked_is_part_of_the_trigger() -> None:
+    facts = Facts(NOW, requested_by="ana", request_reason="scores look odd")
+    (trigger,) = triggers(RetrainingPolicy(), facts)
+    assert trigger.reason == "asked for by ana: scores look odd"

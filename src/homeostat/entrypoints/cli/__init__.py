@@ -81,6 +81,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         if debug:
             traceback.print_exception(error)
         message, code = _explain(error)
+        # A message may quote data, and data may hold terminal commands.
+        message = "".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in message)
         click.echo(f"homeostat: {' '.join(message.split())}", err=True)
         return code
     return code if isinstance(code, int) else 0

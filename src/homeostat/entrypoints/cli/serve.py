@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.routes import RecordsRouter
 from homeostat.domain.admission import MAX_AHEAD
-from homeostat.domain.errors import DataError, UserError
+from homeostat.domain.errors import DataError, StorageError, UserError
 from homeostat.engine.adopt import adopt as adopt_model
 from homeostat.engine.adopt import check_vacant, matured, split_history, train_first
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
@@ -155,11 +155,12 @@ def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
 
 
 def _settle(data_plane: Gateway) -> None:
+    """Write what is left; raises StorageError if answers had to be given up."""
     data_plane.close()
     counts = data_plane.writer.counts
     if counts.dropped or counts.failed:
         lost = counts.dropped + counts.failed
-        logger.error("%d answers could not be written to the prediction log", lost)
+        raise StorageError(f"{lost} answers could not be written to the prediction log")
 
 
 @click.command()

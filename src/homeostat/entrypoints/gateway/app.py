@@ -68,12 +68,7 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
         return _json({"live": True})
 
     async def ready(_: Request) -> Response:
-        models = gateway.ready()
-        well = all(models.values())
-        # Anyone may ask: the reasons, which may hold paths, are for the log.
-        missing = {model: sorted(why) for model, why in gateway.routes.problems.items()}
-        content = {"ready": well, "models": models, "not_loaded": missing}
-        return _json(content, 200 if well else 503)
+        return _readiness(gateway)
 
     async def metrics(_: Request) -> Response:
         return PlainTextResponse(gateway.metrics_text(), media_type="text/plain; version=0.0.4")
@@ -87,6 +82,15 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
         ],
         lifespan=lifespan,
     )
+
+
+def _readiness(gateway: Gateway) -> Response:
+    models = gateway.ready()
+    well = all(models.values())
+    # Anyone may ask: the reasons, which may hold paths, are for the log.
+    missing = {model: sorted(why) for model, why in gateway.routes.problems.items()}
+    content = {"ready": well, "models": models, "not_loaded": missing}
+    return _json(content, 200 if well else 503)
 
 
 async def _follow(gateway: Gateway, source: Router, every: float) -> None:

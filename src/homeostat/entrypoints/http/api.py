@@ -105,7 +105,9 @@ def api(
 
 
 async def _nothing_here(request: Request) -> Response:
-    raise ProblemError(404, f"there is nothing at {request.url.path}", "see docs/reference/api.md")
+    raise ProblemError(
+        404, f"there is nothing at {request.url.path}", f"GET {BASE}/models lists the models"
+    )
 
 
 @dataclass(frozen=True, slots=True)
