@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from homeostat.domain.window import floor
 
 DAYS = 56
-COARSE = timedelta(hours=2)
+COARSE = timedelta(hours=4)
 MIDDLE = timedelta(minutes=10)
 FINE = timedelta(minutes=1)
 NEW_PATTERN = 0.03  # share of payments that the new kind of fraud makes up
