@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 READY := $(VENV)/.ready
+SPARK := $(VENV)/.spark
+PEERS := .venv-peers
+WHYLOGS := .venv-whylogs
 
-.PHONY: help setup libraries browser demo test lint type unit figures lock clean
+.PHONY: help setup libraries browser spark demo test lint type unit figures bench prove peers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,6 +32,14 @@ libraries:  # LightGBM's wheel leaves OpenMP to the system
 browser:
 	@sh .ci/system chromium
 
+# Half a gigabyte: only for the tests of the Spark job.
+$(SPARK): requirements-spark.lock $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.lock
+	@touch $@
+
+spark: $(SPARK) libraries
+	@sh .ci/system default-jre-headless
+
 demo: setup libraries  ## play eight weeks of card-fraud traffic through the whole loop
 	$(BIN)/homeostat demo $(ARGS)
 
@@ -43,7 +54,7 @@ type: setup
 test: setup lint type unit  ## everything CI checks
 
 # Statistics and state machines have every branch tested; what touches the world, nearly all.
-unit: setup libraries browser
+unit: setup libraries browser spark
 	$(BIN)/python -m pytest --quiet -n auto --dist loadfile --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --fail-under=100 \
@@ -52,9 +63,32 @@ unit: setup libraries browser
 figures: setup  ## measure install size, import time, and the demo's time and memory
 	$(BIN)/python benchmarks/figures.py
 
-lock:  ## renew requirements.lock from pyproject.toml
+bench: setup  ## time a comparison of two large files beside reading them
+	$(BIN)/python benchmarks/compare_speed.py $(ARGS)
+
+prove: setup  ## count false alarms and delays in simulated worlds, peers' rules beside ours (hours)
+	sh benchmarks/false_alarms/prove.sh $(BIN)/python benchmarks/results
+
+$(PEERS)/.ready: benchmarks/peers/requirements.txt $(READY)
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python -r $<
+	@touch $@
+
+$(WHYLOGS)/.ready: $(READY)
+	$(PYTHON) -m venv $(WHYLOGS)
+	$(BIN)/uv pip install --quiet --python $(WHYLOGS)/bin/python 'whylogs>=1.6,<1.7' 'numpy<2' \
+		'pyarrow>=17,<24' 'pandas<2.3' 'datasketches>=5.1' pytest pytest-timeout hypothesis
+	@touch $@
+
+peers: $(PEERS)/.ready $(WHYLOGS)/.ready  ## hold presets and formats to the real Evidently, NannyML and whylogs (3 GB)
+	PYTHONPATH=src $(PEERS)/bin/python -m pytest --quiet -m peers tests/peers/test_presets.py
+	$(WHYLOGS)/bin/python -m pytest --quiet -m peers tests/peers/test_whylogs.py
+
+lock:  ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
 		--python-version 3.11 --extra lightgbm --group dev pyproject.toml -o requirements.lock
+	echo 'pyspark>=3.5' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
+		--no-emit-index-url --no-annotate --python-version 3.11 - -o requirements-spark.lock
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
