@@ -7,26 +7,20 @@ model has drifted when a window differs more than the reference's windows differ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.stats.special import chi2_isf, f_sf
+from homeostat.stats.special import chi2_isf
 
 FloatArray = NDArray[np.float64]
 
-PRIOR_EFFECT = 0.02
-"""Distance that a window is believed to be off by before any two were compared (8 H^2 units)."""
-
-PRIOR_WINDOWS = 1.0
-"""Windows that this belief is worth."""
-
 PRIOR_CORRELATION = 0.01
-"""Likewise for rates: intra-window correlation, worth `PRIOR_RATE_WINDOWS`."""
+"""Intra-window correlation that rates are believed to have before any windows were compared."""
 
 PRIOR_RATE_WINDOWS = 2.0
+"""Windows that this belief is worth."""
 
 _EXACT_ROWS = 10_000  # beyond, a beta-binomial tail is bounded by that of this many rows
 
@@ -104,116 +98,6 @@ def _roots(now: FloatArray, then: FloatArray, rows: float) -> FloatArray:
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class Dispersion:
-    """Variation between healthy windows beyond sampling, as a function of their rows.
-
-    The covariance of the (root-scaled) cells of a window of n rows is ``I + n B``: sampling noise
-    plus batch effects B. Kept are the traces of B, on the careful side, and of B squared, which
-    give mean and tail of the distance at any n.
-
-    Attributes
-    ----------
-    df : int
-        Cells minus one.
-    windows : float
-        Comparisons behind the estimate, the prior's included.
-    rows : float
-        Effective rows of a typical reference window.
-    trace, trace_squared : float
-        Of B.
-    """
-
-    df: int
-    windows: float
-    rows: float
-    trace: float
-    trace_squared: float
-
-    def inflation(self, rows: float) -> float:
-        """Factor by which the distance exceeds that of independent sampling, at least 1."""
-        return self._mean(rows) / self.df
-
-    def p_value(self, found: Distance) -> float:
-        """Probability of a distance at least as large between healthy windows.
-
-        An F distribution: its second degrees of freedom are those of the estimate of the variation
-        itself, so few reference windows, or windows much smaller than the current one, give heavy
-        tails.
-        """
-        mean = self._mean(found.rows)
-        own = self._mean(self.rows)
-        reach = (found.rows * own) / (self.rows * mean)
-        free = self.windows * self._freedom(self.rows) / reach**2
-        x = found.statistic / mean
-        return f_sf(self._freedom(found.rows), max(1.0, free), x)
-
-    def _mean(self, rows: float) -> float:
-        return self.df + rows * self.trace
-
-    def _freedom(self, rows: float) -> float:
-        return _freedom(self.df, rows, self.trace, self.trace_squared)
-
-
-def fit_dispersion(counts: ArrayLike, groups: Sequence[int] | None = None) -> Dispersion:
-    """Estimate the variation between reference windows: each against the rest of its group.
-
-    Parameters
-    ----------
-    counts : array_like
-        Shape (windows, cells); windows without rows are passed over.
-    groups : sequence of int, optional
-        Windows of one group (same weekday, same hour) are compared; all, if not given.
-
-    Raises
-    ------
-    ValueError
-        If there are no rows at all.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> steady = fit_dispersion(rng.multinomial(500, [0.25] * 4, size=28))
-    >>> batches = fit_dispersion([rng.multinomial(500, rng.dirichlet([30] * 4)) for _ in range(28)])
-    >>> round(steady.inflation(500), 1), round(batches.inflation(500), 1)
-    (1.7, 7.0)
-    """
-    table = np.asarray(counts, dtype=np.float64)
-    totals = table.sum(axis=1)
-    if not bool((totals > 0).any()):
-        raise ValueError("the reference has no rows")
-    labels = np.zeros(len(table), dtype=np.int64) if groups is None else np.asarray(groups)
-    table, labels, totals = table[totals > 0], labels[totals > 0], totals[totals > 0]
-    df = max(1, table.shape[1] - 1)
-    vectors, rows, compared = _left_out(table, labels, totals)
-    if compared == 0:
-        return Dispersion(df, PRIOR_WINDOWS, float(totals.mean()), PRIOR_EFFECT, PRIOR_EFFECT**2)
-    typical = float(rows.mean())
-    seen = float((vectors**2).sum(axis=1).mean())
-    trace = max(0.0, seen - df) / typical
-    gram = vectors @ vectors.T
-    apart = gram[~np.eye(len(gram), dtype=np.bool_)]
-    squared = (float((apart**2).mean()) - df - 2.0 * typical * trace) / typical**2
-    squared = float(np.clip(squared, trace**2 / df, trace**2))
-    bound = _upper(compared * _freedom(df, typical, trace, squared))
-    careful = max(0.0, max(seen, float(df)) * bound - df) / typical
-    widened = (careful / trace) ** 2 * squared if trace > 0.0 else careful**2 / df
-    weight = compared / (compared + PRIOR_WINDOWS)
-    trace = weight * careful + (1.0 - weight) * PRIOR_EFFECT
-    squared = weight * widened + (1.0 - weight) * PRIOR_EFFECT**2
-    return Dispersion(df, compared + PRIOR_WINDOWS, typical, trace, squared)
-
-
-def _freedom(df: int, rows: float, trace: float, squared: float) -> float:
-    """Return the degrees of freedom of the chi-square with the right mean and the right tail.
-
-    The tail of a sum of weighted chi-squares falls as its largest weight says, which is at most
-    ``1 + rows * sqrt(tr B^2)``.
-    """
-    return float(np.clip((df + rows * trace) / (1.0 + rows * np.sqrt(squared)), 1.0, df))
-
-
 def _upper(freedom: float) -> float:
     """Return the factor from an estimated variance to its upper 95 % confidence bound.
 
@@ -221,29 +105,6 @@ def _upper(freedom: float) -> float:
     would turn into evidence day after day.
     """
     return freedom / chi2_isf(freedom, 0.95)
-
-
-def _left_out(
-    table: FloatArray, labels: NDArray[np.int64], totals: FloatArray
-) -> tuple[FloatArray, FloatArray, int]:
-    """Return scaled differences of each window from the rest of its group, and their rows.
-
-    Last comes the number of independent comparisons: windows minus groups.
-    """
-    vectors, rows, compared = [], [], 0
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        if members.size < 2:
-            continue
-        pooled = table[members].sum(axis=0)
-        compared += int(members.size) - 1
-        for index in members:
-            rest = pooled - table[index]
-            n, m = float(totals[index]), float(rest.sum())
-            effective = n * m / (n + m)
-            vectors.append(_roots(table[index] / n, rest / m, n) * np.sqrt(effective))
-            rows.append(effective)
-    return np.asarray(vectors), np.asarray(rows), compared
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
-"""Distances between two distributions given as counts over the same cells.
+"""Distances between two distributions: over the same cells, or between raw samples.
 
-Each takes two arrays of shape (cells,), counts or weights ≥ 0, and gives NaN when either is empty:
-no data is never a distance of zero.
+On cells each takes two arrays of shape (cells,), counts or weights ≥ 0. On samples NaN and rows
+without weight are dropped. Either way the distance is NaN when a side is empty: no data is never a
+distance of zero.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from homeostat.stats.pooled import Pooled, pool
 
 Counts = NDArray[np.int64] | NDArray[np.floating]
 
@@ -46,6 +49,27 @@ def psi(reference: Counts, current: Counts, pseudo: float = 0.5) -> float:
     p, q = shares(reference[used] + pseudo), shares(current[used] + pseudo)
     with np.errstate(divide="ignore"):
         return float(np.sum((q - p) * (np.log(q) - np.log(p))))
+
+
+def kl_divergence(reference: Counts, current: Counts, pseudo: float = 0.5) -> float:
+    """Return the Kullback-Leibler divergence sum(q * log(q / p)), ≥ 0, in nats.
+
+    Of current (q) from reference (p): it weighs by what is there now. Cells that are empty on both
+    sides are left out; `pseudo` is added to each count, as in `psi`; without it the divergence is
+    infinite where the current side has rows and the reference none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(kl_divergence(np.array([50, 50]), np.array([80, 20]), pseudo=0.0), 4)
+    0.1927
+    """
+    if not (reference.any() and current.any()):
+        return float("nan")
+    used = (reference > 0) | (current > 0)
+    p, q = shares(reference[used] + pseudo), shares(current[used] + pseudo)
+    with np.errstate(divide="ignore"):
+        return max(0.0, float(np.sum(q[q > 0] * (np.log(q[q > 0]) - np.log(p[q > 0])))))
 
 
 def js_distance(reference: Counts, current: Counts) -> float:
@@ -88,6 +112,18 @@ def total_variation(reference: Counts, current: Counts) -> float:
     return float(np.abs(shares(reference) - shares(current)).sum() / 2)
 
 
+def l_infinity(reference: Counts, current: Counts) -> float:
+    """Return the largest change of any cell's share, in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> l_infinity(np.array([1, 1, 2]), np.array([2, 1, 1]))
+    0.25
+    """
+    return float(np.abs(shares(reference) - shares(current)).max())
+
+
 def wasserstein(points: NDArray[np.float64], reference: Counts, current: Counts) -> float:
     """Return the first Wasserstein (earth mover's) distance, in the unit of `points`.
 
@@ -108,6 +144,74 @@ def wasserstein(points: NDArray[np.float64], reference: Counts, current: Counts)
     step = np.diff(points / 2)
     with np.errstate(over="ignore"):
         return float(np.sum(gap * step) * 2)
+
+
+def wasserstein_samples(
+    reference: ArrayLike,
+    current: ArrayLike,
+    reference_weights: ArrayLike | None = None,
+    current_weights: ArrayLike | None = None,
+) -> float:
+    """Return the first Wasserstein distance of two samples, in their unit.
+
+    Infinite if the sides differ in how much lies at an infinity; equal shares there cost nothing.
+
+    Examples
+    --------
+    >>> wasserstein_samples([0.0, 1.0, 3.0], [5.0, 6.0, 8.0])
+    5.0
+    """
+    return _moved(pool(reference, current, reference_weights, current_weights))
+
+
+def normed_wasserstein(
+    reference: ArrayLike,
+    current: ArrayLike,
+    reference_weights: ArrayLike | None = None,
+    current_weights: ArrayLike | None = None,
+) -> float:
+    """Return the Wasserstein distance in standard deviations of the reference.
+
+    Of a constant reference the distance is 0 to an equal constant and infinite otherwise; it is NaN
+    if the reference has infinities.
+
+    Examples
+    --------
+    >>> normed_wasserstein([-1.0, 1.0], [1.0, 3.0])
+    2.0
+    """
+    both = pool(reference, current, reference_weights, current_weights)
+    distance = _moved(both)
+    if np.isnan(distance) or distance == 0.0:
+        return distance
+    sd = _standard_deviation(both)
+    if np.isnan(sd):
+        return sd
+    return distance / sd if sd > 0.0 else float("inf")
+
+
+def _moved(both: Pooled) -> float:
+    if not (both.n and both.m):
+        return float("nan")
+    gap = np.abs(both.gaps()[:-1])
+    used = gap > 1e-15  # rounding of weights must not meet an infinite step
+    step = np.diff(both.points / 2.0)[used]
+    with np.errstate(over="ignore"):
+        return float(np.sum(gap[used] * step) * 2.0)
+
+
+def _standard_deviation(both: Pooled) -> float:
+    """Return that of the reference."""
+    weights = np.diff(both.reference, prepend=0.0) / both.n
+    points, weights = both.points[weights > 0.0], weights[weights > 0.0]
+    largest = float(np.abs(points).max())
+    if np.isinf(largest):
+        return float("nan")
+    if points.size < 2:
+        return 0.0
+    scaled = points / largest
+    centred = scaled - weights @ scaled
+    return largest * float(np.sqrt(weights @ centred**2))
 
 
 def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:

@@ -13,6 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from homeostat.stats.multiple import e_bh
+
+__all__ = [
+    "FRACTIONS",
+    "Bets",
+    "FloatArray",
+    "PairedBets",
+    "bet",
+    "bet_on_differences",
+    "cusum",
+    "e_bh",
+    "e_to_p",
+    "log_growth",
+    "mixture",
+    "p_to_e",
+    "p_to_e_power",
+    "p_to_e_shafer",
+    "shiryaev_roberts",
+]
+
 FloatArray = NDArray[np.float64]
 
 FRACTIONS = (0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.75)
@@ -43,16 +63,98 @@ def p_to_e(p_value: float) -> float:
     >>> round(p_to_e(1e-4)), round(p_to_e(0.5), 2), p_to_e(1.0)
     (118, 0.64, 0.5)
     """
-    if math.isnan(p_value):
+    if _no_test(p_value):
         return 1.0
-    if not 0.0 <= p_value <= 1.0:
-        raise ValueError(f"a p-value lies in [0, 1], not {p_value}")
     if p_value == 0.0:
         return math.inf
     log = min(-math.log(p_value), _LOG_MAX)
     if log < 1e-4:  # the closed form is 0 / 0 at p = 1
         return 0.5 + log / 6.0
     return (math.expm1(log) - log) / log**2
+
+
+def p_to_e_power(p_value: float, kappa: float) -> float:
+    """Turn a p-value into an e-value, with a bet on how small it will be.
+
+    ``kappa * p ** (kappa - 1)``, the family that `p_to_e` averages (Vovk & Wang 2021; already
+    Vovk, "A logic of probability", JRSS-B 1993). Best near ``kappa = -1 / ln p``: a small kappa
+    bets on tiny p-values.
+
+    Parameters
+    ----------
+    p_value : float
+        In [0, 1]; NaN gives 1, 0 gives infinity.
+    kappa : float
+        In (0, 1), chosen before the p-value is seen.
+
+    Raises
+    ------
+    ValueError
+        If the p-value or kappa is out of range.
+
+    Examples
+    --------
+    >>> round(p_to_e_power(1e-4, kappa=0.1)), round(p_to_e_power(1e-4, kappa=0.5))
+    (398, 50)
+    """
+    if not 0.0 < kappa < 1.0:
+        raise ValueError(f"kappa lies in (0, 1), not {kappa}")
+    if _no_test(p_value):
+        return 1.0
+    return math.inf if p_value == 0.0 else kappa * p_value ** (kappa - 1.0)
+
+
+def p_to_e_shafer(p_value: float) -> float:
+    """Turn a p-value into an e-value by ``1 / sqrt(p) - 1``.
+
+    Shafer, "Testing by betting", JRSS-A 2021. Twice the `p_to_e_power` of 1/2 less 1: more for
+    small p-values, all capital lost at p = 1. Never multiply it up over time for that reason;
+    averages and sums of it are fine.
+
+    Parameters
+    ----------
+    p_value : float
+        In [0, 1]; NaN gives 1, 0 gives infinity.
+
+    Raises
+    ------
+    ValueError
+        If the p-value is outside [0, 1].
+
+    Examples
+    --------
+    >>> round(p_to_e_shafer(1e-4)), p_to_e_shafer(0.25), p_to_e_shafer(1.0)
+    (99, 1.0, 0.0)
+    """
+    if _no_test(p_value):
+        return 1.0
+    return math.inf if p_value == 0.0 else p_value**-0.5 - 1.0
+
+
+def e_to_p(e_value: float) -> float:
+    """Turn an e-value into a p-value: ``min(1, 1 / e)``, by Markov's inequality.
+
+    The only admissible way (Vovk & Wang 2021). The largest value so far of an e-process may be
+    turned too (Ville's inequality): a p-value that is valid at any time.
+
+    Parameters
+    ----------
+    e_value : float
+        Never negative; infinite gives 0, NaN ("no test") gives NaN.
+
+    Raises
+    ------
+    ValueError
+        If the e-value is negative.
+
+    Examples
+    --------
+    >>> e_to_p(20.0), e_to_p(0.3)
+    (0.05, 1.0)
+    """
+    if e_value < 0.0:
+        raise ValueError(f"an e-value is never negative: {e_value}")
+    return math.nan if math.isnan(e_value) else 1.0 / max(e_value, 1.0)
 
 
 def shiryaev_roberts(evidence: float, e_value: float, start: float = 1.0) -> float:
@@ -81,32 +183,30 @@ def shiryaev_roberts(evidence: float, e_value: float, start: float = 1.0) -> flo
     return (evidence + start) * e_value
 
 
-def e_bh(evidence: ArrayLike, threshold: float) -> tuple[int, ...]:
-    """Name the streams that have changed, by the e-Benjamini-Hochberg rule.
+def cusum(evidence: float, e_value: float, start: float = 1.0) -> float:
+    """Update a CUSUM of e-values: ``max(evidence, start) * e_value``.
 
-    The k largest are named, for the largest k whose k-th largest evidence is at least
-    ``threshold * streams / k``. Then the average over all streams is at least `threshold`: whoever
-    is named first, the average e-detector has alarmed too, so its run length bounds the false
-    alarms of all streams together, whatever their dependence (Wang & Ramdas, JRSS-B 2022;
-    Dandapanthula & Ramdas, "Multiple testing in multi-stream sequential change detection", 2025).
+    Of all the bets that `shiryaev_roberts` starts and adds up, the best one. It is never larger, so
+    the expected number of evaluations until it reaches A is at least A too, in fact a good deal
+    more; it reaches a given A later (Shin, Ramdas & Rinaldo 2023, where both are e-detectors; the
+    scheme is Page's of 1954, with an e-value in place of a likelihood ratio). Its logarithm rises
+    from the moment of change, which therefore is when it was last at most `start`.
 
-    Returns
-    -------
-    tuple of int
-        Indices, in increasing order.
+    Parameters
+    ----------
+    evidence : float
+        So far; 0 before the first evaluation.
+    e_value : float
+        Of this evaluation, valid given everything before it.
+    start : float
+        Capital of the bet that may begin now.
 
     Examples
     --------
-    >>> e_bh([0.5, 900.0, 500.0, 0.2], threshold=200.0)
-    (1, 2)
+    >>> cusum(cusum(0.0, 0.5), 8.0), shiryaev_roberts(shiryaev_roberts(0.0, 0.5), 8.0)
+    (8.0, 12.0)
     """
-    values = np.asarray(evidence, dtype=np.float64)
-    order = np.argsort(-values, kind="stable")
-    ranks = np.arange(1, values.size + 1)
-    passing = np.flatnonzero(values[order] * ranks >= threshold * values.size)
-    if passing.size == 0:
-        return ()
-    return tuple(sorted(int(index) for index in order[: passing[-1] + 1]))
+    return max(evidence, start) * e_value
 
 
 def log_growth(observations: ArrayLike, mean: ArrayLike) -> FloatArray:
@@ -245,3 +345,12 @@ def mixture(logs: tuple[float, ...]) -> float:
     1.0
     """
     return math.fsum(math.exp(min(value, _LOG_MAX)) for value in logs) / len(logs)
+
+
+def _no_test(p_value: float) -> bool:
+    """Return whether there was no test; raise if this is no p-value at all."""
+    if math.isnan(p_value):
+        return True
+    if not 0.0 <= p_value <= 1.0:
+        raise ValueError(f"a p-value lies in [0, 1], not {p_value}")
+    return False

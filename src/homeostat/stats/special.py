@@ -50,6 +50,17 @@ def expit(log_odds: float) -> float:
     return odds / (1.0 + odds)
 
 
+def log_beta(a: float, b: float) -> float:
+    """Return the logarithm of the beta function of two positive numbers.
+
+    Examples
+    --------
+    >>> round(log_beta(2.0, 3.0), 6)  # 1 / 12
+    -2.484907
+    """
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
 def chi2_sf(freedom: float, x: float) -> float:
     """Return the probability that a chi-square variable exceeds `x`.
 
@@ -62,25 +73,31 @@ def chi2_sf(freedom: float, x: float) -> float:
     0.05
     """
     a, half = freedom / 2.0, x / 2.0
-    if half <= 0.0:
-        return 1.0
+    if half < a + 1.0:
+        return max(0.0, 1.0 - _chi2_below(a, half))
     if math.isinf(half):
         return 0.0
-    log_front = a * math.log(half) - half - math.lgamma(a)
-    if half < a + 1.0:
-        term = total = 1.0 / a
-        n = a
-        while term > total * _PRECISION:
-            n += 1.0
-            term *= half / n
-            total += term
-        return max(0.0, 1.0 - total * math.exp(log_front))
     fraction = _fraction(half + 1.0 - a, lambda i: (-i * (i - a), half + 1.0 - a + 2.0 * i))
-    return math.exp(log_front) / fraction
+    return math.exp(a * math.log(half) - half - math.lgamma(a)) / fraction
+
+
+def _chi2_below(a: float, half: float) -> float:
+    """Return the lower incomplete gamma function by its series."""
+    if half <= 0.0:
+        return 0.0
+    term = total = 1.0 / a
+    n = a
+    while term > total * _PRECISION:
+        n += 1.0
+        term *= half / n
+        total += term
+    return total * math.exp(a * math.log(half) - half - math.lgamma(a))
 
 
 def chi2_isf(freedom: float, level: float) -> float:
     """Return what a chi-square variable exceeds with probability `level`, in (0, 1)."""
+    if level > 0.5:  # the median lies below the mean, where the series holds
+        return _where(lambda x: _chi2_below(freedom / 2.0, x / 2.0) > 1.0 - level, 0.0, freedom)
     return _where(lambda x: chi2_sf(freedom, x) < level, 0.0, max(1.0, freedom))
 
 
@@ -92,7 +109,8 @@ def f_sf(dfn: float, dfd: float, x: float) -> float:
     >>> round(f_sf(3, 10, 3.708265), 6)
     0.05
     """
-    return _beta(dfd / 2.0, dfn / 2.0, dfd / (dfd + dfn * x)) if x > 0.0 else 1.0
+    whole = dfd + dfn * x
+    return _beta(dfd / 2.0, dfn / 2.0, dfd / whole, dfn * x / whole) if x > 0.0 else 1.0
 
 
 def t_sf(freedom: float, t: float) -> float:
@@ -103,7 +121,8 @@ def t_sf(freedom: float, t: float) -> float:
     >>> round(t_sf(10, 2.228139), 6)
     0.025
     """
-    beyond = 0.5 * _beta(freedom / 2.0, 0.5, freedom / (freedom + t * t))
+    whole = freedom + t * t
+    beyond = 0.5 * _beta(freedom / 2.0, 0.5, freedom / whole, t * t / whole)
     return beyond if t >= 0.0 else 1.0 - beyond
 
 
@@ -136,10 +155,28 @@ def kolmogorov_sf(x: float) -> float:
     return 2.0 * sum(math.exp(-2.0 * (k * x) ** 2) * (1 if k % 2 else -1) for k in range(1, 6))
 
 
-def _beta(a: float, b: float, x: float) -> float:
-    """Return the regularised incomplete beta function (Numerical Recipes 6.4)."""
+def kuiper_sf(x: float) -> float:
+    """Return the probability that the limit of Kuiper's statistic exceeds `x` (Kuiper 1960).
+
+    Examples
+    --------
+    >>> round(kuiper_sf(1.747), 3)
+    0.05
+    """
+    if x < 0.4:  # 1 to within 1e-9
+        return 1.0
+    squares = [(k * x) ** 2 for k in range(1, 16)]
+    tail = sum(2.0 * (4.0 * square - 1.0) * math.exp(-2.0 * square) for square in squares)
+    return min(1.0, tail)
+
+
+def _beta(a: float, b: float, x: float, rest: float) -> float:
+    """Return the regularised incomplete beta function (Numerical Recipes 6.4).
+
+    `rest` is ``1 - x``, given so that it keeps its digits where x is close to 1.
+    """
     if x > (a + 1.0) / (a + b + 2.0):
-        return 1.0 - _beta(b, a, 1.0 - x)
+        return 1.0 - _beta(b, a, rest, x)
     if x <= 0.0:
         return 0.0
 
@@ -149,8 +186,8 @@ def _beta(a: float, b: float, x: float) -> float:
             return -(a + m) * (a + b + m) * x / ((a + i - 1) * (a + i)), 1.0
         return m * (b - m) * x / ((a + i - 1) * (a + i)), 1.0
 
-    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-    front = math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta) / a
+    low = math.log(rest) if rest < x else math.log1p(-x)
+    front = math.exp(a * math.log(x) + b * low - log_beta(a, b)) / a
     return front / _fraction(1.0, term)
 
 
@@ -175,3 +212,39 @@ def _where(beyond: Callable[[float], bool], low: float, high: float) -> float:
     while low < (middle := (low + high) / 2.0) < high:
         low, high = (low, middle) if beyond(middle) else (middle, high)
     return high
+
+
+def digamma(x: float) -> float:
+    """Return the derivative of ``log(gamma(x))`` for x > 0.
+
+    Recurrence up to 6, then the asymptotic series (Abramowitz & Stegun 6.3.18).
+
+    Examples
+    --------
+    >>> round(digamma(1.0), 6)
+    -0.577216
+    """
+    below = 0.0
+    while x < 6.0:
+        below -= 1.0 / x
+        x += 1.0
+    square = 1.0 / (x * x)
+    series = square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square / 240)))
+    return below + math.log(x) - 0.5 / x - series
+
+
+def trigamma(x: float) -> float:
+    """Return the derivative of `digamma` for x > 0 (Abramowitz & Stegun 6.4.12).
+
+    Examples
+    --------
+    >>> round(trigamma(1.0), 6)
+    1.644934
+    """
+    below = 0.0
+    while x < 6.0:
+        below += 1.0 / (x * x)
+        x += 1.0
+    square = 1.0 / (x * x)
+    series = 1 / 6 - square * (1 / 30 - square * (1 / 42 - square / 30))
+    return below + 1.0 / x + square / 2.0 + square / x * series

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from homeostat.stats.bitbins import BIN_COUNT, add_bins, bin_of, blur, count_bins, left_edge
+from homeostat.stats.bitbins import (
+    BIN_COUNT,
+    add_bins,
+    bin_of,
+    blur,
+    count_bins,
+    count_column,
+    exponents,
+    left_edge,
+)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -57,6 +68,35 @@ def test_counts_agree_with_numpy_for_small_and_large_samples(size: int) -> None:
     expected = np.unique(bin_of(values), return_counts=True)
     assert bins.tolist() == expected[0].tolist()
     assert counts.tolist() == expected[1].tolist()
+
+
+@given(arrays(np.float64, st.integers(0, 60), elements=FINITE | st.sampled_from([0.0, -0.0])))
+def test_one_column_is_counted_as_columns_are(values: NDArray[np.float64]) -> None:
+    found = [part.tolist() for part in count_column(values)]
+    assert found == [part.tolist() for part in one_column(values)]
+
+
+@given(arrays(np.float64, st.integers(1, 20), elements=FINITE))
+def test_exponents_bound_those_of_the_numbers(values: NDArray[np.float64]) -> None:
+    low, high = exponents(bin_of(values))
+    found = [math.frexp(value)[1] for value in values.tolist() if value]
+    assert all(low <= exponent <= high for exponent in found)
+    if (np.abs(values) >= 2.0**-1022).all():
+        assert (low, high) == (min(found), max(found))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(
+    "odd", [[], [0.0], [-0.0], [-0.0, 5e-324], [-5e-324], [-0.0, -5e-324], [2.5, -0.0, 1e-310]]
+)
+def test_a_long_column_is_counted_as_its_parts_are(odd: list[float], sign: float) -> None:
+    rng = np.random.default_rng(4)
+    column = np.concatenate((sign * rng.lognormal(0.0, 9.0, 2000), np.repeat(odd, 3)))
+    bins, counts = count_column(column)
+    expected = np.unique(bin_of(column), return_counts=True)
+    assert bins.tolist() == expected[0].tolist()
+    assert counts.tolist() == expected[1].tolist()
+    assert (bins.dtype, counts.dtype) == (np.uint32, np.int64)
 
 
 def test_columns_laid_end_to_end_are_counted_as_if_alone() -> None:

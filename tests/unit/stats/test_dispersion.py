@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from homeostat.stats.dispersion import Rate, distance, fit_dispersion, fit_rate
+from homeostat.stats.dispersion import Rate, distance, fit_rate
 
 
 def counts_of(rng: np.random.Generator, rows: int, spread: float, windows: int) -> np.ndarray:
@@ -56,68 +56,6 @@ def test_distance_needs_rows_and_equal_cells() -> None:
         distance([0, 0], [1, 1])
     with pytest.raises(ValueError, match="2 and 3 cells"):
         distance([1, 1], [1, 1, 1])
-
-
-@pytest.mark.parametrize("spread", [0.0, 0.2])
-@pytest.mark.parametrize("windows", [5, 14])
-def test_p_values_are_careful_under_the_references_own_variation(
-    spread: float, windows: int
-) -> None:
-    rng = np.random.default_rng(4)
-    found = []
-    for _ in range(150):
-        table = counts_of(rng, 300, spread, windows + 1)
-        model = fit_dispersion(table[:-1])
-        found.append(model.p_value(distance(table[-1], table[:-1].sum(axis=0))))
-    for level in (0.2, 0.05, 0.01):
-        assert np.mean(np.array(found) <= level) <= level + 2.0 * np.sqrt(level / 150)
-
-
-def test_variation_between_windows_is_told_from_sampling() -> None:
-    rng = np.random.default_rng(5)
-    still = fit_dispersion(counts_of(rng, 1000, 0.0, 28))
-    moving = fit_dispersion(counts_of(rng, 1000, 0.3, 28))
-    assert still.inflation(1000) < 2.0
-    assert moving.inflation(1000) > 5.0
-
-
-def test_fewer_windows_make_the_same_distance_less_surprising() -> None:
-    rng = np.random.default_rng(6)
-    table = counts_of(rng, 500, 0.0, 28)
-    moved = distance(counts_of(rng, 500, 0.0, 1)[0][::-1].cumsum(), table.sum(axis=0))
-    p_values = [fit_dispersion(table[:n]).p_value(moved) for n in (1, 2, 4, 28)]
-    assert min(p_values[:3]) > 0.05
-    assert p_values[3] < 1e-5
-
-
-def test_a_window_far_bigger_than_the_references_is_judged_with_heavy_tails() -> None:
-    model = fit_dispersion(np.random.default_rng(7).multinomial(50, [0.25] * 4, size=10))
-    share = np.array([0.27, 0.25, 0.25, 0.23])
-    reference = np.full(4, 10_000_000)
-    near = model.p_value(distance(share * 500, reference))
-    far = model.p_value(distance(share * 5_000_000, reference))
-    assert near > 0.5
-    assert far > 1e-3  # sampling alone would call it 1e-1000
-
-
-def test_groups_take_a_rhythm_out_of_the_variation() -> None:
-    rng = np.random.default_rng(8)
-    shares = [[0.7, 0.3], [0.3, 0.7]]
-    labels = [index % 2 for index in range(20)]
-    table = np.array([rng.multinomial(500, shares[label]) for label in labels])
-    assert fit_dispersion(table, labels).inflation(500) * 10 < fit_dispersion(table).inflation(500)
-
-
-def test_windows_alone_in_their_group_leave_only_the_prior() -> None:
-    table = [[10, 10], [12, 8]]
-    assert fit_dispersion(table, [0, 1]).windows == fit_dispersion(table[:1]).windows
-
-
-def test_dispersion_ignores_empty_windows_and_refuses_an_empty_reference() -> None:
-    table = [[10, 10], [0, 0], [12, 8]]
-    assert fit_dispersion(table) == fit_dispersion([table[0], table[2]])
-    with pytest.raises(ValueError, match="no rows"):
-        fit_dispersion([[0, 0]])
 
 
 @given(st.integers(0, 60))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import wasserstein_distance
+from scipy.stats import entropy, wasserstein_distance
 
 from homeostat.stats import distances
 
@@ -16,8 +16,11 @@ Distance = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 COUNTS = st.integers(1, 12).flatmap(
     lambda k: st.tuples(*[arrays(np.int64, k, elements=st.integers(0, 1000)) for _ in range(2)])
 )
+SAMPLE = st.lists(st.integers(-9, 9).map(float), min_size=1, max_size=20)
 ON_CELLS: list[Distance] = [
     distances.psi,
+    distances.kl_divergence,
+    distances.l_infinity,
     distances.js_distance,
     distances.hellinger,
     distances.total_variation,
@@ -34,6 +37,7 @@ def test_bounded_distances_agree_with_their_definition(
     x, y = p / p.sum(), q / q.sum()
     assert distances.js_distance(p, q) == pytest.approx(jensenshannon(x, y, base=2), abs=1e-7)
     assert distances.total_variation(p, q) == pytest.approx(np.abs(x - y).sum() / 2)
+    assert distances.l_infinity(p, q) == pytest.approx(np.abs(x - y).max())
     affinity = np.sqrt(x * y).sum()
     assert distances.hellinger(p, q) ** 2 == pytest.approx(1 - affinity, abs=1e-9)
 
@@ -106,3 +110,83 @@ def test_no_rows_are_never_at_distance_zero(distance: Distance, empty_side: int)
 def test_no_cells_are_the_callers_mistake() -> None:
     with pytest.raises(ValueError, match="no cells"):
         distances.shares(np.array([]))
+
+
+@given(COUNTS)
+def test_kl_divergence_agrees_with_scipy(
+    pair: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    p, q = pair
+    assume(p.any() and q.any())
+    expected = entropy(q, p)
+    assert distances.kl_divergence(p, q, pseudo=0.0) == pytest.approx(expected, abs=1e-12)
+    assert 0.0 <= distances.kl_divergence(p, q) < np.inf
+
+
+def test_psi_is_the_divergence_both_ways() -> None:
+    p, q = np.array([5, 0, 9, 30]), np.array([7, 3, 0, 10])
+    both_ways = distances.kl_divergence(p, q) + distances.kl_divergence(q, p)
+    assert distances.psi(p, q) == pytest.approx(both_ways)
+
+
+@given(SAMPLE, SAMPLE, st.data())
+def test_wasserstein_of_samples_agrees_with_scipy(
+    x: list[float], y: list[float], data: st.DataObject
+) -> None:
+    assert distances.wasserstein_samples(x, y) == pytest.approx(wasserstein_distance(x, y))
+    weights = [data.draw(st.floats(0.1, 10.0)) for _ in x]
+    found = distances.wasserstein_samples(x, y, weights)
+    assert found == pytest.approx(wasserstein_distance(x, y, weights), abs=1e-12)
+
+
+@given(SAMPLE, SAMPLE, st.floats(1e-3, 1e3))
+def test_normed_wasserstein_has_no_unit(x: list[float], y: list[float], scale: float) -> None:
+    found = distances.normed_wasserstein(x, y)
+    assume(np.std(x) > 0.0)
+    assert found == pytest.approx(wasserstein_distance(x, y) / np.std(x), abs=1e-12)
+    scaled = distances.normed_wasserstein(np.array(x) * scale, np.array(y) * scale)
+    assert scaled == pytest.approx(found)
+
+
+def test_normed_wasserstein_of_a_constant_reference() -> None:
+    assert distances.normed_wasserstein([3.0, 3.0], [3.0]) == 0.0
+    assert distances.normed_wasserstein([3.0, 3.0], [3.0, 3.1]) == np.inf
+    assert np.isnan(distances.normed_wasserstein([1.0, np.inf], [1.0, 2.0]))
+    assert distances.normed_wasserstein([1.0, 2.0], [1.0, np.inf]) == np.inf
+
+
+def test_equal_shares_at_infinity_cost_nothing() -> None:
+    moved = distances.wasserstein_samples([0.0, np.inf, -np.inf], [3.0, -np.inf, np.inf])
+    assert moved == pytest.approx(1.0)
+    assert distances.wasserstein_samples([0.0, 1.0], [0.0, np.inf]) == np.inf
+    weighted = distances.wasserstein_samples([0.0, np.inf], [1.0, np.inf], [0.1, 0.3], [1.0, 3.0])
+    assert weighted == pytest.approx(0.25)
+
+
+def test_wasserstein_of_samples_spans_float64() -> None:
+    largest = np.finfo(np.float64).max
+    assert distances.wasserstein_samples([-largest], [largest]) == np.inf
+    assert distances.normed_wasserstein([0.0, largest], [0.0, largest / 2.0]) == 0.5
+
+
+@pytest.mark.parametrize("distance", [distances.wasserstein_samples, distances.normed_wasserstein])
+@pytest.mark.parametrize(("x", "y"), [([], [1.0]), ([1.0], []), ([np.nan], [1.0])])
+def test_no_rows_in_a_sample_are_never_at_distance_zero(
+    distance: Callable[[list[float], list[float]], float], x: list[float], y: list[float]
+) -> None:
+    assert np.isnan(distance(x, y))
+
+
+def test_distances_agree_with_the_values_that_frouros_publishes() -> None:
+    x, y = (np.random.RandomState(31).normal(*law, 100) for law in ((1.0, 1.0), (5.0, 2.0)))
+    assert distances.wasserstein_samples(x, y) == pytest.approx(3.85346006)
+    edges = np.histogram_bin_edges(np.concatenate((x, y)), 10)
+    p, q = (np.histogram(side, edges)[0] for side in (x, y))
+    assert distances.hellinger(p, q) == pytest.approx(0.74509099)
+    assert distances.total_variation(p, q) == pytest.approx(0.78)
+    assert distances.kl_divergence(p, q, pseudo=0.0) == np.inf
+    same = np.random.RandomState(31).normal(1.0, 1.0, 1000)
+    edges = np.histogram_bin_edges(same, 10)
+    p, q = (np.histogram(side, edges)[0] for side in (same[:500], same[500:]))
+    assert distances.hellinger(p, q) == pytest.approx(0.04792538)
+    assert distances.psi(p, q, pseudo=0.0) == pytest.approx(0.01840072, rel=1e-6)

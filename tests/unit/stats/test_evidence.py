@@ -1,6 +1,8 @@
 """E-values, e-detectors and bets."""
 
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,10 +16,13 @@ from homeostat.stats.evidence import (
     PairedBets,
     bet,
     bet_on_differences,
-    e_bh,
+    cusum,
+    e_to_p,
     log_growth,
     mixture,
     p_to_e,
+    p_to_e_power,
+    p_to_e_shafer,
     shiryaev_roberts,
 )
 
@@ -65,19 +70,117 @@ def test_run_length_of_the_e_detector_is_at_least_its_threshold() -> None:
     assert np.mean(lengths) >= 20.0
 
 
-@given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=12), st.floats(1.0, 1e3))
-def test_e_bh_names_nobody_unless_the_average_alarms(values: list[float], threshold: float) -> None:
-    named = e_bh(values, threshold)
-    if named:
-        assert np.mean(values) >= threshold * (1 - 1e-12)
-        least = min(values[index] for index in named)
-        assert all(index in named for index, value in enumerate(values) if value > least)
+@pytest.mark.parametrize("kappa", [0.05, 0.3, 0.9])
+def test_power_calibrators_integrate_to_one(kappa: float) -> None:
+    # With p = exp(-m), so that the spike at 0 becomes a tail.
+    area, _ = integrate.quad(lambda m: p_to_e_power(math.exp(-m), kappa) * math.exp(-m), 0.0, 700.0)
+    assert area == pytest.approx(1.0, abs=1e-6)
 
 
-def test_e_bh_names_more_than_bonferroni() -> None:
-    assert e_bh([110.0, 108.0, 120.0, 0.1], 80.0) == (0, 1, 2)
-    assert e_bh([110.0, 0.1, 0.1, 0.1], 80.0) == ()
-    assert e_bh([], 80.0) == ()
+def test_the_power_family_mixes_to_the_parameter_free_calibrator() -> None:
+    for p in (1e-6, 0.05, 0.7):
+        mixed, _ = integrate.quad(lambda kappa, p=p: p_to_e_power(p, kappa), 0.0, 1.0)
+        assert p_to_e(p) == pytest.approx(mixed, rel=1e-6)
+
+
+def test_shafers_calibrator_integrates_to_one() -> None:
+    area, _ = integrate.quad(lambda m: p_to_e_shafer(math.exp(-m)) * math.exp(-m), 0.0, 700.0)
+    assert area == pytest.approx(1.0, abs=1e-6)
+    assert p_to_e_shafer(0.01) == pytest.approx(9.0)
+
+
+CALIBRATORS = [p_to_e, p_to_e_shafer, partial(p_to_e_power, kappa=0.4)]
+
+
+@pytest.mark.parametrize("calibrator", CALIBRATORS)
+def test_calibrators_share_their_ends(calibrator: Callable[[float], float]) -> None:
+    assert calibrator(0.0) == math.inf
+    assert calibrator(math.nan) == 1.0
+    assert math.isfinite(calibrator(5e-324))
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"\[0, 1\]"):
+            calibrator(wrong)
+
+
+@pytest.mark.parametrize("kappa", [0.0, 1.0, math.nan])
+def test_kappa_is_a_share(kappa: float) -> None:
+    with pytest.raises(ValueError, match="kappa"):
+        p_to_e_power(0.5, kappa)
+
+
+@given(st.floats(0.0, 1.0))
+def test_a_calibrated_p_value_comes_back_no_smaller(p: float) -> None:
+    # e(p) <= 1 / p, whatever the calibrator: nothing is gained by going there and back.
+    for calibrator in CALIBRATORS:
+        assert e_to_p(calibrator(p)) >= p * (1 - 1e-6)
+
+
+def test_e_to_p_at_the_ends() -> None:
+    assert (e_to_p(0.0), e_to_p(1.0), e_to_p(math.inf)) == (1.0, 1.0, 0.0)
+    assert math.isnan(e_to_p(math.nan))
+    with pytest.raises(ValueError, match="never negative"):
+        e_to_p(-0.5)
+
+
+def run_length(
+    update: Callable[[float, float], float], e_values: Iterator[float], level: float
+) -> int:
+    evidence = 0.0
+    for step, e_value in enumerate(e_values, 1):
+        evidence = update(evidence, e_value)
+        if evidence >= level:
+            return step
+    raise AssertionError("the stream ended")
+
+
+def calibrated(rng: np.random.Generator) -> Iterator[float]:
+    return (p_to_e(float(p)) for p in rng.random(20_000))
+
+
+def bets(rng: np.random.Generator, mean: float = 0.0) -> Iterator[float]:
+    """Likelihood ratios of N(1, 1) to N(0, 1)."""
+    return (math.exp(float(x) - 0.5) for x in rng.normal(mean, 1.0, 20_000))
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("update", [shiryaev_roberts, cusum])
+@pytest.mark.parametrize("stream", [calibrated, bets])
+def test_average_run_lengths_are_at_least_the_threshold(
+    update: Callable[[float, float], float],
+    stream: Callable[[np.random.Generator], Iterator[float]],
+) -> None:
+    rng = np.random.default_rng(8)
+    lengths = [run_length(update, stream(rng), 30.0) for _ in range(150)]
+    error = float(np.std(lengths)) / math.sqrt(len(lengths))
+    assert np.mean(lengths) + 2.0 * error >= 30.0
+
+
+def test_cusum_of_likelihood_ratios_has_the_published_run_length() -> None:
+    # Siegmund, Sequential Analysis (1985), eq. 2.57: a CUSUM of N(0, 1) less 1/2 with limit ln A
+    # runs for about 2 (exp(b) - b - 1) steps, b = ln A + 1.166.
+    rng = np.random.default_rng(9)
+    level = 20.0
+    b = math.log(level) + 1.166
+    lengths = [run_length(cusum, bets(rng), level) for _ in range(500)]
+    assert np.mean(lengths) == pytest.approx(2.0 * (math.exp(b) - b - 1.0), rel=0.12)
+
+
+def test_both_detectors_find_a_change_soon() -> None:
+    rng = np.random.default_rng(10)
+    for update in (shiryaev_roberts, cusum):
+        delays = [run_length(update, bets(rng, mean=1.0), 1000.0) for _ in range(100)]
+        assert np.mean(delays) < 20  # ln(1000) / (1/2), the best possible, is 14
+
+
+@given(st.lists(st.floats(0.0, 50.0), min_size=1, max_size=30))
+def test_cusum_is_the_largest_of_the_bets_that_shiryaev_roberts_adds(values: list[float]) -> None:
+    best = total = 0.0
+    for value in values:
+        best, total = cusum(best, value), shiryaev_roberts(total, value)
+        assert best <= total * (1 + 1e-12)
+    products = [math.prod(values[k:]) for k in range(len(values))]
+    assert best == pytest.approx(max(products), rel=1e-9)
+    assert total == pytest.approx(math.fsum(products), rel=1e-9)
 
 
 @given(st.floats(0.01, 1.0), st.floats(0.0, 1.0))

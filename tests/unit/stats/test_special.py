@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special as oracle
 
@@ -28,6 +28,7 @@ def test_chi_square_at_its_ends() -> None:
 
 
 @given(FREEDOM, LEVEL)
+@example(1.0, 1.0 - 1e-9)
 def test_quantile_of_chi_square(freedom: float, level: float) -> None:
     expect(special.chi2_isf(freedom, level), oracle.chdtri(freedom, level))
 
@@ -43,6 +44,7 @@ def test_f_at_its_ends() -> None:
 
 
 @given(FREEDOM, st.floats(-40.0, 40.0))
+@example(29992.0, 1e-5)
 def test_student(freedom: float, t: float) -> None:
     expect(special.t_sf(freedom, t), oracle.stdtr(freedom, -t))
 
@@ -87,3 +89,9 @@ def test_log_odds_and_back(share: float) -> None:
 @given(st.floats(-1e4, 1e4))
 def test_shares_of_any_log_odds(log_odds: float) -> None:
     expect(special.expit(log_odds), oracle.expit(log_odds))
+
+
+@given(st.floats(0.01, 1e5))
+def test_derivatives_of_log_gamma(x: float) -> None:
+    assert special.digamma(x) == pytest.approx(float(oracle.digamma(x)), rel=1e-7, abs=1e-7)
+    assert special.trigamma(x) == pytest.approx(float(oracle.polygamma(1, x)), rel=1e-6)
