@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+Floats: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
 
 
 def texts(table: pa.Table, name: str) -> list[str]:
@@ -18,6 +20,29 @@ def texts(table: pa.Table, name: str) -> list[str]:
 def floats(table: pa.Table, name: str) -> list[float]:
     """Return a float column that has no nulls."""
     return cast("list[float]", table.column(name).to_pylist())
+
+
+def float_array(column: Floats) -> NDArray[np.float64]:
+    """Return float64 values as they lie in memory, NaN for null.
+
+    Arrow's own `to_numpy` would load pandas.
+
+    Examples
+    --------
+    >>> float_array(pa.chunked_array([[1.5, None], [2.5]])).tolist()
+    [1.5, nan, 2.5]
+    """
+    parts: list[NDArray[np.float64]] = [np.empty(0)]
+    for chunk in column.chunks:
+        start, size = chunk.offset, len(chunk)
+        present, data = chunk.buffers()
+        values = np.frombuffer(memoryview(data or b""), np.float64, size if data else 0, start * 8)
+        if chunk.null_count:
+            bits = np.frombuffer(memoryview(present or b""), np.uint8)
+            bits = np.unpackbits(bits[start >> 3 : (start + size + 7) >> 3], bitorder="little")
+            values = np.where(bits[start & 7 :][:size], values, np.nan)
+        parts.append(values)
+    return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
 
 def micros(table: pa.Table, name: str) -> NDArray[np.int64]:

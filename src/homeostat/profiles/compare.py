@@ -9,11 +9,16 @@ from numpy.typing import NDArray
 
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.profile import ColumnProfile
-from homeostat.stats import distances, tests
+from homeostat.stats import distances
 from homeostat.stats.bitbins import add_bins, left_edge
+from homeostat.stats.ordered import ks_counts
+from homeostat.stats.significance import Significance
+from homeostat.stats.tables import chi2_counts
 
 CELLS = 10
 CATEGORIES = 30
+RARE = 1000
+"""A value of an overflown column gets a cell if it has one row in so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,9 @@ def bin_reference(
     cells : int
         Numeric cells aimed at, ≥ 2.
     categories : int
-        At most so many values get a cell.
+        At most so many values get a cell; of a column with too many values to count (`other` is
+        above 0) only those of 0.1 % of the rows or more. The most frequent of a million rare ones
+        are so by chance, and will be rarer in any other window.
 
     Examples
     --------
@@ -71,8 +78,11 @@ def bin_reference(
     (26.0, 51.0, 76.0)
     """
     if reference.kind is not ColumnKind.NUMERIC:
-        by_count = sorted(reference.values, key=lambda value: (-reference.values[value], value))
-        return Binning(reference.kind, categories=tuple(by_count[:categories]))
+        known = reference.values
+        by_count = sorted(known, key=lambda value: (-known[value], value))[:categories]
+        if reference.other:
+            by_count = [value for value in by_count if known[value] * RARE >= reference.present]
+        return Binning(reference.kind, categories=tuple(by_count))
     if not reference.bins.size:
         return Binning(reference.kind)
     upto = np.cumsum(reference.counts)
@@ -86,7 +96,7 @@ def bin_reference(
 
 
 def rebin(column: ColumnProfile, binning: Binning) -> NDArray[np.int64]:
-    """Count a column's usable rows per cell, exactly.
+    """Count a column's usable rows per cell, exactly but for a sketch's categories.
 
     Returns
     -------
@@ -104,7 +114,7 @@ def rebin(column: ColumnProfile, binning: Binning) -> NDArray[np.int64]:
     if column.kind is not binning.kind:
         raise ValueError(f"a {column.kind} column cannot be counted in {binning.kind} cells")
     if column.kind is not ColumnKind.NUMERIC:
-        known = [column.values.get(value, 0) for value in binning.categories]
+        known = column.rows_with(binning.categories)
         return np.array([*known, column.present - sum(known)], dtype=np.int64)
     upto = np.concatenate(([0], np.cumsum(column.counts)))
     places = np.searchsorted(column.bins, np.array(binning.cuts, dtype=np.uint32))
@@ -147,14 +157,14 @@ def quantiles(column: ColumnProfile, levels: NDArray[np.float64]) -> NDArray[np.
     return found
 
 
-def ks(reference: ColumnProfile, current: ColumnProfile) -> tests.Significance:
+def ks(reference: ColumnProfile, current: ColumnProfile) -> Significance:
     """Return the Kolmogorov-Smirnov test of two numeric columns.
 
     The statistic is the exact one but for differences inside a bin: never larger, and smaller by at
     most the share of rows in one bin.
     """
     _, before, after = _aligned(reference, current)
-    return tests.ks_counts(before, after)
+    return ks_counts(before, after)
 
 
 def wasserstein(reference: ColumnProfile, current: ColumnProfile) -> float:
@@ -191,11 +201,9 @@ def total_variation(reference: ColumnProfile, current: ColumnProfile, cells: int
     return distances.total_variation(*_cells(reference, current, cells))
 
 
-def chi2(
-    reference: ColumnProfile, current: ColumnProfile, cells: int = CELLS
-) -> tests.Significance:
+def chi2(reference: ColumnProfile, current: ColumnProfile, cells: int = CELLS) -> Significance:
     """Return the chi-squared test of homogeneity over the reference's cells."""
-    return tests.chi2_counts(*_cells(reference, current, cells))
+    return chi2_counts(*_cells(reference, current, cells))
 
 
 def statistics(
@@ -204,7 +212,8 @@ def statistics(
     """Return every distance and test of two columns of one kind, by name.
 
     ``psi``, ``js``, ``hellinger``, ``total_variation``, ``chi2``, ``chi2_p``; for numeric columns
-    also ``ks``, ``ks_p`` and ``wasserstein``. NaN where a column has no usable rows.
+    also ``ks``, ``ks_p`` and ``wasserstein``. Of categories, those that the reference lacks have a
+    cell. NaN where a column has no usable rows, or values too many to give any a cell.
 
     Examples
     --------
@@ -216,7 +225,9 @@ def statistics(
     (0.25, 25)
     """
     before, after = _cells(reference, current, cells)
-    test = tests.chi2_counts(before, after)
+    if reference.kind is not ColumnKind.NUMERIC:
+        before, after = _split_unseen(reference, current, before, after)
+    test = chi2_counts(before, after)
     found = {
         "psi": distances.psi(before, after),
         "js": distances.js_distance(before, after),
@@ -237,6 +248,29 @@ def _cells(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     binning = bin_reference(reference, cells)
     return rebin(reference, binning), rebin(current, binning)
+
+
+def _split_unseen(
+    reference: ColumnProfile,
+    current: ColumnProfile,
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give values that the reference lacks a cell, less the rows expected there (Good 1953).
+
+    Without it they would hide among the reference's own rare values. If no value has a cell and
+    there are too many to count, the cells say nothing: none are left.
+    """
+    if reference.other:
+        return (before, after) if before.size > 1 else (0 * before, 0 * after)
+    once = sum(rows == 1 for rows in reference.values.values()) / max(1, reference.present)
+    new = current.present - sum(current.rows_with(list(reference.values)))
+    if not before[-1] or current.other:
+        return before, after
+    excess = max(0, new - round(once * current.present))
+    after = np.append(after, excess)
+    after[-2] -= excess
+    return np.append(before, 0), after
 
 
 def _aligned(

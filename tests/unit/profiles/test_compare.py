@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +13,7 @@ from homeostat.domain.model import ColumnKind
 from homeostat.profiles import compare
 from homeostat.profiles.build import profile_numbers, profile_table
 from homeostat.profiles.profile import ColumnProfile
+from homeostat.profiles.sketch import CategorySketch
 
 Floats = NDArray[np.float64]
 Pair = tuple[Floats, Floats]
@@ -173,6 +176,48 @@ def test_categories_are_compared_by_frequency() -> None:
     expected = stats.chi2_contingency(table, correction=False)
     assert found["chi2"] == pytest.approx(expected.statistic)
     assert found["total_variation"] == pytest.approx(0.5)
+
+
+def crowd(rng: np.random.Generator, rows: int, share: float = 0.0) -> list[str]:
+    """Draw from 50,000 values, one of which has a share of its own."""
+    drawn = rng.integers(0, 50_000, rows)
+    drawn[rng.random(rows) < share] = 7
+    return [f"customer {i}" for i in drawn.tolist()]
+
+
+def test_a_heavy_hitter_among_many_values_has_a_cell() -> None:
+    rng = np.random.default_rng(5)
+    reference, current = categories(crowd(rng, 60_000, 0.2)), categories(crowd(rng, 30_000, 0.3))
+    assert min(reference.other, current.other) > 0
+    binning = compare.bin_reference(reference)
+    assert binning.categories == ("customer 7",)
+    for column, share in ((reference, 0.2), (current, 0.3)):
+        counts = compare.rebin(column, binning)
+        assert counts.sum() == column.present
+        assert counts[0] == pytest.approx(share * column.present, rel=0.05)
+    found = compare.statistics(reference, current)
+    assert found["total_variation"] == pytest.approx(0.1, abs=0.01)
+    assert found["chi2_p"] < 1e-100
+    few = categories(crowd(rng, 2_000, 0.2))
+    assert few.sketch is None
+    assert compare.statistics(reference, few)["chi2_p"] > 1e-4
+
+
+def test_the_most_frequent_of_many_rare_values_are_so_by_chance() -> None:
+    rng = np.random.default_rng(6)
+    reference, current = (categories(crowd(rng, 60_000)) for _ in range(2))
+    assert reference.values
+    assert compare.bin_reference(reference).categories == ()
+    assert compare.rebin(current, compare.bin_reference(reference)).tolist() == [60_000]
+    assert not compare.statistics(reference, current)["psi"] > 0.0
+
+
+def test_estimates_never_exceed_the_rows() -> None:
+    sketch = CategorySketch({"a": 5, "b": 4}, error=2)
+    column = ColumnProfile(ColumnKind.CATEGORICAL, 10, values={"a": 7}, other=3, sketch=sketch)
+    binning = compare.Binning(ColumnKind.CATEGORICAL, categories=("a", "b", "c"))
+    assert compare.rebin(column, binning).tolist() == [5, 4, 0, 1]
+    assert compare.rebin(column, replace(binning, categories=("a",))).tolist() == [7, 3]
 
 
 def test_kinds_are_not_mixed() -> None:

@@ -1,3 +1,4 @@
+import pickle
 from functools import reduce
 
 import numpy as np
@@ -10,7 +11,9 @@ from homeostat.domain.model import ColumnKind
 from homeostat.profiles import profile as profiles
 from homeostat.profiles.build import profile_numbers, profile_table
 from homeostat.profiles.format import to_bytes
+from homeostat.profiles.pairs import MOST_COLUMNS, merge_pairs
 from homeostat.profiles.profile import EMPTY, ColumnProfile, Profile, merge_all
+from homeostat.profiles.sketch import CategorySketch
 
 Row = dict[str, float | str | bool | None]
 
@@ -33,15 +36,9 @@ ROWS = st.lists(
 
 def profiled(rows: list[Row]) -> Profile:
     schema = pa.schema([("amount", pa.float64()), ("shop", pa.string()), ("online", pa.bool_())])
-    return profile_table(pa.Table.from_pylist(rows, schema=schema), KINDS)
+    return profile_table(pa.Table.from_pylist(rows, schema=schema), KINDS, pairs=True)
 
 
-@pytest.fixture(params=[profiles.CATEGORY_LIMIT, 3], ids=["exact", "overflowing"])
-def _limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles, "CATEGORY_LIMIT", request.param)
-
-
-@pytest.mark.usefixtures("_limit")
 @given(ROWS, st.data())
 def test_any_split_in_any_order_gives_the_same_bytes(rows: list[Row], data: st.DataObject) -> None:
     owners = data.draw(st.lists(st.integers(0, 4), min_size=len(rows), max_size=len(rows)))
@@ -56,6 +53,48 @@ def test_any_split_in_any_order_gives_the_same_bytes(rows: list[Row], data: st.D
     pairs = parts[0].merge(parts[1]).merge(parts[2].merge(parts[3])).merge(parts[4])
     assert len(set(map(to_bytes, (whole, one_by_one, at_once, pairs)))) == 1
     assert whole == one_by_one == at_once == pairs
+
+
+@pytest.fixture
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let columns overflow at three distinct values."""
+    monkeypatch.setattr(profiles, "CATEGORY_LIMIT", 3)
+
+
+@pytest.mark.usefixtures("_few")
+@given(ROWS, st.data())
+def test_an_overflown_column_is_right_within_its_error(
+    rows: list[Row], data: st.DataObject
+) -> None:
+    names = [row["shop"] for row in rows if row["shop"] is not None]
+    truth = {name: names.count(name) for name in names}
+    owners = data.draw(st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows)))
+    parts = [
+        profiled([row for row, owner in zip(rows, owners, strict=True) if owner == part])
+        for part in range(3)
+    ]
+    shuffled = profiled(data.draw(st.permutations(rows)))
+    assert to_bytes(shuffled) == to_bytes(profiled(rows))
+    found = [
+        merge_all(parts),
+        parts[0].merge(parts[1]).merge(parts[2]),
+        parts[2].merge(parts[0].merge(parts[1])),
+        shuffled,
+    ]
+    for column in (profile.columns["shop"] for profile in found):
+        assert (column.sketch is not None) == (column.other > 0) == (len(truth) > 3)
+        assert sum(column.values.values()) + column.other == column.present == len(names)
+        assert column.distinct == pytest.approx(len(truth), abs=1)  # the empty text is left out
+        for name, rows_with in truth.items():
+            low, high = column.bounds(name)
+            assert low <= rows_with <= high
+            assert high - low <= len(names) // 4
+        estimates = column.rows_with([*truth, "never seen"])
+        assert sum(estimates) <= column.present
+        assert estimates[-1] == 0
+    one, other = (profile.columns["shop"] for profile in found[1:3])
+    if one.sketch is not None and other.sketch is not None:
+        assert one.sketch.registers.tolist() == other.sketch.registers.tolist()
 
 
 def test_merging_with_nothing_changes_nothing() -> None:
@@ -113,14 +152,20 @@ def test_distinct_values_are_counted_exactly_and_estimated_beyond_the_limit() ->
     names = [f"customer {i}" for i in range(40_000)]
     many = profile_table(pa.table({"shop": names}), {"shop": ColumnKind.CATEGORICAL})
     column = many.columns["shop"]
-    assert len(column.values) == profiles.CATEGORY_LIMIT
-    assert column.other == 30_000
-    assert column.distinct == pytest.approx(40_000, rel=0.04)
+    assert (column.values, column.other) == ({}, 40_000)
+    assert column.distinct == pytest.approx(40_000, rel=0.03)
 
 
-def test_kept_categories_have_exact_counts_whatever_was_merged() -> None:
+def test_distinct_values_are_never_more_than_rows() -> None:
+    sketch = CategorySketch(least=50, unknown=10)
+    column = ColumnProfile(ColumnKind.CATEGORICAL, count=10, other=10, sketch=sketch)
+    assert column.distinct == 10
+
+
+def test_a_heavy_hitter_among_many_values_is_found_whatever_was_merged() -> None:
     rng = np.random.default_rng(2)
-    drawn = rng.zipf(1.3, size=60_000) % 25_000
+    drawn = rng.integers(0, 40_000, size=60_000)
+    drawn[rng.random(60_000) < 0.02] = 7
     names = np.char.add("c", drawn.astype(str))
     table = pa.table({"shop": names})
     kinds = {"shop": ColumnKind.CATEGORICAL}
@@ -128,8 +173,50 @@ def test_kept_categories_have_exact_counts_whatever_was_merged() -> None:
     values, counts = np.unique(names, return_counts=True)
     truth = dict(zip(values.tolist(), counts.tolist(), strict=True))
     column = merged.columns["shop"]
-    assert all(truth[name] == rows for name, rows in column.values.items())
+    assert next(iter(column.values.items())) == ("c7", truth["c7"])
+    assert column.bounds("c7")[0] > 0.99 * truth["c7"]
+    error = 60_000 // (profiles.CATEGORY_LIMIT + 1)
+    assert all(abs(rows - truth[name]) <= error for name, rows in column.values.items())
     assert sum(column.values.values()) + column.other == 60_000
+    assert column.distinct == pytest.approx(len(truth), rel=0.03)
+
+
+def test_a_profile_of_an_overflown_column_can_be_pickled() -> None:
+    table = pa.table({"shop": [f"{i}" for i in range(profiles.CATEGORY_LIMIT + 1)]})
+    profile = profile_table(table, {"shop": ColumnKind.CATEGORICAL}, pairs=True)
+    assert pickle.loads(pickle.dumps(profile)) == profile
+
+
+PAIRED = {"x": ColumnKind.NUMERIC, "y": ColumnKind.NUMERIC}
+
+
+def paired(rows: int, *, pairs: bool = True, names: str = "xy") -> Profile:
+    table = pa.table({name: np.arange(float(rows)) for name in names})
+    return profile_table(table, {name: PAIRED[name] for name in names}, pairs=pairs)
+
+
+def test_pairs_are_merged_where_every_profile_with_rows_has_them() -> None:
+    one = paired(4)
+    assert one.merge(paired(3)).pairs == merge_pairs([one.pairs, paired(3).pairs])
+    assert one.merge(EMPTY) == EMPTY.merge(one) == one
+    assert one.merge(paired(0)).pairs == one.merge(paired(0, pairs=False)).pairs == one.pairs
+    assert EMPTY.merge(EMPTY).pairs is None
+
+
+def test_pairs_that_some_rows_lack_are_lost() -> None:
+    assert paired(4).merge(paired(3, pairs=False)).pairs is None
+    assert paired(3, pairs=False).merge(paired(4)).pairs is None
+    assert paired(4).merge(paired(4, names="yx")).pairs is None
+
+
+def test_only_the_first_numeric_columns_are_paired() -> None:
+    names = [f"c{i}" for i in range(MOST_COLUMNS + 2)]
+    table = pa.table({name: [1.0, 2.0] for name in names} | {"shop": ["a", "b"]})
+    kinds = {"shop": ColumnKind.CATEGORICAL} | dict.fromkeys(names, ColumnKind.NUMERIC)
+    pairs = profile_table(table, kinds, pairs=True).pairs
+    assert pairs is not None
+    assert pairs.names == tuple(names[:MOST_COLUMNS])
+    assert profile_table(table, kinds).pairs is None
 
 
 def test_a_profile_cannot_be_changed() -> None:
