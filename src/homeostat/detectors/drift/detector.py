@@ -1,75 +1,36 @@
 """Whether the inputs, or the scores, have changed beyond what the reference's windows do.
 
-``DRIFT`` needs two things. *Evidence*: the e-detectors of all columns together hold the alarm
-budget, over columns and over time. *Effect*: the distance, without its sampling noise, is one that
-the owner cares about. Small shifts gather evidence over windows, big ones fire at once.
+``DRIFT`` needs two things. *Evidence*: the e-detectors of all columns, segments and windows
+together hold the alarm budget. *Effect*: the change is one that the owner cares about, and larger
+than what the reference does by itself over weeks. Small shifts gather evidence over windows, big
+ones fire at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from homeostat.detectors.cells import FloatArray, count_cells
-from homeostat.detectors.drift.reference import (
-    SCORE,
-    ColumnReference,
-    DriftConfig,
-    DriftReference,
-    fit,
-    group_of,
-)
+from homeostat.detectors.drift.aspects import Limits, Reading
+from homeostat.detectors.drift.finding import Finding, Last, find
+from homeostat.detectors.drift.reference import DriftConfig, DriftReference, fit
+from homeostat.detectors.drift.state import DriftState, pack
+from homeostat.detectors.drift.streams import Stream
+from homeostat.detectors.drift.wording import overall_verdict, stream_verdict
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.profiles.profile import ColumnProfile, Profile
-from homeostat.stats.dispersion import Distance, distance
-from homeostat.stats.evidence import e_bh, p_to_e, shiryaev_roberts
+from homeostat.profiles.profile import Profile
+from homeostat.stats.changepoint import Tally, forget, fresh, measure, update
+from homeostat.stats.multiple import e_bh
 
-__all__ = [
-    "SCORE",
-    "ColumnEvidence",
-    "DriftConfig",
-    "DriftReference",
-    "DriftState",
-    "evaluate",
-    "evaluate_scores",
-    "fit",
-]
+__all__ = ["DriftConfig", "DriftReference", "DriftState", "Limits", "evaluate", "fit"]
 
-CAP = 4.0  # times the level at which one column alone alarms: bounds the time to recover
-FORGET = 0.5  # weight of the past in the recent histogram, per window
+Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class ColumnEvidence:
-    """State of one column's e-detector.
-
-    ``recent`` and ``expected`` are the observed and the reference's rows over the cells, of the
-    windows since the evidence was last down at 1, each window weighted half of the next one.
-    ``rows`` is the effective number of rows behind ``recent``.
-    """
-
-    column: str
-    evidence: float = 0.0
-    drifted: bool = False
-    recent: tuple[float, ...] = ()
-    expected: tuple[float, ...] = ()
-    rows: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class DriftState:
-    """Evidence so far against the reference named ``reference``."""
-
-    reference: str = ""
-    columns: tuple[ColumnEvidence, ...] = ()
-
-    def column(self, name: str) -> ColumnEvidence:
-        """Return the state of a column, fresh if there is none."""
-        return next((c for c in self.columns if c.column == name), ColumnEvidence(name))
+TELLING = 6.0  # standard errors between the reference and where a column had gone
 
 
 def evaluate(
@@ -79,237 +40,140 @@ def evaluate(
     window: Window,
     profile: Profile,
     config: DriftConfig,
+    segments: Mapping[str, Profile] | None = None,
+    monitor: Monitor = Monitor.DATA_DRIFT,
 ) -> tuple[DriftState, tuple[Verdict, ...]]:
-    """Judge the features in a window; call once a window, in order of time.
+    """Judge a window; call once a window, in order of time.
+
+    Parameters
+    ----------
+    reference : DriftReference
+    state : DriftState
+        Of the window before; ``DriftState()`` at first, or after the reference changed.
+    model : str
+    window : Window
+    profile : Profile
+    config : DriftConfig
+    segments : mapping of str to Profile, optional
+        Parts of the rows, by name.
+    monitor : Monitor
 
     Returns
     -------
     DriftState, tuple of Verdict
-        One verdict per feature, and a last one for subject ``""`` whose score is the share of
-        features that drifted and whose details hold ``share_drifted``, ``drifted`` and ``columns``.
+        One verdict per column and segment (``amount [country=FR]``), whose score is the largest
+        effect in units of the owner's limit: 1 just matters. With ``DATA_DRIFT`` a last one for
+        subject ``""``: its score is the share of columns that drifted, also in its details.
 
     Notes
     -----
-    Per column, a p-value under the reference's own variation becomes an e-value, and these an
-    e-detector (`homeostat.stats.evidence`). Columns are named by e-BH, which names one only if the
-    average e-detector is over the threshold, so the expected time to the first false alarm of *any*
-    column is at least the threshold.
-
-    A column that drifted is back to ``ok`` with the first window whose own effect is under half of
-    ``min_effect``; its evidence then starts afresh. Windows with too few rows change nothing.
+    Columns are named by e-BH: only if the average e-detector is over the threshold, so that the
+    expected time to the first false alarm of *any* column is at least the threshold. One that
+    drifted is ``ok`` again when its newest windows, as many as tell the two apart, lie closer to
+    the reference than to where it had gone. Windows with too few rows change nothing.
     """
-    names = [name for name in reference.columns if name != SCORE]
-    frame = _Frame(reference, config, model, window, Monitor.DATA_DRIFT, len(names))
-    state, verdicts = _judge(frame, state, profile, names)
-    evidence = [column.evidence for column in state.columns]
-    return state, (*verdicts, _overall(frame, verdicts, evidence, profile.rows))
+    state = state if state.reference == reference.key else DriftState(reference.key)
+    readings = [_read(stream, profile, segments, config) for stream in reference.streams]
+    tally, last = _add(reference, state, window, readings)
+    tally, returned = _return(reference, state, tally, last)
+    shift = measure(tally, reference.baseline, reference.groups)
+    findings = [
+        find(reference, config, shift, last, place, reading)
+        for place, reading in enumerate(readings)
+    ]
+    held = frozenset(state.drifted) - returned
+    verdicts = _name(reference, monitor, model, window, findings, config, held)
+    if any(reading.usable for reading in readings):
+        going = {v.subject for v in verdicts if v.status is Status.DRIFT}
+        unseen = {found.stream.subject for found in findings if not found.usable}
+        kept = held & unseen
+        state = pack(reference.key, tally, tuple(sorted(going | kept)))
+    if monitor is Monitor.DATA_DRIFT:
+        average = math.fsum(f.evidence * f.stream.weight for f in findings) / max(1, len(findings))
+        overall = overall_verdict(reference, model, window, verdicts, average, config, profile.rows)
+        verdicts = (*verdicts, overall)
+    return state, verdicts
 
 
-def evaluate_scores(
+def _name(
     reference: DriftReference,
-    state: DriftState,
+    monitor: Monitor,
     model: str,
     window: Window,
-    profile: Profile,
+    findings: Sequence[Finding],
     config: DriftConfig,
-) -> tuple[DriftState, tuple[Verdict, ...]]:
-    """Judge the model's answers in a window, as `evaluate` does the features.
+    held: frozenset[str],
+) -> tuple[Verdict, ...]:
+    """Return the verdicts, naming as many streams as the budget allows.
 
-    Keep its state apart from that of `evaluate`. No verdict if the reference holds no scores.
+    What was proven stays so until it has returned, though evidence may dip as starts thin out.
     """
-    names = [name for name in reference.columns if name == SCORE]
-    frame = _Frame(reference, config, model, window, Monitor.PREDICTION_DRIFT, len(names))
-    return _judge(frame, state, profile, names)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """One column of one window; ``found`` is None if there were too few rows to compare."""
-
-    found: Distance | None
-    rows: int
-    p_value: float = math.nan
-    effect: float = math.nan
-    inflation: float = math.nan
-    missing: float = math.nan
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """What all columns of one evaluation share."""
-
-    reference: DriftReference
-    config: DriftConfig
-    model: str
-    window: Window
-    monitor: Monitor
-    columns: int
-
-
-def _judge(
-    frame: _Frame, state: DriftState, profile: Profile, names: Sequence[str]
-) -> tuple[DriftState, tuple[Verdict, ...]]:
-    reference, config = frame.reference, frame.config
-    if state.reference != reference.key:
-        state = DriftState(reference.key)
-    columns, readings = [], []
-    for name in names:
-        known, seen = reference.columns[name], profile.columns.get(name)
-        column, reading = _read(frame, known, state.column(name), seen)
-        columns.append(column)
-        readings.append(reading)
-    named = e_bh([column.evidence for column in columns], config.threshold)
-    level = config.threshold * len(names) / max(1, len(named))
-    verdicts, settled = [], []
-    for index, (column, reading) in enumerate(zip(columns, readings, strict=True)):
-        verdict = _verdict(frame, column, reading, level, proven=index in named)
-        drifted = column.drifted if reading.found is None else verdict.status is Status.DRIFT
-        settled.append(replace(column, drifted=drifted))
-        verdicts.append(verdict)
-    return DriftState(reference.key, tuple(settled)), tuple(verdicts)
+    weighted = [found.evidence * found.stream.weight for found in findings]
+    named = set(e_bh(weighted, config.threshold))
+    level = config.threshold * len(findings) / max(1, len(named))
+    return tuple(
+        stream_verdict(
+            reference,
+            monitor,
+            model,
+            window,
+            found,
+            level,
+            proven=index in named or found.stream.subject in held,
+        )
+        for index, found in enumerate(findings)
+    )
 
 
 def _read(
-    frame: _Frame, known: ColumnReference, column: ColumnEvidence, seen: ColumnProfile | None
-) -> tuple[ColumnEvidence, _Reading]:
-    """Compare one column with its reference and update its evidence."""
-    usable = seen is not None and seen.kind is known.binning.kind
-    if seen is None or not usable or seen.count < frame.config.min_rows:
-        return column, _Reading(None, 0 if seen is None else seen.count)
-    expected = known.expected(group_of(frame.window, frame.config.match))
-    current = count_cells(seen, known.binning)
-    found = distance(current, expected)
-    p_value = known.dispersion.p_value(found)
-    if column.drifted and found.effect < frame.config.min_effect / 2:
-        column = ColumnEvidence(column.column)
-    else:
-        column = _accumulate(frame, column, p_value, current, expected)
-    reading = _Reading(
-        found,
-        seen.count,
-        p_value,
-        _recent_effect(column, found, float(expected.sum())),
-        known.dispersion.inflation(found.rows),
-        float(current[-1]) / seen.count,
-    )
-    return column, reading
+    stream: Stream,
+    profile: Profile,
+    segments: Mapping[str, Profile] | None,
+    config: DriftConfig,
+) -> Reading:
+    part = profile if not stream.segment else (segments or {}).get(stream.segment)
+    return stream.lens.read(part, config.min_rows)
 
 
-def _accumulate(
-    frame: _Frame,
-    column: ColumnEvidence,
-    p_value: float,
-    current: FloatArray,
-    expected: FloatArray,
-) -> ColumnEvidence:
-    rows = float(current.sum())
-    share = expected * (rows / float(expected.sum()))
-    # While evidence is down at 1 the most likely moment of a change is now: the past says nothing.
-    fresh = column.evidence <= 1.0 or frame.reference.partial or not column.recent
-    if fresh:
-        recent, due, effective = current, share, rows
-    else:
-        before = np.asarray(column.recent)
-        recent = current + FORGET * before
-        due = share + FORGET * np.asarray(column.expected)
-        squares = rows + FORGET**2 * float(before.sum()) ** 2 / column.rows
-        effective = float(recent.sum()) ** 2 / squares
-    past = 0.0 if frame.reference.partial else column.evidence
-    evidence = shiryaev_roberts(past, p_to_e(p_value))
-    return ColumnEvidence(
-        column.column,
-        min(evidence, CAP * frame.config.threshold * frame.columns),
-        column.drifted,
-        tuple(recent.tolist()),
-        tuple(due.tolist()),
-        effective,
-    )
+def _add(
+    reference: DriftReference, state: DriftState, window: Window, readings: Sequence[Reading]
+) -> tuple[Tally, Last]:
+    """Add a window to the tally."""
+    baseline = reference.baseline
+    sizes = [len(stream.lens.aspects) for stream in reference.streams]
+    seen = np.concatenate([reading.values for reading in readings]) if readings else np.empty(0)
+    counts = np.array([float(max(1, reading.rows)) for reading in readings])
+    rows = np.repeat(counts, sizes) if readings else np.empty(0)
+    values = seen - reference.rhythm.expected(window)
+    known = ~np.isnan(values) & (baseline.windows > 0.0)
+    weights = np.where(known, baseline.weigh(rows, reference.rhythm.stretch(window)), 0.0)
+    # Against a short reference each window stands alone: the ones before are no better known.
+    before = fresh(values.size) if reference.partial else state.tally(values.size)
+    tally = update(before, baseline, np.where(known, values, 0.0), weights)
+    return tally, Last(np.where(known, values - baseline.mean, 0.0), weights)
 
 
-def _recent_effect(column: ColumnEvidence, found: Distance, known: float) -> float:
-    """Return the effect over the recent windows, against a reference of `known` rows."""
-    if not column.recent:
-        return found.effect
-    due = np.asarray(column.expected)
-    return distance(column.recent, due * (known / float(due.sum())), rows=column.rows).effect
+def _return(
+    reference: DriftReference, state: DriftState, tally: Tally, last: Last
+) -> tuple[Tally, frozenset[str]]:
+    """Start drifted streams afresh that are closer to the reference than to where they had gone."""
+    if not state.drifted or reference.partial:
+        return tally, frozenset()
+    before = measure(state.tally(last.moved.size), reference.baseline, reference.groups)
+    back = np.zeros(last.moved.size, dtype=np.bool_)
+    returned = set()
+    for stream in reference.streams:
+        if stream.subject not in state.drifted or not last.weights[stream.place].any():
+            continue
+        lead = stream.place.start + int(np.argmax(before.parts[stream.place]))
+        if _is_back(tally, lead, float(before.size[lead])):
+            back[stream.place] = True
+            returned.add(stream.subject)
+    return forget(tally, back), frozenset(returned)
 
 
-def _verdict(
-    frame: _Frame, column: ColumnEvidence, reading: _Reading, level: float, *, proven: bool
-) -> Verdict:
-    status, reason = _status(frame, reading, proven=proven)
-    details: tuple[tuple[str, float], ...] = ()
-    if reading.found is not None:
-        details = (
-            ("window_effect", reading.found.effect),
-            ("inflation", reading.inflation),
-            ("missing", reading.missing),
-        )
-    return Verdict(
-        monitor=frame.monitor,
-        model=frame.model,
-        subject=column.column,
-        window=frame.window,
-        status=status,
-        score=reading.effect,
-        effect_threshold=frame.config.min_effect,
-        evidence=column.evidence,
-        evidence_threshold=level,
-        p_value=reading.p_value,
-        n_reference=frame.reference.rows,
-        n_current=reading.rows,
-        reason=reason,
-        details=details,
-    )
-
-
-def _status(frame: _Frame, reading: _Reading, *, proven: bool) -> tuple[Status, str]:
-    if reading.rows == 0:
-        return Status.NO_DATA, "no rows in the window"
-    if reading.found is None:
-        needed = frame.config.min_rows
-        return Status.INCONCLUSIVE, f"{reading.rows} rows in the window, {needed} are needed"
-    big = reading.effect >= frame.config.min_effect
-    moved = f"distance {reading.effect:.3g} from the reference"
-    if proven and big:
-        return Status.DRIFT, f"{moved}: more than its own windows vary, and enough to matter"
-    if big and frame.reference.partial:
-        return Status.INCONCLUSIVE, f"{moved}, but the reference is too short to tell"
-    if big:
-        return Status.OK, f"{moved}: not more than the reference's own windows explain"
-    return Status.OK, f"{moved}: too small to matter" if proven else f"{moved}: as usual"
-
-
-def _overall(
-    frame: _Frame, verdicts: Sequence[Verdict], evidence: Sequence[float], rows: int
-) -> Verdict:
-    drifted = [verdict.subject for verdict in verdicts if verdict.status is Status.DRIFT]
-    share = len(drifted) / len(verdicts) if verdicts else math.nan
-    judged = {verdict.status for verdict in verdicts}
-    for status in (Status.DRIFT, Status.OK, Status.INCONCLUSIVE):
-        if status in judged:
-            break
-    else:
-        status = Status.NO_DATA
-    named = ", ".join(drifted[:5]) + (", ..." if len(drifted) > 5 else "")
-    reason = f"{len(drifted)} of {len(verdicts)} columns drifted"
-    return Verdict(
-        monitor=frame.monitor,
-        model=frame.model,
-        subject="",
-        window=frame.window,
-        status=status,
-        score=share,
-        effect_threshold=0.0,
-        evidence=math.fsum(evidence) / max(1, len(evidence)),
-        evidence_threshold=frame.config.threshold,
-        p_value=math.nan,
-        n_reference=frame.reference.rows,
-        n_current=rows,
-        reason=f"{reason}: {named}" if drifted else reason,
-        details=(
-            ("share_drifted", share),
-            ("drifted", float(len(drifted))),
-            ("columns", float(len(verdicts))),
-        ),
-    )
+def _is_back(tally: Tally, series: int, size: float) -> bool:
+    """Whether the newest windows, as many as tell a shift of `size` from none, say none."""
+    newest = tally.since[::-1, :, series]
+    telling = newest[newest[:, 0] * size**2 >= TELLING**2]
+    return bool((telling[:1, 1] * size < telling[:1, 0] * size**2 / 2.0).any())

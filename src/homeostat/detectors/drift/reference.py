@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from homeostat.detectors.cells import FloatArray, count_cells
-from homeostat.domain.model import Schema
+from homeostat.detectors.drift.aspects import Aspect, Limits
+from homeostat.detectors.drift.rhythm import Match, Rhythm, fit_rhythm
+from homeostat.detectors.drift.streams import Stream, find_streams, group_series, read_all
 from homeostat.domain.verdict import AlarmBudget
 from homeostat.domain.window import Window
-from homeostat.profiles.compare import Binning, bin_reference
-from homeostat.profiles.profile import ColumnProfile, Profile, merge_all
-from homeostat.stats.dispersion import Dispersion, fit_dispersion
+from homeostat.profiles.profile import Profile
+from homeostat.stats.changepoint import Baseline, Groups, fit_baseline
 
-SCORE = "score"
-"""Profile column that holds the model's answers."""
-
-Match = Literal["none", "hour", "weekday"]
+Floats = NDArray[np.float64]
 
 FEW_WINDOWS = 4  # below, the reference's own error is in every comparison: no adding up
+DAY = timedelta(days=1)
+MOST_STRETCHES = 8
 SHORT_SPAN = timedelta(days=7)  # a shorter reference has not seen every weekday
-GROUP_WINDOWS = 3  # reference windows of the same hour or weekday from which they are a reference
+PRIOR = 0.005  # variance between windows, in units of a row's, assumed of a reference of few
+
+Windows = Sequence[tuple[Window, Profile]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +42,23 @@ class DriftConfig:
         Part of the budget that this monitor may spend, in (0, 1].
     min_rows : int
         Rows below which a window is inconclusive and leaves the evidence as it is.
-    min_effect : float
-        Distance from which the owner cares, in units close to the population stability index.
-    match : {"none", "hour", "weekday"}
-        Compare with reference windows that start in the same hour or on the same weekday, where
-        there are at least `GROUP_WINDOWS` of them.
+    limits : Limits
+        Changes from which the owner cares.
+    match : {"auto", "none", "hour", "weekday"}
+        Rhythms that are taken out before windows are judged.
     """
 
     budget: AlarmBudget = field(default_factory=AlarmBudget)
     every: timedelta = timedelta(days=1)
     share: float = 0.25
     min_rows: int = 50
-    min_effect: float = 0.1
-    match: Match = "none"
+    limits: Limits = field(default_factory=Limits)
+    match: Match = "auto"
 
     @property
     def threshold(self) -> float:
         """Average evidence over the columns at which the budget is spent."""
         return self.budget.threshold(self.every, self.share)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ColumnReference:
-    """What a column looked like: counts over its cells, all together and by group."""
-
-    binning: Binning
-    pooled: FloatArray
-    groups: dict[int, FloatArray]
-    dispersion: Dispersion
-
-    def expected(self, group: int) -> FloatArray:
-        """Return the counts to compare with: those of the group where there are enough windows."""
-        return self.groups.get(group, self.pooled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +72,10 @@ class DriftReference:
     windows: int
     rows: int
     span: timedelta
-    columns: dict[str, ColumnReference]
+    streams: tuple[Stream, ...]
+    baseline: Baseline
+    rhythm: Rhythm
+    groups: Groups
 
     @property
     def partial(self) -> bool:
@@ -94,9 +84,12 @@ class DriftReference:
 
 
 def fit(
-    reference: Sequence[tuple[Window, Profile]], schema: Schema, config: DriftConfig
+    reference: Windows,
+    columns: Sequence[str],
+    config: DriftConfig,
+    segments: Mapping[str, Windows] | None = None,
 ) -> DriftReference:
-    """Learn cells and the variation between windows, of the features and of `SCORE`.
+    """Learn how each column looks and how much it varies between windows.
 
     Parameters
     ----------
@@ -104,8 +97,12 @@ def fit(
         Windows of healthy traffic, best of the length that will be judged; 14 or more make the
         detector sharp; with fewer than `FEW_WINDOWS`, or under `SHORT_SPAN`, evidence does not add
         up over windows and anything short of overwhelming is inconclusive.
-    schema : Schema
+    columns : sequence of str
+        Those that no window has are passed over.
     config : DriftConfig
+    segments : mapping of str to sequence of (Window, Profile), optional
+        The same of parts of the rows, such as ``"country=FR"``. They share the budget with the
+        whole; a segment's windows may be any of the reference's.
 
     Raises
     ------
@@ -115,41 +112,52 @@ def fit(
     used = [(window, profile) for window, profile in reference if profile.rows > 0]
     if not used:
         raise ValueError("the drift reference has no rows: give it windows of healthy traffic")
-    whole = merge_all(profile for _, profile in used)
-    groups = [group_of(window, config.match) for window, _ in used]
-    start, end = min(w.start for w, _ in used), max(w.end for w, _ in used)
-    names = [name for name in (*schema.names, SCORE) if name in whole.columns]
-    key = f"{start:%Y-%m-%dT%H:%M}/{end:%Y-%m-%dT%H:%M}/{whole.rows}/{config.match}"
-    columns = {
-        name: _fit_column(whole.columns[name], [p.columns.get(name) for _, p in used], groups)
-        for name in names
-    }
-    return DriftReference(key, len(used), whole.rows, end - start, columns)
+    used.sort(key=lambda item: item[0])
+    windows = [window for window, _ in used]
+    start, end = windows[0].start, max(window.end for window in windows)
+    parts = {"": dict(used)}
+    parts |= {name: dict(found) for name, found in (segments or {}).items()}
+    streams = find_streams(parts, windows, columns, config.min_rows)
+    table, counts = read_all(streams, parts, windows, config.min_rows)
+    rhythm = fit_rhythm(windows, table, config.match, [stream.place for stream in streams])
+    table = table - np.stack([rhythm.expected(window) for window in windows])
+    unit = np.concatenate([np.empty(0), *(stream.lens.unit for stream in streams)])
+    order = list(Aspect)
+    kinds = [order.index(aspect) for stream in streams for aspect in stream.lens.aspects]
+    baseline = fit_baseline(
+        table,
+        counts,
+        unit,
+        rhythm.leverage,
+        rhythm.lost,
+        PRIOR,
+        np.array(kinds, dtype=np.intp),
+        _stretches(windows),
+    )
+    total = sum(profile.rows for _, profile in used)
+    key = f"{start:%Y-%m-%dT%H:%M}/{end:%Y-%m-%dT%H:%M}/{total}/{_digest(streams, baseline)}"
+    groups = group_series(streams)
+    return DriftReference(key, len(used), total, end - start, streams, baseline, rhythm, groups)
 
 
-def group_of(window: Window, match: Match) -> int:
-    """Return the hour or weekday (Monday is 0) that decides what a window is compared with."""
-    if match == "hour":
-        return window.start.hour
-    return window.start.weekday() if match == "weekday" else 0
+def _stretches(windows: Sequence[Window]) -> int:
+    """Return into how many parts to cut a reference: whole weeks if it can, else whole days.
+
+    A part that holds a weekend and one that holds none differ by rhythm, not by slow movement.
+    """
+    if any(window.length > DAY for window in windows):
+        return 0
+    days = (windows[-1].end - windows[0].start) // DAY
+    weeks = days // 7
+    parts = weeks if weeks >= 2 else days
+    return int(min(MOST_STRETCHES, parts)) if parts >= 2 else 0
 
 
-def _fit_column(
-    whole: ColumnProfile, parts: Sequence[ColumnProfile | None], groups: Sequence[int]
-) -> ColumnReference:
-    binning = bin_reference(whole)
-    empty = np.zeros(binning.cells + 1)
-    table = np.asarray([empty if p is None else count_cells(p, binning) for p in parts])
-    labels = np.asarray(groups)
-    pooled = table.sum(axis=0)
-    filled = table.sum(axis=1) > 0
-    enough = {
-        int(label): table[labels == label].sum(axis=0)
-        for label in np.unique(labels)
-        if int((filled & (labels == label)).sum()) >= GROUP_WINDOWS
-    }
-    # Windows without enough of their own kind are compared with all, and so vary more: one group.
-    shared = [label if label in enough else -1 for label in groups]
-    if len(enough) < len(set(groups)):
-        enough, shared = {}, [0] * len(groups)
-    return ColumnReference(binning, pooled, enough, fit_dispersion(table, shared))
+def _digest(streams: Sequence[Stream], baseline: Baseline) -> str:
+    """Return a name for all that the sums in a state depend on."""
+    told = hashlib.sha256()
+    for stream in streams:
+        told.update(f"{stream.subject}/{stream.lens.expects}/{len(stream.lens.aspects)};".encode())
+    for array in (baseline.mean, baseline.scale, baseline.weight):
+        told.update(np.round(array, 9).astype("<f8").tobytes())
+    return told.hexdigest()[:16]

@@ -4,15 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from homeostat.detectors.drift.reference import DriftConfig, fit, group_of
-from homeostat.domain.model import Column, ColumnKind, Schema
+from homeostat.detectors.drift.reference import DriftConfig, fit
 from homeostat.domain.window import Window
 from homeostat.profiles.build import profile_numbers
 from homeostat.profiles.profile import Profile
 
 START = datetime(2024, 1, 1, 5, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)
-SCHEMA = Schema((Column("x", ColumnKind.NUMERIC), Column("absent", ColumnKind.NUMERIC)))
+NAMES = ("x", "absent")
 
 
 def windows(n: int, step: timedelta) -> list[tuple[Window, Profile]]:
@@ -20,7 +19,7 @@ def windows(n: int, step: timedelta) -> list[tuple[Window, Profile]]:
     return [
         (
             Window(START + i * step, START + (i + 1) * step),
-            Profile(100, {"x": profile_numbers(rng.normal(size=100))}),
+            Profile(100, {n: profile_numbers(rng.normal(size=100)) for n in ("x", "other")}),
         )
         for i in range(n)
     ]
@@ -30,27 +29,23 @@ def test_threshold_follows_from_the_budget() -> None:
     assert DriftConfig().threshold == 360.0
 
 
-def test_groups() -> None:
-    window = Window(START, START + HOUR)
-    assert [group_of(window, match) for match in ("none", "hour", "weekday")] == [0, 5, 0]
-
-
 def test_columns_that_the_reference_lacks_are_left_out() -> None:
-    assert set(fit(windows(3, HOUR), SCHEMA, DriftConfig()).columns) == {"x"}
+    fitted = fit(windows(3, HOUR), NAMES, DriftConfig())
+    assert [stream.subject for stream in fitted.streams] == ["x"]
 
 
 def test_a_reference_is_partial_until_it_has_seen_a_week_and_four_windows() -> None:
     partial = [
-        fit(windows(n, timedelta(days=days)), SCHEMA, DriftConfig()).partial
+        fit(windows(n, timedelta(days=days)), NAMES, DriftConfig()).partial
         for n, days in ((3, 3), (6, 1), (7, 1), (4, 7))
     ]
     assert partial == [True, True, False, False]
 
 
-def test_other_data_or_matching_is_another_reference() -> None:
+def test_other_data_or_columns_are_another_reference() -> None:
     keys = {
-        fit(windows(7, HOUR), SCHEMA, DriftConfig()).key,
-        fit(windows(8, HOUR), SCHEMA, DriftConfig()).key,
-        fit(windows(7, HOUR), SCHEMA, DriftConfig(match="hour")).key,
+        fit(windows(7, HOUR), NAMES, DriftConfig()).key,
+        fit(windows(8, HOUR), NAMES, DriftConfig()).key,
+        fit(windows(7, HOUR), ("other",), DriftConfig()).key,
     }
     assert len(keys) == 3

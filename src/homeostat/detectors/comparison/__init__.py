@@ -1,0 +1,1 @@
+"""Two profiles compared: what changed, whether it is real and whether it matters."""
