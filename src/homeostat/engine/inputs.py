@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from homeostat.detectors.drift import detector as drift
 from homeostat.detectors.quality import detector as quality
 from homeostat.detectors.quality.reference import QualityReference
 from homeostat.detectors.quality.reference import fit as fit_quality
@@ -17,10 +16,10 @@ from homeostat.domain.decision import Decision
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import Status, Verdict
 from homeostat.domain.window import Window, closed_windows
+from homeostat.engine.drift import DriftReferences, fit_drift
 from homeostat.engine.outcomes import Found
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
-from homeostat.engine.training import clear_stretches
 from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
 from homeostat.profiles.profile import Profile, merge_all
 
@@ -31,7 +30,7 @@ MODEL_TIER = "model"
 class Reference:
     """A version's reference, fitted: what inputs and scores are compared with."""
 
-    drift: drift.DriftReference
+    drift: DriftReferences
     quality: QualityReference
     volume: volume.VolumeReference | None
 
@@ -74,7 +73,7 @@ class References:
         baseline = self.baseline(plan.spec.name, version)
         counts = baseline.volumes if baseline is not None else ()
         return Reference(
-            drift.fit(windows, plan.spec.schema, plan.drift),
+            fit_drift(plan, windows),
             fit_quality(windows, plan.spec.schema, plan.quality),
             volume.fit(counts, plan.volume) if counts else None,
         )
@@ -101,45 +100,6 @@ class Seen:
             parts.append(piece[1])
             moment = piece[0].end
         return merge_all(parts)
-
-
-def judge_drift(
-    plan: ModelPlan,
-    log: PredictionLog,
-    watch: Watch,
-    reference: Reference | None,
-    champion: str,
-    now: datetime,
-) -> Found:
-    """Compare every closed window, without what data faults cover, with the reference.
-
-    Scores are only compared with the champion's own.
-    """
-    verdicts: list[Verdict] = []
-    for window in closed_windows(watch.inputs_until, now, plan.drift.every):
-        watch = replace(watch, inputs_until=window.end)
-        if reference is None:
-            continue
-        faults = tuple(fault.window(now) for fault in watch.faults)
-        stretches = tuple(clear_stretches(window, faults))
-        kept = sum((stretch.length for stretch in stretches), timedelta(0))
-        if kept < window.length / 2:
-            continue
-        profile = merge_all(log.profile(plan.spec, stretch) for stretch in stretches)
-        state, found = drift.evaluate(
-            reference.drift, watch.drift, plan.spec.name, window, profile, plan.drift
-        )
-        watch = replace(watch, drift=state)
-        verdicts += found
-        if watch.reference != champion:
-            continue
-        profile = merge_all(log.profile(plan.spec, part, champion) for part in stretches)
-        state, found = drift.evaluate_scores(
-            reference.drift, watch.scores, plan.spec.name, window, profile, plan.drift
-        )
-        watch = replace(watch, scores=state)
-        verdicts += found
-    return Found(watch, tuple(verdicts))
 
 
 def judge_quality(

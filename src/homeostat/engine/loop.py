@@ -22,7 +22,14 @@ from homeostat.engine.ports import Ports
 from homeostat.engine.rollouts import Rolled, obey
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.turn import Turn
-from homeostat.engine.watch import Watch, incident_key, retraining_key, rollout_key, watch_key
+from homeostat.engine.watch import (
+    Watch,
+    drift_key,
+    incident_key,
+    retraining_key,
+    rollout_key,
+    watch_key,
+)
 from homeostat.rollout.state import RolloutState, route
 
 FOR_THE_TURN = frozenset({Request.RETRAIN, Request.ACKNOWLEDGE})
@@ -149,6 +156,5 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     """Return the keys of all states that a tick of the model reads."""
     name = plan.spec.name
     incidents = (incident_key(name, rule.name) for rule in plan.rules)
-    return (
-        rollout_key(name), watch_key(name), inbox_key(name), retraining_key(name), *incidents
-    )  # fmt: skip
+    own = (rollout_key, watch_key, drift_key, inbox_key, retraining_key)
+    return (*(key(name) for key in own), *incidents)

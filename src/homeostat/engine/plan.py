@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from homeostat.alerting.rules import AlertRule
 from homeostat.detectors.drift.detector import DriftConfig
@@ -14,6 +15,28 @@ from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePolicy:
+    """Which windows inputs and scores are compared with.
+
+    Attributes
+    ----------
+    kind : {"fixed", "rolling", "previous"}
+        The version's own windows, from before it was promoted; or the newest `windows` before an
+        anchor that moves on every `renew` windows; or the previous `windows`, renewed as a whole.
+    windows, renew : int
+    """
+
+    kind: Literal["fixed", "rolling", "previous"] = "fixed"
+    windows: int = 28
+    renew: int = 7
+
+    @property
+    def step(self) -> int:
+        """Windows after which the reference moves on."""
+        return self.windows if self.kind == "previous" else self.renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +54,8 @@ class ModelPlan:
     rollout : RolloutPolicy
     retraining : RetrainingPolicy or None
         None: candidates only come from outside.
+    reference : ReferencePolicy
+        Of the drift monitors.
     gate_margin : float
         Share of the champion's loss by which a candidate may be worse on the hold-out; negative
         asks for that much better.
@@ -47,3 +72,4 @@ class ModelPlan:
     rollout: RolloutPolicy
     retraining: RetrainingPolicy | None = None
     gate_margin: float = 0.0
+    reference: ReferencePolicy = ReferencePolicy()

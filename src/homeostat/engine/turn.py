@@ -7,19 +7,19 @@ from datetime import datetime
 
 import numpy as np
 
-from homeostat.detectors.drift.detector import DriftState
 from homeostat.detectors.performance.detector import PerformanceState
 from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
 from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
+from homeostat.engine.drift import judge_drift
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.incidents import alert
 from homeostat.engine.inputs import (
+    Reference,
     References,
     Seen,
-    judge_drift,
     judge_quality,
     judge_service,
     judge_volume,
@@ -30,9 +30,11 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.rollouts import Rolled, advance, guard, roll
 from homeostat.engine.watch import (
+    DriftMemory,
     Pairing,
     Watch,
     baseline_key,
+    drift_key,
     retraining_key,
     rollout_key,
     watch_key,
@@ -97,7 +99,7 @@ class Turn:
         seen = Seen(log, plan.spec)
         quality, decisions = judge_quality(plan, seen, watch, reference, now)
         quality = _untainted(watch, quality)
-        drift = judge_drift(plan, log, quality.watch, reference, rollout.champion, now)
+        drift, doubts = self._judge_drift(quality.watch, reference, rollout.champion)
         volume = judge_volume(plan, seen, drift.watch, reference, now)
         service = judge_service(plan, log, volume.watch, now)
         parts = [quality, drift, volume, service]
@@ -108,7 +110,20 @@ class Turn:
         parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now, self.rng))
         verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
         points = tuple(point for part in parts for point in part.points)
-        return Judged(parts[-1].watch.noting(verdicts), verdicts, points, decisions)
+        decided = (*decisions, *doubts)
+        return Judged(parts[-1].watch.noting(verdicts), verdicts, points, decided)
+
+    def _judge_drift(
+        self, watch: Watch, reference: Reference | None, champion: str
+    ) -> tuple[Found, tuple[Decision, ...]]:
+        """Judge drift; its evidence is large and changes once a window, so it has its own key."""
+        key = drift_key(watch.model)
+        memory = self.uow.load(key, DriftMemory) or DriftMemory()
+        fixed = None if reference is None else reference.drift
+        judged = judge_drift(self.plan, self.ports.log, watch, memory, fixed, champion, self.now)
+        if judged.memory != memory:
+            self.uow.save(key, judged.memory)
+        return judged.found, judged.decisions
 
     def _diagnose(self, watch: Watch, rollout: RolloutState) -> Diagnosis | None:
         age = self.now - rollout.promoted_at if rollout.promoted_at else None
@@ -166,7 +181,6 @@ class Turn:
         return replace(
             watch,
             loss=PerformanceState(version=rollout.champion),
-            scores=DriftState(),
             drop_since=None,
             drops=0,
             latest=kept,

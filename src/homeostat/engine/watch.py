@@ -90,8 +90,6 @@ class Watch:
     loss_until: datetime
     metrics_until: tuple[tuple[str, datetime], ...]
     reference: str
-    drift: DriftState = DriftState()
-    scores: DriftState = DriftState()
     quality: QualityState = QualityState()
     volume: VolumeState = VolumeState()
     loss: PerformanceState = PerformanceState()
@@ -125,6 +123,19 @@ class Watch:
         return replace(self, latest=tuple(newest.values()))
 
 
+@dataclass(frozen=True, slots=True)
+class DriftMemory:
+    """Evidence on drift of a model's inputs and of one champion's scores; changes once a window.
+
+    ``anchor`` is where a reference that moves along ends; None while the version's own applies.
+    """
+
+    inputs: DriftState = DriftState()
+    scores: DriftState = DriftState()
+    champion: str = ""
+    anchor: datetime | None = None
+
+
 def fresh(model: str, reference: str, now: datetime, cohort_names: tuple[str, ...]) -> Watch:
     """Return the watch of a model whose monitoring starts now."""
     return Watch(
@@ -143,6 +154,11 @@ def fresh(model: str, reference: str, now: datetime, cohort_names: tuple[str, ..
 def watch_key(model: str) -> str:
     """Return the state key of a model's watch."""
     return f"watch:{model}"
+
+
+def drift_key(model: str) -> str:
+    """Return the state key of the evidence on drift."""
+    return f"drift:{model}"
 
 
 def baseline_key(model: str, version: str) -> str:

@@ -83,36 +83,10 @@ def test_a_column_that_left_the_schema_is_broken_no_longer() -> None:
 
 def test_a_version_without_reference_is_not_judged_but_time_goes_on() -> None:
     log, now = MemoryLog(SimulatedClock(START)), START + 2 * DAY
-    drift = inputs.judge_drift(PLAN, log, watch(), None, "1", now)
-    assert (drift.verdicts, drift.watch.inputs_until) == ((), now)
     quality, made = inputs.judge_quality(PLAN, Seen(log, SPEC), watch(), None, now)
     assert (quality.verdicts, quality.watch.quality_until, made) == ((), now, ())
     volume = inputs.judge_volume(PLAN, Seen(log, SPEC), watch(), None, now)
     assert (volume.verdicts, volume.watch.volume_until) == ((), now)
-
-
-def test_scores_are_only_compared_with_the_champions_own(world: World) -> None:
-    reference = world.engine._references.fitted(PLAN, "1")
-    now = START + DAY
-    own = inputs.judge_drift(PLAN, world.ports.log, watch(), reference, "1", now)
-    other = inputs.judge_drift(PLAN, world.ports.log, watch(), reference, "2", now)
-    assert {v.monitor for v in own.verdicts} == {Monitor.DATA_DRIFT, Monitor.PREDICTION_DRIFT}
-    assert {v.monitor for v in other.verdicts} == {Monitor.DATA_DRIFT}
-
-
-def test_drift_is_judged_on_the_clear_part_of_a_window_if_that_is_half_of_it(world: World) -> None:
-    reference = world.engine._references.fitted(PLAN, "1")
-    assert reference is not None
-
-    def judged(end: int) -> tuple[int, ...]:
-        seen = replace(watch(), faults=(Fault("amount", START, START + end * HOUR),))
-        found = inputs.judge_drift(PLAN, world.ports.log, seen, reference, "1", START + DAY)
-        assert found.watch.inputs_until == START + DAY
-        return tuple(v.n_current for v in found.verdicts if v.subject == "amount")
-
-    clear = world.ports.log.profile(SPEC, Window(START + 12 * HOUR, START + DAY)).rows
-    assert judged(12) == (clear,)
-    assert judged(13) == ()
 
 
 def test_references_are_read_once_they_exist_and_then_kept(world: World) -> None:

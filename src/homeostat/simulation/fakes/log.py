@@ -133,7 +133,8 @@ class MemoryLog:
             table = where(table, "version", version)
         kinds = {column.name: column.kind for column in spec.schema.columns}
         personal = tuple(column.name for column in spec.schema.columns if column.personal)
-        return profile_table(table, {**kinds, "score": ColumnKind.NUMERIC}, personal)
+        kinds["score"] = ColumnKind.NUMERIC
+        return profile_table(table, kinds, personal, pairs=True)
 
     def roll(self, now: datetime) -> int:
         """Return the rows that landed since the last roll: memory has no files to move them to."""
