@@ -210,7 +210,8 @@ class Catalogue:
 def of_kinds(profile: Profile, kinds: Mapping[str, ColumnKind]) -> Profile:
     """Return the columns that are of the given kinds: a feature may have changed its kind."""
     kept = {name: c for name, c in profile.columns.items() if kinds.get(name) == c.kind}
-    return Profile(profile.rows, kept)
+    pairs = profile.pairs
+    return Profile(profile.rows, kept, pairs if pairs and kept.keys() >= set(pairs.names) else None)
 
 
 def _file_row(file: FileEntry) -> dict[str, object]:

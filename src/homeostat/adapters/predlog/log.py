@@ -284,7 +284,7 @@ class FilePredictionLog:
         if version:
             rows = where(rows, "version", version)
         kinds = profile_kinds(spec)
-        fresh = profile_table(rows, kinds, personal_columns(spec))
+        fresh = profile_table(rows, kinds, personal_columns(spec), pairs=True)
         return merge_all([fresh, *(of_kinds(profile, kinds) for profile in stored)])
 
     def _whole_hours(

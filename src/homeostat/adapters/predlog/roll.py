@@ -100,7 +100,8 @@ def _profile(model: str, table: pa.Table, profiles: dict[tuple[str, str, int], P
     personal = json.loads(metadata[PERSONAL])
     for hour, rows in split_by(answered(table), "timestamp", HOUR):
         for version in sorted(set(texts(rows, "version"))):
-            profile = profile_table(where(rows, "version", version), kinds, personal)
+            seen = where(rows, "version", version)
+            profile = profile_table(seen, kinds, personal, pairs=True)
             earlier = profiles.get((model, version, hour))
             merged = profile if earlier is None else of_kinds(earlier, kinds).merge(profile)
             profiles[model, version, hour] = merged

@@ -1,0 +1,1 @@
+"""Profiles computed where the data is, by engines that spread over many machines."""

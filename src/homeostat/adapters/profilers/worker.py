@@ -1,0 +1,207 @@
+"""What one Spark task does: Arrow batches in, profiles as bytes out, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.domain.model import ColumnKind
+from homeostat.profiles.build import profile_table
+from homeostat.profiles.format import from_bytes, to_bytes
+from homeostat.profiles.profile import Profile, category_rank, merge_all
+from homeostat.profiles.tallies import Chunks
+
+Segment: TypeAlias = tuple[str | None, ...]
+Cell: TypeAlias = tuple[int, str]
+"""Start of a window in microseconds since 1970, and its segment as JSON."""
+
+PARTS = "start bigint, segment string, profile binary, problem string"
+"""Columns of what tasks hand on, as Spark writes a schema."""
+
+_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
+    ("start", pa.int64()),
+    ("segment", pa.string()),
+    ("profile", pa.binary()),
+    ("problem", pa.string()),
+)
+_PARTS = pa.schema(_FIELDS)
+_ROWS = 1 << 16  # rows profiled in one go; Spark's batches are smaller than is economical
+_BYTES = 1 << 25  # and what they may weigh, for tables of a thousand columns
+_HELD = 1 << 26  # bytes of profiles that a task keeps before it hands them on
+_ENTRY = 100  # bytes that a category takes, about
+
+
+class Source(Protocol):
+    """Makes tables of named columns from the batches that Spark sends."""
+
+    def tables(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Yield tables; raises ValueError if a batch cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """Batches of a data frame; `names` are its columns' real names, in order.
+
+    Examples
+    --------
+    >>> batch = pa.record_batch({"c0": [1, 2]})
+    >>> next(Renamed(("amount",)).tables([batch])).column_names
+    ['amount']
+    """
+
+    names: tuple[str, ...]
+
+    def tables(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Yield tables whose times are in UTC, so that the session's zone leaves no trace."""
+        for table in gather(batches):
+            columns = [_in_utc(column) for column in table.columns[: len(self.names)]]
+            yield pa.table(columns, names=list(self.names)) if columns else table
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How rows divide: windows of `every` microseconds by `timestamp`, and columns of segments."""
+
+    timestamp: str
+    every: int
+    segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What each task computes."""
+
+    source: Source
+    kinds: Mapping[str, ColumnKind]
+    personal: frozenset[str] = frozenset()
+    cut: Cut | None = None
+
+    def profile(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the profiles of a partition's rows, or in the end the problem that stopped it.
+
+        A cell may come several times: what is held is handed on when it grows large.
+        """
+        held: dict[Cell, Profile] = {}
+        try:
+            for table in self.source.tables(batches):
+                for cell, rows in self._cells(table):
+                    found = profile_table(rows, self.kinds, self.personal)
+                    held[cell] = merge_all((held[cell], found)) if cell in held else found
+                if sum(map(_weight, held.values())) > _HELD:
+                    yield _handed_on(held)
+                    held = {}
+        except ValueError as error:
+            yield _problem(str(error))
+        else:
+            yield _handed_on(held)
+
+    def _cells(self, table: pa.Table) -> Iterator[tuple[Cell, pa.Table]]:
+        if self.cut is None:
+            yield (0, "[]"), table
+            return
+        starts, places = np.unique(_starts(table, self.cut), return_inverse=True)
+        labels = [_labels(table, name, hide=name in self.personal) for name in self.cut.segments]
+        codes = places.astype(np.int64)
+        for values, known in labels:
+            codes = codes * len(known) + values
+        order = np.argsort(codes, kind="stable")
+        table = table.take(order)
+        begins = np.flatnonzero(np.diff(codes[order], prepend=-1)).tolist()
+        for begin, end in zip(begins, [*begins[1:], order.size], strict=True):
+            row = order[begin]
+            segment = json.dumps([known[values[row]] for values, known in labels])
+            yield (int(starts[places[row]]), segment), table.slice(begin, end - begin)
+
+
+def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield one profile for each cell among the parts of many tasks, or the first problem."""
+    held: dict[Cell, Profile] = {}
+    problems: set[str] = set()
+    for batch in batches:
+        parts = pa.Table.from_batches([batch.select(_PARTS.names)]).to_pylist()
+        arrived: dict[Cell, list[Profile]] = {}
+        for part in parts:
+            if part["problem"] is not None:
+                problems.add(part["problem"])
+            else:
+                cell = part["start"], part["segment"]
+                arrived.setdefault(cell, []).append(from_bytes(part["profile"]))
+        for cell, profiles in arrived.items():
+            held[cell] = merge_all((*((held[cell],) if cell in held else ()), *profiles))
+    yield _problem(min(problems)) if problems else _handed_on(held)
+
+
+def gather(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the same rows in larger tables of bounded size."""
+    pieces: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        pieces.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _ROWS or size >= _BYTES:
+            yield pa.Table.from_batches(pieces)
+            pieces, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(pieces)
+
+
+def _in_utc(column: Chunks) -> Chunks:
+    kind = column.type
+    if isinstance(kind, pa.TimestampType) and kind.tz is not None:
+        return cast("Chunks", column.cast(pa.timestamp(kind.unit, "UTC")))
+    return column
+
+
+def _starts(table: pa.Table, cut: Cut) -> NDArray[np.int64]:
+    """Return the start of each row's window, in microseconds."""
+    moments = table.column(cut.timestamp)
+    if moments.null_count:
+        raise ValueError(
+            f"column {cut.timestamp!r} is null in some rows, which then belong to no window; "
+            "filter them out first"
+        )
+    zone = moments.type.tz if isinstance(moments.type, pa.TimestampType) else None
+    micros = moments.cast(pa.timestamp("us", zone)).cast(pa.int64()).to_numpy()
+    return cast("NDArray[np.int64]", micros // cut.every * cut.every)
+
+
+def _labels(
+    table: pa.Table, name: str, *, hide: bool
+) -> tuple[NDArray[np.int64], list[str | None]]:
+    """Return each row's place in the list of the column's values, and that list."""
+    texts = table.column(name).cast(pa.string()).combine_chunks()
+    coded = texts.dictionary_encode("encode")
+    known: list[str | None] = coded.dictionary.to_pylist()
+    if hide:
+        known = [None if text is None else f"#{category_rank(text):016x}" for text in known]
+    return coded.indices.to_numpy().astype(np.int64), known
+
+
+def _weight(profile: Profile) -> int:
+    return sum(
+        column.bins.nbytes + column.counts.nbytes + _ENTRY * len(column.values)
+        for column in profile.columns.values()
+    )
+
+
+def _handed_on(held: Mapping[Cell, Profile]) -> pa.RecordBatch:
+    parts = [(start, segment, to_bytes(held[start, segment]), None) for start, segment in held]
+    return _batch(parts)
+
+
+def _problem(text: str) -> pa.RecordBatch:
+    return _batch([(0, "[]", None, text)])
+
+
+def _batch(parts: Sequence[tuple[int, str, bytes | None, str | None]]) -> pa.RecordBatch:
+    names = _PARTS.names
+    rows = [dict(zip(names, part, strict=True)) for part in parts]
+    return pa.RecordBatch.from_pylist(rows, schema=_PARTS)
