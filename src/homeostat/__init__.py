@@ -3,4 +3,61 @@
 The names below are loaded when first used, so that ``import homeostat`` stays light.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False  # importing typing would be most of what importing this costs
+if TYPE_CHECKING:
+    from homeostat.detectors.comparison.config import ComparisonConfig
+    from homeostat.domain.comparison import ColumnComparison, Comparison
+    from homeostat.domain.errors import HomeostatError, UserError
+    from homeostat.domain.model import ColumnKind
+    from homeostat.domain.verdict import Status
+    from homeostat.entrypoints.compare import Report, compare
+    from homeostat.entrypoints.profiling import Profile, load_profile, profile
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "ColumnComparison": "domain.comparison",
+    "ColumnKind": "domain.model",
+    "Comparison": "domain.comparison",
+    "ComparisonConfig": "detectors.comparison.config",
+    "HomeostatError": "domain.errors",
+    "Profile": "entrypoints.profiling",
+    "Report": "entrypoints.compare",
+    "Status": "domain.verdict",
+    "UserError": "domain.errors",
+    "compare": "entrypoints.compare",
+    "load_profile": "entrypoints.profiling",
+    "profile": "entrypoints.profiling",
+}
+
+__all__ = [
+    "ColumnComparison",
+    "ColumnKind",
+    "Comparison",
+    "ComparisonConfig",
+    "HomeostatError",
+    "Profile",
+    "Report",
+    "Status",
+    "UserError",
+    "__version__",
+    "compare",
+    "load_profile",
+    "profile",
+]
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module  # noqa: PLC0415 - as above
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+import homeostat as hs
 from homeostat.adapters.models import Encoding, Predictor, fit_encoding, load_predictor
 from homeostat.domain.effect import Notify, StartTraining
 from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema
@@ -57,6 +58,18 @@ def profiles(monday: pa.Table, tuesday: pa.Table) -> float:
     both = profile_table(monday, kinds).merge(profile_table(tuesday, kinds))
     assert_type(both, Profile)
     return assert_type(psi(both.columns["amount"], both.columns["amount"]), float)
+
+
+def comparison(before: pa.Table, path: Path) -> str:
+    monday = assert_type(hs.profile(before, kinds={"amount": "numeric"}), hs.Profile)
+    monday.merge(hs.load_profile(path)).save(path)
+    report = assert_type(hs.compare(monday, path, segments=["shop"]), hs.Report)
+    assert_type(report.drifted, list[str])
+    assert_type(report["amount"].verdict, hs.Status)
+    hs.compare({"amount": np.ones(3)}, "april.parquet", preset="psi-0.2")
+    hs.compare(before, 7)  # type: ignore[arg-type]
+    hs.compare(before, before, preset="psi")  # type: ignore[arg-type]
+    return report.to_html()
 
 
 def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:

@@ -17,11 +17,12 @@ import pyarrow.types as pt
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, Task
 from homeostat.domain.record import RESERVED
+from homeostat.profiles.cast import plain
+from homeostat.profiles.infer import count_distinct, nearly_unique
 
 MOST_CATEGORIES = 12
 MOST_CLASSES = 50
 RARE = 5
-UNIQUE_SHARE = 0.9
 TELLING = 0.999
 DAY = timedelta(days=1)
 ASSUMED_MATURITY = 30 * DAY
@@ -94,18 +95,13 @@ def sketch(table: pa.Table, data: Path) -> Sketch:
 
 def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
     """Return the column with dictionaries, views and large types made ordinary."""
-    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-    if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
-        kind = pa.string()
+    column = plain(column)
+    kind = column.type
     if pt.is_decimal(kind):
         kind = pa.float64()
     if pt.is_date(kind):
         kind = pa.timestamp("us")
     return column if kind == column.type else column.cast(kind)
-
-
-def _distinct(column: pa.ChunkedArray[Any]) -> int:
-    return int(pc.count_distinct(column, mode="only_valid").as_py())
 
 
 def _named(table: pa.Table, wanted: Iterable[str], taken: Iterable[str]) -> str:
@@ -139,7 +135,7 @@ def _find_id(table: pa.Table, taken: Iterable[str]) -> str:
         n
         for n in free
         if (pt.is_string(table[n].type) or pt.is_integer(table[n].type))
-        and _distinct(table[n]) == table.num_rows
+        and count_distinct(table[n]) == table.num_rows
     ]
     unique = table.select(keys)
     texts = (n for n in keys if pt.is_string(table[n].type))
@@ -241,7 +237,7 @@ def _why_not(found: Sketch, table: pa.Table, name: str) -> str:
         reason = "a time; use what the model makes of it"
     elif _kind(column.type) is None:
         reason = f"type {column.type} is neither number nor category"
-    elif pt.is_string(column.type) and known > RARE and _distinct(column) > UNIQUE_SHARE * known:
+    elif pt.is_string(column.type) and nearly_unique(column):
         reason = "nearly every value is another"
     elif _tells(found, table, column):
         label = found.roles["label"]
@@ -252,9 +248,9 @@ def _why_not(found: Sketch, table: pa.Table, name: str) -> str:
 def _tells(found: Sketch, table: pa.Table, column: pa.ChunkedArray[Any]) -> bool:
     """Whether each category comes with one label only."""
     name = found.roles["label"]
-    if not name or found.task is Task.REGRESSION or _distinct(table[name]) == 1:
+    if not name or found.task is Task.REGRESSION or count_distinct(table[name]) == 1:
         return False
-    if not pt.is_string(column.type) or _distinct(column) > MOST_CLASSES:
+    if not pt.is_string(column.type) or count_distinct(column) > MOST_CLASSES:
         return False
     pairs = pa.table({"x": column, "y": table[name]}).drop_null()
     counts = pairs.group_by(["x", "y"]).aggregate([([], "count_all")])

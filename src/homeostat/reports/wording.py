@@ -30,6 +30,17 @@ def number(value: float | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def chance(p_value: float) -> str:
+    """Write a p-value; how small a tiny one is tells nothing.
+
+    Examples
+    --------
+    >>> [chance(value) for value in (1e-134, 0.0123, 1.0, float("nan"))]
+    ['< 0.0001', '0.0123', '1', '—']
+    """
+    return "< 0.0001" if p_value < 0.0001 else number(p_value)
+
+
 def when(moment: datetime | None) -> str:
     """Write a moment to the minute, with its zone.
 

@@ -151,7 +151,7 @@ def test_bad_data_is_refused_in_words(tmp_path: Path) -> None:
     refused("c.parquet", b"not parquet at all", "cannot be read")
     refused("d.xlsx", b"x", "unknown kind; use a file that ends in .parquet")
     refused("e.csv", b"t\n2024-01-01T00:00:00\n", "no column that can be a feature")
-    refused("f.csv", b"x,x\n1,2\n", "columns of the same name: x")
+    refused("f.csv", b"x,x\n1,2\n", "names column 'x' more than once")
     refused("g.csv", b"x,y\n1,2\n3\n", "cannot be read")
     times = pa.table({"label": [START], "x": [1]})
     pq.write_table(times, tmp_path / "h.parquet")

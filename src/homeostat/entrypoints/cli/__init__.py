@@ -20,6 +20,8 @@ from homeostat.entrypoints.cli.lazy import LazyGroup, Table
 HERE = "homeostat.entrypoints.cli"
 COMMANDS: Table = {
     "demo": (f"{HERE}.demo:demo", "Play the whole loop on simulated fraud traffic."),
+    "compare": (f"{HERE}.compare:compare", "Say what changed between two sets of rows."),
+    "profile": (f"{HERE}.profile:profile", "Summarise data into a small file to compare with."),
     "backtest": (f"{HERE}.backtest:backtest", "Replay your history: what would have happened?"),
     "serve": (f"{HERE}.serve:serve", "Run the control plane: API, web pages, engine."),
     "gateway": (f"{HERE}.serve:gateway", "Run the data plane in front of the models."),

@@ -10,8 +10,8 @@ import click
 from homeostat.domain.errors import ConflictError
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.entrypoints import current
-from homeostat.entrypoints.cli.options import config_option, deployment, json_option, model_option
-from homeostat.entrypoints.cli.output import print_json, print_table, when
+from homeostat.entrypoints.cli.options import config_option, deployment, model_option
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 
 
 @click.group()

@@ -23,8 +23,8 @@ from homeostat.entrypoints.backtest import (
     Result,
     midway,
 )
-from homeostat.entrypoints.cli.options import json_option, model_option
-from homeostat.entrypoints.cli.output import print_json, print_table
+from homeostat.entrypoints.cli.options import model_option
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.settings import load
 

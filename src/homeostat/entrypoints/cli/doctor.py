@@ -19,8 +19,8 @@ from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.domain.errors import HomeostatError
 from homeostat.entrypoints import current
 from homeostat.entrypoints.bootstrap import make_folder
-from homeostat.entrypoints.cli.options import Deployment, config_option, deployment, json_option
-from homeostat.entrypoints.cli.output import print_json, print_table
+from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.settings import Settings, Webhook, secret
 

@@ -17,8 +17,8 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import LABEL_SCHEMA, TIMESTAMP
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.bootstrap import open_log
-from homeostat.entrypoints.cli.options import config_option, deployment, json_option, model_option
-from homeostat.entrypoints.cli.output import print_json
+from homeostat.entrypoints.cli.options import config_option, deployment, model_option
+from homeostat.entrypoints.cli.output import json_option, print_json
 from homeostat.entrypoints.files import pieces_of
 from homeostat.entrypoints.settings.model import History
 

@@ -17,11 +17,21 @@ from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import NotFoundError
 from homeostat.entrypoints.bootstrap import open_records
+from homeostat.entrypoints.cli.output import json_option
 from homeostat.entrypoints.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., object])
 
 SQLITE = "sqlite:///"
+
+__all__ = [
+    "Deployment",
+    "config_option",
+    "deployment",
+    "json_option",
+    "listen_options",
+    "model_option",
+]
 
 
 def config_option(command: F) -> F:
@@ -49,11 +59,6 @@ def listen_options(command: F) -> F:
     host = click.option("--host", help="Address to listen on; default: as configured.")
     port = click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0: any free one.")
     return host(port(command))
-
-
-def json_option(command: F) -> F:
-    """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
 
 
 @dataclass(frozen=True, slots=True)

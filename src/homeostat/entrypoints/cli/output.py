@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import click
 import orjson
@@ -12,7 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+F = TypeVar("F", bound=Callable[..., object])
+
 PIPED_WIDTH = 240
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
 
 
 def print_json(value: object) -> None:
@@ -34,13 +42,24 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], empty: str
     """
     table = Table(*titles, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        cells = [Text(cell) for cell in row]
+        cells = [Text(printable(cell)) for cell in row]
         table.add_row(*cells)
     if not table.row_count:
         click.echo(empty)
         return
     # Piped output must not be cut at the width of a terminal that is not there.
     Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
+
+
+def printable(text: str) -> str:
+    r"""Return text without what a terminal would obey: it may quote data.
+
+    Examples
+    --------
+    >>> print(printable("\x1b[31mred"))
+    \x1b[31mred
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def when(moment: datetime | None) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from homeostat.domain.errors import UserError
-from homeostat.entrypoints.cli.options import config_option, json_option
-from homeostat.entrypoints.cli.output import print_json
+from homeostat.entrypoints.cli.options import config_option
+from homeostat.entrypoints.cli.output import json_option, print_json
 from homeostat.entrypoints.init import write_config
 from homeostat.entrypoints.settings import json_schema, problems
 

@@ -13,10 +13,9 @@ from homeostat.entrypoints.cli.options import (
     Deployment,
     config_option,
     deployment,
-    json_option,
     model_option,
 )
-from homeostat.entrypoints.cli.output import print_json, print_table, when
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 
 FINDINGS = 1
 

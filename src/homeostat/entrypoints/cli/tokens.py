@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from homeostat.entrypoints.cli.options import config_option, deployment, json_option
-from homeostat.entrypoints.cli.output import print_json, print_table, when
+from homeostat.entrypoints.cli.options import config_option, deployment
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.http.auth import Scope, Tokens
 
 

@@ -27,10 +27,26 @@ class Drift(Part):
     """Length of a window; one judgement each."""
     min_rows: Count = 50
     """Windows with fewer rows are inconclusive."""
-    min_effect: Annotated[Number, Field(gt=0)] = 0.1
-    """Effect from which drift matters, in units of PSI."""
-    match: Literal["none", "hour", "weekday"] = "none"
-    """Compare only with reference windows of the same hour of day or day of week."""
+    min_shift: Annotated[Number, Field(gt=0)] = 0.05
+    """Shift of a number from which drift matters, in standard deviations of the reference."""
+    min_spread: Annotated[Number, Field(gt=0)] = 0.15
+    """Change of a number's spread that matters, relative, measured on ranks."""
+    min_share: Weight = 0.045
+    """Share of rows in other cells or categories from which drift matters."""
+    min_correlation: Weight = 0.1
+    """Change of the correlation of two numbers from which drift matters."""
+    min_missing: Weight = 0.02
+    """Change of the share of missing values from which drift matters."""
+    reference: Literal["fixed", "rolling", "previous", "same_weekday"] = "fixed"
+    """What windows are compared with: those from before the version was promoted; the newest ones;
+    the previous period; or those of the same weekday among the newest."""
+    reference_windows: Annotated[Count, Field(ge=4)] = 28
+    """Windows of a reference that is not fixed."""
+    renew: Count = 7
+    """Windows after which a rolling reference moves on; it does not while inputs drift."""
+    match: Literal["auto", "none", "hour", "weekday"] = "auto"
+    """Rhythm that is taken out before windows are judged; auto: hour and weekday, where there are
+    reference windows enough."""
 
 
 class Quality(Part):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from homeostat.alerting.rules import AlertRule, default_rules
-from homeostat.detectors.drift.detector import DriftConfig
+from homeostat.detectors.drift.detector import DriftConfig, Limits
 from homeostat.detectors.performance.detector import PerformanceConfig
 from homeostat.detectors.quality.detector import QualityConfig
 from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import AlarmBudget
-from homeostat.engine.plan import ModelPlan
+from homeostat.engine.plan import ModelPlan, ReferencePolicy
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.model import Model
+from homeostat.entrypoints.settings.monitors import Drift
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
@@ -39,14 +40,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
     budget = AlarmBudget(model.budget.alarms, model.budget.per)
     return ModelPlan(
         spec=model.spec(),
-        drift=DriftConfig(
-            budget=budget,
-            every=monitors.drift.window,
-            share=DRIFT,
-            min_rows=monitors.drift.min_rows,
-            min_effect=monitors.drift.min_effect,
-            match=monitors.drift.match,
-        ),
+        drift=_drift(monitors.drift, budget),
         quality=QualityConfig(
             budget=budget,
             every=monitors.quality.window,
@@ -81,8 +75,26 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         rules=_rules(settings, model),
         rollout=_rollout(model),
         retraining=None if model.retraining is None else _policy(model.retraining),
+        reference=_reference(monitors.drift),
         gate_margin=0.0 if model.retraining is None else model.retraining.margin,
     )
+
+
+def _drift(drift: Drift, budget: AlarmBudget) -> DriftConfig:
+    limits = Limits(
+        drift.min_shift,
+        drift.min_spread,
+        drift.min_share,
+        drift.min_missing,
+        drift.min_correlation,
+    )
+    match = "weekday" if drift.reference == "same_weekday" else drift.match
+    return DriftConfig(budget, drift.window, DRIFT, drift.min_rows, limits, match)
+
+
+def _reference(drift: Drift) -> ReferencePolicy:
+    kind = "rolling" if drift.reference == "same_weekday" else drift.reference
+    return ReferencePolicy(kind, drift.reference_windows, drift.renew)
 
 
 def _rollout(model: Model) -> RolloutPolicy:

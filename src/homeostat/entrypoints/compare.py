@@ -1,0 +1,219 @@
+"""``hs.compare``: two sets of rows, as dataframes, files or stored profiles, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.detectors.comparison.compare import compare_profiles
+from homeostat.detectors.comparison.config import DEFAULT, ComparisonConfig
+from homeostat.detectors.comparison.segments import compare_segments
+from homeostat.detectors.drift.presets import (
+    PRESETS,
+    Preset,
+    PresetDecision,
+    dataset_drifted,
+    decide,
+)
+from homeostat.domain.comparison import Comparison
+from homeostat.domain.errors import DataError
+from homeostat.domain.model import ColumnKind
+from homeostat.entrypoints.frames import Data, open_rows
+from homeostat.entrypoints.profiling import Kinds, given_kinds
+from homeostat.entrypoints.rows import Progress, Renamed, Rows, unheard
+from homeostat.entrypoints.segments import split
+from homeostat.entrypoints.together import changed_pairs
+from homeostat.profiles.cast import Reading, Readings, read_columns
+from homeostat.profiles.infer import Guess, Inference, infer_kinds
+from homeostat.profiles.profile import EMPTY, Profile
+from homeostat.reports.comparison import render_comparison
+
+Side: TypeAlias = "Rows | Profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Comparison):
+    """A comparison with the profiles that it rests on, so that it can be drawn.
+
+    In a notebook it shows itself.
+    """
+
+    reference: Profile = EMPTY
+    current: Profile = EMPTY
+
+    def to_html(self, title: str = "Comparison") -> str:
+        """Return one self-contained HTML page: no script, no network, every name shown as text."""
+        return render_comparison(self, self.reference, self.current, title)
+
+    def _repr_html_(self) -> str:
+        return render_comparison(self, self.reference, self.current, "Comparison", fragment=True)
+
+
+def compare(
+    reference: Data,
+    current: Data,
+    *,
+    kinds: Kinds | None = None,
+    columns: Mapping[str, str] | None = None,
+    segments: Sequence[str] = (),
+    config: ComparisonConfig = DEFAULT,
+    preset: Preset | None = None,
+    streaming: bool = False,
+    progress: Progress = unheard,
+) -> Report:
+    """Compare current rows with reference rows: which columns drifted, and what is wrong with them.
+
+    Parameters
+    ----------
+    reference, current : dataframe, mapping of columns, path or Profile
+        pandas, Polars (also lazy), PyArrow or a dict of arrays; the path or address of a file or
+        folder (Parquet, CSV, Arrow); or a profile (`profile`, `load_profile`, or its path).
+    kinds : mapping of str to str, optional
+        ``"numeric"``, ``"categorical"``, ``"boolean"`` or ``"ignore"`` for columns whose kind you
+        know; the others' are inferred from the reference, and the assumptions say how.
+    columns : mapping of str to str, optional
+        Reference names of columns that the current rows call otherwise: ``{"amount": "amt"}``.
+    segments : sequence of str
+        Columns by whose values to compare as well.
+    config : ComparisonConfig
+        How sure to be, and which changes matter.
+    preset : str, optional
+        Decide as another tool does: ``"evidently"``, ``"nannyml"``, ``"psi-0.2"``, ``"ks-0.05"``.
+        Needs rows on both sides.
+    streaming : bool
+        Read files a piece at a time, in bounded memory.
+    progress : callable, optional
+        Called with the number of rows read since the last call.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        If the data cannot be read at all, or an option names what is not there. A column that
+        cannot be compared is no error: its verdict says why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> amounts = np.random.default_rng(0).normal(50, 10, 1000)
+    >>> shops = ["a", "b"] * 500
+    >>> report = compare({"amount": amounts, "shop": shops}, {"amount": amounts + 8, "shop": shops})
+    >>> report.drifted, report["shop"].reason
+    (['amount'], 'as in the reference')
+    """
+    before = open_rows(reference, "reference", streaming=streaming)
+    after = open_rows(current, "current", streaming=streaming)
+    if columns:
+        after = _renamed(after, columns)
+    request = _Request(before, after, _infer(before, after, kinds, progress), config)
+    return request.report(tuple(segments), preset, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Two sides to compare, and as what."""
+
+    before: Side
+    after: Side
+    inference: Inference
+    config: ComparisonConfig
+
+    def report(
+        self, segments: tuple[str, ...], preset: Preset | None, progress: Progress
+    ) -> Report:
+        before, after, kinds = self.before, self.after, self.inference.kinds
+        ours, our_readings = _profile(before, self.inference, progress)
+        theirs, their_readings = _profile(after, self.inference, progress)
+        readings = (our_readings, their_readings)
+        decided = _decide(preset, before, after, kinds) if preset else None
+        found = compare_profiles(ours, theirs, self.config, readings=readings, decided=decided)
+        if preset and decided:
+            found = replace(found, decided=dataset_drifted(preset, list(decided.values())))
+        if not isinstance(before, Profile) and not isinstance(after, Profile) and not preset:
+            pairs = changed_pairs(before, after, kinds, self.config)
+            found = replace(found, pairs=pairs)
+        if segments:
+            found = compare_segments(found, split(before, after, segments, kinds), self.config)
+        said = (
+            *self.inference.assumptions,
+            *_notes(before, "reference"),
+            *_notes(after, "current"),
+        )
+        if not set(ours.columns) & set(theirs.columns):
+            said = (*said, "the two sides have no column in common; map names that differ")
+        return _report(replace(found, assumptions=said), ours, theirs)
+
+
+def _renamed(rows: Side, columns: Mapping[str, str]) -> Side:
+    if isinstance(rows, Profile):
+        raise DataError("a stored profile keeps its names: call the columns alike before profiling")
+    return Renamed(rows, columns)
+
+
+def _report(found: Comparison, reference: Profile, current: Profile) -> Report:
+    plain = {item.name: getattr(found, item.name) for item in fields(Comparison)}
+    return Report(**plain, reference=reference, current=current)
+
+
+def _notes(side: Side, role: str) -> Iterator[str]:
+    if not isinstance(side, Profile):
+        yield from (f"{note} ({role})" for note in side.notes)
+
+
+def _infer(before: Side, after: Side, kinds: Kinds | None, progress: Progress) -> Inference:
+    """Say what each column is: a stored profile decides, then the reference, then the current."""
+    rows = [side for side in (before, after) if not isinstance(side, Profile)]
+    profiles = [side for side in (before, after) if isinstance(side, Profile)]
+    given = given_kinds(kinds, *rows) if rows else {}
+    stored: dict[str, ColumnKind | None] = {
+        name: column.kind for profile in profiles for name, column in profile.columns.items()
+    }
+    guesses: dict[str, Guess] = {}
+    for side in rows:
+        settled = {name for name, guess in guesses.items() if not guess.empty}
+        if settled.issuperset(side.names):
+            continue
+        known = {n: k for n, k in (stored | given).items() if n not in guesses}
+        found = infer_kinds(side.sample(progress), known).guesses
+        guesses |= {name: guess for name, guess in found.items() if name not in settled}
+    return Inference(guesses)
+
+
+def _profile(side: Side, inference: Inference, progress: Progress) -> tuple[Profile, Readings]:
+    if isinstance(side, Profile):
+        ignored = {n for n, guess in inference.guesses.items() if guess.kind is None}
+        kept = {n: column for n, column in side.columns.items() if n not in ignored}
+        return replace(side, columns=kept), {}
+    profile, readings = side.profile(inference.kinds, progress)
+    empty = {name: Reading() for name, guess in inference.guesses.items() if guess.empty}
+    return profile, {**empty, **readings}
+
+
+def _decide(
+    preset: Preset, before: Side, after: Side, kinds: Mapping[str, ColumnKind]
+) -> dict[str, PresetDecision]:
+    """Let another tool's rule decide about the columns that both sides have."""
+    if preset not in PRESETS:
+        raise DataError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    if isinstance(before, Profile) or isinstance(after, Profile):
+        raise DataError("a preset decides by the rows themselves: give files or dataframes")
+    known, seen = (
+        read_columns(pa.concat_tables(list(side.pieces())), kinds)[0] for side in (before, after)
+    )
+    both = {*known.column_names} & {*seen.column_names}
+    return {
+        name: decide(preset, _values(known, name, kind), _values(seen, name, kind), kind)
+        for name, kind in kinds.items()
+        if name in both
+    }
+
+
+def _values(table: pa.Table, name: str, kind: ColumnKind) -> NDArray[np.generic]:
+    column = table.column(name)
+    if kind is ColumnKind.NUMERIC:
+        return column.to_numpy()
+    return np.array(column.to_pylist(), dtype=object)
