@@ -95,8 +95,8 @@ def fit(
     ----------
     reference : sequence of (Window, Profile)
         Windows of healthy traffic, best of the length that will be judged; 14 or more make the
-        detector sharp; with fewer than `FEW_WINDOWS`, or under `SHORT_SPAN`, evidence does not add
-        up over windows and anything short of overwhelming is inconclusive.
+        detector sharp, under 14 it needs big shifts. With fewer than `FEW_WINDOWS`, or under
+        `SHORT_SPAN`, evidence does not add up over windows and a change is inconclusive at most.
     columns : sequence of str
         Those that no window has are passed over.
     config : DriftConfig
