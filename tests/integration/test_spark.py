@@ -97,6 +97,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     settings = {"spark.local.dir": str(folder), "spark.sql.warehouse.dir": str(folder / "tables")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "src"))
+        # It logs a failed query to a logger that turns every handler it gets to JSON, and pytest
+        # gives it the one that all later tests of this process read their log from.
+        silent = "pyspark.errors.exceptions.base.PySparkException._log_exception"
+        patch.setattr(silent, lambda _: None)
         with spark_session(SETTINGS | settings) as running:
             yield running
 
