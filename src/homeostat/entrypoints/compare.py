@@ -25,18 +25,20 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind
 from homeostat.entrypoints.frames import Data, open_rows
 from homeostat.entrypoints.profiling import Kinds, given_kinds
-from homeostat.entrypoints.rows import Progress, Renamed, Rows, unheard
+from homeostat.entrypoints.rows import Progress, Renamed, Rows, sampled_kinds, unheard
 from homeostat.entrypoints.segments import split
 from homeostat.entrypoints.together import changed_pairs
 from homeostat.profiles.cast import Reading, Readings, read_columns
-from homeostat.profiles.infer import Guess, Inference, infer_kinds
+from homeostat.profiles.infer import Guess, Inference
 from homeostat.profiles.profile import EMPTY, Profile
-from homeostat.reports.comparison import render_comparison
+from homeostat.reports.comparison import render_comparison, summarise
 
 Side: TypeAlias = "Rows | Profile"
 
+SHOWN_COLUMNS = 30
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Report(Comparison):
     """A comparison with the profiles that it rests on, so that it can be drawn.
 
@@ -49,6 +51,15 @@ class Report(Comparison):
     def to_html(self, title: str = "Comparison") -> str:
         """Return one self-contained HTML page: no script, no network, every name shown as text."""
         return render_comparison(self, self.reference, self.current, title)
+
+    def __str__(self) -> str:
+        lines = [f"{c.name}: {c.verdict.value} ({c.reason})" for c in self.ranked[:SHOWN_COLUMNS]]
+        hidden = len(self.columns) - len(lines)
+        more = [f"... and {hidden:,} more columns"] if hidden > 0 else []
+        return "\n".join([summarise(self), *lines, *more])
+
+    def __repr__(self) -> str:
+        return f"<Report: {summarise(self)}>"
 
     def _repr_html_(self) -> str:
         return render_comparison(self, self.reference, self.current, "Comparison", fragment=True)
@@ -125,6 +136,8 @@ class _Request:
     def report(
         self, segments: tuple[str, ...], preset: Preset | None, progress: Progress
     ) -> Report:
+        if preset and segments:
+            raise DataError(f"the preset {preset} knows no segments; leave out one of the two")
         before, after, kinds = self.before, self.after, self.inference.kinds
         ours, our_readings = _profile(before, self.inference, progress)
         theirs, their_readings = _profile(after, self.inference, progress)
@@ -178,7 +191,7 @@ def _infer(before: Side, after: Side, kinds: Kinds | None, progress: Progress) -
         if settled.issuperset(side.names):
             continue
         known = {n: k for n, k in (stored | given).items() if n not in guesses}
-        found = infer_kinds(side.sample(progress), known).guesses
+        found = sampled_kinds(side, known, progress).guesses
         guesses |= {name: guess for name, guess in found.items() if name not in settled}
     return Inference(guesses)
 

@@ -67,7 +67,7 @@ def open_rows(data: Data, role: str, *, streaming: bool = False) -> Rows | Profi
         return _from_columns(data.column_names, [_given(column) for column in data.columns])
     if isinstance(data, Mapping):
         return _from_columns(list(data), [_listed(values) for values in data.values()])
-    if isinstance(data, _Positional):
+    if isinstance(data, _Positional) and hasattr(data, "columns"):
         return _from_positions(cast("_Labelled", data))
     try:
         frame = nw.from_native(data)

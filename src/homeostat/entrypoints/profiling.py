@@ -13,7 +13,7 @@ from homeostat.adapters.profiles import files
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind
 from homeostat.entrypoints.frames import Data, open_rows
-from homeostat.entrypoints.rows import Progress, Rows, unheard
+from homeostat.entrypoints.rows import Progress, Rows, sampled_kinds, unheard
 from homeostat.profiles import profile as profiles
 from homeostat.profiles.infer import infer_kinds
 
@@ -116,7 +116,7 @@ def profile(
         first = next(opened.pieces(), pa.table({}))
         found = infer_kinds(first, given)
         return Profile.of(_on_spark(data, found.kinds), found.assumptions)
-    found = infer_kinds(opened.sample(progress), given)
+    found = sampled_kinds(opened, given, progress)
     made, readings = opened.profile(found.kinds, progress)
     left = (f"{n} is left out: {r.problem}" for n, r in readings.items() if n not in made.columns)
     return Profile.of(made, (*found.assumptions, *opened.notes, *left))

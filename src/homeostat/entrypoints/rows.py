@@ -14,7 +14,7 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.cast import Reading, Readings, family, read_columns
-from homeostat.profiles.infer import names_individuals
+from homeostat.profiles.infer import Inference, infer_kinds, names_individuals
 from homeostat.profiles.profile import EMPTY, ColumnProfile, Profile, merge_all
 
 Progress: TypeAlias = Callable[[int], None]
@@ -51,6 +51,11 @@ class Rows(Protocol):
         """What was done to read columns."""
         ...
 
+    @property
+    def count(self) -> int:
+        """Number of rows, as far as known: of files for certain once `sample` has read them."""
+        ...
+
     def sample(self, progress: Progress = unheard) -> pa.Table:
         """Return rows by which to tell what the columns are."""
         ...
@@ -76,6 +81,11 @@ class TableRows:
     def names(self) -> Sequence[str]:
         """Names of the columns."""
         return (*self.table.column_names, *self.problems)
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self.table.num_rows
 
     def sample(self, progress: Progress = unheard) -> pa.Table:  # noqa: ARG002 - it takes no time
         """Return blocks of rows spread evenly over the table."""
@@ -117,6 +127,11 @@ class DatasetRows:
     def names(self) -> Sequence[str]:
         """Names of the columns."""
         return self.dataset.names
+
+    @property
+    def count(self) -> int:
+        """Number of rows, as far as known: for certain once they have been read."""
+        return self._rows or self.dataset.rows or 0
 
     def sample(self, progress: Progress = unheard) -> pa.Table:
         """Return rows spread over the files; of odd types and identifiers, the first ones."""
@@ -238,6 +253,11 @@ class Renamed:
         """What was done to read columns."""
         return self.rows.notes
 
+    @property
+    def count(self) -> int:
+        """Number of rows, as far as known."""
+        return self.rows.count
+
     def sample(self, progress: Progress = unheard) -> pa.Table:
         """Return rows by which to tell what the columns are."""
         return self._rename(self.rows.sample(progress))
@@ -258,6 +278,14 @@ class Renamed:
 
     def _rename(self, table: pa.Table) -> pa.Table:
         return table.rename_columns([self._new(name) for name in table.column_names])
+
+
+def sampled_kinds(
+    rows: Rows, given: Mapping[str, ColumnKind | None], progress: Progress = unheard
+) -> Inference:
+    """Say what each column is, by a sample of the rows and how many there are."""
+    sample = rows.sample(progress)
+    return infer_kinds(sample, given, rows.count)
 
 
 def profile_pieces(pieces: Iterator[pa.Table], kinds: Kinds) -> tuple[Profile, dict[str, Reading]]:

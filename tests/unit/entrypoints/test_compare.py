@@ -156,7 +156,7 @@ def test_what_needs_rows_refuses_profiles() -> None:
             hs.compare(BEFORE, profile, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [7, [1, 2, 3], None, pl.Series([1])])
+@pytest.mark.parametrize("wrong", [7, [1, 2, 3], None, pl.Series([1]), pd.Series([1])])
 def test_what_is_no_data_is_named(wrong: object) -> None:
     with pytest.raises(DataError, match="reference is of type"):
         hs.compare(wrong, BEFORE)  # type: ignore[arg-type]
@@ -175,6 +175,27 @@ def test_presets_decide_in_our_place() -> None:
         assert {"amount", "shop"} <= set(found.drifted), preset
         assert "by the preset" in found["amount"].reason
     assert hs.compare(BEFORE, BEFORE, preset="psi-0.2").drifted == []
+
+
+def test_a_preset_with_segments_is_refused() -> None:
+    with pytest.raises(DataError, match=r"preset psi-0\.2 knows no segments"):
+        hs.compare(BEFORE, AFTER, preset="psi-0.2", segments=["shop"])
+
+
+def test_a_report_prints_what_was_found() -> None:
+    found = hs.compare(BEFORE, AFTER)
+    assert str(found).splitlines()[1].startswith("amount: drift (")
+    assert len(repr(found)) < 200
+    wide = {f"c{i}": BEFORE["amount"] for i in range(35)}
+    assert str(hs.compare(wide, wide)).endswith("... and 5 more columns")
+
+
+@pytest.mark.parametrize("rows", [40_000, 300_000])
+def test_row_numbers_in_any_order_are_left_out_of_samples_too(tmp_path: Path, rows: int) -> None:
+    data = {"number": RNG.permutation(rows), "amount": RNG.normal(50, 10, rows)}
+    pq.write_table(pa.table(data), tmp_path / "rows.parquet")
+    for side in (data, tmp_path / "rows.parquet"):
+        assert [column.name for column in hs.compare(side, side).columns] == ["amount"]
 
 
 def test_segments_are_compared_and_the_carrier_is_named() -> None:

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run the command and return its exit code."""
     try:
-        code = homeostat.main(arguments, "homeostat", standalone_mode=False)
+        code = _invoke(arguments)
     except BrokenPipeError:
         # The reader of our output, such as head, has gone: nothing is wrong.
         sys.stdout = None
@@ -88,6 +88,15 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         click.echo(f"homeostat: {' '.join(message.split())}", err=True)
         return code
     return code if isinstance(code, int) else 0
+
+
+def _invoke(arguments: list[str]) -> object:
+    """Run the command; unlike `click.Command.main`, leave a broken pipe to the caller."""
+    try:
+        with homeostat.make_context("homeostat", list(arguments)) as context:
+            return homeostat.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
 
 
 def _explain(error: Exception) -> tuple[str, int]:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import socket
@@ -156,7 +157,7 @@ def test_our_faults_exit_with_3_and_debug_shows_where(
     assert call("config", "check")[0] == 130
 
     def gone(*_: object) -> None:
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, "broken pipe")
 
     monkeypatch.setattr("homeostat.entrypoints.cli.setup.problems", gone)
     with monkeypatch.context() as patch:
