@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from homeostat.domain.comparison import ColumnComparison, Comparison
     from homeostat.domain.errors import HomeostatError, UserError
     from homeostat.domain.model import ColumnKind
+    from homeostat.domain.predictions import PredictionSpec
     from homeostat.domain.verdict import Status
     from homeostat.entrypoints.compare import Report, compare
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
@@ -23,6 +24,7 @@ _HOMES = {
     "Comparison": "domain.comparison",
     "ComparisonConfig": "detectors.comparison.config",
     "HomeostatError": "domain.errors",
+    "PredictionSpec": "domain.predictions",
     "Profile": "entrypoints.profiling",
     "Report": "entrypoints.compare",
     "Status": "domain.verdict",
@@ -38,6 +40,7 @@ __all__ = [
     "Comparison",
     "ComparisonConfig",
     "HomeostatError",
+    "PredictionSpec",
     "Profile",
     "Report",
     "Status",

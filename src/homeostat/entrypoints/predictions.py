@@ -1,0 +1,274 @@
+"""Reads tables of predictions and labels, whatever they come as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+from numpy.typing import NDArray
+
+from homeostat.domain.columns import float_array, micros
+from homeostat.domain.errors import DataError
+from homeostat.domain.model import ColumnKind, Task
+from homeostat.domain.predictions import NEVER, Floats, Micros, Predictions, PredictionSpec
+from homeostat.domain.repeats import drop_repeats
+from homeostat.entrypoints.frames import Data, open_rows
+from homeostat.profiles.cast import BOOLEAN_WORDS, Texts, read_as
+from homeostat.profiles.profile import Profile
+
+MOST_CLASSES = 1_000
+SUMS_TO_ONE = 0.01
+"""How far the probabilities of a row's classes may sum from 1."""
+
+
+def read_predictions(data: Data, spec: PredictionSpec, role: str = "data") -> Predictions:
+    """Read scored rows as arrays.
+
+    Parameters
+    ----------
+    data : dataframe, mapping of columns or path
+        As for `homeostat.compare`, but no profile.
+    spec : PredictionSpec
+        Which columns are what.
+    role : str
+        What to call the data in messages.
+
+    Returns
+    -------
+    Predictions
+        Values that cannot be used are NaN; its problems say how many there were and why.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        If the data cannot be read, lack a column that `spec` names, or hold classes that cannot be
+        told apart.
+
+    Examples
+    --------
+    >>> rows = {"score": [0.2, 0.9, 7.0], "label": ["no", "yes", None], "amount": [5, 7, 9]}
+    >>> found = read_predictions(rows, PredictionSpec("binary"))
+    >>> found.labels.tolist(), found.problems
+    ([0.0, 1.0, nan], ('1 of 3 scores are outside 0 to 1: left out',))
+    """
+    opened = open_rows(data, role)
+    if isinstance(opened, Profile):
+        raise DataError(f"{role} is a profile, which holds no predictions: give the rows")
+    absent = [n for n in (*spec.used, *spec.segments, *spec.features) if n not in opened.names]
+    optional = {spec.label, spec.arrival}
+    if set(absent) - optional:
+        wanted = ", ".join(repr(name) for name in absent if name not in optional)
+        raise DataError(f"{role} has no column {wanted}; there are {', '.join(opened.names)}")
+    for name in spec.used:
+        if name in opened.problems:
+            raise DataError(f"{role}, column {name!r}: {opened.problems[name]}")
+    return _Reader(spec, pa.concat_tables(list(opened.pieces())), role).read()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one table, collecting what is wrong with it."""
+
+    spec: PredictionSpec
+    table: pa.Table
+    role: str
+    problems: list[str] = field(default_factory=list)
+
+    def read(self) -> Predictions:
+        spec = self.spec
+        classes = () if spec.task is Task.REGRESSION else self._classes()
+        scores = self._scores(classes)
+        labels = self._values(spec.label, classes, "labels")
+        timestamps = self._times(spec.timestamp)
+        found = Predictions(
+            Task(spec.task),
+            classes,
+            spec.threshold,
+            scores,
+            self._predictions(scores, classes),
+            labels,
+            self.table.select(self._features()),
+            timestamps,
+            self._arrivals(labels, timestamps),
+            self._weights(),
+            self._texts(spec.version) if spec.version else None,
+            pa.table({name: self._texts(name) for name in spec.segments}),
+            self._texts(spec.prediction_id) if spec.prediction_id else None,
+        )
+        kept, repeats = drop_repeats(found)
+        return replace(kept, problems=(*self.problems, *repeats))
+
+    def _features(self) -> Sequence[str]:
+        used = set(self.spec.used)
+        return self.spec.features or [n for n in self.table.column_names if n not in used]
+
+    def _classes(self) -> tuple[str, ...]:
+        spec = self.spec
+        if spec.classes:
+            return spec.classes
+        if not isinstance(spec.score, str):
+            return tuple(spec.score)
+        named = [name for name in (spec.label, spec.prediction) if name in self.table.column_names]
+        if spec.task is Task.MULTICLASS and spec.score:
+            named.append(spec.score)
+        seen = {str(text) for name in named for text in self._texts(name).unique().to_pylist()}
+        values = sorted(seen - {"None"}, key=_natural)
+        if spec.task is Task.BINARY:
+            return self._two_classes(values)
+        if len(values) > MOST_CLASSES:
+            raise DataError(f"{self.role} has {len(values)} classes; at most {MOST_CLASSES}")
+        return tuple(values)
+
+    def _two_classes(self, values: list[str]) -> tuple[str, str]:
+        words = {text: BOOLEAN_WORDS.get(text.strip().lower()) for text in values}
+        told = {known: text for text, known in words.items() if known is not None}
+        if len(told) < len(values):
+            shown = ", ".join(ascii(text) for text in values[:5])
+            raise DataError(
+                f"{self.role}, column {self.spec.label!r} holds {shown}: say which class is the "
+                "positive one, classes=(negative, positive)"
+            )
+        return told.get(False, "0"), told.get(True, "1")
+
+    def _scores(self, classes: tuple[str, ...]) -> Floats:
+        spec, n = self.spec, self.table.num_rows
+        if not isinstance(spec.score, str):
+            return self._probabilities(spec.score, classes)
+        if spec.task is Task.MULTICLASS:
+            return np.empty((n, 0))
+        if not spec.score:
+            return np.full(n, np.nan)
+        values = self._numbers(spec.score, "scores")
+        if spec.task is Task.REGRESSION:
+            return self._without(values, np.isinf(values), "scores are infinite")
+        outside = (values < 0.0) | (values > 1.0)
+        return self._without(values, outside, "scores are outside 0 to 1")
+
+    def _probabilities(self, columns: Mapping[str, str], classes: tuple[str, ...]) -> Floats:
+        if set(columns) != set(classes):
+            raise DataError(
+                f"score names columns for {', '.join(columns)}; the classes are "
+                f"{', '.join(classes)}: name one column for each"
+            )
+        parts = [self._numbers(columns[name], f"scores of class {name!r}") for name in classes]
+        values = np.stack(parts, axis=1)
+        wrong = ((values < 0.0) | (values > 1.0)).any(axis=1)
+        wrong |= np.abs(values.sum(axis=1) - 1.0) > SUMS_TO_ONE
+        return self._without(values, wrong, "rows of scores are no probabilities that sum to 1")
+
+    def _predictions(self, scores: Floats, classes: tuple[str, ...]) -> Floats:
+        spec = self.spec
+        if spec.prediction:
+            return self._values(spec.prediction, classes, "predictions")
+        if spec.task is Task.REGRESSION:
+            return scores
+        if spec.task is Task.BINARY:
+            return np.where(np.isnan(scores), np.nan, (scores >= spec.threshold).astype(np.float64))
+        if isinstance(spec.score, str):
+            return self._values(spec.score, classes, "predictions")
+        broken = np.asarray(np.isnan(scores).any(axis=1))
+        likeliest = np.nan_to_num(scores).argmax(axis=1)
+        return np.where(broken, np.nan, likeliest.astype(np.float64))
+
+    def _values(self, name: str, classes: tuple[str, ...], what: str) -> Floats:
+        """Return class indices, or numbers of a regression; NaN where there is no value."""
+        if name not in self.table.column_names:
+            return np.full(self.table.num_rows, np.nan)
+        if self.spec.task is Task.REGRESSION:
+            numbers = self._numbers(name, what)
+            return self._without(numbers, np.isinf(numbers), f"{what} are infinite")
+        texts = self._texts(name).combine_chunks()
+        encoded = pc.index_in(texts, value_set=pa.array(classes, pa.string()))
+        indices = float_array(pa.chunked_array([encoded.cast(pa.float64())]))
+        unknown = np.isnan(indices) & np.asarray(texts.is_valid())
+        share = f"{what} are none of the classes {', '.join(classes[:5])}"
+        return self._without(indices, unknown, share)
+
+    def _numbers(self, name: str, what: str) -> Floats:
+        column = self.table.column(name)
+        try:
+            read = read_as(column, ColumnKind.NUMERIC)
+        except pa.ArrowException:
+            raise DataError(
+                f"{self.role}, column {name!r} holds {column.type} values, which are no numbers"
+            ) from None
+        lost = read.null_count - column.null_count
+        if lost:
+            self.problems.append(f"{lost:,} of {len(column):,} {what} are no numbers: left out")
+        return float_array(read)
+
+    def _texts(self, name: str) -> Texts:
+        column = self.table.column(name)
+        if pt.is_floating(column.type):  # NaN is how a missing class comes in a float column
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        try:
+            return cast("Texts", read_as(column, ColumnKind.CATEGORICAL))
+        except pa.ArrowException:
+            raise DataError(
+                f"{self.role}, column {name!r} holds {column.type} values, which name nothing"
+            ) from None
+
+    def _without(self, values: Floats, wrong: NDArray[np.bool_], what: str) -> Floats:
+        count = int(wrong.sum())
+        if not count:
+            return values
+        self.problems.append(f"{count:,} of {wrong.size:,} {what}: left out")
+        values = values.copy()
+        values[wrong] = np.nan
+        return values
+
+    def _times(self, name: str) -> Micros | None:
+        if not name:
+            return None
+        column = self.table.column(name)
+        kind = column.type
+        if not (pt.is_timestamp(kind) or pt.is_date(kind) or pt.is_string(kind)):
+            raise DataError(
+                f"{self.role}, column {name!r} holds {kind} values: give times, or texts such as "
+                "2024-01-31T12:00:00"
+            )
+        try:
+            moments = column.cast(pa.timestamp("us", getattr(kind, "tz", None))).cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{self.role}, column {name!r} is no time: {error}") from None
+        filled = pc.if_else(moments.is_valid(), moments, pa.scalar(NEVER))
+        return micros(pa.table({"at": filled}), "at")
+
+    def _arrivals(self, labels: Floats, timestamps: Micros | None) -> Micros | None:
+        """Return when labels became known; one without a time was there from the first."""
+        if self.spec.arrival not in self.table.column_names:
+            return None
+        given = self._times(self.spec.arrival)
+        assert given is not None
+        known = ~np.isnan(labels)
+        asked = np.zeros(labels.size, np.int64) if timestamps is None else timestamps
+        arrivals = np.where(given == NEVER, asked, given)
+        early = int((known & (arrivals < asked) & (asked != NEVER)).sum())
+        if early:
+            self.problems.append(
+                f"{early:,} labels arrived before their prediction: taken as given"
+            )
+        return np.where(known, arrivals, NEVER)
+
+    def _weights(self) -> Floats | None:
+        if not self.spec.weight:
+            return None
+        weights = self._numbers(self.spec.weight, "weights")
+        wrong = ~(weights >= 0.0) | np.isinf(weights)
+        if wrong.any():
+            count = int(wrong.sum())
+            self.problems.append(f"{count:,} of {wrong.size:,} weights are no weights: taken as 0")
+        return np.where(wrong, 0.0, weights)
+
+
+def _natural(text: str) -> tuple[float, str]:
+    """Return the place of a class among others: numbers by size, then words."""
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
