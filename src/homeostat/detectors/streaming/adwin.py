@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.detectors.streaming.values import usable, where_usable
+from homeostat.detectors.streaming.values import take_blocks, usable
 
 FloatArray = NDArray[np.float64]
 Bucket = tuple[float, float]
@@ -150,22 +150,9 @@ def update_many(state: AdwinState, values: ArrayLike) -> tuple[AdwinState, NDArr
     >>> found.tolist(), state.mean
     ([1023, 2015], 0.5)
     """
-    stream, at, last = where_usable(values)
-    found: list[int] = []
     longest = min(_LARGEST_BLOCK, _MOST_LOOKS * state.config.clock)
-    start, length = 0, _FIRST_BLOCK
-    while start < stream.size:
-        if state.drifted:
-            state, length = _empty(state), _FIRST_BLOCK
-        state, taken = _take(state, stream[start : start + length])
-        start += taken
-        length = min(2 * length, longest)
-        if state.drifted:
-            found.append(int(at[start - 1]))
-    if state.drifted and not last and np.size(values):
-        state = _empty(state)
-    skipped = state.skipped + np.size(values) - stream.size
-    return replace(state, skipped=skipped), np.asarray(found, dtype=np.intp)
+    state, found, passed = take_blocks(state, values, _empty, _take, (_FIRST_BLOCK, longest))
+    return replace(state, skipped=state.skipped + passed), found
 
 
 def _empty(state: AdwinState) -> AdwinState:

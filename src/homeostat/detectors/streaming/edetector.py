@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from homeostat.detectors.streaming.direction import Direction
-from homeostat.detectors.streaming.values import usable, where_usable
+from homeostat.detectors.streaming.values import take_blocks, usable, where_usable
 from homeostat.stats.evidence import FRACTIONS
 
 FloatArray = NDArray[np.float64]
@@ -235,21 +235,8 @@ def update_many(
     >>> update_many(EDetectorState(bounded(mean=0.1, run_length=1000.0)), stream)[1].tolist()
     [9]
     """
-    stream, at, last = where_usable(values)
-    found: list[int] = []
-    start, length = 0, _FIRST_BLOCK
-    while start < stream.size:
-        if state.drifted:
-            state, length = _empty(state), _FIRST_BLOCK
-        state, taken = _take(state, stream[start : start + length])
-        start += taken
-        length = min(2 * taken, _LARGEST_BLOCK)
-        if state.drifted:
-            found.append(int(at[start - 1]))
-    if state.drifted and not last and np.size(values):
-        state = _empty(state)
-    skipped = state.skipped + np.size(values) - stream.size
-    return replace(state, skipped=skipped), np.asarray(found, dtype=np.intp)
+    state, found, passed = take_blocks(state, values, _empty, _take, (_FIRST_BLOCK, _LARGEST_BLOCK))
+    return replace(state, skipped=state.skipped + passed), found
 
 
 def _empty(state: EDetectorState) -> EDetectorState:

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from homeostat.detectors.streaming.direction import Direction
-from homeostat.detectors.streaming.values import usable, where_usable
+from homeostat.detectors.streaming.values import FloatArray, take_blocks, usable
 
 _SMALLEST = 1e-300  # variance, so that any deviation from a constant is a large one
+_BLOCK = 8192
 _OVERSHOOT = 1.166  # of a normal random walk over both limits
 
 
@@ -194,21 +195,16 @@ def update_many(
     >>> update_many(PageHinkleyState(), [0.01, 0.03] * 50 + [0.05] * 9)[1].tolist()
     [108]
     """
-    stream, at, last = where_usable(values)
-    remaining, start, found = iter(stream.tolist()), 0, list[int]()
-    while start < stream.size:
-        state, taken = _run(_empty(state) if state.drifted else state, remaining)
-        start += taken
-        if state.drifted:
-            found.append(int(at[start - 1]))
-    if state.drifted and not last and np.size(values):
-        state = _empty(state)
-    skipped = state.skipped + np.size(values) - stream.size
-    return replace(state, skipped=skipped), np.asarray(found, dtype=np.intp)
+    state, found, passed = take_blocks(state, values, _empty, _take, (_BLOCK, _BLOCK))
+    return replace(state, skipped=state.skipped + passed), found
 
 
 def _empty(state: PageHinkleyState) -> PageHinkleyState:
     return PageHinkleyState(state.config, skipped=state.skipped)
+
+
+def _take(state: PageHinkleyState, block: FloatArray) -> tuple[PageHinkleyState, int]:
+    return _run(state, block.tolist())
 
 
 def _run(state: PageHinkleyState, values: Iterable[float]) -> tuple[PageHinkleyState, int]:
