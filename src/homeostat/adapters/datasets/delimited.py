@@ -15,15 +15,20 @@ from homeostat.adapters.datasets.parts import Column, Job, MixedTypesError, slic
 from homeostat.adapters.datasets.places import Place
 
 _BLOCK = 4 << 20  # bytes parsed at once; types are inferred from the first block
+_PEEK = 1 << 16  # bytes by which to tell how a file is written
+MARKS = ",;\t|"
+_COMMA_NUMBER = re.compile(rb"-?\d+,\d+")
+_POINT_NUMBER = re.compile(rb"-?\d+\.\d+")
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?(.*conversion error.*)")
 
 
 class DelimitedPart:
     """A CSV or TSV file.
 
-    Empty cells are null, in text columns too. Bytes that are not UTF-8 become U+FFFD. Types are
-    inferred from the first block. A later value that does not fit raises `MixedTypesError`; the
-    same file `as_text` has columns of text only, and never does.
+    The header tells what separates values: commas, semicolons, tabs or bars; where it is not
+    commas, numbers may be written as 1,5. Empty cells are null, in text columns too. Bytes that are
+    not UTF-8 become U+FFFD. Types are inferred from the first block. A later value that does not
+    fit raises `MixedTypesError`; the same file `as_text` has columns of text only, and never does.
     """
 
     rows = None
@@ -32,6 +37,9 @@ class DelimitedPart:
     def __init__(self, place: Place, *, text: bool = False) -> None:
         self.place = place
         self._types: dict[str, pa.DataType] = {}
+        with self._reading(), self._source() as source:
+            marks = "\t" if ".tsv" in place.ending else MARKS
+            self._delimiter, self._decimal = dialect(source.read(_PEEK), marks)
         with self._open() as reader, self._reading():
             inferred = reader.schema
             names = inferred.names  # decoded here: a header may be no text
@@ -67,21 +75,24 @@ class DelimitedPart:
                 yield text_cells(pa.Table.from_batches([batch]).select(list(columns))), share
 
     def _open(self, columns: Sequence[str] = ()) -> pc_csv.CSVStreamingReader:
-        source = self.place.open()
         with self._reading():
-            if self.place.ending.endswith(".gz"):
-                source = pa.CompressedInputStream(source, "gzip")
             return pc_csv.open_csv(
-                cast("IO[bytes]", source),
+                cast("IO[bytes]", self._source()),
                 read_options=pc_csv.ReadOptions(block_size=_BLOCK),
                 parse_options=pc_csv.ParseOptions(
-                    delimiter="\t" if ".tsv" in self.place.ending else ",",
-                    newlines_in_values=True,
+                    delimiter=self._delimiter, newlines_in_values=True
                 ),
                 convert_options=pc_csv.ConvertOptions(
-                    column_types=self._types, include_columns=list(columns)
+                    column_types=self._types,
+                    include_columns=list(columns),
+                    decimal_point=self._decimal,
                 ),
             )
+
+    def _source(self) -> pa.NativeFile:
+        source = self.place.open()
+        packed = self.place.ending.endswith(".gz")
+        return pa.CompressedInputStream(source, "gzip") if packed else source
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -97,6 +108,25 @@ class DelimitedPart:
                     f"{self.place.name}: column {name!r} has values of several types: {found[2]}; "
                     f"make them one type"
                 ) from error
+
+
+def dialect(beginning: bytes, marks: str = MARKS) -> tuple[str, str]:
+    r"""Return which of the marks separates values, and what a number's decimal point is.
+
+    Examples
+    --------
+    >>> dialect(b"day;price\n1;2,50\n"), dialect(b"day,price\n1,2.50\n")
+    ((';', ','), (',', '.'))
+    """
+    header, _, rest = beginning.partition(b"\n")
+    named = re.sub(rb'"[^"]*"', b"", header)
+    delimiter = max(marks, key=lambda mark: named.count(mark.encode()))
+    if delimiter == ",":
+        return delimiter, "."
+    cells = re.split(rb"[\r\n]+|" + re.escape(delimiter.encode()), rest)
+    with_comma = any(_COMMA_NUMBER.fullmatch(cell.strip(b'"')) for cell in cells)
+    with_point = any(_POINT_NUMBER.fullmatch(cell.strip(b'"')) for cell in cells)
+    return delimiter, "," if with_comma and not with_point else "."
 
 
 def text_cells(table: pa.Table) -> pa.Table:

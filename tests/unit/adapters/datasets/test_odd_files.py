@@ -304,3 +304,23 @@ class TestFolders:
         pq.write_table(pa.table(second), tmp_path / "b.parquet")
         with pytest.raises(DataError, match=message):
             open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "prices"),
+    [
+        ("a.csv", "shop;price\nx;1,5\ny;-2,25\n", [1.5, -2.25]),
+        ("a.csv", 'shop;price\r\nx;"1,5"\r\ny;2\r\n', [1.5, 2.0]),
+        ("a.csv", "shop|price\nx, y|1.5\ny|2\n", [1.5, 2.0]),
+        ("a.csv", "shop\tprice\nx;y\t1.5\ny\t2\n", [1.5, 2.0]),
+        ("a.csv", '"shop;s",price\nx,1.5\ny,2\n', [1.5, 2.0]),
+        ("a.csv", "shop;price\nx;1,5\ny;2.5\n", ["1,5", "2.5"]),
+        ("a.tsv", "price\n1,5 and more\n", ["1,5 and more"]),
+    ],
+    ids=["semicolons", "quoted", "bars", "tabs", "quoted-header", "both-points", "one-column-tsv"],
+)
+def test_what_separates_values_is_told_from_the_header(
+    tmp_path: Path, name: str, text: str, prices: list[object]
+) -> None:
+    (tmp_path / name).write_text(text, newline="")
+    assert open_dataset(tmp_path / name).to_table()["price"].to_pylist() == prices
