@@ -6,15 +6,22 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, prediction_schema
 from homeostat.domain.window import EPOCH
 
 MAX_AHEAD = timedelta(minutes=5)
 """How far ahead of the clock a time may be: clocks of machines differ."""
+
+SUM_SLACK = 0.02
+"""How far from 1 probabilities may add up: senders round them to two places."""
+
+RANGE_SLACK = 1e-6
+"""How far outside [0, 1] a probability may lie: single precision rounds it there."""
 
 Problems = dict[int, tuple[str, str]]
 """Row number -> (column, reason); the first problem of a row counts."""
@@ -37,7 +44,7 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
         All rows, cast; those with a problem may hold nulls.
     problems : dict
         Empty id, version or timestamp, a score that is not finite, a value of the wrong type, a
-        time in the future.
+        time in the future, probabilities that are not one a class, in [0, 1], with sum 1.
 
     Raises
     ------
@@ -49,6 +56,8 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
         _require_text(table, name, problems)
     _require_finite(table, "score", problems)
     _require_time(table, "timestamp", now, problems)
+    if PROBABILITIES in table.column_names:
+        _require_probabilities(table, len(spec.classes), problems)
     return table, problems
 
 
@@ -102,6 +111,11 @@ def _convert(
 
 def _alike(source: pa.DataType, target: pa.DataType) -> bool:
     # Arrow would also parse text as numbers and take times without a zone for UTC.
+    if isinstance(target, pa.ListType):
+        if not isinstance(source, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
+            return False
+        inner: pa.DataType = source.value_type
+        return pa.types.is_null(inner) or _alike(inner, target.value_type)
     if pa.types.is_timestamp(target):
         return pa.types.is_timestamp(source) and source.tz is not None
     if pa.types.is_string(target):
@@ -141,3 +155,24 @@ def _require_time(table: pa.Table, name: str, now: datetime, problems: Problems)
     micros = np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.float64)
     latest = (now + MAX_AHEAD - EPOCH) // timedelta(microseconds=1)
     _note(problems, micros > latest, name, "lies in the future; are the clocks right?")
+
+
+def _require_probabilities(table: pa.Table, classes: int, problems: Problems) -> None:
+    # Null is fine: a fallback has none, nor has a sender who knows the class only.
+    column = table.column(PROBABILITIES)
+    present = np.asarray(column.is_valid().to_numpy(), dtype=np.bool_)
+    if not present.any():
+        return
+    lists = column.combine_chunks()
+    sizes = np.asarray(pc.list_value_length(lists).fill_null(0).to_numpy(), dtype=np.int64)
+    if classes:
+        _note(
+            problems, present & (sizes != classes), PROBABILITIES, f"must be {classes}, one a class"
+        )
+    values = np.asarray(pc.list_flatten(lists).to_numpy(zero_copy_only=False), dtype=np.float64)
+    rows = np.repeat(np.arange(table.num_rows), sizes)
+    inside = (values >= -RANGE_SLACK) & (values <= 1 + RANGE_SLACK)  # false for null and NaN
+    outside = np.bincount(rows[~inside], minlength=table.num_rows) > 0
+    _note(problems, outside, PROBABILITIES, "must be numbers from 0 to 1")
+    sums = np.bincount(rows[inside], values[inside], minlength=table.num_rows)
+    _note(problems, present & (np.abs(sums - 1) > SUM_SLACK), PROBABILITIES, "must add up to 1")

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from homeostat.domain.model import ColumnKind, ModelSpec
+from homeostat.domain.model import ColumnKind, ModelSpec, Task
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-# Fields every prediction record has, before the features.
+PROBABILITIES = "probabilities"
+"""Field of multi-class records only: one probability a class, in the order of the classes."""
+
+# Fields every prediction record has, before the features. In multi-class records `PROBABILITIES`
+# follows ``prediction``, and ``score`` is the class index too.
 RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("prediction_id", pa.string()),
     ("timestamp", TIMESTAMP),
@@ -36,7 +40,7 @@ LABEL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("arrival", TIMESTAMP),  # when the label became known here
 )
 
-RESERVED = frozenset(name for name, _ in RECORD_FIELDS) | {"label", "arrival"}
+RESERVED = frozenset(name for name, _ in RECORD_FIELDS) | {PROBABILITIES, "label", "arrival"}
 
 ARROW_TYPE = {
     ColumnKind.NUMERIC: pa.float64(),
@@ -66,7 +70,11 @@ def prediction_schema(spec: ModelSpec) -> pa.Schema:
     >>> prediction_schema(spec).names[-2:]
     ['latency_ms', 'amount']
     """
-    return pa.schema([pa.field(*pair) for pair in RECORD_FIELDS] + list(feature_schema(spec)))
+    fields = [pa.field(*pair) for pair in RECORD_FIELDS]
+    if spec.task is Task.MULTICLASS:
+        after = [name for name, _ in RECORD_FIELDS].index("prediction") + 1
+        fields.insert(after, pa.field(PROBABILITIES, pa.list_(pa.float64())))
+    return pa.schema(fields + list(feature_schema(spec)))
 
 
 LABEL_SCHEMA = pa.schema([pa.field(*pair) for pair in LABEL_FIELDS])

@@ -11,8 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.domain.answers import probability_lists
 from homeostat.domain.model import ModelSpec, Task
-from homeostat.domain.record import LABEL_SCHEMA, feature_schema, prediction_schema
+from homeostat.domain.record import (
+    LABEL_SCHEMA,
+    PROBABILITIES,
+    feature_schema,
+    prediction_schema,
+)
 from homeostat.domain.route import Route
 from homeostat.domain.window import Window
 from homeostat.engine.loop import Engine
@@ -121,8 +127,8 @@ class Replay:
         return self.engine.ports.router.current(self.model) or Route(self.model)
 
     def _records(self, rows: pa.Table, version: str, role: str) -> pa.Table:
-        scores = self.engine.ports.scorer.score(self._spec, version, rows)
-        return to_records(self._spec, rows, scores, version, role)
+        answers = self.engine.ports.scorer.answer(self._spec, version, rows)
+        return to_records(self._spec, rows, answers.scores, version, role, answers.probabilities)
 
     def _learn(self, labels: pa.Table) -> None:
         if labels.num_rows:
@@ -146,7 +152,12 @@ def steps(start: datetime, end: datetime, step: timedelta) -> Iterator[Window]:
 
 
 def to_records(
-    spec: ModelSpec, rows: pa.Table, scores: NDArray[np.float64], version: str, role: str
+    spec: ModelSpec,
+    rows: pa.Table,
+    scores: NDArray[np.float64],
+    version: str,
+    role: str,
+    probabilities: NDArray[np.float64] | None = None,
 ) -> pa.Table:
     """Return prediction records of rows that one version scored."""
     count = rows.num_rows
@@ -163,6 +174,7 @@ def to_records(
         "reason": _same("", count),
         "score": pa.chunked_array([pa.array(scores)]),
         "prediction": pa.chunked_array([pa.array(decided)]),
+        PROBABILITIES: pa.chunked_array([probability_lists(probabilities, count)]),
         "latency_ms": pa.chunked_array([pa.nulls(count, pa.float64())]),
     }
     features = {name: rows[name] for name in feature_schema(spec).names}

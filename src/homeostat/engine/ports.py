@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.domain.answers import Answers
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect, Notify, StartTraining
 from homeostat.domain.model import ModelSpec, ModelVersion
@@ -243,6 +244,10 @@ class Scorer(Protocol):
 
     def score(self, spec: ModelSpec, version: str, rows: pa.Table) -> NDArray[np.float64]:
         """Return one score a row, in order."""
+        ...
+
+    def answer(self, spec: ModelSpec, version: str, rows: pa.Table) -> Answers:
+        """Return the scores and, of a multi-class version that gives them, probabilities."""
         ...
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -82,3 +83,42 @@ def test_regression_labels_may_be_any_number() -> None:
     table, problems = admit_labels(SPEC, pa.table(content, schema=LABEL_SCHEMA), NOW)
     assert problems == {}
     assert table.column("label").to_pylist() == [-7.5]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "reason"),
+    [
+        (pa.array([[0.25, 0.75]]), ""),
+        (pa.array([[0.25, 0.75]], pa.large_list(pa.float32())), ""),
+        (pa.array([[0, 1]], pa.list_(pa.int8(), 2)), ""),
+        (pa.array([[0.33, 0.66]]), ""),
+        (pa.array([[1.0 + 2.0**-23, 0.0]], pa.list_(pa.float32())), ""),
+        (pa.nulls(1), ""),
+        (pa.array([[0.2, 0.3, 0.5]]), "must be 2, one a class"),
+        (pa.array([[]], pa.list_(pa.float64())), "must be 2, one a class"),
+        (pa.array([[0.5, float("nan")]]), "must be numbers from 0 to 1"),
+        (pa.array([[0.5, float("inf")]]), "must be numbers from 0 to 1"),
+        (pa.array([[None, None]], pa.list_(pa.null())), "must be numbers from 0 to 1"),
+        (pa.array([[-0.5, 1.5]]), "must be numbers from 0 to 1"),
+        (pa.array([[0.5, 0.4]]), "must add up to 1"),
+        (pa.array([["0.5", "0.5"]]), "is list<item: string>, not list<item: double>"),
+        (pa.array([0.5]), "is double, not list<item: double>"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else f"{value.type} {value[0]}",
+)
+def test_probabilities(probabilities: pa.Array, reason: str) -> None:
+    spec = replace(SPEC, task=Task.MULTICLASS, classes=("stays", "leaves"))
+    table, problems = admit_predictions(spec, row(probabilities=probabilities), NOW)
+    assert problems == ({0: ("probabilities", reason)} if reason else {})
+    assert table.schema.equals(prediction_schema(spec))
+
+
+def test_only_classifiers_of_several_classes_have_probabilities() -> None:
+    with pytest.raises(DataError, match="unknown column 'probabilities'"):
+        admit_predictions(SPEC, row(probabilities=pa.array([[0.5, 0.5]])), NOW)
+
+
+def test_without_names_of_the_classes_any_number_of_probabilities_is_taken() -> None:
+    spec = replace(SPEC, task=Task.MULTICLASS)
+    given = row(probabilities=pa.array([[0.25, 0.25, 0.5]]))
+    assert admit_predictions(spec, given, NOW)[1] == {}

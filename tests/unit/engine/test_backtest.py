@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -116,3 +117,14 @@ def test_only_binary_scores_are_decided_by_the_threshold() -> None:
     assert binary["prediction"].to_pylist() == (scores >= 0.7).astype(float).tolist()
     number = to_records(replace(SPEC, task=Task.REGRESSION), rows, scores, "1", "champion")
     assert number["prediction"].to_pylist() == scores.tolist()
+
+
+def test_probabilities_stand_beside_the_class() -> None:
+    rows = Fate(2).traffic(Window(START, START + TICK)).slice(0, 2)
+    spec = replace(SPEC, task=Task.MULTICLASS, classes=("low", "high"))
+    scores, chances = np.array([1.0, 0.0]), np.array([[0.25, 0.75], [1.0, 0.0]])
+    found = to_records(spec, rows, scores, "1", "champion", chances)
+    assert found["prediction"].to_pylist() == [1.0, 0.0]
+    assert found["probabilities"].to_pylist() == chances.tolist()
+    alone = to_records(spec, rows, scores, "1", "champion")
+    assert alone["probabilities"].to_pylist() == [None, None]

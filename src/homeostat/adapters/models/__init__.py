@@ -2,7 +2,7 @@
 
 from homeostat.adapters.models.boosted import save_lightgbm
 from homeostat.adapters.models.encoding import Encoding, fit_encoding
-from homeostat.adapters.models.linear import Term, save_linear
+from homeostat.adapters.models.linear import Term, save_linear, save_softmax
 from homeostat.adapters.models.loading import FLAVOURS, load_predictor
 from homeostat.adapters.models.predictor import Load, Predictor
 from homeostat.adapters.models.scorer import RegistryScorer
@@ -18,4 +18,5 @@ __all__ = [
     "load_predictor",
     "save_lightgbm",
     "save_linear",
+    "save_softmax",
 ]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class BoostedPredictor:
     """A LightGBM booster with its encoding; one thread a call, so that calls share the cores.
 
-    A booster with several outputs (multi-class) scores a row with the index of the likeliest class.
+    A booster with several outputs (multi-class) gives a row one probability a class. Those of
+    one-against-all boosters (``multiclassova``) are divided by their sum.
     """
 
     def __init__(self, booster: lightgbm.Booster, encoding: Encoding) -> None:
@@ -32,10 +33,14 @@ class BoostedPredictor:
         return self._encoding.features
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """Return one score a row."""
+        """Return one score a row, or shape (n, classes) of a booster with several outputs."""
         raw = self._booster.predict(self._encoding.matrix(table), num_threads=1)
         scores = np.asarray(raw, dtype=np.float64)
-        return scores if scores.ndim == 1 else scores.argmax(axis=1).astype(np.float64)
+        if scores.ndim == 1:
+            return scores
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores /= scores.sum(axis=1, keepdims=True)
+        return scores
 
 
 def load_lightgbm(path: Path) -> BoostedPredictor:

@@ -16,6 +16,7 @@ from homeostat.adapters.models.encoding import Encoding, read_json
 from homeostat.domain.errors import ArtifactError
 
 LINKS = ("identity", "logistic")
+SOFTMAX = "softmax"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,13 @@ class LinearPredictor:
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Return one score a row."""
+        total = self.total(table)
+        if self._link == "identity":
+            return total
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(total, -700.0, 700.0))), dtype=np.float64)
+
+    def total(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return the sum of the terms, before the link."""
         matrix = self._encoding.matrix(table)
         total = np.full(table.num_rows, self._intercept)
         for term in self._terms:
@@ -66,12 +74,35 @@ class LinearPredictor:
                 total += np.nan_to_num(term.weight * (column - term.mean) / term.scale, nan=0.0)
             else:
                 total += term.weight * (column == self._code(term))
-        if self._link == "identity":
-            return total
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(total, -700.0, 700.0))), dtype=np.float64)
+        return total
 
     def _code(self, term: Term) -> int:
         return self._encoding.categories[term.feature].index(str(term.category))
+
+
+class SoftmaxPredictor:
+    """One sum of terms a class; their exponentials over the sum of all are its probabilities.
+
+    Examples
+    --------
+    >>> sums = [LinearPredictor("identity", weight, ()) for weight in (0.0, 0.0, 900.0)]
+    >>> SoftmaxPredictor(tuple(sums)).predict(pa.table({"amount": [1.0]})).tolist()
+    [[0.0, 0.0, 1.0]]
+    """
+
+    def __init__(self, sums: tuple[LinearPredictor, ...]) -> None:
+        self._sums = sums
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns that it reads."""
+        return tuple(dict.fromkeys(name for one in self._sums for name in one.features))
+
+    def predict(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return one probability a class, shape (table.num_rows, classes)."""
+        totals = np.stack([one.total(table) for one in self._sums], axis=1)
+        powers = np.exp(totals - totals.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def save_linear(
@@ -83,7 +114,15 @@ def save_linear(
     (folder / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def load_linear(path: Path) -> LinearPredictor:
+def save_softmax(folder: Path, classes: Sequence[tuple[float, Sequence[Term]]]) -> None:
+    """Write a multi-class artifact of flavour ``linear``: (intercept, terms) of each class."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = [{"intercept": one, "terms": [asdict(term) for term in terms]} for one, terms in classes]
+    content = {"link": SOFTMAX, "classes": sums}
+    (folder / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def load_linear(path: Path) -> LinearPredictor | SoftmaxPredictor:
     """Load an artifact folder.
 
     Raises
@@ -93,13 +132,22 @@ def load_linear(path: Path) -> LinearPredictor:
     """
     file = path / "model.json"
     content = read_json(file)
-    link, terms = content.get("link"), content.get("terms")
+    link = content.get("link")
+    if link == SOFTMAX:
+        classes = content.get("classes")
+        if not isinstance(classes, list) or len(classes) < 2:
+            raise ArtifactError(f"{file}: 'classes' must be a list of at least two")
+        return SoftmaxPredictor(tuple(_sum(file, one, "identity") for one in classes))
     if link not in LINKS:
-        raise ArtifactError(f"{file}: 'link' must be one of {', '.join(LINKS)}")
-    if not isinstance(terms, list):
+        raise ArtifactError(f"{file}: 'link' must be one of {', '.join((*LINKS, SOFTMAX))}")
+    return _sum(file, content, str(link))
+
+
+def _sum(file: Path, content: object, link: str) -> LinearPredictor:
+    if not isinstance(content, dict) or not isinstance(content.get("terms"), list):
         raise ArtifactError(f"{file}: 'terms' must be a list")
-    intercept = _number(file, content, "intercept", 0.0)
-    return LinearPredictor(str(link), intercept, tuple(_term(file, term) for term in terms))
+    terms = tuple(_term(file, term) for term in content["terms"])
+    return LinearPredictor(link, _number(file, content, "intercept", 0.0), terms)
 
 
 def _term(file: Path, content: object) -> Term:

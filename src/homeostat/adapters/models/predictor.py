@@ -20,7 +20,11 @@ class Predictor(Protocol):
         ...
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """Return one score a row, in order; the table may have other columns too."""
+        """Return one score a row, in order; the table may have other columns too.
+
+        A multi-class model returns one probability a class, shape (n, classes), or the index of the
+        class if it has none.
+        """
         ...
 
 

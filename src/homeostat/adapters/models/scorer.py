@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.models.loading import load_predictor
 from homeostat.adapters.models.predictor import Load, Predictor
+from homeostat.domain.answers import Answers, read_outputs
 from homeostat.domain.errors import ArtifactError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Registry
@@ -34,22 +35,24 @@ class RegistryScorer:
         self._lock = threading.Lock()
 
     def score(self, spec: ModelSpec, version: str, rows: pa.Table) -> NDArray[np.float64]:
-        """Return one score a row, in order.
+        """Return one score a row, in order; raises as `answer`."""
+        return self.answer(spec, version, rows).scores
+
+    def answer(self, spec: ModelSpec, version: str, rows: pa.Table) -> Answers:
+        """Return scores and, of a multi-class version that gives them, probabilities.
 
         Raises
         ------
         NotFoundError
             If the version is not registered.
         ArtifactError
-            If it cannot be loaded or gives something else than one number a row.
+            If it cannot be loaded or gives something else than one number a row, or one a class.
         """
         predictor = self._predictor(spec.name, version)
-        scores = np.asarray(predictor.predict(rows), dtype=np.float64)
-        if scores.shape != (rows.num_rows,):
-            raise ArtifactError(
-                f"{spec.name} {version}: {rows.num_rows} rows gave scores of shape {scores.shape}"
-            )
-        return scores
+        try:
+            return read_outputs(spec, predictor.predict(rows), rows.num_rows)
+        except ArtifactError as error:
+            raise ArtifactError(f"{spec.name} {version}: {error}") from error
 
     def _predictor(self, model: str, version: str) -> Predictor:
         key = (model, version)

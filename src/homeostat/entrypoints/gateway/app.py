@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from homeostat.domain.record import PROBABILITIES
 from homeostat.engine.ports import Router
 from homeostat.entrypoints.gateway.batch import InputError, rows_to_table
 from homeostat.entrypoints.gateway.gateway import Gateway
@@ -41,7 +42,8 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     -----
     ``POST /v1/models/{model}/predict`` takes ``{"rows": [{...}]}``. A row holds the features and,
     if wanted, ``prediction_id``, ``timestamp`` (ISO 8601 with zone) and ``entity``. The answer is
-    ``{"predictions": [{"prediction_id", "score", "prediction", "version", "tier", "reason"}]}``;
+    ``{"predictions": [{"prediction_id", "score", "prediction", "version", "tier", "reason"}]}``,
+    for several classes with ``probabilities`` in the order of the classes (null from a fallback);
     an error is ``{"error": {"message", "row", "column"}}``. ``GET /health/live``,
     ``/health/ready`` and ``/metrics`` do what their names say. Versions that a route names and that
     could not be loaded are listed under ``not_loaded``; they do not make the gateway unready.
@@ -149,7 +151,8 @@ def _rows(body: bytes) -> list[dict[str, object]]:
 
 
 def _answers(records: pa.Table) -> list[dict[str, object]]:
-    return records.select(list(ANSWER_FIELDS)).to_pylist()
+    several = [PROBABILITIES] if PROBABILITIES in records.column_names else []
+    return records.select([*ANSWER_FIELDS, *several]).to_pylist()
 
 
 def _error(message: str, status: int, row: int | None = None, column: str = "") -> Response:

@@ -23,7 +23,7 @@ from homeostat.entrypoints.gateway.routes import (
     LoadedVersion,
     RouteTable,
     ServedModel,
-    scores,
+    answers,
 )
 from homeostat.entrypoints.gateway.serve import Request, Wait, to_records
 from homeostat.entrypoints.gateway.writer import LogWriter
@@ -173,9 +173,9 @@ class Gateway:
     ) -> None:
         started = self._clock.monotonic()
         features = batch.features.take(rows)
-        values = scores(loaded.predictor, features)
+        given = answers(served.spec, loaded.predictor, features)
         latency = (self._clock.monotonic() - started) * 1000
-        sound = np.flatnonzero(np.isfinite(values))
+        sound = np.flatnonzero(np.isfinite(given.scores))
         marks = (loaded.version, Role.SHADOW, Answerer.MODEL, Reason.NONE)
         version, role, tier, reason = ([mark] * len(sound) for mark in marks)
         records = to_records(
@@ -183,7 +183,7 @@ class Gateway:
             batch.meta.take(rows[sound]),
             features.take(sound),
             (version, role, tier, reason),
-            values[sound],
+            given.take(sound),
             latency,
         )
         kept = self.writer.put(served.spec, records, SHADOW_SHARE)

@@ -9,11 +9,10 @@ from concurrent.futures import wait
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from homeostat.adapters.models import Load, Predictor, load_predictor
+from homeostat.domain.answers import Answers, read_outputs
 from homeostat.domain.errors import ArtifactError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import feature_schema
@@ -92,18 +91,15 @@ class Live:
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
-def scores(predictor: Predictor, table: pa.Table) -> NDArray[np.float64]:
-    """Predict and hold the model to its promise: one number a row.
+def answers(spec: ModelSpec, predictor: Predictor, table: pa.Table) -> Answers:
+    """Predict and hold the model to its promise: one number a row, or one a row and class.
 
     Raises
     ------
     ArtifactError
         If the model gives anything else.
     """
-    result = np.asarray(predictor.predict(table), dtype=np.float64)
-    if result.shape != (table.num_rows,):
-        raise ArtifactError(f"{table.num_rows} rows gave scores of shape {result.shape}")
-    return result
+    return read_outputs(spec, predictor.predict(table), table.num_rows)
 
 
 class RouteTable:
@@ -230,7 +226,7 @@ def _report(model: str, before: Mapping[str, str], now: Mapping[str, str]) -> No
 def _warm_up(spec: ModelSpec, version: str, predictor: Predictor) -> None:
     fields = feature_schema(spec)
     row = pa.table({item.name: pa.nulls(1, item.type) for item in fields}, schema=fields)
-    future = Lane(1, 0).submit(partial(scores, predictor, row))
+    future = Lane(1, 0).submit(partial(answers, spec, predictor, row))
     assert future is not None  # an empty lane has a place
     wait([future], LONGEST_WARM_UP)
     if not future.done():

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.domain.answers import Answers, probability_lists
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import UserError
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import prediction_schema
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway.batch import Batch
-from homeostat.entrypoints.gateway.routes import Live, LoadedVersion, ServedModel, scores
+from homeostat.entrypoints.gateway.routes import Live, LoadedVersion, ServedModel, answers
 from homeostat.serving.breaker import Outcome, Permit
 from homeostat.serving.constraints import degraded_masks, touched, violations
 from homeostat.serving.fallback import Cached, Lighter, Rules, ScoreCache, Tier
@@ -32,7 +33,7 @@ RESERVE = 0.3  # part of the deadline that is kept for a lighter version, where 
 class Wait:
     """Asks whoever drives the request to wait for the futures, at most so many seconds."""
 
-    futures: tuple[Future[Scores], ...]
+    futures: tuple[Future[Answers], ...]
     seconds: float
 
 
@@ -43,7 +44,7 @@ class Call:
     loaded: LoadedVersion
     rows: NDArray[np.intp]
     permit: Permit
-    future: Future[Scores]
+    future: Future[Answers]
 
 
 class Request:
@@ -64,6 +65,7 @@ class Request:
         self._broken = violations(served.spec.schema, batch.features)
         self._degraded = degraded_masks(self._route.degraded, batch.rows)
         self.scores = np.full(batch.rows, np.nan)
+        self._probabilities: Scores | None = None  # made when a version gives some
         self.version = np.full(batch.rows, self._route.champion or NO_VERSION, dtype=object)
         self.tier = np.full(batch.rows, Answerer.DEFAULT, dtype=object)
         self.reason = np.full(batch.rows, Reason.NONE, dtype=object)
@@ -103,7 +105,7 @@ class Request:
             self._batch.meta,
             self._batch.features,
             (self.version.tolist(), role.tolist(), self.tier.tolist(), self.reason.tolist()),
-            self.scores,
+            Answers(self.scores, self._probabilities),
             elapsed * 1000,
         )
 
@@ -178,7 +180,7 @@ class Request:
             return None
         features = self._batch.features
         part = features if len(group.rows) == self._batch.rows else features.take(group.rows)
-        future = loaded.lane.submit(partial(scores, loaded.predictor, part))
+        future = loaded.lane.submit(partial(answers, self._served.spec, loaded.predictor, part))
         if future is None:
             loaded.breaker.settle(permit, Outcome.NEUTRAL, self._clock.monotonic())
             self._blame(group.rows, Reason.OVERLOAD)
@@ -196,15 +198,23 @@ class Request:
             self._blame(call.rows, Reason.ERROR)
             outcome = classify(error)
         else:
-            values = call.future.result()
-            sound = np.isfinite(values)
+            given = call.future.result()
+            sound = np.isfinite(given.scores)
             answered = call.rows[sound]
-            self.scores[answered], self.tier[answered] = values[sound], tier
+            self.scores[answered], self.tier[answered] = given.scores[sound], tier
+            self._keep_probabilities(answered, given.take(np.flatnonzero(sound)))
             self.version[answered] = call.loaded.version
             if not sound.all():
                 self._blame(call.rows[~sound], Reason.ERROR)
                 outcome = Outcome.FAULT
         call.loaded.breaker.settle(call.permit, outcome, self._clock.monotonic())
+
+    def _keep_probabilities(self, rows: NDArray[np.intp], given: Answers) -> None:
+        if given.probabilities is not None:
+            if self._probabilities is None:
+                shape = (self._batch.rows, given.probabilities.shape[1])
+                self._probabilities = np.full(shape, np.nan)
+            self._probabilities[rows] = given.probabilities
 
     def _blame(self, rows: NDArray[np.intp], reason: Reason) -> None:
         # The first thing that went wrong is the reason; a tier that fails later does not hide it.
@@ -235,19 +245,21 @@ def to_records(
     meta: pa.Table,
     features: pa.Table,
     labels: tuple[list[str], list[str], list[str], list[str]],
-    values: Scores,
+    given: Answers,
     latency_ms: float,
 ) -> pa.Table:
     """Build prediction records; `labels` are version, role, tier and reason of each row."""
-    prediction = values
+    values = prediction = given.scores
     if spec.task is Task.BINARY:
         prediction = (values >= spec.threshold).astype(np.float64)
+    several = spec.task is Task.MULTICLASS
     version, role, tier, reason = (pa.array(column, pa.string()) for column in labels)
     columns = [
         *(meta[name] for name in ("prediction_id", "timestamp")),
         *(version, role, tier, reason),
         meta["entity"],
         *(pa.array(values), pa.array(prediction)),
+        *([probability_lists(given.probabilities, len(values))] if several else []),
         pa.array(np.full(len(values), latency_ms)),
         *features.columns,
     ]

@@ -29,6 +29,10 @@ SPEC = ModelSpec(
     classes=("legitimate", "fraud"),
 )
 
+THREE = ModelSpec(
+    "tone", Task.MULTICLASS, SPEC.schema, SPEC.labels, classes=("bad", "neutral", "good")
+)
+
 
 def predictions(
     ids: Sequence[str],
@@ -172,6 +176,34 @@ def check_missing_features_are_data(log: PredictionLog) -> None:
     assert (profile.nan, profile.infinite, profile.missing) == (1, 1, 1)
 
 
+def check_probabilities(log: PredictionLog) -> None:
+    """Those of each class come back as they were, or null; those that are none are refused."""
+    given = [[0.7, 0.2, 0.1], None, [0.5, 0.5], [0.5, 0.6, -0.1], [0.2, 0.2, None], [0.9, 0.9, 0.9]]
+    rows = predictions(list("abcdef"))
+    after = rows.column_names.index("prediction") + 1
+    rows = rows.add_column(after, "probabilities", pa.array(given, pa.list_(pa.float64())))
+    receipt = log.append(THREE, rows)
+    assert (receipt.accepted, receipt.duplicates) == (2, 0)
+    found = [(r.row, r.column, r.reason) for r in receipt.rejected]
+    assert found == [
+        (2, "probabilities", "must be 3, one a class"),
+        (3, "probabilities", "must be numbers from 0 to 1"),
+        (4, "probabilities", "must be numbers from 0 to 1"),
+        (5, "probabilities", "must add up to 1"),
+    ]
+    assert log.append(THREE, rows.slice(0, 1)).duplicates == 1
+    for _ in range(2):
+        table = log.labelled(THREE, ALL, NOW, ["probabilities", "prediction"])
+        assert table.column("probabilities").to_pylist() == given[:2]
+        assert log.rows(THREE, ALL).schema.equals(prediction_schema(THREE))
+        log.roll(NOW)
+    absent = predictions(["g"], T0 + HOUR)
+    assert log.append(THREE, absent).accepted == 1
+    assert log.rows(THREE, Window(T0 + HOUR, NOW), ["probabilities"])[0].to_pylist() == [None]
+    with must_raise(DataError):
+        log.append(SPEC, rows)
+
+
 def check_labels_as_of(log: PredictionLog) -> None:
     """Late, corrected and repeated labels: the latest arrival known at the time counts."""
     log.append(SPEC, predictions(["a", "b"]))
@@ -264,6 +296,7 @@ LOG_CHECKS: tuple[Callable[[PredictionLog], None], ...] = (
     check_bad_rows_spare_their_neighbours,
     check_columns,
     check_missing_features_are_data,
+    check_probabilities,
     check_labels_as_of,
     check_early_labels,
     check_bad_labels,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.domain.answers import Answers, read_outputs
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import ArtifactError, ConflictError, DataError, NotFoundError
 from homeostat.domain.model import ModelSpec, ModelVersion
@@ -127,8 +128,13 @@ class MemoryScorer:
 
     def score(self, spec: ModelSpec, version: str, rows: pa.Table) -> NDArray[np.float64]:
         """Return one score a row; raises NotFoundError for an unknown version."""
+        return self.answer(spec, version, rows).scores
+
+    def answer(self, spec: ModelSpec, version: str, rows: pa.Table) -> Answers:
+        """Return scores and probabilities; raises NotFoundError for an unknown version."""
         try:
             function = self.functions[spec.name, version]
         except KeyError:
             raise NotFoundError(f"model {spec.name!r} has no version {version!r}") from None
-        return function(rows)
+        found = function(rows)
+        return Answers(found) if found.ndim == 1 else read_outputs(spec, found, rows.num_rows)

@@ -53,13 +53,17 @@ def test_unknown_and_missing_values_get_a_score(artifact: Path) -> None:
     assert np.isfinite(load_predictor(artifact, "lightgbm").predict(rows)).all()
 
 
-def test_several_classes_give_the_index_of_the_likeliest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", ["multiclass", "multiclassova"])
+def test_several_classes_give_probabilities(tmp_path: Path, objective: str) -> None:
     truth = np.digitize(ROWS["amount"].to_numpy(), [-0.5, 0.5])
-    model = train("multiclass", truth, num_class=3)
+    model = train(objective, truth, num_class=3)
     save_lightgbm(model, tmp_path, ENCODING.features, ENCODING.categories)
     got = load_predictor(tmp_path, "lightgbm").predict(ROWS)
-    assert set(got) == {0.0, 1.0, 2.0}
-    assert (got == truth).mean() > 0.9
+    assert got.shape == (600, 3)
+    np.testing.assert_allclose(got.sum(axis=1), 1.0, rtol=1e-12)
+    raw = np.asarray(model.predict(ENCODING.matrix(ROWS), num_threads=1))
+    np.testing.assert_allclose(got, raw / raw.sum(axis=1, keepdims=True), rtol=1e-12)
+    assert (got.argmax(axis=1) == truth).mean() > 0.9
 
 
 def test_features_must_fit_the_booster(booster: lightgbm.Booster, artifact: Path) -> None:

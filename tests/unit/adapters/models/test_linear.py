@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from homeostat.adapters.models import Term, load_predictor, save_linear
+from homeostat.adapters.models import Term, load_predictor, save_linear, save_softmax
 from homeostat.domain.errors import ArtifactError
 
 
@@ -42,6 +42,30 @@ def test_extreme_sums_stay_probabilities(tmp_path: Path) -> None:
     got = load_predictor(tmp_path, "linear").predict(pa.table({"a": [-1e6, 1e6]}))
     assert got[0] >= 0
     assert got[1] == 1
+
+
+def test_several_classes_score_as_scikit_learn_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(300, 2))
+    y = np.digitize(x[:, 0] + rng.normal(size=300), [-0.5, 0.5])
+    peer = LogisticRegression().fit(x, y)
+    sums = [
+        (float(intercept), [Term("b", float(weights[1])), Term("a", float(weights[0]))])
+        for intercept, weights in zip(peer.intercept_, peer.coef_, strict=True)
+    ]
+    save_softmax(tmp_path, sums)
+    predictor = load_predictor(tmp_path, "linear")
+    rows = pa.table({"b": x[:, 1], "a": x[:, 0]})
+    np.testing.assert_allclose(predictor.predict(rows), peer.predict_proba(x), rtol=1e-9)
+    assert predictor.features == ("b", "a")
+    assert predictor.predict(rows.slice(0, 0)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("classes", [None, [], [{"terms": []}], [{"terms": []}, 5], [[], []]])
+def test_softmax_needs_terms_of_at_least_two_classes(tmp_path: Path, classes: object) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({"link": "softmax", "classes": classes}))
+    with pytest.raises(ArtifactError, match=r"model\.json: '(classes|terms)' must be a list"):
+        load_predictor(tmp_path, "linear")
 
 
 @pytest.mark.parametrize(

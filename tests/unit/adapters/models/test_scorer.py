@@ -1,5 +1,6 @@
 """Scoring outside the serving path."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from homeostat.adapters.models import Predictor, RegistryScorer, Term, load_predictor, save_linear
+from homeostat.adapters.models import (
+    Predictor,
+    RegistryScorer,
+    Term,
+    load_predictor,
+    save_linear,
+    save_softmax,
+)
 from homeostat.domain.errors import ArtifactError, NotFoundError
 from homeostat.domain.model import (
     Column,
@@ -63,6 +71,21 @@ def test_versions_are_loaded_once_while_they_are_in_use(tmp_path: Path) -> None:
         scorer.score(SPEC, version, ROWS)
     assert loads == ["v0", "v1", "v2", "v1"]
     assert scorer.score(SPEC, "v0", ROWS)[1] == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_several_classes_give_an_index_and_probabilities(tmp_path: Path) -> None:
+    save_softmax(tmp_path / "v0", [(0.0, [Term("amount", w)]) for w in (0.0, 1.0, 2.0)])
+    scorer = RegistryScorer(FolderRegistry(tmp_path / "of"))
+    (tmp_path / "of" / "v0").rename(tmp_path / "old")
+    (tmp_path / "v0").rename(tmp_path / "of" / "v0")
+    three = replace(SPEC, task=Task.MULTICLASS, classes=("a", "b", "c"))
+    rows = pa.table({"amount": [-5.0, 5.0]})
+    found = scorer.answer(three, "v0", rows)
+    assert found.scores.tolist() == scorer.score(three, "v0", rows).tolist() == [0.0, 2.0]
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0)
+    with pytest.raises(ArtifactError, match=r"v0: 2 rows gave scores of shape \(2, 3\)"):
+        scorer.score(SPEC, "v0", rows)
 
 
 def test_unknown_version(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import errno
 import os
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.columns import texts
 from homeostat.domain.errors import StorageError
-from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema
+from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema, Task
 from homeostat.domain.window import Window
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
@@ -306,6 +307,21 @@ def test_quarantine_is_readable_and_keeps_a_row_once(tmp_path: Path) -> None:
     assert [q.kind for q in log.quarantined(SPEC.name)] == [Kind.LABELS, Kind.PREDICTIONS]
     assert len(log.quarantined(limit=1)) == 1
     assert log.quarantined("other") == ()
+
+
+def test_rows_from_before_probabilities_have_none(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    many = replace(SPEC, task=Task.MULTICLASS)
+    log.append(SPEC, predictions(["a"]))
+    log.roll(NOW)
+    log.append(SPEC, predictions(["b"], T0 + HOUR))
+    chances = pa.array([[0.25, 0.75]])
+    log.append(many, predictions(["c"], T0 + 2 * HOUR).append_column("probabilities", chances))
+    for _ in range(2):
+        column = opened(tmp_path).rows(many, ALL, ["probabilities"]).column("probabilities")
+        assert column.to_pylist() == [None, None, [0.25, 0.75]]
+        assert log.roll(NOW) in {2, 0}
+    assert log.append(many, predictions(["a"])).duplicates == 1
 
 
 def test_features_may_change_between_and_within_rolls(tmp_path: Path) -> None:
