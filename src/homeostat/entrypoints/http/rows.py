@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, ModelSpec, Task
-from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, prediction_schema
 from homeostat.engine.ports import Receipt, Rejected
 
 Read = Callable[[object], object]
@@ -53,7 +53,8 @@ def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) ->
     """Read prediction records: the fields of the prediction log and the features, side by side.
 
     Only ``prediction_id``, ``timestamp``, ``version`` and ``score`` must be there; ``prediction``
-    follows from the score.
+    follows from the score. Of several classes, score and prediction are class indices or names, and
+    either follows from ``probabilities``: a list in the order of the classes, or an object by name.
     """
     del now  # a time of arrival would differ in a retry, which then is no repetition
     readers: dict[str, Read] = {
@@ -68,6 +69,10 @@ def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) ->
         "prediction": _optional(_number, None),
         "latency_ms": _optional(_number, None),
     }
+    if spec.task is Task.MULTICLASS:
+        of_class = _optional(lambda value: _label(spec, value), None)
+        readers |= {"score": of_class, "prediction": of_class}
+        readers[PROBABILITIES] = _optional(lambda value: _chances(spec, value), None)
     schema = prediction_schema(spec)
     kinds = {column.name: _FEATURE[column.kind] for column in spec.schema.columns}
     for name in schema.names:
@@ -77,10 +82,23 @@ def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) ->
 
 
 def _predict(spec: ModelSpec, row: dict[str, object]) -> None:
+    if spec.task is Task.MULTICLASS:
+        _predict_class(row)
+        return
     score = row["score"]
     if row["prediction"] is None and isinstance(score, float):
         binary = spec.task is Task.BINARY
         row["prediction"] = float(score >= spec.threshold) if binary else score
+
+
+def _predict_class(row: dict[str, object]) -> None:
+    chances = row[PROBABILITIES]
+    likeliest = float(chances.index(max(chances))) if isinstance(chances, list) else None
+    given = (row["prediction"], row["score"], likeliest)
+    row["prediction"] = next((value for value in given if value is not None), None)
+    row["score"] = row["prediction"] if row["score"] is None else row["score"]
+    if row["score"] is None:
+        raise DataError(f"is missing; send the class, or {PROBABILITIES}")
 
 
 def _read(
@@ -93,9 +111,8 @@ def _read(
     places: list[int] = []
     rejected: list[Rejected] = []
     for place, item in enumerate(items):
-        found = _row(item, readers)
+        found = _row(item, readers, finish)
         if isinstance(found, dict):
-            finish(found)
             rows.append(found)
             places.append(place)
         else:
@@ -103,7 +120,9 @@ def _read(
     return Rows(pa.Table.from_pylist(rows, schema=schema), tuple(places), tuple(rejected))
 
 
-def _row(item: object, readers: Mapping[str, Read]) -> dict[str, object] | tuple[str, str]:
+def _row(
+    item: object, readers: Mapping[str, Read], finish: Callable[[dict[str, object]], None]
+) -> dict[str, object] | tuple[str, str]:
     """Return the row, or the column that is wrong and why."""
     if not isinstance(item, dict):
         return "", "must be a JSON object"
@@ -116,6 +135,10 @@ def _row(item: object, readers: Mapping[str, Read]) -> dict[str, object] | tuple
             row[name] = read(item.get(name))
         except DataError as error:
             return name, str(error)
+    try:
+        finish(row)
+    except DataError as error:
+        return "score", str(error)
     return row
 
 
@@ -201,6 +224,16 @@ def _label(spec: ModelSpec, value: object) -> float:
     if number not in range(count):
         raise DataError(f"must be a class index from 0 to {count - 1}, not {_shown(value)}")
     return number
+
+
+def _chances(spec: ModelSpec, value: object) -> list[float]:
+    if isinstance(value, dict):
+        if set(value) != set(spec.classes):
+            raise DataError(f"must name each class once: {', '.join(spec.classes)}")
+        value = [value[name] for name in spec.classes]
+    if not isinstance(value, list) or not value:
+        raise DataError(f"must be a list of numbers, one a class, not {_shown(value)}")
+    return [_number(item) for item in value]
 
 
 def _shown(value: object) -> str:

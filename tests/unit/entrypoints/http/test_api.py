@@ -34,6 +34,9 @@ SPEC = ModelSpec(
     "fraud", Task.BINARY, COLUMNS, LabelSpec(timedelta(days=30)), classes=("no", "yes")
 )
 PRICE = ModelSpec("price", Task.REGRESSION, COLUMNS, LabelSpec(timedelta(days=1)))
+TONE = ModelSpec(
+    "tone", Task.MULTICLASS, COLUMNS, LabelSpec(timedelta(days=1)), classes=("bad", "so", "good")
+)
 BASE = "/api/v1/models/fraud"
 WINDOW = Window(NOW - timedelta(days=1), NOW)
 
@@ -63,7 +66,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", clock)
     log = FilePredictionLog(tmp_path / "log", records, fsync=False)
     tokens = Tokens(records)
-    routes = api(records, log, [SPEC, PRICE], clock, tokens, max_bytes=20_000)
+    routes = api(records, log, [SPEC, PRICE, TONE], clock, tokens, max_bytes=20_000)
     app = Starlette(routes=routes)
     yield World(records, log, tokens, Caller(app, "http://127.0.0.1:8420"))
     log.close()
@@ -91,6 +94,59 @@ def test_predictions_and_labels_go_in_once(world: World) -> None:
         (0.0, 0.0, NOW),
     ]
     assert (rows[0]["role"], rows[0]["tier"], rows[1]["country"]) == ("champion", "model", "PT")
+
+
+def test_of_several_classes_the_class_follows_from_the_probabilities(world: World) -> None:
+    def sent(key: str, **more: Any) -> dict[str, Any]:
+        row = record(key, **more)
+        return row if "score" in more else {k: v for k, v in row.items() if k != "score"}
+
+    rows = [
+        sent("a", probabilities=[0.1, 0.2, 0.7]),
+        sent("b", probabilities={"so": 0.5, "good": 0.1, "bad": 0.4}),
+        sent("c", probabilities=[0.1, 0.2, 0.7], prediction="so"),
+        sent("d", score="good"),
+        sent("e", score=1, prediction=2),
+    ]
+    answer = world.client.post("/api/v1/models/tone/predictions", json={"predictions": rows})
+    assert answer.json() == {"accepted": 5, "duplicates": 0, "rejected": []}
+    stored = world.log.rows(TONE, Window(NOW, NOW + timedelta(hours=1))).to_pylist()
+    assert [(r["score"], r["prediction"], r["probabilities"]) for r in stored] == [
+        (2.0, 2.0, [0.1, 0.2, 0.7]),
+        (1.0, 1.0, [0.4, 0.5, 0.1]),
+        (1.0, 1.0, [0.1, 0.2, 0.7]),
+        (2.0, 2.0, None),
+        (1.0, 2.0, None),
+    ]
+
+
+BAD_CHANCES = [
+    ({"score": None}, "score", "is missing; send the class, or probabilities"),
+    ({"score": 3}, "score", "must be a class index from 0 to 2"),
+    ({"score": "fair"}, "score", "unknown class 'fair'; there are bad, so, good"),
+    ({"prediction": 0.5}, "prediction", "must be a class index"),
+    ({"probabilities": 0.5}, "probabilities", "must be a list of numbers, one a class, not 0.5"),
+    ({"probabilities": []}, "probabilities", "must be a list of numbers"),
+    ({"probabilities": [0.5, "0.5"]}, "probabilities", "must be a number"),
+    ({"probabilities": {"bad": 1}}, "probabilities", "must name each class once: bad, so, good"),
+    ({"probabilities": [0.5, 0.5]}, "probabilities", "must be 3, one a class"),
+    ({"probabilities": [2, 0, -1]}, "probabilities", "must be numbers from 0 to 1"),
+    ({"probabilities": [0.2, 0.2, 0.2]}, "probabilities", "must add up to 1"),
+]
+
+
+@pytest.mark.parametrize(("fields", "column", "reason"), BAD_CHANCES)
+def test_bad_probabilities_are_quarantined(
+    world: World, fields: dict[str, Any], column: str, reason: str
+) -> None:
+    rows = [record("x", score=1), record("a", score=0) | fields]
+    answer = world.client.post("/api/v1/models/tone/predictions", json={"predictions": rows})
+    assert answer.json()["accepted"] == 1
+    (rejected,) = answer.json()["rejected"]
+    assert (rejected["row"], rejected["column"]) == (1, column)
+    assert reason in rejected["reason"]
+    (kept,) = world.log.quarantined("tone")
+    assert (kept.column, kept.reason) == (column, rejected["reason"])
 
 
 def test_a_prediction_without_timestamp_is_refused_with_a_remedy(world: World) -> None:
@@ -201,7 +257,7 @@ def test_a_large_body_of_unknown_length_is_cut_off(world: World) -> None:
 def test_unknown_models_and_paths(world: World) -> None:
     answer = world.client.get("/api/v1/models/fruad/verdicts")
     assert answer.status_code == 404
-    assert answer.json()["remedy"] == "known models: fraud, price"
+    assert answer.json()["remedy"] == "known models: fraud, price, tone"
     assert world.client.get("/api/v1/nothing").status_code == 404
     assert world.client.get(f"{BASE}/labels").status_code in {404, 405}
 
@@ -243,7 +299,7 @@ def test_what_is_known_can_be_read(world: World) -> None:
     (incident,) = get(f"{BASE}/incidents").json()["incidents"]
     assert (incident["key"], incident["open"]) == ("fraud:data_fault:1", True)
     models = get("/api/v1/models").json()["models"]
-    assert [m["name"] for m in models] == ["fraud", "price"]
+    assert [m["name"] for m in models] == ["fraud", "price", "tone"]
     assert models[0]["open_incidents"] == ["fraud:data_fault:1"]
     assert get(BASE).json()["rollout"]["stage"] == "empty"
 
