@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from homeostat.domain.errors import NotFoundError
 
+SEGMENT_JOINT = "&"
+"""Stands between the features of a segment that is a combination of several."""
+
 
 class Task(StrEnum):
     """What the model predicts."""
@@ -110,6 +113,9 @@ class ModelSpec:
         Class names; for a binary model (negative, positive).
     threshold : float
         Binary score at or above which the positive class is predicted.
+    segments : tuple of str
+        Features by whose values performance and value are measured too: ``"country"``, or
+        ``"country & channel"`` for each pair of values.
     """
 
     name: str
@@ -119,6 +125,34 @@ class ModelSpec:
     entity: str = ""
     classes: tuple[str, ...] = ()
     threshold: float = 0.5
+    segments: tuple[str, ...] = ()
+
+    @property
+    def segment_columns(self) -> tuple[tuple[str, ...], ...]:
+        """The features behind each of the segments.
+
+        Raises
+        ------
+        NotFoundError
+            If one of them is no feature.
+
+        Examples
+        --------
+        >>> columns = [Column(name, ColumnKind.CATEGORICAL) for name in ("country", "channel")]
+        >>> labels = LabelSpec(timedelta(days=30))
+        >>> by = ("country", "country & channel")
+        >>> spec = ModelSpec("m", Task.BINARY, Schema(tuple(columns)), labels, segments=by)
+        >>> spec.segment_columns
+        (('country',), ('country', 'channel'))
+        """
+        return tuple(self.columns_of(segment) for segment in self.segments)
+
+    def columns_of(self, segment: str) -> tuple[str, ...]:
+        """Return the features behind one segment; raises NotFoundError."""
+        if segment in self.schema.names:
+            return (segment,)
+        parts = tuple(part.strip() for part in segment.split(SEGMENT_JOINT))
+        return tuple(self.schema[part].name for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

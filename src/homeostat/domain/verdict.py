@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from homeostat.domain.model import SEGMENT_JOINT
 from homeostat.domain.window import Window
+
+MISSING = "(missing)"
 
 
 class Status(StrEnum):
@@ -120,7 +124,8 @@ class MetricPoint:
     """A metric of one window, with its interval and what it rests on.
 
     ``cohort`` is ``"matured"`` or ``"audit"``; ``coverage`` is the share of the window's
-    predictions whose label is known. NaN values are never written: no data, no point.
+    predictions whose label is known; ``segment`` names the rows measured (`segment_name`), and is
+    empty for all of them. NaN values are never written: no data, no point.
     """
 
     model: str
@@ -133,3 +138,19 @@ class MetricPoint:
     n: int
     coverage: float = 1.0
     cohort: str = ""
+    segment: str = ""
+
+
+def segment_name(columns: Sequence[str], values: Sequence[str | bool | None]) -> str:
+    """Return what the rows with these values are called.
+
+    Examples
+    --------
+    >>> segment_name(["country", "new"], ["FR", True]), segment_name(["country"], [None])
+    ('country=FR & new=true', 'country=(missing)')
+    """
+    shown = (
+        MISSING if v is None else str(v).lower() if isinstance(v, bool) else v for v in values
+    )
+    pairs = zip(columns, shown, strict=True)
+    return f" {SEGMENT_JOINT} ".join(f"{name}={value}" for name, value in pairs)

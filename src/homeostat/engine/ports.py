@@ -161,8 +161,12 @@ class Records(Protocol):
         name: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
+        segment: str | None = "",
     ) -> tuple[MetricPoint, ...]:
-        """Return metric points whose window starts in the period, by window, name, version."""
+        """Return metric points whose window starts in the period, by window, name, version.
+
+        Of all rows; with `segment` of that segment, with None of every one.
+        """
         ...
 
     def pending(self, now: datetime) -> tuple[PendingEffect, ...]:

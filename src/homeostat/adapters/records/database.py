@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from operator import attrgetter
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -114,15 +115,22 @@ class DatabaseRecords:
         name: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
+        segment: str | None = "",
     ) -> tuple[MetricPoint, ...]:
-        """Return points whose window starts in [since, until), by window, name, version, cohort."""
+        """Return points whose window starts in [since, until), by window, name, version, cohort.
+
+        Of all rows; with `segment` of that segment, with None of every one.
+        """
         query = sa.select(metrics.c.body).where(metrics.c.model == model)
         query = query.where(*_period(metrics.c.start, since, until))
         if name:
             query = query.where(metrics.c.name == name)
+        if segment is not None:
+            query = query.where(metrics.c.segment == segment)
         with self.database.read() as connection:
             points = [decode(b, MetricPoint) for b in connection.execute(query).scalars()]
-        return tuple(sorted(points, key=lambda p: (p.window, p.name, p.version, p.cohort)))
+        order = attrgetter("window", "name", "version", "cohort", "segment")
+        return tuple(sorted(points, key=order))
 
     def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
         """Return effects due at `now`, oldest first."""

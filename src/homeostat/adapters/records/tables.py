@@ -48,6 +48,7 @@ metrics = sa.Table(
     sa.Column("end", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("version", sa.Text, primary_key=True),
     sa.Column("cohort", sa.Text, primary_key=True),
+    sa.Column("segment", sa.Text, primary_key=True),
     _text("body"),
 )
 

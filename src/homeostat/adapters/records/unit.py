@@ -176,6 +176,7 @@ class Unit:
                 "end": to_micros(point.window.end),
                 "version": point.version,
                 "cohort": point.cohort,
+                "segment": point.segment,
                 "body": encode(point),
             }
             for point in self._points

@@ -7,8 +7,9 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from homeostat.alerting.rules import default_rules
-from homeostat.domain.errors import ConfigError
+from homeostat.domain.errors import ConfigError, NotFoundError
 from homeostat.domain.model import (
+    SEGMENT_JOINT,
     Audit,
     Column,
     ColumnKind,
@@ -130,6 +131,8 @@ class Model(Part):
     """Field that names who a prediction is about, for sticky traffic splits."""
     features: dict[str, FeatureOrKind] = Field(min_length=1)
     """The model's inputs, in the order in which it takes them."""
+    segments: tuple[str, ...] = ()
+    """Features by whose values to measure as well, such as country, or country & channel."""
     history: History = History()
     """Columns of a history file, for backtests and first training."""
     labels: Labels
@@ -162,9 +165,28 @@ class Model(Part):
             if same is not None and same.kind is not ColumnKind.BOOLEAN:
                 problem = f"names the {same.kind} feature {audit.column!r}"
                 raise wrong(problem, "name a boolean field", "labels", "audit", "column")
+        self._check_segments()
         self._check_fallback()
         self._check_rules()
         return self
+
+    def _check_segments(self) -> None:
+        spec = self.spec()
+        for number, segment in enumerate(self.segments):
+            try:
+                columns = [spec.schema[name] for name in spec.columns_of(segment)]
+            except NotFoundError as error:
+                remedy = f"name features, with {SEGMENT_JOINT} between them"
+                raise wrong(str(error), remedy, "segments", number) from None
+            for column in columns:
+                if column.kind is ColumnKind.NUMERIC:
+                    problem = f"{column.name!r} is numeric: each value would be a segment"
+                    raise wrong(problem, "name a categorical or boolean one", "segments", number)
+                if column.personal:
+                    problem = f"{column.name!r} is personal: its values would be on record"
+                    raise wrong(problem, "leave it out", "segments", number)
+            if len(set(columns)) < len(columns) or segment in self.segments[:number]:
+                raise wrong("is named twice", "keep it once", "segments", number)
 
     def _check_fallback(self) -> None:
         schema = self.spec().schema
@@ -209,4 +231,5 @@ class Model(Part):
             entity=self.entity,
             classes=self.classes,
             threshold=self.threshold,
+            segments=self.segments,
         )

@@ -194,6 +194,21 @@ def check_metrics_are_restated(records: Records) -> None:
     assert records.metrics("other") == ()
 
 
+def check_segments_are_apart(records: Records) -> None:
+    """The same metric of a segment is a point of its own, and shown where it is asked for."""
+    parts = [replace(_point(0), segment=name) for name in ("", "land=FR", "land='; DROP")]
+    with records.begin() as unit:
+        unit.measure(*parts)
+    with records.begin() as unit:
+        unit.measure(replace(parts[1], value=0.5))
+    (whole,) = records.metrics("fraud")
+    assert (whole.segment, whole.value) == ("", 0.9)
+    assert [p.value for p in records.metrics("fraud", segment="land=FR")] == [0.5]
+    names = [p.segment for p in records.metrics("fraud", "auc", segment=None)]
+    assert names == sorted(p.segment for p in parts)
+    assert records.metrics("fraud", segment="land=ES") == ()
+
+
 def check_effects(records: Records) -> None:
     """Effects are pending, oldest first, until they are done, postponed or buried."""
     window = Window(T0, T0 + HOUR)
@@ -258,6 +273,7 @@ RECORDS_CHECKS: tuple[Callable[[Records], None], ...] = (
     check_decisions,
     check_verdicts,
     check_metrics_are_restated,
+    check_segments_are_apart,
     check_effects,
     check_intent_is_idempotent,
     check_reference,

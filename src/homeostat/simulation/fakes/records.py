@@ -34,7 +34,7 @@ class _Entry:
     problem: str = ""
 
 
-MetricKey = tuple[str, str, Window, str, str]
+MetricKey = tuple[str, Window, str, str, str, str]
 
 
 def _typed(key: str, value: object | None, kind: type[S]) -> S | None:
@@ -136,7 +136,7 @@ class MemoryRecords:
                 pending = PendingEffect(len(self._numbers), effect, 0, EPOCH)
                 self._effects[effect.key] = _Entry(pending)
         for p in unit.points:
-            self._points[p.model, p.name, p.window, p.version, p.cohort] = p
+            self._points[p.model, *_order(p)] = p
 
     def state(self, key: str) -> _State:
         """Return a state with its version; version 0 if there never was one."""
@@ -177,14 +177,21 @@ class MemoryRecords:
         name: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
+        segment: str | None = "",
     ) -> tuple[MetricPoint, ...]:
-        """Return points whose window starts in [since, until), by window, name, version, cohort."""
+        """Return points whose window starts in [since, until), by window, name, version, cohort.
+
+        Of all rows; with `segment` of that segment, with None of every one.
+        """
         found = [
             p
             for p in self._points.values()
-            if p.model == model and name in {"", p.name} and _starts_in(p.window, since, until)
+            if p.model == model
+            and name in {"", p.name}
+            and segment in {None, p.segment}
+            and _starts_in(p.window, since, until)
         ]
-        return tuple(sorted(found, key=lambda p: (p.window, p.name, p.version, p.cohort)))
+        return tuple(sorted(found, key=_order))
 
     def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
         """Return effects due at `now`, oldest first."""
@@ -233,6 +240,10 @@ class MemoryRecords:
     def reference(self, model: str, version: str) -> tuple[tuple[Window, Profile], ...]:
         """Return the reference windows of a version, by time; empty if there are none."""
         return self._references.get((model, version), ())
+
+
+def _order(point: MetricPoint) -> tuple[Window, str, str, str, str]:
+    return point.window, point.name, point.version, point.cohort, point.segment
 
 
 def _starts_in(window: Window, since: datetime | None, until: datetime | None) -> bool:

@@ -1,17 +1,26 @@
+import json
 import sqlite3
 import threading
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.script import ScriptDirectory
 
 from homeostat.adapters.records import DatabaseRecords
-from homeostat.adapters.records.tables import metadata
+from homeostat.adapters.records.codec import encode, to_micros
+from homeostat.adapters.records.engine import MIGRATIONS
+from homeostat.adapters.records.tables import metadata, metrics
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError, StorageError
 from homeostat.domain.route import Route
+from homeostat.domain.verdict import MetricPoint
+from homeostat.domain.window import Window
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW
 
@@ -32,6 +41,42 @@ def test_migrations_lead_to_the_tables_in_the_code(tmp_path: Path) -> None:
     records = opened(tmp_path)
     with records.database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def at_first_revision(path: Path, point: MetricPoint) -> None:
+    """Write a database as the first revision did, with one metric point in it."""
+    script = ScriptDirectory(str(MIGRATIONS))
+    head = list(script.iterate_revisions("0001", "base"))
+    steps = [MigrationStep.upgrade_from_script(script.revision_map, one) for one in head]
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"fn": lambda *_: steps})
+        with Operations.context(context):
+            context.run_migrations()
+        body = json.loads(encode(point))
+        del body["segment"]
+        times = (to_micros(point.window.start), to_micros(point.window.end))
+        key = (point.model, point.name, *times, point.version, point.cohort, json.dumps(body))
+        connection.exec_driver_sql("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?)", key)
+    engine.dispose()
+
+
+def test_metrics_from_before_segments_are_of_all_rows(tmp_path: Path) -> None:
+    day = Window(NOW - timedelta(days=1), NOW)
+    point = MetricPoint("fraud", "1", "auc", day, 0.9, 0.8, 1.0, 500, 0.5, "matured")
+    (tmp_path / "deep").mkdir()
+    at_first_revision(tmp_path / "deep" / "records.db", point)
+    records = opened(tmp_path)
+    assert records.metrics("fraud") == (point,)
+    restated = replace(point, value=0.7)
+    with records.begin() as unit:
+        unit.measure(restated, replace(point, segment="land=FR"))
+    assert records.metrics("fraud") == (restated,)
+    assert len(records.metrics("fraud", segment=None)) == 2
+    with records.database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        key = sa.inspect(connection).get_pk_constraint("metrics")["constrained_columns"]
+    assert key == [column.name for column in metrics.primary_key]
 
 
 def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
