@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.domain.expression import Expression, column_types, parse
 from homeostat.domain.model import Schema
-from homeostat.serving.expression import Expression, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Rules:
     @property
     def features(self) -> frozenset[str]:
         """Every feature that a rule uses."""
-        return frozenset().union(*(rule.when.features for rule in self.rules))
+        return frozenset().union(*(rule.when.columns for rule in self.rules))
 
     def scores(self, table: pa.Table) -> NDArray[np.float64]:
         """Return the score of each row, NaN where no rule holds; shape (table.num_rows,)."""
@@ -98,7 +98,8 @@ def parse_rules(rules: Sequence[tuple[str, float]], schema: Schema) -> Rules:
     >>> tier.scores(pa.table({"amount": [900.0, 200.0, 5.0]})).tolist()
     [0.9, 0.4, nan]
     """
-    return Rules(tuple(Rule(parse(when, schema), float(score)) for when, score in rules))
+    columns = column_types(schema)
+    return Rules(tuple(Rule(parse(when, columns), float(score)) for when, score in rules))
 
 
 class ScoreCache:

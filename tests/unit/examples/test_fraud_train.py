@@ -12,9 +12,9 @@ from traffic import Traffic, World
 from homeostat.adapters.models import load_predictor
 from homeostat.adapters.trainers.child import load_function
 from homeostat.domain.errors import DataError
+from homeostat.domain.expression import column_types, parse
 from homeostat.domain.window import Window
 from homeostat.entrypoints.settings import load
-from homeostat.serving.expression import parse
 
 FOLDER = Path(__file__).parents[3] / "examples" / "fraud"
 SETTINGS = load(FOLDER / "homeostat.yaml")
@@ -117,8 +117,8 @@ def test_fallback_rules_are_calibrated_and_do_without_the_amount(quiet: pa.Table
     tiers = SETTINGS.models[0].fallback
     rest = quiet
     for rule in tiers[0].rules or ():
-        when = parse(rule.when, SPEC.schema)
-        assert not when.features & {"amount", "amount_ratio"}
+        when = parse(rule.when, column_types(SPEC.schema))
+        assert not when.columns & {"amount", "amount_ratio"}
         hit = when.matches(rest)
         fraud = pc.mean(rest.filter(pa.array(hit))["label"]).as_py()
         assert rule.score == pytest.approx(fraud, abs=0.2), rule.when

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from homeostat.alerting.rules import default_rules
 from homeostat.domain.errors import ConfigError, NotFoundError
+from homeostat.domain.expression import column_types, parse
 from homeostat.domain.model import (
     SEGMENT_JOINT,
     Audit,
@@ -31,7 +32,6 @@ from homeostat.entrypoints.settings.values import (
     nearest,
     wrong,
 )
-from homeostat.serving.expression import parse
 
 MIN_CLASSES = 2
 
@@ -189,13 +189,13 @@ class Model(Part):
                 raise wrong("is named twice", "keep it once", "segments", number)
 
     def _check_fallback(self) -> None:
-        schema = self.spec().schema
+        columns = column_types(self.spec().schema)
         for number, tier in enumerate(self.fallback):
             if tier.default is not None and number < len(self.fallback) - 1:
                 raise wrong("a default answers always", "put it last", "fallback", number)
             for place, rule in enumerate(tier.rules or ()):
                 try:
-                    parse(rule.when, schema)
+                    parse(rule.when, columns)
                 except ConfigError as error:
                     at = ("fallback", number, "rules", place, "when")
                     raise wrong(error.problem, error.remedy, *at) from None
