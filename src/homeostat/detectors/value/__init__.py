@@ -1,0 +1,1 @@
+"""What predictions are worth: business metrics, configured as expressions over the row."""
