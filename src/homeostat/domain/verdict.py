@@ -32,6 +32,8 @@ class Monitor(StrEnum):
     VOLUME = "volume"
     PERFORMANCE = "performance"
     SERVICE = "service"
+    VALUE = "value"
+    METRIC = "metric"
 
 
 @dataclass(frozen=True, slots=True)
