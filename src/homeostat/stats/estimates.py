@@ -158,7 +158,7 @@ def _around(centre: float, apart: Floats, n: int, spread: float | None = None) -
     variance = float(np.mean(apart**2)) if spread is None else spread
     if not variance > 0.0:
         return Estimate(centre, centre, centre)
-    skew = float(np.mean(apart**3)) / variance**1.5
+    skew = float(np.mean((apart / math.sqrt(variance)) ** 3))
     reach = t_quantile(n - 1, _LEVEL) / math.sqrt(n)
     error = math.sqrt(variance * n / (n - 1))
     low, high = sorted((_unskewed(reach, skew, n), _unskewed(-reach, skew, n)))

@@ -181,7 +181,7 @@ def _regress(values: Floats, design: Floats, errors: Floats) -> tuple[float, Flo
         root = np.sqrt(weights)
         solved = np.linalg.lstsq(whole * root[:, None], values * root, rcond=None)[0]
         level, effects = float(solved[0]), solved[1:]
-        moved = values - whole @ solved
+        moved = np.asarray(values - whole @ solved, dtype=np.float64)
         spread = _MAD * float(np.median(np.abs(moved)))
         weights = base * np.minimum(1.0, _HUBER * _safe(spread) / np.maximum(np.abs(moved), 1e-300))
     freedom = values.size - 1 - rank
