@@ -179,8 +179,9 @@ def _regress(values: Floats, design: Floats, errors: Floats) -> tuple[float, Flo
     for _ in range(_ROUNDS):
         whole = np.column_stack((np.ones_like(values), design))
         root = np.sqrt(weights)
-        solved: Floats = np.linalg.lstsq(whole * root[:, None], values * root, rcond=None)[0]
-        level, effects = float(solved[0]), np.asarray(solved[1:], dtype=np.float64)
+        solved = np.linalg.lstsq(whole * root[:, None], values * root, rcond=None)[0]
+        level = float(solved[0])
+        effects = np.asarray(solved[1:], dtype=np.float64)
         moved = np.asarray(values - whole @ solved, dtype=np.float64)
         spread = _MAD * float(np.median(np.abs(moved)))
         weights = base * np.minimum(1.0, _HUBER * _safe(spread) / np.maximum(np.abs(moved), 1e-300))
