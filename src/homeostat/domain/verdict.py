@@ -151,8 +151,6 @@ def segment_name(columns: Sequence[str], values: Sequence[str | bool | None]) ->
     >>> segment_name(["country", "new"], ["FR", True]), segment_name(["country"], [None])
     ('country=FR & new=true', 'country=(missing)')
     """
-    shown = (
-        MISSING if v is None else str(v).lower() if isinstance(v, bool) else v for v in values
-    )
+    shown = (MISSING if v is None else str(v).lower() if isinstance(v, bool) else v for v in values)
     pairs = zip(columns, shown, strict=True)
     return f" {SEGMENT_JOINT} ".join(f"{name}={value}" for name, value in pairs)
