@@ -17,6 +17,8 @@ DATA_DRIFT = "data_drift"
 PREDICTION_DRIFT = "prediction_drift"
 VOLUME_ANOMALY = "volume_anomaly"
 HIGH_LATENCY = "high_latency"
+VALUE_DROP = "value_drop"
+METRIC_THRESHOLD = "metric_threshold"
 
 NAMED = 3
 
@@ -149,6 +151,8 @@ def default_rules(receivers: tuple[str, ...], runbooks: str = "runbooks") -> tup
         (PREDICTION_DRIFT, Monitor.PREDICTION_DRIFT, warning, "*", now, day, down),
         (VOLUME_ANOMALY, Monitor.VOLUME, warning, "*", now, hour, ()),
         (HIGH_LATENCY, Monitor.SERVICE, warning, "latency*", 2 * minutes, minutes, (MODEL_DOWN,)),
+        (VALUE_DROP, Monitor.VALUE, critical, "*", now, hour, down),
+        (METRIC_THRESHOLD, Monitor.METRIC, warning, "*", now, hour, down),
     )
     return tuple(
         AlertRule(

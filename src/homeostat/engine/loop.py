@@ -20,6 +20,7 @@ from homeostat.engine.inputs import References
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
 from homeostat.engine.rollouts import Rolled, obey
+from homeostat.engine.series import series_key
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.turn import Turn
 from homeostat.engine.watch import (
@@ -157,4 +158,5 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     name = plan.spec.name
     incidents = (incident_key(name, rule.name) for rule in plan.rules)
     own = (rollout_key, watch_key, drift_key, inbox_key, retraining_key)
-    return (*(key(name) for key in own), *incidents)
+    series = (series_key(name),) if plan.business or plan.thresholds else ()
+    return (*(key(name) for key in own), *series, *incidents)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from homeostat.alerting.rules import AlertRule
 from homeostat.detectors.drift.detector import DriftConfig
 from homeostat.detectors.performance.detector import PerformanceConfig
 from homeostat.detectors.quality.detector import QualityConfig
+from homeostat.detectors.series.dynamic import SeriesConfig
+from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.service.detector import ServiceConfig
+from homeostat.detectors.value.metric import ValueMetric
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec
 from homeostat.retraining.policy import RetrainingPolicy
@@ -40,6 +43,28 @@ class ReferencePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricThreshold:
+    """A threshold on the figures of one metric.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the model; the subject of its verdicts.
+    metric : str
+        Name of the metric points, such as ``auc`` or a business metric.
+    config : SeriesConfig or LimitConfig
+        Follows from history, or is set by the owner.
+    since : datetime or None
+        History from before does not count: set it to accept a new level.
+    """
+
+    name: str
+    metric: str
+    config: SeriesConfig | LimitConfig
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """A model's spec, monitors, alert rules and policies.
 
@@ -59,6 +84,10 @@ class ModelPlan:
     gate_margin : float
         Share of the champion's loss by which a candidate may be worse on the hold-out; negative
         asks for that much better.
+    business : tuple of ValueMetric
+        What predictions are worth.
+    thresholds : tuple of MetricThreshold
+        On any metric; the dynamic ones have shares of the alarm budget too.
     """
 
     spec: ModelSpec
@@ -73,3 +102,5 @@ class ModelPlan:
     retraining: RetrainingPolicy | None = None
     gate_margin: float = 0.0
     reference: ReferencePolicy = ReferencePolicy()
+    business: tuple[ValueMetric, ...] = ()
+    thresholds: tuple[MetricThreshold, ...] = ()

@@ -29,6 +29,12 @@ from homeostat.engine.outcomes import Found, judge_losses, measure_windows, pair
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.rollouts import Rolled, advance, guard, roll
+from homeostat.engine.series import (
+    SeriesMemory,
+    judge_series,
+    measure_value_windows,
+    series_key,
+)
 from homeostat.engine.watch import (
     DriftMemory,
     Pairing,
@@ -108,8 +114,10 @@ class Turn:
             watch = parts[-1].watch
             parts.append(judge_losses(plan, log, watch, rollout, baseline, hindsight, now))
         parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now, self.rng))
-        verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
         points = tuple(point for part in parts for point in part.points)
+        parts.append(self._judge_series(parts[-1].watch, rollout.champion, points))
+        verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
+        points += parts[-1].points
         decided = (*decisions, *doubts)
         return Judged(parts[-1].watch.noting(verdicts), verdicts, points, decided)
 
@@ -124,6 +132,24 @@ class Turn:
         if judged.memory != memory:
             self.uow.save(key, judged.memory)
         return judged.found, judged.decisions
+
+    def _judge_series(self, watch: Watch, champion: str, points: tuple[MetricPoint, ...]) -> Found:
+        """Measure business value, and judge all series that have a threshold."""
+        plan = self.plan
+        if not plan.business and not plan.thresholds:
+            return Found(watch)
+        key = series_key(watch.model)
+        before = self.uow.load(key, SeriesMemory) or SeriesMemory()
+        faults = tuple(fault.window(self.now) for fault in watch.faults)
+        memory, values = measure_value_windows(
+            plan, self.ports.log, before, watch.since, faults, self.now
+        )
+        memory, verdicts = judge_series(
+            plan, self.ports.records, memory, champion, (*points, *values)
+        )
+        if memory != before:
+            self.uow.save(key, memory)
+        return Found(watch, verdicts, values)
 
     def _diagnose(self, watch: Watch, rollout: RolloutState) -> Diagnosis | None:
         age = self.now - rollout.promoted_at if rollout.promoted_at else None

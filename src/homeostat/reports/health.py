@@ -45,6 +45,8 @@ MONITOR_WORDS = {
     Monitor.DATA_DRIFT: "Data drift",
     Monitor.PREDICTION_DRIFT: "Prediction drift",
     Monitor.PERFORMANCE: "Performance",
+    Monitor.VALUE: "Business value",
+    Monitor.METRIC: "Metric thresholds",
 }
 
 # Worst first: what a monitor with several subjects is said to be.

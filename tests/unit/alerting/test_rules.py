@@ -95,9 +95,10 @@ def test_default_rules_cover_every_monitor_and_inhibit_known_rules() -> None:
         "data_fault",
         "model_down",
         "performance_drop",
+        "value_drop",
     }
     assert rules["data_fault"].hold == timedelta(0)
-    for name in ("data_drift", "prediction_drift", "performance_drop"):
+    for name in ("data_drift", "prediction_drift", "performance_drop", "value_drop"):
         assert "data_fault" in rules[name].inhibited_by
     for rule in rules.values():
         assert rule.receivers == ("pager", "console")

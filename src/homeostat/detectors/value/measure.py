@@ -82,7 +82,7 @@ def measure_rows(
         At least 0.
     least : int
         Rows below which there is no interval; nor is one with fewer than `TELLING` rows that are
-        worth something else than the median row (of a rate: none is needed).
+        worth something else than the median row (a total: than nothing; a rate needs none).
 
     Returns
     -------
@@ -101,9 +101,9 @@ def measure_rows(
     found = _estimate(kind, above, below, None if weights is None else weights[known])
     if above.size < least:
         return Estimate(found.value), f"{above.size} rows, {least} are needed"
-    # A row tells if it moves the figure; those of the commonest worth (mostly 0) do not.
+    # A row tells if it moves the figure: those of the commonest worth (mostly 0) do not.
     parts = above - found.value * below if kind is Kind.RATIO else above
-    telling = int((parts != np.median(parts)).sum())
+    telling = int((parts != (0.0 if kind is Kind.TOTAL else np.median(parts))).sum())
     if kind is not Kind.RATE and telling < TELLING:
         problem = f"{telling} rows are worth anything of their own, {TELLING} are needed"
         return Estimate(found.value), problem

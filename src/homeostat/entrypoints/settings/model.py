@@ -7,8 +7,15 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from homeostat.alerting.rules import default_rules
+from homeostat.detectors.value.metric import (
+    LABEL,
+    PREDICTION,
+    SCORE,
+    ValueMetric,
+    parse_metric,
+)
 from homeostat.domain.errors import ConfigError, NotFoundError
-from homeostat.domain.expression import column_types, parse
+from homeostat.domain.expression import Type, column_types, parse
 from homeostat.domain.model import (
     SEGMENT_JOINT,
     Audit,
@@ -20,7 +27,7 @@ from homeostat.domain.model import (
     Task,
 )
 from homeostat.domain.record import RESERVED
-from homeostat.entrypoints.settings.monitors import Budget, Monitors
+from homeostat.entrypoints.settings.monitors import Budget, Business, Monitors
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.upkeep import Alerts, Retraining, Rollout, Tier
 from homeostat.entrypoints.settings.values import (
@@ -34,6 +41,11 @@ from homeostat.entrypoints.settings.values import (
 )
 
 MIN_CLASSES = 2
+BUILT_IN = {
+    *("auc", "average_precision", "log_loss", "brier", "ece", "accuracy", "precision", "recall"),
+    *("specificity", "f1", "mcc", "positive_rate", "macro_f1"),
+    *("mae", "rmse", "r2", "wape", "mape", "bias"),
+}
 
 
 class Feature(Part):
@@ -141,6 +153,8 @@ class Model(Part):
     """False alarms that are accepted."""
     monitors: Monitors = Monitors()
     """What is watched."""
+    business: dict[Name, Business] = Field(default_factory=dict)
+    """What predictions are worth, by the name of the figure."""
     fallback: tuple[Tier, ...] = ()
     """Who answers when the model cannot, first that can."""
     retraining: Retraining | None = None
@@ -168,6 +182,7 @@ class Model(Part):
         self._check_segments()
         self._check_fallback()
         self._check_rules()
+        self._check_business()
         return self
 
     def _check_segments(self) -> None:
@@ -205,6 +220,31 @@ class Model(Part):
         for name in self.alerts.overrides:
             if name not in known:
                 raise wrong("is no alert rule", nearest(name, known), "alerts", "overrides", name)
+
+    def _check_business(self) -> None:
+        for name in self.business:
+            if name in BUILT_IN:
+                raise wrong("is a metric of Homeostat's own", "rename it", "business", name)
+            try:
+                self.metric(name)
+            except ConfigError as error:
+                raise wrong(error.problem, error.remedy, "business", name, "value") from None
+        seen = {name for name, part in self.business.items() if part.alert}
+        for number, threshold in enumerate(self.monitors.thresholds):
+            if threshold.name in seen:
+                problem = f"{threshold.name!r} has such a threshold already"
+                remedy = "keep one of them"
+                raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
+            seen.add(threshold.name)
+
+    def metric(self, name: str) -> ValueMetric:
+        """Return the domain's view of a business metric."""
+        part = self.business[name]
+        outcome = Type.TEXT if self.task is Task.MULTICLASS else Type.NUMBER
+        columns = column_types(self.spec().schema) | {LABEL: outcome, PREDICTION: outcome}
+        if self.task is not Task.MULTICLASS:
+            columns[SCORE] = Type.NUMBER
+        return parse_metric(name, part.value, columns, part.better)
 
     def _check_classes(self) -> None:
         count = len(self.classes)

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from homeostat.entrypoints.settings.part import Part
-from homeostat.entrypoints.settings.values import Count, Duration, Number, Weight
+from homeostat.entrypoints.settings.values import Count, Duration, Flag, Number, Weight, wrong
+
+
+def _moment(value: object) -> object:
+    if isinstance(value, datetime):
+        return value
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        remedy = "write a day such as 2026-03-01, or a time such as 2026-03-01T12:00Z"
+        raise wrong(f"is no time: {value!r}", remedy) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "examples": ["2026-03-01", "2026-03-01T12:00Z"]}),
+]
+"""A day or a time; in UTC unless it says otherwise."""
 
 
 class Budget(Part):
@@ -95,6 +114,69 @@ class Service(Part):
     """99 in 100 rows must be answered within this time."""
 
 
+class Threshold(Part):
+    """A threshold on the figures of a metric: a limit, or what its history makes usual."""
+
+    metric: Annotated[str, Field(min_length=1)]
+    """Name of the metric, such as auc, or of a business metric."""
+    above: Number | None = None
+    """It must not lie above."""
+    below: Number | None = None
+    """It must not lie below."""
+    dynamic: Literal["above", "below", "both"] | None = None
+    """Instead of a limit: alarm when it leaves what its history makes usual, this way."""
+    windows: Count = 1
+    """Limits only: windows in a row beyond it that make an alarm."""
+    sure: Flag = False
+    """Limits only: count a window only if its 95 % interval is beyond the limit."""
+    min_rows: Count = 30
+    """Windows with fewer rows are not judged."""
+    min_change: Annotated[Number, Field(gt=0)] | None = None
+    """Dynamic only: change that matters, in the metric's unit; default: one usual deviation."""
+    history: Duration = timedelta(days=56)
+    """Dynamic only: how far back the history reaches."""
+    since: Moment | None = None
+    """Dynamic only: history from before does not count; set it to accept a new level."""
+
+    @model_validator(mode="after")
+    def _limit_or_dynamic(self) -> Self:
+        limits = [name for name in ("above", "below") if getattr(self, name) is not None]
+        if self.dynamic is None and not limits:
+            raise wrong("needs above, below or dynamic", "write for example below: 0.8")
+        if self.dynamic is not None and limits:
+            raise wrong("is a limit, and the threshold is dynamic", "make it two", limits[0])
+        if self.above is not None and self.below is not None and self.above < self.below:
+            raise wrong(f"is under below ({self.below:g})", "swap the two", "above")
+        foreign = ("windows", "sure") if self.dynamic else ("min_change", "history", "since")
+        for name in foreign:
+            if name in self.model_fields_set:
+                other = "limits" if self.dynamic else "dynamic thresholds"
+                raise wrong(f"is for {other}", "remove it", name)
+        return self
+
+    @property
+    def name(self) -> str:
+        """What its verdicts are about."""
+        return self.metric if self.dynamic else f"{self.metric} limit"
+
+
+class Business(Part):
+    """What predictions are worth: an expression over the row, and when to alarm."""
+
+    value: str
+    """Mean of EXPRESSION (a condition: its share), sum(EXPRESSION), or sum(...) / sum(...)."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which way is good."""
+    alert: Flag = True
+    """Alarm when it leaves its usual level for the worse."""
+    min_rows: Count = 30
+    """Windows with fewer rows are not judged."""
+    min_change: Annotated[Number, Field(gt=0)] | None = None
+    """Change that matters, in its own unit; default: one usual deviation."""
+    since: Moment | None = None
+    """History from before does not count; set it to accept a new level."""
+
+
 class Monitors(Part):
     """What is watched."""
 
@@ -108,3 +190,5 @@ class Monitors(Part):
     """Realized performance."""
     service: Service = Service()
     """Answers by fallback tiers, and latency."""
+    thresholds: tuple[Threshold, ...] = ()
+    """Thresholds on metrics."""

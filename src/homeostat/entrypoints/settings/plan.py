@@ -8,14 +8,16 @@ from homeostat.alerting.rules import AlertRule, default_rules
 from homeostat.detectors.drift.detector import DriftConfig, Limits
 from homeostat.detectors.performance.detector import PerformanceConfig
 from homeostat.detectors.quality.detector import QualityConfig
+from homeostat.detectors.series.dynamic import SeriesConfig
+from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.verdict import AlarmBudget
-from homeostat.engine.plan import ModelPlan, ReferencePolicy
+from homeostat.domain.verdict import AlarmBudget, Monitor
+from homeostat.engine.plan import MetricThreshold, ModelPlan, ReferencePolicy
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.model import Model
-from homeostat.entrypoints.settings.monitors import Drift
+from homeostat.entrypoints.settings.monitors import Drift, Threshold
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
@@ -23,8 +25,10 @@ from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Cached, Fallback, Lighter, Tier, parse_rules
 
 # How the alarm budget is divided. Drift spends its share twice (inputs and scores), service too
-# (availability and latency): 2 x 0.2 + 0.25 + 0.15 + 0.1 + 2 x 0.05 = 1.
+# (availability and latency): 2 x 0.2 + 0.25 + 0.15 + 0.1 + 2 x 0.05 = 1. Where metrics have dynamic
+# thresholds, those together get a part of each.
 DRIFT, PERFORMANCE, QUALITY, VOLUME, SERVICE = 0.2, 0.25, 0.15, 0.1, 0.05
+SERIES = 0.1
 
 
 def model_plan(settings: Settings, name: str = "") -> ModelPlan:
@@ -38,6 +42,9 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
     model = settings.model(name)
     monitors = model.monitors
     budget = AlarmBudget(model.budget.alarms, model.budget.per)
+    thresholds = _thresholds(model, budget)
+    if any(isinstance(threshold.config, SeriesConfig) for threshold in thresholds):
+        budget = AlarmBudget(model.budget.alarms * (1.0 - SERIES), model.budget.per)
     return ModelPlan(
         spec=model.spec(),
         drift=_drift(monitors.drift, budget),
@@ -76,8 +83,48 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         rollout=_rollout(model),
         retraining=None if model.retraining is None else _policy(model.retraining),
         reference=_reference(monitors.drift),
+        business=tuple(model.metric(name) for name in model.business),
+        thresholds=thresholds,
         gate_margin=0.0 if model.retraining is None else model.retraining.margin,
     )
+
+
+def _thresholds(model: Model, budget: AlarmBudget) -> tuple[MetricThreshold, ...]:
+    """Return the thresholds on business metrics and those that are asked for."""
+    monitors = model.monitors
+    watched = {name: part for name, part in model.business.items() if part.alert}
+    count = len(watched) + sum(part.dynamic is not None for part in monitors.thresholds)
+    plain = SeriesConfig(budget, monitors.performance.window, SERIES / max(1, count))
+    found = [
+        MetricThreshold(
+            name,
+            name,
+            replace(
+                plain,
+                ways="below" if part.better == "higher" else "above",
+                min_rows=part.min_rows,
+                min_change=part.min_change or 0.0,
+                monitor=Monitor.VALUE,
+            ),
+            part.since,
+        )
+        for name, part in watched.items()
+    ]
+    return (*found, *(_threshold(part, plain) for part in monitors.thresholds))
+
+
+def _threshold(part: Threshold, plain: SeriesConfig) -> MetricThreshold:
+    if part.dynamic is None:
+        limit = LimitConfig(part.above, part.below, part.windows, part.min_rows, part.sure)
+        return MetricThreshold(part.name, part.metric, limit)
+    config = replace(
+        plain,
+        ways=part.dynamic,
+        history=part.history,
+        min_rows=part.min_rows,
+        min_change=part.min_change or 0.0,
+    )
+    return MetricThreshold(part.name, part.metric, config, part.since)
 
 
 def _drift(drift: Drift, budget: AlarmBudget) -> DriftConfig:

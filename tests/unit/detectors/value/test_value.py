@@ -143,12 +143,23 @@ def test_no_labels_and_no_rows() -> None:
         (Kind.MEAN, [9.0] * 19 + [0.0] * 99, [1.0] * 118, "19 rows are worth anything"),
         (Kind.MEAN, [9.0] * 20 + [0.0] * 99, [1.0] * 119, ""),
         (Kind.MEAN, [0.0] * 99, [1.0] * 99, "0 rows are worth anything"),
+        (Kind.TOTAL, [1.0] * 99, [1.0] * 99, ""),
         (Kind.RATE, [0.0] * 99, [1.0] * 99, ""),
         (Kind.RATIO, [1.0, 2.0] * 50, [1.0, -1.0] * 50, "adds up to"),
         (Kind.RATIO, [1.0, 2.0] * 50, [1.0, -0.9] * 50, "adds up to"),
         (Kind.RATIO, [0.0] * 99, [0.0] * 99, "adds up to"),
     ],
-    ids=["few", "few-telling", "enough-telling", "constant", "rate", "nothing", "near", "zero"],
+    ids=[
+        "few",
+        "few-telling",
+        "enough-telling",
+        "constant",
+        "count",
+        "rate",
+        "nothing",
+        "near",
+        "zero",
+    ],
 )
 def test_least_rows(kind: Kind, above: list[float], below: list[float], problem: str) -> None:
     found, said = measure_rows(kind, np.array(above), np.array(below))

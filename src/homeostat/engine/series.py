@@ -1,0 +1,271 @@
+"""Judges series of figures: what predictions are worth, and thresholds on any metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from homeostat.detectors.series import dynamic, limits
+from homeostat.detectors.series.dynamic import SeriesBaseline, SeriesConfig, SeriesState
+from homeostat.detectors.series.limits import LimitState
+from homeostat.detectors.series.point import Point
+from homeostat.detectors.value.contrast import Change, Contrast
+from homeostat.detectors.value.measure import measure_rows
+from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE
+from homeostat.domain.columns import answered, where
+from homeostat.domain.model import ModelSpec, Task
+from homeostat.domain.record import RECORD_FIELDS
+from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict, segment_name
+from homeostat.domain.window import Window, closed_windows
+from homeostat.engine.cohort import MATURED, without
+from homeostat.engine.plan import MetricThreshold, ModelPlan
+from homeostat.engine.ports import PredictionLog, Records
+from homeostat.stats import estimates
+from homeostat.stats.estimates import Estimate
+
+REACH = 1.96
+RECORDED = frozenset(name for name, _ in RECORD_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesMemory:
+    """Cursors and evidence of one model's series.
+
+    ``valued_until`` is the end of the last window whose value was measured. ``series`` holds, by
+    the name of the threshold, the start of the last window judged and the states.
+    """
+
+    valued_until: datetime | None = None
+    series: tuple[tuple[str, datetime | None, SeriesState, LimitState], ...] = ()
+
+
+def series_key(model: str) -> str:
+    """Return the state key of the evidence on series."""
+    return f"series:{model}"
+
+
+def measure_value_windows(
+    plan: ModelPlan,
+    log: PredictionLog,
+    memory: SeriesMemory,
+    since: datetime,
+    faults: tuple[Window, ...],
+    now: datetime,
+) -> tuple[SeriesMemory, tuple[MetricPoint, ...]]:
+    """Measure the business metrics of every window whose labels became complete."""
+    if not plan.business:
+        return memory, ()
+    points: list[MetricPoint] = []
+    start = memory.valued_until or since
+    for window in closed_windows(start, now - plan.spec.labels.maturity, plan.metric_window):
+        points += measure_value_window(plan, log, window, now, faults)
+        memory = replace(memory, valued_until=window.end)
+    return memory, tuple(points)
+
+
+def measure_value_window(
+    plan: ModelPlan,
+    log: PredictionLog,
+    window: Window,
+    as_of: datetime,
+    faults: tuple[Window, ...] = (),
+) -> tuple[MetricPoint, ...]:
+    """Measure one window's business metrics for each version, with the labels known at `as_of`.
+
+    Of all rows, and of each segment. Rows that a data fault covers are left out. A figure without
+    an interval is no point.
+    """
+    spec = plan.spec
+    wanted = set().union(*spec.segment_columns, *(metric.columns for metric in plan.business))
+    columns = ["prediction_id", "timestamp", "version", "role", "tier", SCORE]
+    columns += sorted((wanted & set(spec.schema.names)) - RECORDED)
+    table = without(log.labelled(spec, window, as_of, columns), faults)
+    points = _measure(plan, window, table)
+    for names in spec.segment_columns:
+        for segment, rows in _segments(table, names):
+            points += _measure(plan, window, rows, segment)
+    return tuple(points)
+
+
+def _segments(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the rows of each combination of values, and what to call them."""
+    numbers = np.arange(table.num_rows, dtype=np.int64)
+    found = table.select(list(names)).append_column("row", pa.array(numbers))
+    for group in found.group_by(list(names)).aggregate([("row", "list")]).to_pylist():
+        rows = table.take(pa.array(group["row_list"], pa.int64()))
+        yield segment_name(names, [group[name] for name in names]), rows
+
+
+def _measure(
+    plan: ModelPlan, window: Window, table: pa.Table, segment: str = ""
+) -> list[MetricPoint]:
+    spec = plan.spec
+    asked = answered(table)
+    known = asked.num_rows - asked[LABEL].null_count
+    coverage = known / asked.num_rows if asked.num_rows else 0.0
+    scored = where(table, "tier", "model")
+    points: list[MetricPoint] = []
+    for version in sorted({str(name) for name in scored["version"].to_pylist()}):
+        rows = with_outcomes(spec, where(scored, "version", version))
+        for metric in plan.business:
+            above, below = metric.amounts(rows)
+            found, _ = measure_rows(metric.kind, above, below)
+            if found.bounded:
+                points.append(
+                    MetricPoint(
+                        spec.name, version, metric.name, window,
+                        found.value, found.lower, found.upper,
+                        int((~np.isnan(above)).sum()), coverage, MATURED, segment,
+                    )
+                )  # fmt: skip
+    return points
+
+
+def with_outcomes(spec: ModelSpec, rows: pa.Table) -> pa.Table:
+    """Return log rows with label and prediction as expressions read them."""
+    scores = np.asarray(rows[SCORE].to_numpy(), dtype=np.float64)
+    said, true = scores, np.asarray(rows[LABEL].to_numpy(), dtype=np.float64)
+    if spec.task is Task.BINARY:
+        said = np.where(np.isnan(scores), np.nan, (scores >= spec.threshold).astype(np.float64))
+    columns = {name: rows[name] for name in rows.column_names if name not in {LABEL, PREDICTION}}
+    return pa.table({**columns, LABEL: _outcome(spec, true), PREDICTION: _outcome(spec, said)})
+
+
+def _outcome(spec: ModelSpec, values: dynamic.Floats) -> pa.Array[pa.Scalar[pa.DataType]]:
+    if spec.task is not Task.MULTICLASS:
+        return pa.array(values, from_pandas=True)
+    classes = dict(enumerate(spec.classes))
+    return pa.array([classes.get(int(v)) if v >= 0 else None for v in values], pa.string())
+
+
+def judge_series(
+    plan: ModelPlan,
+    records: Records,
+    memory: SeriesMemory,
+    champion: str,
+    fresh: Sequence[MetricPoint],
+) -> tuple[SeriesMemory, tuple[Verdict, ...]]:
+    """Judge every figure that is new in a series with a threshold.
+
+    Parameters
+    ----------
+    plan : ModelPlan
+    records : Records
+    memory : SeriesMemory
+    champion : str
+        Its figure counts where there are several of one window, else that of the most rows.
+    fresh : sequence of MetricPoint
+        Written in this tick, hence not yet in the records.
+    """
+    verdicts: list[Verdict] = []
+    known = {name: (at, dynamic_, limit) for name, at, dynamic_, limit in memory.series}
+    after = []
+    for threshold in plan.thresholds:
+        cursor, state, limit = known.get(threshold.name, (None, SeriesState(), LimitState()))
+        feed = _Feed(plan, records, threshold.metric, champion, fresh)
+        for point in feed.newer(cursor):
+            if isinstance(threshold.config, SeriesConfig):
+                state, verdict = _judge(plan, threshold, threshold.config, state, feed, point)
+            else:
+                limit, verdict = limits.evaluate(
+                    threshold.config, limit, plan.spec.name, threshold.name, point
+                )
+            cursor = point.window.start
+            verdicts.append(verdict)
+        after.append((threshold.name, cursor, state, limit))
+    return replace(memory, series=tuple(after)), tuple(verdicts)
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """One metric's figures, from the records and from this tick."""
+
+    plan: ModelPlan
+    records: Records
+    metric: str
+    champion: str
+    fresh: Sequence[MetricPoint]
+
+    def newer(self, cursor: datetime | None) -> tuple[Point, ...]:
+        """Return the figures of windows that start after the cursor, in order of time."""
+        found = self._points(cursor)
+        return tuple(p for p in found if cursor is None or p.window.start > cursor)
+
+    def until(self, end: datetime, reach: timedelta) -> tuple[Point, ...]:
+        """Return the figures of windows that end by `end`."""
+        return tuple(p for p in self._points(end - reach) if p.window.end <= end)
+
+    def estimate(self, span: Window) -> Estimate:
+        """Return the mean over a span of time, windows weighted by rows."""
+        best = [p for p in self._best(span.start) if p.window.end <= span.end]
+        return estimates.pool([(Estimate(p.value, p.lower, p.upper), p.n) for p in best if p.n])
+
+    def _points(self, since: datetime | None) -> tuple[Point, ...]:
+        return tuple(
+            Point(p.window, p.value, (p.upper - p.lower) / (2.0 * REACH), p.n)
+            for p in self._best(since)
+        )
+
+    def _best(self, since: datetime | None) -> tuple[MetricPoint, ...]:
+        """Return one point a window: of matured rows, of the champion, of the most rows."""
+        stored = self.records.metrics(self.plan.spec.name, self.metric, since)
+        best: dict[Window, tuple[tuple[bool, bool, int], MetricPoint]] = {}
+        for point in (*stored, *self.fresh):
+            late = since is None or point.window.start >= since
+            if point.name != self.metric or point.segment or not late:
+                continue
+            rank = (point.cohort == MATURED, point.version == self.champion, point.n)
+            if point.window not in best or rank >= best[point.window][0]:
+                best[point.window] = (rank, point)
+        return tuple(best[window][1] for window in sorted(best))
+
+
+def _judge(
+    plan: ModelPlan,
+    threshold: MetricThreshold,
+    config: SeriesConfig,
+    state: SeriesState,
+    feed: _Feed,
+    point: Point,
+) -> tuple[SeriesState, Verdict]:
+    anchor = state.anchor or point.window.start
+    history = feed.until(anchor, config.history)
+    since = threshold.since
+    baseline = dynamic.fit(config, [p for p in history if since is None or p.window.start >= since])
+    state, verdict = dynamic.evaluate(
+        config, baseline, state, plan.spec.name, threshold.name, point
+    )
+    if baseline is None:
+        return state, verdict
+    if verdict.status is Status.DRIFT and config.monitor is Monitor.VALUE:
+        verdict = _contrasted(plan, feed, baseline, verdict)
+    if dynamic.renewable(config, baseline, state):
+        state = replace(state, anchor=None)
+    return state, verdict
+
+
+def _contrasted(
+    plan: ModelPlan, feed: _Feed, baseline: SeriesBaseline, verdict: Verdict
+) -> Verdict:
+    """Say so if the model is right more often while it is worth less, or the reverse."""
+    name = "mae" if plan.spec.task is Task.REGRESSION else "accuracy"
+    quality = replace(feed, metric=name)
+    recent = int(dynamic.RECENT) * plan.metric_window
+    now = Window(max(baseline.window.end, verdict.window.end - recent), verdict.window.end)
+    value, right = (
+        (part.estimate(baseline.window), part.estimate(now)) for part in (feed, quality)
+    )
+    metric = next(metric for metric in plan.business if metric.name == feed.metric)
+    contrast = Contrast(
+        Change(metric.name, *value, metric.better),
+        Change(name, *right, "lower" if name == "mae" else "higher"),
+    )
+    found = (("quality_before", right[0].value), ("quality_now", right[1].value))
+    details = tuple(pair for pair in found if math.isfinite(pair[1]))
+    reason = f"{verdict.reason}; {contrast.text}" if contrast.opposed else verdict.reason
+    return replace(verdict, reason=reason, details=(*verdict.details, *details))

@@ -1,0 +1,285 @@
+"""What predictions are worth, and thresholds on any metric, judged by the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from homeostat.detectors.series.dynamic import SeriesConfig
+from homeostat.detectors.series.limits import LimitConfig
+from homeostat.detectors.value.metric import Better, ValueMetric, parse_metric
+from homeostat.domain.expression import Type, column_types
+from homeostat.domain.model import Column, ColumnKind, Schema, Task
+from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
+from homeostat.domain.window import Window
+from homeostat.engine.cohort import AUDIT, MATURED
+from homeostat.engine.loop import Engine
+from homeostat.engine.plan import MetricThreshold
+from homeostat.engine.series import (
+    SeriesMemory,
+    judge_series,
+    measure_value_window,
+    measure_value_windows,
+    series_key,
+    with_outcomes,
+)
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes import MemoryLog, MemoryRecords
+from simulation.world import DAY, MODEL, PLAN, SPEC, START, Fate, World, memory_world
+
+COLUMNS = column_types(SPEC.schema) | dict.fromkeys(("label", "prediction", "score"), Type.NUMBER)
+HISTORY = 40
+
+
+def metric(name: str, text: str, better: Better = "higher") -> ValueMetric:
+    return parse_metric(name, text, COLUMNS, better)
+
+
+BUSINESS = (
+    metric("caught", "amount if label == 1 and prediction == 1 else 0"),
+    metric("asked", "sum(1)"),
+)
+VALUED = replace(PLAN, business=BUSINESS)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = memory_world(tmp_path, Fate(5))
+    for _ in range(12):
+        made.advance()
+    return made
+
+
+def test_value_is_measured_once_a_matured_window(world: World) -> None:
+    log, now = world.ports.log, START + 3 * DAY
+    memory, points = measure_value_windows(VALUED, log, SeriesMemory(), START, (), now)
+    assert memory.valued_until == now - DAY
+    days = [Window(START, START + DAY), Window(START + DAY, START + 2 * DAY)]
+    assert [(p.name, p.window) for p in points] == [
+        (name, day) for day in days for name in ("caught", "asked")
+    ]
+    rows = log.labelled(SPEC, days[0], now)
+    worth = [
+        amount if label == 1 and score >= 0.5 else 0.0
+        for amount, label, score in zip(
+            *(rows[name].to_numpy().tolist() for name in ("amount", "label", "score")), strict=True
+        )
+    ]
+    first = points[0]
+    assert first.value == pytest.approx(np.mean(worth))
+    assert first.lower < first.value < first.upper
+    assert (first.n, first.coverage, first.cohort, first.version) == (480, 1.0, MATURED, "1")
+    again, none = measure_value_windows(VALUED, log, memory, START, (), now)
+    assert (again, none) == (memory, ())
+    assert measure_value_windows(PLAN, log, memory, START, (), now) == (memory, ())
+
+
+def test_rows_of_faults_and_windows_without_rows_say_nothing(world: World) -> None:
+    window = Window(START, START + DAY)
+    half = Window(START, START + DAY / 2)
+    points = measure_value_window(VALUED, world.ports.log, window, START + 3 * DAY, (half,))
+    assert 100 < points[0].n < 400
+    rare = replace(VALUED, business=(metric("rare", "amount if amount > 1e9 else 0"),))
+    assert measure_value_window(rare, world.ports.log, window, START + 3 * DAY) == ()
+    empty = MemoryLog(SimulatedClock(START + 3 * DAY))
+    assert measure_value_window(VALUED, empty, window, START + 3 * DAY) == ()
+
+
+def test_each_segment_has_figures_of_its_own() -> None:
+    land = Column("land", ColumnKind.CATEGORICAL)
+    spec = replace(SPEC, schema=Schema((*SPEC.schema.columns, land)), segments=("land",))
+    rng, size = np.random.default_rng(0), 300
+    lands = ["DE", "FR", None] * 100
+    fields = {
+        "prediction_id": [str(number) for number in range(size)],
+        "timestamp": [START + DAY / 2] * size,
+        "version": ["1"] * size,
+        "role": ["champion"] * size,
+        "tier": ["model"] * size,
+        "reason": [""] * size,
+        "entity": [""] * size,
+        "score": rng.random(size),
+        "signal": rng.random(size),
+        "amount": rng.random(size),
+        "land": lands,
+    }
+    schema = prediction_schema(spec)
+    columns = {f.name: fields.get(f.name, pa.nulls(size, f.type)) for f in schema}
+    log = MemoryLog(SimulatedClock(START + DAY))
+    assert log.append(spec, pa.table(columns, schema=schema)).accepted == size
+    known = [number for number in range(size) if lands[number] != "FR" or number < 150]
+    labels = {
+        "prediction_id": [str(number) for number in known],
+        "label": [1.0] * len(known),
+        "arrival": [START + DAY] * len(known),
+    }
+    log.append_labels(spec, pa.table(labels, schema=LABEL_SCHEMA))
+    window = Window(START, START + DAY)
+    total = metric("total", "sum(amount if label == 1 else 0)")
+    plan = replace(VALUED, spec=spec, business=(total,))
+    points = measure_value_window(plan, log, window, START + 3 * DAY)
+    found = {p.segment: p for p in points}
+    assert found.keys() == {"", "land=DE", "land=FR", "land=(missing)"}
+    assert [(found[f"land={x}"].n, found[f"land={x}"].coverage) for x in ("DE", "FR")] == [
+        (100, 1.0),
+        (50, 0.5),
+    ]
+    parts = sum(p.value for name, p in found.items() if name)
+    assert parts == pytest.approx(found[""].value)
+
+
+def test_outcomes_are_numbers_or_the_names_of_classes() -> None:
+    rows = pa.table(
+        {
+            "score": pa.array([0.2, 0.5, None], pa.float64()),
+            "label": pa.array([1.0, None, 0.0], pa.float64()),
+        }
+    )
+    binary = with_outcomes(SPEC, rows)
+    assert binary["prediction"].to_pylist() == [0.0, 1.0, None]
+    assert binary["label"].to_pylist() == [1.0, None, 0.0]
+    amount = with_outcomes(replace(SPEC, task=Task.REGRESSION, classes=()), rows)
+    assert amount["prediction"].to_pylist() == [0.2, 0.5, None]
+    named = with_outcomes(
+        replace(SPEC, task=Task.MULTICLASS, classes=("red", "blue")),
+        pa.table({"score": [1.0, 0.0, 7.0], "label": pa.array([1.0, None, -1.0])}),
+    )
+    assert named["prediction"].to_pylist() == ["blue", "red", None]
+    assert named["label"].to_pylist() == ["blue", None, None]
+
+
+def point(
+    day: int, value: float, name: str = "caught", *, version: str = "1", n: int = 1000,
+    reach: float = 0.1, cohort: str = MATURED,
+) -> MetricPoint:  # fmt: skip
+    window = Window(START + day * DAY, START + (day + 1) * DAY)
+    return MetricPoint(
+        MODEL, version, name, window, value, value - reach, value + reach, n, 1.0, cohort
+    )
+
+
+def recorded(*points: MetricPoint) -> MemoryRecords:
+    records = MemoryRecords(SimulatedClock(START))
+    with records.begin() as uow:
+        uow.measure(*points)
+    return records
+
+
+def series(drop: float, *, days: int = HISTORY + 12, at: int = HISTORY) -> list[MetricPoint]:
+    noise = np.random.default_rng(3).normal(0.0, 0.1, days)
+    return [point(day, 2.0 + noise[day] - drop * (day >= at)) for day in range(days)]
+
+
+def dynamic(
+    name: str = "caught", monitor: Monitor = Monitor.VALUE, **changes: object
+) -> MetricThreshold:
+    return MetricThreshold(name, name, replace(SeriesConfig(monitor=monitor), **changes))  # type: ignore[arg-type]
+
+
+def judge(
+    records: MemoryRecords, threshold: MetricThreshold, memory: SeriesMemory | None = None
+) -> tuple[SeriesMemory, tuple[Verdict, ...]]:
+    plan = replace(VALUED, thresholds=(threshold,))
+    return judge_series(plan, records, memory or SeriesMemory(), "1", ())
+
+
+def test_each_figure_is_judged_once_and_the_past_is_its_history() -> None:
+    points = series(0.6)
+    memory, said = judge(recorded(*points), dynamic())
+    assert len(said) == len(points)
+    assert {v.status for v in said[:21]} == {Status.INCONCLUSIVE}
+    assert {v.status for v in said[21:HISTORY]} == {Status.OK}
+    assert said[-1].status is Status.DRIFT
+    assert said[-1].subject == "caught"
+    again, none = judge(recorded(*points), dynamic(), memory)
+    assert (again, none) == (memory, ())
+
+
+def test_one_by_one_is_as_all_at_once() -> None:
+    points = series(0.6)
+    memory = SeriesMemory()
+    said: list[Verdict] = []
+    plan = replace(VALUED, thresholds=(dynamic(),))
+    for place, fresh in enumerate(points):
+        records = recorded(*points[:place])
+        memory, found = judge_series(plan, records, memory, "1", (fresh,))
+        said += found
+    whole, at_once = judge(recorded(*points), dynamic())
+    assert (memory, tuple(said)) == (whole, at_once)
+
+
+def test_the_champions_matured_figure_counts_else_that_of_the_most_rows() -> None:
+    points = [
+        point(0, 1.0, version="1", n=50),
+        point(0, 2.0, version="2", n=90),
+        point(0, 3.0, version="1", n=99, cohort=AUDIT),
+        point(1, 4.0, version="2", n=90),
+        point(1, 5.0, version="3", n=10),
+        point(2, 9.0, name="other"),
+        replace(point(3, 9.0), segment="land=DE"),
+    ]
+    limit = MetricThreshold("low", "caught", LimitConfig(below=1.5))
+    memory, said = judge(recorded(*points), limit)
+    assert [(v.status, v.score) for v in said] == [(Status.DRIFT, 1.0), (Status.OK, 4.0)]
+    assert {v.subject for v in said} == {"low"}
+    assert memory.series[0][1] == START + DAY
+
+
+def test_an_accepted_level_is_no_alarm() -> None:
+    points = series(0.6, days=HISTORY + 60)
+    _, said = judge(recorded(*points), dynamic())
+    assert said[-1].status is Status.DRIFT
+    accepted = replace(dynamic(), since=START + HISTORY * DAY)
+    _, said = judge(recorded(*points), accepted)
+    assert said[-1].status is Status.OK
+    assert not any(v.status is Status.DRIFT for v in said)
+
+
+@pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION], ids=["accuracy", "mae"])
+def test_a_model_that_is_right_more_often_and_worth_less_is_said_so(task: Task) -> None:
+    name, gain = ("accuracy", 0.05) if task is Task.BINARY else ("mae", -0.05)
+    right = [
+        point(day, 0.9 + gain * (day >= HISTORY), name, reach=0.005) for day in range(HISTORY + 12)
+    ]
+    plan = replace(VALUED, spec=replace(SPEC, task=task), thresholds=(dynamic(),))
+    records = recorded(*series(0.6), *right)
+    _, said = judge_series(plan, records, SeriesMemory(), "1", ())
+    assert f"{name} and caught disagree: caught fell from" in said[-1].reason
+    assert said[-1].detail("quality_now") - said[-1].detail("quality_before") == pytest.approx(gain)
+    _, alone = judge(recorded(*series(0.6)), dynamic())
+    assert "disagree" not in alone[-1].reason
+    assert np.isnan(alone[-1].detail("quality_now"))
+    _, other = judge(recorded(*series(0.6), *right), dynamic(monitor=Monitor.METRIC))
+    assert "disagree" not in other[-1].reason
+
+
+def test_the_engine_measures_judges_and_remembers(tmp_path: Path) -> None:
+    thresholds = (
+        MetricThreshold("asked", "asked", LimitConfig(below=1e6, monitor=Monitor.VALUE)),
+        dynamic("caught"),
+    )
+    made = memory_world(tmp_path, Fate(5))
+    plan = replace(VALUED, thresholds=thresholds)
+    made.engine = Engine(made.ports, {MODEL: plan})
+    for _ in range(12):
+        made.advance()
+    records = made.ports.records
+    assert {p.name for p in records.metrics(MODEL)} >= {"caught", "asked", "auc"}
+    memory = records.read(series_key(MODEL), SeriesMemory)
+    assert memory is not None
+    assert memory.valued_until is not None
+    assert [entry[0] for entry in memory.series] == ["asked", "caught"]
+    said = [v for v in records.verdicts(MODEL) if v.monitor is Monitor.VALUE]
+    assert {(v.subject, v.status) for v in said} == {
+        ("asked", Status.DRIFT),
+        ("caught", Status.INCONCLUSIVE),
+    }
+    windows = [v.window.start for v in said if v.subject == "asked"]
+    assert windows == sorted(set(windows))
+    assert timedelta(0) < made.clock.now() - windows[-1] <= 3 * DAY

@@ -1,0 +1,110 @@
+"""Business metrics and thresholds in homeostat.yaml."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from homeostat.detectors.series.dynamic import SeriesConfig
+from homeostat.detectors.series.limits import LimitConfig
+from homeostat.detectors.value.metric import Kind
+from homeostat.domain.errors import ConfigError
+from homeostat.domain.verdict import Monitor
+from homeostat.engine.plan import ModelPlan
+from homeostat.entrypoints.settings import load, problems
+from homeostat.entrypoints.settings.plan import model_plan
+
+TEXT = """\
+models:
+  - name: fraud
+    task: binary
+    features: {amount: numeric, land: categorical}
+    labels: {maturity: 60d}
+"""
+MORE = """\
+    business:
+      caught: {value: "amount if label == 1 and prediction == 1 else 0", min_change: 0.5}
+      alarms: {value: "prediction == 1 and label == 0", better: lower, since: 2026-03-01}
+      share: {value: "sum(score) / sum(amount)", alert: false}
+    monitors:
+      performance: {window: 12h}
+      thresholds:
+        - {metric: auc, below: 0.8, windows: 2, sure: true}
+        - {metric: log_loss, dynamic: above, history: 28d, since: 2026-03-01T12:00+02:00}
+"""
+
+
+def read(folder: Path, text: str) -> ModelPlan:
+    path = folder / "homeostat.yaml"
+    path.write_text(text)
+    return model_plan(load(path))
+
+
+def test_what_the_owner_says_reaches_the_engine(tmp_path: Path) -> None:
+    plan = read(tmp_path, TEXT + MORE)
+    assert [(m.name, m.kind, m.better) for m in plan.business] == [
+        ("caught", Kind.MEAN, "higher"),
+        ("alarms", Kind.RATE, "lower"),
+        ("share", Kind.RATIO, "higher"),
+    ]
+    caught, alarms, limit, loss = plan.thresholds
+    assert isinstance(caught.config, SeriesConfig)
+    assert (caught.config.ways, caught.config.min_change) == ("below", 0.5)
+    assert caught.config.monitor is Monitor.VALUE
+    assert caught.config.every == timedelta(hours=12)
+    assert isinstance(alarms.config, SeriesConfig)
+    assert alarms.config.ways == "above"
+    assert alarms.since == datetime(2026, 3, 1, tzinfo=UTC)
+    assert limit.name == "auc limit"
+    assert limit.config == LimitConfig(below=0.8, windows=2, sure=True, min_rows=30)
+    assert isinstance(loss.config, SeriesConfig)
+    assert (loss.config.ways, loss.config.history) == ("above", timedelta(days=28))
+    assert loss.config.monitor is Monitor.METRIC
+    assert loss.since == datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT + MORE], ids=["plain", "thresholds"])
+def test_the_alarm_budget_is_kept_with_thresholds_and_without(tmp_path: Path, text: str) -> None:
+    plan = read(tmp_path, text)
+    own = [2 * plan.drift.share, plan.performance.share, plan.quality.share, plan.volume.share]
+    spent = plan.drift.budget.alarms * (sum(own) + 2 * plan.service.share)
+    for threshold in plan.thresholds:
+        if isinstance(threshold.config, SeriesConfig):
+            spent += threshold.config.budget.alarms * threshold.config.share
+    assert spent == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("business: {v: {value: 'price * 2'}}", "'price' is no column"),
+        ("business: {v: {value: 'land'}}", "is text"),
+        ("business: {auc: {value: 'amount'}}", "metric of Homeostat's own"),
+        ("business: {v: {value: 'amount', since: soon}}", "is no time"),
+        ("business: {v: {value: 'amount', min_change: 0}}", "greater than 0"),
+        ("monitors: {thresholds: [{metric: auc}]}", "needs above, below or dynamic"),
+        ("monitors: {thresholds: [{metric: auc, below: 1, dynamic: both}]}", "make it two"),
+        ("monitors: {thresholds: [{metric: auc, below: 2, above: 1}]}", "swap the two"),
+        ("monitors: {thresholds: [{metric: auc, dynamic: both, windows: 2}]}", "is for limits"),
+        ("monitors: {thresholds: [{metric: auc, below: 2, history: 9d}]}", "is for dynamic"),
+        (
+            "monitors: {thresholds: [{metric: auc, below: 1}, {metric: auc, below: 2}]}",
+            "has such a threshold already",
+        ),
+    ],
+)
+def test_errors_name_line_and_remedy(tmp_path: Path, line: str, problem: str) -> None:
+    path = tmp_path / "homeostat.yaml"
+    path.write_text(f"{TEXT}    {line}\n")
+    with pytest.raises(ConfigError, match=r"homeostat\.yaml:6") as caught:
+        load(path)
+    assert problem in str(caught.value)
+    assert problems(path)
+
+
+def test_classes_by_name_have_no_score(tmp_path: Path) -> None:
+    text = TEXT.replace("binary", "multiclass\n    classes: [red, blue]")
+    plan = read(tmp_path, text + "    business: {v: {value: \"label == 'red'\"}}\n")
+    assert plan.business[0].kind is Kind.RATE
+    with pytest.raises(ConfigError, match="'score' is no column"):
+        read(tmp_path, text + "    business: {v: {value: score}}\n")
