@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.rules import VALUE_DROP
 from homeostat.detectors.series.dynamic import SeriesConfig
 from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.value.metric import Better, ValueMetric, parse_metric
@@ -29,6 +31,7 @@ from homeostat.engine.series import (
     series_key,
     with_outcomes,
 )
+from homeostat.engine.watch import incident_key
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRecords
 from simulation.world import DAY, MODEL, PLAN, SPEC, START, Fate, World, memory_world
@@ -280,6 +283,9 @@ def test_the_engine_measures_judges_and_remembers(tmp_path: Path) -> None:
         ("asked", Status.DRIFT),
         ("caught", Status.INCONCLUSIVE),
     }
+    incident = records.read(incident_key(MODEL, VALUE_DROP), IncidentState)
+    assert incident is not None
+    assert incident.stage is Stage.FIRING
     windows = [v.window.start for v in said if v.subject == "asked"]
     assert windows == sorted(set(windows))
     assert timedelta(0) < made.clock.now() - windows[-1] <= 3 * DAY
