@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from homeostat.domain.predictions import PredictionSpec
     from homeostat.domain.verdict import Status
     from homeostat.entrypoints.compare import Report, compare
+    from homeostat.entrypoints.importance import ImportanceReport, importance
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
 
 __version__ = "0.1.0"
@@ -24,12 +25,14 @@ _HOMES = {
     "Comparison": "domain.comparison",
     "ComparisonConfig": "detectors.comparison.config",
     "HomeostatError": "domain.errors",
+    "ImportanceReport": "entrypoints.importance",
     "PredictionSpec": "domain.predictions",
     "Profile": "entrypoints.profiling",
     "Report": "entrypoints.compare",
     "Status": "domain.verdict",
     "UserError": "domain.errors",
     "compare": "entrypoints.compare",
+    "importance": "entrypoints.importance",
     "load_profile": "entrypoints.profiling",
     "profile": "entrypoints.profiling",
 }
@@ -40,6 +43,7 @@ __all__ = [
     "Comparison",
     "ComparisonConfig",
     "HomeostatError",
+    "ImportanceReport",
     "PredictionSpec",
     "Profile",
     "Report",
@@ -47,6 +51,7 @@ __all__ = [
     "UserError",
     "__version__",
     "compare",
+    "importance",
     "load_profile",
     "profile",
 ]

@@ -72,6 +72,18 @@ def comparison(before: pa.Table, path: Path) -> str:
     return report.to_html()
 
 
+def importance(rows: pa.Table) -> dict[str, object]:
+    spec = hs.PredictionSpec("binary", label="fraud", score="p", features=("amount",))
+    report = assert_type(
+        hs.importance(rows, spec, lambda table: table["amount"].to_numpy(), groups="correlated"),
+        hs.ImportanceReport,
+    )
+    assert_type(report["amount"].lower, float)
+    assert_type(report.shift(report)[0].p_value, float)
+    hs.importance(rows, spec, "model.txt")  # type: ignore[arg-type]
+    return report.to_dict()
+
+
 def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
     """As in ``trainer: train.py:train``."""
     encoding = assert_type(fit_encoding(rows, spec.schema.names), Encoding)

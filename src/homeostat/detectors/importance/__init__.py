@@ -1,0 +1,1 @@
+"""Which columns a model lives on, and whether that changes."""
