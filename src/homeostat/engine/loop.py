@@ -16,6 +16,7 @@ from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
 from homeostat.engine.act import TRAINING, Dispatcher
 from homeostat.engine.commands import Inbox, Request, inbox_key
+from homeostat.engine.importance import importance_key
 from homeostat.engine.inputs import References
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
@@ -159,4 +160,5 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     incidents = (incident_key(name, rule.name) for rule in plan.rules)
     own = (rollout_key, watch_key, drift_key, inbox_key, retraining_key)
     series = (series_key(name),) if plan.business or plan.thresholds else ()
-    return (*(key(name) for key in own), *series, *incidents)
+    asked = () if plan.importance is None else (importance_key(name),)
+    return (*(key(name) for key in own), *series, *asked, *incidents)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from homeostat.alerting.rules import AlertRule
 from homeostat.detectors.drift.detector import DriftConfig
+from homeostat.detectors.importance.permutation import ImportanceConfig
 from homeostat.detectors.performance.detector import PerformanceConfig
 from homeostat.detectors.quality.detector import QualityConfig
 from homeostat.detectors.series.dynamic import SeriesConfig
@@ -18,6 +19,14 @@ from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ImportancePolicy:
+    """How often the champion's importances are measured, and how carefully."""
+
+    every: timedelta = timedelta(days=30)
+    config: ImportanceConfig = field(default_factory=ImportanceConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,8 @@ class ModelPlan:
     rollout : RolloutPolicy
     retraining : RetrainingPolicy or None
         None: candidates only come from outside.
+    importance : ImportancePolicy or None
+        None: importances are not measured.
     reference : ReferencePolicy
         Of the drift monitors.
     gate_margin : float
@@ -100,6 +111,7 @@ class ModelPlan:
     rules: tuple[AlertRule, ...]
     rollout: RolloutPolicy
     retraining: RetrainingPolicy | None = None
+    importance: ImportancePolicy | None = None
     gate_margin: float = 0.0
     reference: ReferencePolicy = ReferencePolicy()
     business: tuple[ValueMetric, ...] = ()

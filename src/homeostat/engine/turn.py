@@ -15,6 +15,7 @@ from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
 from homeostat.engine.drift import judge_drift
 from homeostat.engine.hindsight import Hindsight
+from homeostat.engine.importance import ImportanceMemory, Importances, importance_key
 from homeostat.engine.incidents import alert
 from homeostat.engine.inputs import (
     Reference,
@@ -89,6 +90,7 @@ class Turn:
         after = self._follow_champion(after, rolled.state)
         self.uow.judge(*judged.verdicts)
         self.uow.measure(*judged.points)
+        self._measure_importance(judged.watch, rolled.state.champion)
         self.uow.decide(*judged.decisions, *noted, *alerted.decisions)
         self.uow.decide(*retrained.decisions, *rolled.decisions)
         self.uow.intend(*alerted.effects, *retrained.effects)
@@ -150,6 +152,23 @@ class Turn:
         if memory != before:
             self.uow.save(key, memory)
         return Found(watch, verdicts, values)
+
+    def _measure_importance(self, watch: Watch, champion: str) -> None:
+        if self.plan.importance is None:
+            return
+        key, ports = importance_key(watch.model), self.ports
+        before = self.uow.load(key, ImportanceMemory) or ImportanceMemory()
+        found = Importances(ports.log, ports.scorer, ports.registry).measure(
+            self.plan, before, champion, watch, self.now, self.rng.spawn(1)[0]
+        )
+        if found.memory != before:
+            self.uow.save(key, found.memory)
+            self.uow.measure(*found.points)
+        if found.problem:
+            text = f"importance of columns not measured: {found.problem}"
+            self.uow.decide(
+                Decision(watch.model, self.now, AUTOMATIC, "skip_importance", champion, text)
+            )
 
     def _diagnose(self, watch: Watch, rollout: RolloutState) -> Diagnosis | None:
         age = self.now - rollout.promoted_at if rollout.promoted_at else None

@@ -14,6 +14,7 @@ from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Command, Inbox, inbox_key
+from homeostat.engine.importance import IMPORTANCE
 from homeostat.engine.ports import Records
 from homeostat.engine.watch import retraining_key, rollout_key
 from homeostat.reports.document import Report, model_report
@@ -183,8 +184,9 @@ class Reader:
         return tuple(sorted(glances, key=lambda glance: (glance.health.level.rank, glance.model)))
 
     def points(self, model: str, window: Window) -> tuple[MetricPoint, ...]:
-        """Return all metric points whose window starts in the period."""
-        return self.records.metrics(model, since=window.start, until=window.end)
+        """Return the metric points whose window starts in the period, but for importances."""
+        found = self.records.metrics(model, since=window.start, until=window.end)
+        return tuple(point for point in found if not point.name.startswith(IMPORTANCE))
 
     def report(self, models: Sequence[str], window: Window, title: str) -> Report:
         """Collect a period into a report."""

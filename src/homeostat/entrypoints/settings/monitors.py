@@ -177,6 +177,19 @@ class Business(Part):
     """History from before does not count; set it to accept a new level."""
 
 
+class Importance(Part):
+    """Which columns the champion lives on, by permutation on rows whose labels are complete."""
+
+    enabled: Flag = True
+    """Whether it is measured."""
+    every: Duration = timedelta(days=30)
+    """Length of a window; one measurement each."""
+    rows: Count = 2_000
+    """Rows used at most; the model scores five times as many for each column."""
+    columns: Count = 100
+    """Columns measured at most."""
+
+
 class Monitors(Part):
     """What is watched."""
 
@@ -192,3 +205,5 @@ class Monitors(Part):
     """Answers by fallback tiers, and latency."""
     thresholds: tuple[Threshold, ...] = ()
     """Thresholds on metrics."""
+    importance: Importance = Importance()
+    """Importance of the columns."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from homeostat.alerting.rules import AlertRule, default_rules
 from homeostat.detectors.drift.detector import DriftConfig, Limits
+from homeostat.detectors.importance.permutation import ImportanceConfig
 from homeostat.detectors.performance.detector import PerformanceConfig
 from homeostat.detectors.quality.detector import QualityConfig
 from homeostat.detectors.series.dynamic import SeriesConfig
@@ -14,10 +15,10 @@ from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import AlarmBudget, Monitor
-from homeostat.engine.plan import MetricThreshold, ModelPlan, ReferencePolicy
+from homeostat.engine.plan import ImportancePolicy, MetricThreshold, ModelPlan, ReferencePolicy
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.model import Model
-from homeostat.entrypoints.settings.monitors import Drift, Threshold
+from homeostat.entrypoints.settings.monitors import Drift, Importance, Threshold
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
@@ -82,6 +83,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         rules=_rules(settings, model),
         rollout=_rollout(model),
         retraining=None if model.retraining is None else _policy(model.retraining),
+        importance=_importance(monitors.importance),
         reference=_reference(monitors.drift),
         business=tuple(model.metric(name) for name in model.business),
         thresholds=thresholds,
@@ -137,6 +139,13 @@ def _drift(drift: Drift, budget: AlarmBudget) -> DriftConfig:
     )
     match = "weekday" if drift.reference == "same_weekday" else drift.match
     return DriftConfig(budget, drift.window, DRIFT, drift.min_rows, limits, match)
+
+
+def _importance(importance: Importance) -> ImportancePolicy | None:
+    if not importance.enabled:
+        return None
+    config = ImportanceConfig(rows=importance.rows, columns=importance.columns)
+    return ImportancePolicy(importance.every, config)
 
 
 def _reference(drift: Drift) -> ReferencePolicy:

@@ -14,6 +14,10 @@ from e2e.site import FRAUD, INCIDENT, PAGES, Reader, Site
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import StorageError
 from homeostat.domain.record import LABEL_SCHEMA
+from homeostat.domain.verdict import MetricPoint
+from homeostat.domain.window import Window
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -50,6 +54,13 @@ def test_hostile_names_show_as_text(site: Site, path: str) -> None:
     text = site.get(path).text
     assert "<script>document.title" not in text
     assert HOSTILE in "".join(Reader(text).words)
+
+
+def test_importances_are_no_metric_of_the_pages(site: Site) -> None:
+    point = MetricPoint(FRAUD, "1", "importance:amount", Window(NOW - DAY, NOW), 0.1, 0.0, 0.2, 99)
+    with site.records.begin() as unit:
+        unit.measure(point)
+    assert "importance" not in site.get(f"/models/{FRAUD}").text
 
 
 def test_overview_puts_trouble_first_in_words(site: Site) -> None:
