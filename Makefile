@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 SPARK := $(VENV)/.spark
 PEERS := .venv-peers
 WHYLOGS := .venv-whylogs
+SHAP := .venv-shap
 
 .PHONY: help setup libraries browser spark demo test lint type unit figures bench prove peers lock clean
 .DEFAULT_GOAL := help
@@ -80,9 +81,16 @@ $(WHYLOGS)/.ready: $(READY)
 		'pyarrow>=17,<24' 'pandas<2.3' 'datasketches>=5.1' pytest pytest-timeout hypothesis
 	@touch $@
 
-peers: $(PEERS)/.ready $(WHYLOGS)/.ready  ## hold presets and formats to the real Evidently, NannyML and whylogs (3 GB)
+$(SHAP)/.ready: $(READY)
+	$(PYTHON) -m venv $(SHAP)
+	$(BIN)/uv pip install --quiet --python $(SHAP)/bin/python 'shap>=0.46' 'pyarrow>=17' pytest \
+		pytest-timeout hypothesis 'datasketches>=5.1'
+	@touch $@
+
+peers: $(PEERS)/.ready $(WHYLOGS)/.ready $(SHAP)/.ready  ## hold presets, formats and explanations to the real Evidently, NannyML, whylogs and shap (4 GB)
 	PYTHONPATH=src $(PEERS)/bin/python -m pytest --quiet -m peers tests/peers/test_presets.py
 	$(WHYLOGS)/bin/python -m pytest --quiet -m peers tests/peers/test_whylogs.py
+	$(SHAP)/bin/python -m pytest --quiet -m peers tests/peers/test_shap.py
 
 lock:  ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \

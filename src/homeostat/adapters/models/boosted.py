@@ -42,6 +42,19 @@ class BoostedPredictor:
             scores /= scores.sum(axis=1, keepdims=True)
         return scores
 
+    def contributions(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return exact Shapley values of the raw score (TreeSHAP), one a feature.
+
+        Shape (n, features), or (n, classes, features) of a booster with several outputs. With the
+        expected raw score, which is left out, they add up to the row's raw score.
+        """
+        raw = self._booster.predict(self._encoding.matrix(table), num_threads=1, pred_contrib=True)
+        found = np.asarray(raw, dtype=np.float64)
+        width = len(self.features) + 1
+        if found.shape[1] == width:
+            return found[:, :-1]
+        return found.reshape(len(found), -1, width)[:, :, :-1]
+
 
 def load_lightgbm(path: Path) -> BoostedPredictor:
     """Load an artifact folder.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -66,15 +66,28 @@ class LinearPredictor:
 
     def total(self, table: pa.Table) -> NDArray[np.float64]:
         """Return the sum of the terms, before the link."""
-        matrix = self._encoding.matrix(table)
         total = np.full(table.num_rows, self._intercept)
-        for term in self._terms:
-            column = matrix[:, self._encoding.features.index(term.feature)]
-            if term.category is None:
-                total += np.nan_to_num(term.weight * (column - term.mean) / term.scale, nan=0.0)
-            else:
-                total += term.weight * (column == self._code(term))
+        for _, summand in self._summands(table):
+            total += summand
         return total
+
+    def contributions(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return what each feature adds to the sum, shape (table.num_rows, features)."""
+        found = np.zeros((table.num_rows, len(self.features)))
+        for place, summand in self._summands(table):
+            found[:, place] += summand
+        return found
+
+    def _summands(self, table: pa.Table) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        matrix = self._encoding.matrix(table)
+        for term in self._terms:
+            place = self._encoding.features.index(term.feature)
+            column = matrix[:, place]
+            if term.category is None:
+                moved = term.weight * (column - term.mean) / term.scale
+                yield place, np.nan_to_num(moved, nan=0.0)
+            else:
+                yield place, term.weight * (column == self._code(term))
 
     def _code(self, term: Term) -> int:
         return self._encoding.categories[term.feature].index(str(term.category))
@@ -103,6 +116,14 @@ class SoftmaxPredictor:
         totals = np.stack([one.total(table) for one in self._sums], axis=1)
         powers = np.exp(totals - totals.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    def contributions(self, table: pa.Table) -> NDArray[np.float64]:
+        """Return what each feature adds to each sum, shape (n, classes, features)."""
+        found = np.zeros((table.num_rows, len(self._sums), len(self.features)))
+        for row, one in enumerate(self._sums):
+            places = [self.features.index(name) for name in one.features]
+            found[:, row, places] = one.contributions(table)
+        return found
 
 
 def save_linear(
