@@ -61,8 +61,8 @@ class Outcomes:
         return _floats(mine, "score"), _floats(mine, "label")
 
     def hours(self, version: str) -> NDArray[np.int64]:
-        """Return the hour of the day (UTC) of the rows of `of`."""
-        return micros(self._of(version), "timestamp") // HOUR % 24
+        """Return when the rows of `of` were scored, in hours since 1970 (UTC)."""
+        return micros(self._of(version), "timestamp") // HOUR
 
     def paired(
         self, one: str, other: str

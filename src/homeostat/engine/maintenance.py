@@ -7,12 +7,13 @@ from datetime import datetime
 
 import numpy as np
 
+from homeostat.domain.columns import micros
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect
 from homeostat.domain.errors import HomeostatError
 from homeostat.domain.model import ModelVersion, Task
 from homeostat.domain.verdict import MetricPoint, Monitor, Status
-from homeostat.engine.cohort import MATURED
+from homeostat.engine.cohort import HOUR, MATURED
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Trainer
@@ -338,7 +339,10 @@ def _judge(
         return found.then(run.TrainingFailed(f"cannot score the hold-out: {error}"), now)
     labels = np.asarray(rows["label"].to_numpy(), dtype=np.float64)
     entities = np.asarray(rows["entity"].to_numpy(zero_copy_only=False)) if spec.entity else None
-    result = evaluate(spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities)
+    days = micros(rows, "timestamp") // (24 * HOUR)
+    result = evaluate(
+        spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities, days=days
+    )
     found = found.then(run.Evaluated(result), now)
     if not result.accepted:
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from homeostat.detectors.performance import detector
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint, Status, Verdict
-from homeostat.domain.window import Window, closed_windows
+from homeostat.domain.window import EPOCH, Window, closed_windows
 from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.plan import ModelPlan
@@ -51,16 +51,20 @@ def judge_losses(
     rows = outcomes(log, spec, cohort, window, now, faults)
     watch = replace(watch, loss_until=until)
     watch = _pair(plan, watch, rollout, rows, window, hindsight, now)
-    losses = _losses(plan, *rows.of(rollout.champion))
+    scores, labels = rows.of(rollout.champion)
+    losses = _losses(plan, scores, labels)
+    wrong = None
+    if spec.task is Task.BINARY:
+        wrong = detector.mistakes(scores, labels, spec.threshold)
     # The evidence counts when the labels are in hand, which is now.
     state, verdict = detector.evaluate(
         plan.performance, baseline.loss, watch.loss, spec.name, rollout.champion,
-        Window(window.start, now), losses, rows.hours(rollout.champion),
+        Window(window.start, now), losses, rows.hours(rollout.champion), wrong,
     )  # fmt: skip
     watch = replace(watch, loss=state)
     if verdict.status is Status.NO_DATA:
         return Found(watch)
-    began = watch.drop_since or state.calm_until or window.start
+    began = watch.drop_since or state.calm or window.start
     onset = began if verdict.status is Status.DRIFT else None
     return Found(replace(watch, drop_since=onset), (replace(verdict, window=window),))
 
@@ -87,16 +91,22 @@ def _pair(
     challenger = rollout.challenger if live else ""
     previous = rollout.previous if rollout.on_probation(now) else ""
     both = (rollout.champion, challenger)
+    day = (window.start - EPOCH) // timedelta(days=1)
     filled = hindsight.fill(plan.spec, rows, window, both) if challenger else rows
     return replace(
         watch,
-        challenger=_advance(plan, watch.challenger, rollout, challenger, filled),
-        warm=_advance(plan, watch.warm, rollout, previous, rows),
+        challenger=_advance(plan, watch.challenger, rollout, challenger, filled, day),
+        warm=_advance(plan, watch.warm, rollout, previous, rows, day),
     )
 
 
 def _advance(
-    plan: ModelPlan, pairing: Pairing, rollout: RolloutState, other: str, rows: Outcomes
+    plan: ModelPlan,
+    pairing: Pairing,
+    rollout: RolloutState,
+    other: str,
+    rows: Outcomes,
+    day: int,
 ) -> Pairing:
     if not other:
         return Pairing()
@@ -106,7 +116,10 @@ def _advance(
         pairing = replace(pairing, answered=0, served=0, since=rollout.since)
     champion_scores, other_scores, labels = rows.paired(rollout.champion, other)
     bets, _ = detector.compare_paired(
-        _losses(plan, champion_scores, labels), _losses(plan, other_scores, labels), pairing.bets
+        _losses(plan, champion_scores, labels),
+        _losses(plan, other_scores, labels),
+        pairing.bets,
+        block=day,
     )
     answered = pairing.answered + int(labels.size)
     return replace(pairing, bets=bets, answered=answered)
@@ -114,7 +127,8 @@ def _advance(
 
 def paired_evidence(pairing: Pairing) -> detector.PairedEvidence:
     """Return what the paired bets say so far."""
-    _, evidence = detector.compare_paired([], [], pairing.bets)
+    bets = pairing.bets
+    _, evidence = detector.compare_paired([], [], bets, block=bets.block or 0)
     return evidence
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from homeostat.detectors.performance import detector
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.effect import StartTraining
-from homeostat.domain.model import ModelSpec
+from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.cohort import HOUR, without
 from homeostat.engine.plan import ModelPlan
@@ -164,11 +164,14 @@ def baseline_of(
 ) -> Baseline:
     """Return the baseline that follows from a version's scores of its hold-out's rows."""
     labels = np.asarray(rows["label"].to_numpy(), dtype=np.float64)
-    hours = micros(rows, "timestamp") // HOUR % 24
+    hours = micros(rows, "timestamp") // HOUR
     losses = detector.losses(
         plan.spec.task, scores, labels, plan.spec.threshold, plan.performance.scale
     )
-    return Baseline(version, detector.baseline(losses, hours=hours), volumes)
+    wrong = None
+    if plan.spec.task is Task.BINARY:
+        wrong = detector.mistakes(scores, labels, plan.spec.threshold)
+    return Baseline(version, detector.baseline(losses, hours=hours, mistakes=wrong), volumes)
 
 
 def score_floats(

@@ -13,7 +13,7 @@ from homeostat.detectors.volume.detector import VolumeState
 from homeostat.domain.decision import Diagnosis
 from homeostat.domain.verdict import Monitor, Verdict
 from homeostat.domain.window import Window
-from homeostat.stats.evidence import PairedBets
+from homeostat.stats.paired import PairedBets
 
 
 @dataclass(frozen=True, slots=True)

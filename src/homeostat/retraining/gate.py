@@ -1,22 +1,30 @@
 """The evaluation gate: whether a candidate is good enough to be rolled out at all.
 
 Champion and candidate score the same later, matured rows, so that their losses are paired and what
-is hard about a row cancels. The candidate passes if the upper end of a one-sided bootstrap interval
-(Efron & Tibshirani 1993, ch. 13) of its mean loss minus the champion's is below the margin.
+is hard about a row cancels. The candidate passes if the upper end of a one-sided interval of its
+mean loss minus the champion's is below the margin: the bootstrap's over rows or entities (Efron &
+Tibshirani 1993, ch. 13), or Student's over days if that is wider, because the difference itself
+varies from day to day.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from homeostat.domain.losses import losses
 from homeostat.domain.model import ModelSpec, Task
+from homeostat.stats.blocks import clustered_error
+from homeostat.stats.special import t_quantile
 
 Floats = NDArray[np.float64]
 MIN_ROWS = 30
 MIN_PER_CLASS = 5
+FEW_DAYS = 3
+ASSUMED_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +36,6 @@ class GateResult:
     evidence: tuple[tuple[str, float], ...] = ()
 
 
-def row_losses(spec: ModelSpec, labels: Floats, scores: Floats) -> Floats:
-    """Return the loss of each row: squared error (binary), 0/1 (multi-class), or |error|."""
-    if spec.task is Task.BINARY:
-        return np.asarray((scores - labels) ** 2, dtype=np.float64)
-    if spec.task is Task.MULTICLASS:
-        return np.asarray(np.round(scores) != labels, dtype=np.float64)
-    return np.abs(scores - labels)
-
-
 def evaluate(
     spec: ModelSpec,
     labels: Floats,
@@ -46,6 +45,8 @@ def evaluate(
     rng: np.random.Generator,
     *,
     entities: NDArray[np.generic] | None = None,
+    days: NDArray[np.int64] | None = None,
+    scale: float = math.inf,
     alpha: float = 0.05,
     resamples: int = 1000,
 ) -> GateResult:
@@ -55,27 +56,22 @@ def evaluate(
     ----------
     spec : ModelSpec
     labels, champion_scores, candidate_scores : float64 arrays of shape (n,)
-        Row by row of the hold-out, which must be later than the training and matured. Rows whose
-        label or champion score is not finite are left out.
+        Of matured rows later than the training; those without label or champion score are left out.
     margin : float
-        As a share of the champion's mean loss. 0 asks for superiority, 0.02 accepts a candidate
-        that is shown to be at most 2 % worse, -0.02 asks for at least 2 % better.
+        As a share of the champion's mean loss: 0 asks for better, 0.02 for at most 2 % worse.
     rng : numpy.random.Generator
-    entities : array of shape (n,), optional
-        Who each row is about; rows of one entity are resampled together because they are alike.
+    entities, days : arrays of shape (n,), optional
+        Whom each row is about, and its day by any count: rows of one are alike. Fewer than
+        `FEW_DAYS` do not tell how days differ; `ASSUMED_SHARE` of the loss is assumed then.
+    scale : float
+        Regression only: the absolute error that counts as a loss of 1, the largest there is.
     alpha : float
         Chance of passing a candidate that is worse than the margin.
 
     Returns
     -------
     GateResult
-        Never accepted for scores that are not finite or all the same, for too few rows, or for a
-        hold-out that lacks a class.
-
-    Raises
-    ------
-    ValueError
-        If the arrays differ in shape.
+        Never accepted for scores not finite or all the same, too few rows, or a class that lacks.
 
     Examples
     --------
@@ -94,9 +90,37 @@ def evaluate(
     problem = _unusable(spec, truth, new)
     if problem:
         return GateResult(False, problem, (("rows", float(truth.size)),))
-    before, after = row_losses(spec, truth, old), row_losses(spec, truth, new)
-    groups = None if entities is None else entities[usable]
-    return _compare(before, after, _interval(after - before, groups, alpha, resamples, rng), margin)
+    before, after = (_losses(spec, truth, scores, scale) for scores in (old, new))
+    groups, of_day = (None if by is None else by[usable] for by in (entities, days))
+    bounds = _interval(after - before, groups, alpha, resamples, rng)
+    if of_day is not None:
+        bounds = _over_days(before, after, of_day, bounds, alpha)
+    return _compare(before, after, bounds, margin)
+
+
+def _losses(spec: ModelSpec, labels: Floats, scores: Floats, scale: float) -> Floats:
+    if spec.task is Task.REGRESSION and math.isinf(scale):
+        return np.abs(scores - labels)
+    return losses(spec.task, scores, labels, spec.threshold, scale)
+
+
+def _over_days(
+    before: Floats,
+    after: Floats,
+    days: NDArray[np.generic],
+    bounds: tuple[float, float],
+    alpha: float,
+) -> tuple[float, float]:
+    """Widen an interval to what the variation between days asks for."""
+    difference = after - before
+    mean, (_, owner) = float(difference.mean()), np.unique(days, return_inverse=True)
+    count = int(owner.max()) + 1
+    if count < FEW_DAYS:
+        error = ASSUMED_SHARE * float(before.mean()) / math.sqrt(count)
+        reach = math.hypot(t_quantile(FEW_DAYS, 1.0 - alpha) * error, bounds[1] - mean)
+    else:
+        reach = t_quantile(count - 1.0, 1.0 - alpha) * clustered_error(difference, owner)
+    return min(bounds[0], mean - reach), max(bounds[1], mean + reach)
 
 
 def _unusable(spec: ModelSpec, labels: Floats, scores: Floats) -> str:

@@ -19,9 +19,7 @@ __all__ = [
     "FRACTIONS",
     "Bets",
     "FloatArray",
-    "PairedBets",
     "bet",
-    "bet_on_differences",
     "cusum",
     "e_bh",
     "e_to_p",
@@ -286,54 +284,6 @@ def bet(bets: Bets, growth: FloatArray, start: float, cap: float) -> Bets:
         logs = np.log(np.asarray(bets.capital) + start) + growth
     grown = np.minimum(np.exp(np.minimum(logs, _LOG_MAX)), cap)
     return Bets(tuple(float(value) for value in grown))
-
-
-@dataclass(frozen=True, slots=True)
-class PairedBets:
-    """State of a paired comparison: log-capital of the bets in each direction.
-
-    ``total`` is the sum of the differences, ``n`` how many there were.
-    """
-
-    better: tuple[float, ...] = (0.0,) * len(FRACTIONS)
-    worse: tuple[float, ...] = (0.0,) * len(FRACTIONS)
-    not_worse: tuple[float, ...] = (0.0,) * len(FRACTIONS)
-    total: float = 0.0
-    n: int = 0
-
-
-def bet_on_differences(
-    state: PairedBets, differences: ArrayLike, margin: float = 0.0
-) -> PairedBets:
-    """Bet on the sign of the mean of differences in [-1, 1]; valid at any stopping time.
-
-    Three e-processes: against "mean <= 0" (better), "mean >= 0" (worse) and "mean <= -margin" (not
-    worse). Each is an average of bets ``prod(1 + f d)``, so that each exceeds 1 / alpha with
-    probability at most alpha, ever, if its hypothesis holds (Ville's inequality).
-
-    Raises
-    ------
-    ValueError
-        If a difference is out of range or NaN, or the margin is not in [0, 1].
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    if not bool(np.all(np.abs(values) <= 1.0)):
-        raise ValueError("paired bets need differences in [-1, 1]")
-    if not 0.0 <= margin <= 1.0:
-        raise ValueError(f"a margin lies in [0, 1], not {margin}")
-    stakes = np.asarray(FRACTIONS)[:, None]
-
-    def grow(logs: tuple[float, ...], moved: FloatArray) -> tuple[float, ...]:
-        added = np.log1p(stakes * moved).sum(axis=1)
-        return tuple(float(value) for value in np.asarray(logs) + added)
-
-    return PairedBets(
-        better=grow(state.better, values),
-        worse=grow(state.worse, -values),
-        not_worse=grow(state.not_worse, (values + margin) / (1.0 + margin)),
-        total=math.fsum([state.total, *values.tolist()]),
-        n=state.n + int(values.size),
-    )
 
 
 def mixture(logs: tuple[float, ...]) -> float:

@@ -22,7 +22,7 @@ from homeostat.rollout.events import EvidenceKind
 from homeostat.rollout.state import RolloutState, Stage
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRegistry, MemoryScorer
-from homeostat.stats.evidence import PairedBets, bet_on_differences
+from homeostat.stats.paired import PairedBets, bet_on_differences
 from simulation.fitting import contrary
 from simulation.world import DAY, MODEL, PLAN, START
 from unit.engine.bench import verdict, watch

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from homeostat.domain.model import LabelSpec, ModelSpec, Schema, Task
-from homeostat.retraining.gate import Floats, GateResult, evaluate, row_losses
+from homeostat.retraining.gate import Floats, GateResult, evaluate
 
 
 def spec(task: Task = Task.BINARY) -> ModelSpec:
@@ -151,18 +151,36 @@ def test_shapes_must_agree() -> None:
         judge(labels, champion, candidate[:-1])
 
 
-@pytest.mark.parametrize(
-    ("task", "expected"),
-    [
-        (Task.BINARY, [0.25, 4.0]),
-        (Task.MULTICLASS, [1.0, 1.0]),
-        (Task.REGRESSION, [0.5, 2.0]),
-    ],
-)
-def test_losses_by_task(task: Task, expected: list[float]) -> None:
-    losses = row_losses(spec(task), np.array([1.0, 0.0]), np.array([1.5, 2.0]))
-    assert losses.tolist() == expected
-    assert losses.dtype == np.float64
+@pytest.mark.statistical
+@pytest.mark.parametrize("days", [3, 7, 20])
+def test_days_with_effects_seldom_pass_an_equal_candidate(days: int) -> None:
+    of_row = np.repeat(np.arange(days), 300)
+    passed, blindly = 0, 0
+    for seed in range(150):
+        labels, champion, _ = draw(seed, of_row.size)
+        moved = np.random.default_rng([seed, 1]).normal(0.0, 0.02, days)[of_row]
+        candidate = champion + np.where(labels == 1.0, -moved, moved)
+        passed += judge(labels, champion, candidate, resamples=100, days=of_row).accepted
+        blindly += judge(labels, champion, candidate, resamples=100).accepted
+    # Binomial(150, 0.05): above 15 with probability 0.006.
+    assert passed <= 15 < blindly
+
+
+def test_few_days_widen_the_interval_by_what_is_assumed() -> None:
+    labels, champion, candidate = draw(1)
+    plain = dict(judge(labels, champion, candidate).evidence)
+    one = judge(labels, champion, candidate, days=np.zeros(400, dtype=np.int64))
+    assert one.accepted
+    assert dict(one.evidence)["upper"] > plain["upper"]
+    assert dict(one.evidence)["lower"] < plain["lower"]
+
+
+def test_a_scale_bounds_what_one_error_can_cost() -> None:
+    truth = np.random.default_rng(0).normal(size=300)
+    champion, candidate = truth + 2.0, truth + 1.0
+    candidate[0] += 1e6
+    assert not judge(truth, champion, candidate, task=Task.REGRESSION).accepted
+    assert judge(truth, champion, candidate, task=Task.REGRESSION, scale=10.0).accepted
 
 
 def test_multiclass_and_regression_are_compared_too() -> None:

@@ -13,13 +13,10 @@ from scipy import integrate
 from homeostat.stats.evidence import (
     FRACTIONS,
     Bets,
-    PairedBets,
     bet,
-    bet_on_differences,
     cusum,
     e_to_p,
     log_growth,
-    mixture,
     p_to_e,
     p_to_e_power,
     p_to_e_shafer,
@@ -214,29 +211,3 @@ def test_one_call_or_many_with_the_same_time_agree_on_the_loss_of_capital() -> N
     for row in rows:
         parts = bet(parts, log_growth([row], 0.1), start=0.0, cap=1e9)
     assert parts.capital == pytest.approx(whole.capital)
-
-
-def test_paired_bets_find_the_better_one() -> None:
-    rng = np.random.default_rng(3)
-    state = bet_on_differences(PairedBets(), rng.normal(0.2, 0.2, 300).clip(-1, 1))
-    assert mixture(state.better) > 20
-    assert mixture(state.worse) < 1
-    assert state.n == 300
-    flipped = bet_on_differences(PairedBets(), -rng.normal(0.2, 0.2, 300).clip(-1, 1))
-    assert mixture(flipped.worse) > 20
-
-
-def test_paired_bets_prove_not_worse_within_a_margin() -> None:
-    equal = np.zeros(500)
-    assert mixture(bet_on_differences(PairedBets(), equal, margin=0.05).not_worse) > 20
-    assert mixture(bet_on_differences(PairedBets(), equal).not_worse) == 1.0
-
-
-def test_paired_bets_on_no_rows_change_nothing() -> None:
-    assert bet_on_differences(PairedBets(), []) == PairedBets()
-
-
-@pytest.mark.parametrize(("values", "margin"), [([1.5], 0.0), ([math.nan], 0.0), ([0.1], -0.1)])
-def test_paired_bets_refuse_what_is_out_of_range(values: list[float], margin: float) -> None:
-    with pytest.raises(ValueError, match=r"\[-?[01], 1\]"):
-        bet_on_differences(PairedBets(), values, margin)

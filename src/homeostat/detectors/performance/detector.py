@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from homeostat.detectors.performance.baseline import (
+    LossBaseline,
+    PerformanceConfig,
+    Rungs,
+    baseline,
+    limits,
+    rungs,
+    tolerated,
+)
 from homeostat.detectors.performance.measure import measure
 from homeostat.detectors.performance.paired import PairedEvidence, compare_paired
-from homeostat.domain.model import Task
-from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
+from homeostat.domain.losses import losses, mistakes
+from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.stats.evidence import Bets, PairedBets, bet, log_growth, mixture
+from homeostat.stats.evidence import Bets, bet, log_growth, mixture
+from homeostat.stats.paired import PairedBets
 
 __all__ = [
     "LossBaseline",
@@ -30,72 +40,41 @@ __all__ = [
     "evaluate",
     "losses",
     "measure",
+    "mistakes",
     "tolerated",
 ]
 
 FloatArray = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CALM = 3.0  # evidence below which nothing has begun
 CAP = 10.0  # times the threshold: bounds the time to recover
-HOURS = 24
-HOUR_ROWS = 100  # rows of each hour from which the baseline knows the rhythm of the day
 MEMORY = 100  # rows over which the recent mean loss is taken
-
-
-@dataclass(frozen=True, slots=True)
-class PerformanceConfig:
-    """What the owner tolerates.
-
-    Attributes
-    ----------
-    budget : AlarmBudget
-    every : timedelta
-        Nominal time between evaluations; calls may be more or less frequent.
-    share : float
-        Part of the budget that this monitor may spend, in (0, 1].
-    margin : float
-        Rise of the mean loss above the baseline that does not matter, in loss units.
-    min_rows : int
-        Rows before the verdict can be ``ok``; an alarm needs no minimum, its evidence suffices.
-    scale : float
-        Regression only: the absolute error that counts as a loss of 1.
-    """
-
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
-    every: timedelta = timedelta(days=1)
-    share: float = 0.25
-    margin: float = 0.02
-    min_rows: int = 30
-    scale: float = 1.0
-
-    @property
-    def threshold(self) -> float:
-        """Evidence at which to alarm, in units of `every`."""
-        return self.budget.threshold(self.every, self.share)
-
-
-@dataclass(frozen=True, slots=True)
-class LossBaseline:
-    """Mean loss on the reference: ``upper`` is an upper confidence bound of it, over ``n`` rows.
-
-    ``hours`` holds that bound for each hour of the day where the reference has enough rows in all
-    of them: many losses have the rhythm of the day, and a night is no drift. Otherwise it is empty.
-    """
-
-    mean: float
-    n: int
-    upper: float
-    hours: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PerformanceState:
     """Evidence so far, of one version.
 
-    ``recent`` is the mean loss of the last rows, exponentially weighted over `MEMORY` of them;
-    None before the first. ``firing`` is the last verdict and ``recovery`` the capital (logarithms)
-    of the bets that it is over. Nothing was out of order until ``calm_until``.
+    Attributes
+    ----------
+    bets, further : Bets, tuple of Bets
+        Against a rise by the margin, and against the rises that days and hours may bring.
+    evidence : float
+        The least of them, each counted for what it is worth.
+    updated : datetime or None
+    rows : int
+    recent : float or None
+        Mean loss of the last rows, exponentially weighted over `MEMORY` of them.
+    firing : bool
+        The last verdict.
+    recovery : tuple of float
+        Logarithmic capital of the bets that it is over.
+    calm_until : datetime or None
+        Nothing was out of order until then.
+    mistakes : PerformanceState or None
+        The same of the error rate.
     """
 
     version: str = ""
@@ -106,97 +85,16 @@ class PerformanceState:
     firing: bool = False
     recovery: tuple[float, ...] = ()
     calm_until: datetime | None = None
+    further: tuple[Bets, ...] = ()
+    evidence: float = 0.0
+    mistakes: PerformanceState | None = None
 
-
-def losses(
-    task: Task, scores: ArrayLike, labels: ArrayLike, threshold: float, scale: float = 1.0
-) -> FloatArray:
-    """Loss of each row, in [0, 1], the smaller the better.
-
-    Binary: squared error of the probability (Brier), which sees calibration as well as ranking.
-    Multi-class: 0 for the right class, else 1. Regression: absolute error over `scale`, at most 1.
-    A score that is no number, or no probability, loses 1.
-
-    Parameters
-    ----------
-    task : Task
-    scores, labels : array_like
-        Shape (n,); class indices for multi-class.
-    threshold : float
-        Unused by the losses of today's tasks but for binary hard scores: a score outside [0, 1] is
-        turned into 0 or 1 by it.
-    scale : float
-        Absolute error that counts as a loss of 1 (regression).
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ, a label is NaN, or the scale is not positive.
-
-    Examples
-    --------
-    >>> losses(Task.BINARY, [0.9, 0.2], [1.0, 1.0], threshold=0.5).round(2).tolist()
-    [0.01, 0.64]
-    """
-    given = np.asarray(scores, dtype=np.float64)
-    true = np.asarray(labels, dtype=np.float64)
-    if given.shape != true.shape:
-        raise ValueError(f"{given.size} scores for {true.size} labels")
-    if bool(np.isnan(true).any()):
-        raise ValueError("a loss needs a label: drop the rows whose label is not known")
-    if not scale > 0.0:
-        raise ValueError(f"the scale of a loss is positive, not {scale}")
-    if task is Task.BINARY:
-        outside = (given < 0.0) | (given > 1.0)
-        given = np.where(outside, (given >= threshold).astype(np.float64), given)
-        raw = (given - true) ** 2
-    elif task is Task.MULTICLASS:
-        raw = (given != true).astype(np.float64)
-    else:
-        raw = np.abs(given - true) / scale
-    result: FloatArray = np.where(np.isnan(raw), 1.0, np.clip(raw, 0.0, 1.0))
-    return result
-
-
-def baseline(
-    reference: ArrayLike, z: float = 1.645, hours: NDArray[np.int64] | None = None
-) -> LossBaseline:
-    """Summarise the losses on the reference.
-
-    Parameters
-    ----------
-    reference : array_like
-        Shape (n,), in [0, 1].
-    z : float
-        Standard errors from the mean to ``upper``.
-    hours : ndarray of int64, optional
-        Shape (n,): hour of the day of each row, 0 to 23.
-
-    Raises
-    ------
-    ValueError
-        If there are no rows.
-    """
-    values = np.asarray(reference, dtype=np.float64)
-    if values.size == 0:
-        raise ValueError("a baseline needs at least one matured, labelled row")
-    by_hour: tuple[float, ...] = ()
-    if hours is not None and int(np.bincount(hours, minlength=HOURS).min()) >= HOUR_ROWS:
-        by_hour = tuple(_upper(values[_near(hours, hour)], z) for hour in range(HOURS))
-    return LossBaseline(float(values.mean()), int(values.size), _upper(values, z), by_hour)
-
-
-def _near(hours: NDArray[np.int64], hour: int) -> NDArray[np.bool_]:
-    """Rows within two hours of an hour of the day: neighbours steady its mean."""
-    near: NDArray[np.bool_] = (hours - hour + 2) % HOURS <= 4
-    return near
-
-
-def _upper(values: FloatArray, z: float) -> float:
-    # The variance of a few equal losses is 0 by luck; two made-up rows, one right and one wrong,
-    # keep the bound honest.
-    padded = np.concatenate([values, [0.0, 1.0]])
-    return min(1.0, float(values.mean() + z * padded.std() / math.sqrt(values.size)))
+    @property
+    def calm(self) -> datetime | None:
+        """When both loss and error rate were last in order."""
+        other = None if self.mistakes is None else self.mistakes.calm_until
+        known = [moment for moment in (self.calm_until, other) if moment is not None]
+        return min(known, default=None)
 
 
 def evaluate(
@@ -207,17 +105,22 @@ def evaluate(
     version: str,
     window: Window,
     losses: ArrayLike,
-    hours: NDArray[np.int64] | None = None,
+    hours: Ints | None = None,
+    mistakes: ArrayLike | None = None,
 ) -> tuple[PerformanceState, Verdict]:
     """Judge newly matured rows; call it with as few as one, as often as wanted.
 
-    The null is "the mean loss, given the past, is at most ``baseline.upper + margin``", with the
-    bound of the row's hour where the baseline has the hours. New bets start with the time that has
-    passed since the last call, so the budget holds in time. A version other than the state's
-    starts afresh. Pass each row once.
+    The null is "the mean loss, given the past, is at most the baseline's, but for effects of days
+    and hours as the reference has them"; a rise up to the margin is no reason either. Both are
+    bet against (see `rungs`), with the bound of the row's hour where the baseline has the hours.
+    New bets start with the time that has passed since the last call, so the budget holds in time.
+    A version other than the state's starts afresh. Pass each row once.
 
-    An alarm ends when bets on the opposite, "the mean loss is at most the bound again", have won
-    `PROOF`: a quiet night is no recovery.
+    With mistakes, here and in the baseline, the error rate is judged beside the loss, each on half
+    of the share: a decision can turn wrong though a probability moved little.
+
+    An alarm ends when bets on the opposite, "the mean loss is at most what is tolerated again",
+    have won `PROOF`: a quiet night is no recovery.
 
     Parameters
     ----------
@@ -231,7 +134,9 @@ def evaluate(
     losses : array_like
         Shape (n,), in [0, 1], of rows not seen before.
     hours : ndarray of int64, optional
-        Shape (n,): hour of the day of each row, 0 to 23.
+        Shape (n,): when each row was scored, in hours since some midnight UTC.
+    mistakes : array_like, optional
+        Shape (n,): 1 where the decision was wrong, else 0.
 
     Returns
     -------
@@ -241,50 +146,66 @@ def evaluate(
     values = np.asarray(losses, dtype=np.float64)
     if state.version != version:
         state = PerformanceState(version=version)
+    wrong = None if mistakes is None else baseline.mistakes
+    if wrong is not None:
+        config = replace(config, share=config.share / 2.0)
     if values.size:
-        state = _advance(config, _limits(config, baseline, hours), state, window, values)
-    return state, _verdict(config, baseline, state, model, window, values)
+        before = state.mistakes or PerformanceState(version=version)
+        state = _follow(config, baseline, state, window, values, hours)
+        if wrong is not None:
+            errors = np.asarray(mistakes, dtype=np.float64)
+            state = replace(state, mistakes=_follow(config, wrong, before, window, errors, hours))
+    verdict = _verdict(config, baseline, state, model, window, values)
+    return state, verdict if wrong is None else _beside(config, verdict, wrong, state)
 
 
-def tolerated(config: PerformanceConfig, baseline: LossBaseline) -> float:
-    """Return the largest mean loss that is fine."""
-    return min(1.0, max(1e-6, baseline.upper + config.margin))
-
-
-def _limits(
-    config: PerformanceConfig, baseline: LossBaseline, hours: NDArray[np.int64] | None
-) -> FloatArray:
-    if hours is None or not baseline.hours:
-        return np.asarray(tolerated(config, baseline))
-    return np.clip(np.asarray(baseline.hours)[hours] + config.margin, 1e-6, 1.0)
-
-
-def _advance(
+def _follow(
     config: PerformanceConfig,
-    limits: FloatArray,
+    baseline: LossBaseline,
     state: PerformanceState,
     window: Window,
     values: FloatArray,
+    hours: Ints | None,
 ) -> PerformanceState:
     elapsed = 1.0
     if state.updated is not None:
         elapsed = max(0.0, (window.end - state.updated) / config.every)
-    growth = log_growth(values, limits)
     weights = (1.0 - 1.0 / MEMORY) ** np.arange(values.size - 1, -1, -1)
     kept = MEMORY - float(weights.sum()) if state.rows else 0.0
     past = state.recent or 0.0
     weight = min(kept, float(state.rows))
     recent = (float(values @ weights) + weight * past) / (float(weights.sum()) + weight)
     updated = window.end if state.updated is None else max(state.updated, window.end)
-    bets = bet(state.bets, growth, elapsed, CAP * config.threshold)
-    state = replace(
-        state, bets=bets, updated=updated, rows=state.rows + int(values.size), recent=recent
-    )
+    against = rungs(config, baseline)
+    state = replace(state, updated=updated, rows=state.rows + int(values.size), recent=recent)
+    state = _bet(config, baseline, against, state, values, hours, elapsed)
     if state.firing:
-        return _recovering(state, limits, values)
-    if bets.evidence >= config.threshold:
-        return replace(state, firing=True, recovery=(0.0,) * len(growth))
-    return replace(state, calm_until=updated) if bets.evidence < CALM else state
+        return _recovering(state, limits(baseline, against.most, hours), values)
+    if state.evidence >= config.threshold:
+        return replace(state, firing=True, recovery=(0.0,) * len(state.bets.capital))
+    return replace(state, calm_until=updated) if state.evidence < CALM else state
+
+
+def _bet(
+    config: PerformanceConfig,
+    baseline: LossBaseline,
+    against: Rungs,
+    state: PerformanceState,
+    values: FloatArray,
+    hours: Ints | None,
+    elapsed: float,
+) -> PerformanceState:
+    """Let the bets against each rung grow, and take the least of their evidence."""
+    bets = (state.bets, *state.further)
+    if len(bets) != len(against.above):  # the record is from before the days were known
+        bets = (state.bets, *(Bets() for _ in against.above[1:]))
+    most = CAP * config.threshold
+    grown = tuple(
+        bet(old, log_growth(values, limits(baseline, above, hours)), elapsed, most / boost)
+        for old, above, boost in zip(bets, against.above, against.boosts, strict=True)
+    )
+    worth = (b.evidence * boost for b, boost in zip(grown, against.boosts, strict=True))
+    return replace(state, bets=grown[0], further=grown[1:], evidence=min(worth))
 
 
 def _recovering(
@@ -293,8 +214,35 @@ def _recovering(
     gained = log_growth(1.0 - values, np.maximum(1.0 - limits, 1e-6))
     logs = np.maximum(np.asarray(state.recovery), 0.0) + gained
     if mixture(tuple(logs.tolist())) >= PROOF:
-        return replace(state, firing=False, bets=Bets(), recovery=(), calm_until=state.updated)
+        return replace(
+            state, firing=False, bets=Bets(), further=(), evidence=0.0, recovery=(),
+            calm_until=state.updated,
+        )  # fmt: skip
     return replace(state, recovery=tuple(logs.tolist()))
+
+
+def _beside(
+    config: PerformanceConfig, verdict: Verdict, wrong: LossBaseline, state: PerformanceState
+) -> Verdict:
+    """Add what the error rate says to the verdict on the loss."""
+    seen = state.mistakes
+    if seen is None or seen.recent is None:
+        return verdict
+    accuracy, known = max(0.0, 1.0 - seen.recent), 1.0 - wrong.mean
+    told = replace(
+        verdict,
+        evidence=max(verdict.evidence, seen.evidence),
+        details=(
+            *verdict.details, ("recent_accuracy", accuracy), ("baseline_accuracy", known),
+        ),
+    )  # fmt: skip
+    if not seen.firing or verdict.status in {Status.NO_DATA, Status.DRIFT}:
+        return told
+    reason = (
+        f"accuracy {accuracy:.3g} on recent rows, baseline {known:.3g}: "
+        f"below the tolerated {1.0 - tolerated(config, wrong):.3g}"
+    )
+    return replace(told, status=Status.DRIFT, reason=reason + wrong.caveat)
 
 
 def _verdict(
@@ -305,7 +253,6 @@ def _verdict(
     window: Window,
     values: FloatArray,
 ) -> Verdict:
-    evidence = state.bets.evidence
     recent = math.nan if state.recent is None else state.recent
     if values.size == 0:
         status, reason = Status.NO_DATA, "no newly matured labels"
@@ -313,7 +260,7 @@ def _verdict(
         status = Status.DRIFT
         reason = (
             f"mean loss {recent:.3g} on recent rows, baseline {baseline.mean:.3g}: "
-            f"above the tolerated {tolerated(config, baseline):.3g}"
+            f"above the tolerated {tolerated(config, baseline):.3g}{baseline.caveat}"
         )
     elif state.rows < config.min_rows:
         status = Status.INCONCLUSIVE
@@ -329,7 +276,7 @@ def _verdict(
         status=status,
         score=recent - baseline.mean,
         effect_threshold=tolerated(config, baseline) - baseline.mean,
-        evidence=evidence,
+        evidence=state.evidence,
         evidence_threshold=config.threshold,
         p_value=math.nan,
         n_reference=baseline.n,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homeostat.stats.evidence import PairedBets, bet_on_differences, mixture
+from homeostat.stats.paired import PairedBets, bet_on_differences, paired_e
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ def compare_paired(
     losses_challenger: ArrayLike,
     state: PairedBets,
     margin: float = 0.0,
+    block: int = 0,
 ) -> tuple[PairedBets, PairedEvidence]:
     """Compare two versions on the same rows; may be read after every batch.
 
@@ -51,6 +52,9 @@ def compare_paired(
         ``PairedBets()`` at first.
     margin : float
         Loss by which a challenger may be worse and still count as not worse.
+    block : int
+        The day of these rows, by any count: rows of a day may have an effect in common. A mean
+        difference beyond `SURE` is proven by rows, a smaller one by days that are over.
 
     Examples
     --------
@@ -64,11 +68,12 @@ def compare_paired(
         raise ValueError(
             f"unpaired: {champion.size} champion and {challenger.size} challenger rows"
         )
-    state = bet_on_differences(state, champion - challenger, margin)
+    state = bet_on_differences(state, champion - challenger, margin, block)
+    better, worse, not_worse = paired_e(state)
     return state, PairedEvidence(
-        better_e=mixture(state.better),
-        worse_e=mixture(state.worse),
+        better_e=better,
+        worse_e=worse,
         difference=state.total / state.n if state.n else math.nan,
         n=state.n,
-        not_worse_e=mixture(state.not_worse),
+        not_worse_e=not_worse,
     )

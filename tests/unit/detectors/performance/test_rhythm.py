@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from homeostat.detectors.performance.detector import (
-    HOURS,
     LossBaseline,
     PerformanceConfig,
     PerformanceState,
@@ -14,6 +13,7 @@ from homeostat.detectors.performance.detector import (
 )
 from homeostat.domain.verdict import Status
 from homeostat.domain.window import Window
+from homeostat.stats.blocks import HOURS
 
 CONFIG = PerformanceConfig(every=timedelta(hours=1))
 START = datetime(2024, 1, 1, tzinfo=UTC)
