@@ -138,7 +138,6 @@ def measure_windows(
     watch: Watch,
     rollout: RolloutState,
     now: datetime,
-    rng: np.random.Generator,
 ) -> Found:
     """Write the metrics of every window whose labels became complete, per cohort and version."""
     points: list[MetricPoint] = []
@@ -148,7 +147,7 @@ def measure_windows(
         for window in closed_windows(start, now - cohort.maturity, plan.metric_window):
             faults = tuple(fault.window(now) for fault in watch.faults)
             rows = outcomes(log, plan.spec, cohort, window, now, faults)
-            points += _measure(plan.spec, rows, window, cohort.name, rng)
+            points += _measure(plan.spec, rows, window, cohort.name)
             cursors[cohort.name] = window.end
             if cohort.name == MATURED:
                 watch = _count(plan, watch, rollout, rows, window)
@@ -156,15 +155,11 @@ def measure_windows(
     return Found(watch, points=tuple(points))
 
 
-def _measure(
-    spec: ModelSpec, rows: Outcomes, window: Window, cohort: str, rng: np.random.Generator
-) -> list[MetricPoint]:
+def _measure(spec: ModelSpec, rows: Outcomes, window: Window, cohort: str) -> list[MetricPoint]:
     points: list[MetricPoint] = []
     for version in sorted({str(name) for name in rows.rows["version"].to_pylist()}):
         scores, labels = rows.of(version)
-        points += detector.measure(
-            spec, version, window, scores, labels, rows.coverage, cohort, rng
-        )
+        points += detector.measure(spec, version, window, scores, labels, rows.coverage, cohort)
     return points
 
 

@@ -115,7 +115,7 @@ class Turn:
             hindsight = Hindsight(log, self.ports.scorer, self.ports.registry)
             watch = parts[-1].watch
             parts.append(judge_losses(plan, log, watch, rollout, baseline, hindsight, now))
-        parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now, self.rng))
+        parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now))
         points = tuple(point for part in parts for point in part.points)
         parts.append(self._judge_series(parts[-1].watch, rollout.champion, points))
         verdicts = tuple(verdict for part in parts for verdict in part.verdicts)

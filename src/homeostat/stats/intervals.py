@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.stats import special
-from homeostat.stats.ranks import midranks
 
 NAN = float("nan")
 
@@ -38,8 +37,10 @@ def normal(estimate: float, error: float, level: float = 0.95) -> Interval:
     return Interval(estimate - reach, estimate + reach)
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
+def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     """Return Wilson's (1927) score interval of a share; sound for small `n` and shares of 0 or 1.
+
+    Of weighted rows both may be fractions: effective numbers.
 
     Examples
     --------
@@ -126,24 +127,6 @@ def percentile(drawn: NDArray[np.float64], level: float = 0.95) -> Interval:
     return Interval(lower, upper)
 
 
-def logit(share: float, n: int, level: float = 0.95) -> Interval:
-    """Return the logit interval of an area under the precision-recall curve.
-
-    Boyd, Eng & Page, "Area under the precision-recall curve: point estimates and confidence
-    intervals" (ECML 2013); `n` counts the positives.
-
-    Examples
-    --------
-    >>> interval = logit(0.8, 100)
-    >>> round(interval.lower, 3), round(interval.upper, 3)
-    (0.71, 0.867)
-    """
-    if not n or not 0.0 < share < 1.0:
-        return Interval(share, share) if n and share in {0.0, 1.0} else Interval(NAN, NAN)
-    around = normal(special.logit(share), (n * share * (1.0 - share)) ** -0.5, level)
-    return Interval(special.expit(around.lower), special.expit(around.upper))
-
-
 @dataclass(frozen=True, slots=True)
 class AucEstimate:
     """Area under the ROC curve and its standard error."""
@@ -162,38 +145,3 @@ class AucEstimate:
         slope = 1.0 / (self.auc * (1.0 - self.auc))
         on_logit = normal(special.logit(self.auc), self.error * slope, level)
         return Interval(special.expit(on_logit.lower), special.expit(on_logit.upper))
-
-
-def delong(labels: NDArray[np.float64], scores: NDArray[np.float64]) -> AucEstimate:
-    """Return AUC with DeLong's standard error (DeLong et al. 1988; midranks as Sun & Xu 2014).
-
-    Parameters
-    ----------
-    labels : ndarray of float64, shape (n,)
-        0 or 1.
-    scores : ndarray of float64, shape (n,)
-        Finite.
-
-    Returns
-    -------
-    AucEstimate
-        NaN area with one class only; NaN error with fewer than two rows of a class.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> estimate = delong(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8]))
-    >>> estimate.auc, round(estimate.error, 4)
-    (0.75, 0.3536)
-    """
-    positive, negative = scores[labels == 1.0], scores[labels != 1.0]
-    m, n = positive.size, negative.size
-    if not (m and n):
-        return AucEstimate(NAN, NAN)
-    pooled = midranks(np.concatenate((positive, negative)))
-    above = (pooled[:m] - midranks(positive)) / n
-    below = 1.0 - (pooled[m:] - midranks(negative)) / m
-    auc = float(above.mean())
-    if min(m, n) < 2:
-        return AucEstimate(auc, NAN)
-    return AucEstimate(auc, float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n)))

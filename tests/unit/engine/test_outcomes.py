@@ -104,19 +104,17 @@ def test_rows_that_a_fault_covers_say_nothing(world: World) -> None:
     clean = outcomes(log, SPEC, cohort, WHOLE, NOW, (fault.window(NOW),))
     assert clean.asked == 480
     seen = replace(watch(), faults=(fault,))
-    rng = np.random.default_rng(1)
-    found = measure_windows(PLAN, log, seen, REST, NOW, rng)
+    found = measure_windows(PLAN, log, seen, REST, NOW)
     assert {p.window.start for p in found.points} == {START + DAY}
     assert [m.rows for m in found.watch.matured] == [0, 480]
 
 
 def test_few_rows_neither_add_to_a_drop_nor_end_it(world: World) -> None:
-    rng = np.random.default_rng(1)
     strict = replace(PLAN, performance=replace(PLAN.performance, min_rows=481))
     seen = replace(watch(), drops=2, drop_since=START + DAY)
     log = world.ports.log
-    assert measure_windows(strict, log, seen, REST, NOW, rng).watch.drops == 2
-    assert measure_windows(PLAN, log, seen, REST, NOW, rng).watch.drops == 1
+    assert measure_windows(strict, log, seen, REST, NOW).watch.drops == 2
+    assert measure_windows(PLAN, log, seen, REST, NOW).watch.drops == 1
 
 
 def test_an_audit_gives_metrics_early(world: World) -> None:
@@ -131,8 +129,8 @@ def test_an_audit_gives_metrics_early(world: World) -> None:
         spec, to_records(spec, rows.append_column("audited", flags), scores, "1", "champion")
     )
     log.append_labels(spec, world.fate.labels(WHOLE))
-    plan, rng = replace(PLAN, spec=spec), np.random.default_rng(1)
-    found = measure_windows(plan, log, watch(), REST, NOW, rng)
+    plan = replace(PLAN, spec=spec)
+    found = measure_windows(plan, log, watch(), REST, NOW)
     assert {(p.cohort, p.n) for p in found.points} == {(AUDIT, 120)}
     assert dict(found.watch.metrics_until) == {MATURED: START, AUDIT: START + 2 * DAY}
     assert found.watch.matured == ()

@@ -63,38 +63,6 @@ def test_bootstrap_leaves_out_undefined_resamples() -> None:
     assert found == intervals.Interval(1.0, 1.0)
 
 
-def pairwise_delong(
-    labels: NDArray[np.float64], scores: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Follow DeLong et al. (1988) literally: structural components from all pairs."""
-    x, y = scores[labels == 1], scores[labels == 0]
-    wins = (x[:, None] > y) + 0.5 * (x[:, None] == y)
-    above, below = wins.mean(axis=1), wins.mean(axis=0)
-    return wins.mean(), np.sqrt(above.var(ddof=1) / x.size + below.var(ddof=1) / y.size)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=4, max_size=60))
-def test_delong_agrees_with_the_pairwise_definition(rows: list[tuple[bool, int]]) -> None:
-    labels = np.array([float(label) for label, _ in [*rows, (0, 0), (0, 0), (1, 0), (1, 0)]])
-    scores = np.array([float(score) for _, score in [*rows, (0, 3), (0, 5), (1, 4), (1, 6)]])
-    found = intervals.delong(labels, scores)
-    assert (found.auc, found.error) == pytest.approx(pairwise_delong(labels, scores), abs=1e-12)
-
-
-def test_delong_interval_covers() -> None:
-    rng = np.random.default_rng(13)
-    truth = stats.norm.cdf(1.0 / np.sqrt(2.0))
-    labels = np.repeat([1.0, 0.0], [40, 120])
-    hits = [truth in intervals.delong(labels, rng.normal(labels)).interval() for _ in range(400)]
-    assert np.mean(hits) == pytest.approx(0.95, abs=0.035)
-
-
-def test_a_perfect_separation_keeps_its_interval_within_bounds() -> None:
-    labels = np.array([0.0, 0.0, 1.0, 1.0])
-    found = intervals.delong(labels, labels)
-    assert found.interval() == intervals.Interval(1.0, 1.0)
-
-
 @pytest.mark.parametrize(
     "interval",
     [
@@ -102,8 +70,6 @@ def test_a_perfect_separation_keeps_its_interval_within_bounds() -> None:
         intervals.mean(np.array([1.0])),
         intervals.bootstrap(lambda _: 0.0, 0, np.random.default_rng(0)),
         intervals.bootstrap(lambda _: float("nan"), 5, np.random.default_rng(0)),
-        intervals.delong(np.array([1.0, 1.0]), np.array([0.2, 0.3])).interval(),
-        intervals.delong(np.array([1.0, 0.0, 1.0]), np.array([0.5, 0.5, 0.2])).interval(),
     ],
 )
 def test_too_little_data_gives_no_bounds(interval: intervals.Interval) -> None:

@@ -6,7 +6,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
-from sklearn.calibration import calibration_curve
 
 from homeostat.stats import metrics
 
@@ -73,24 +72,6 @@ def test_regression_metrics_agree_with_scikit_learn(rows: NDArray[np.float64]) -
     assert metrics.wape(labels, predictions) == pytest.approx(expected)
 
 
-def test_reliability_agrees_with_scikit_learn() -> None:
-    rng = np.random.default_rng(14)
-    scores = rng.random(500)
-    labels = (rng.random(500) < scores**2).astype(float)
-    curve = metrics.reliability(labels, scores)
-    observed, claimed = calibration_curve(labels, scores, n_bins=10)
-    assert [cell.observed for cell in curve] == pytest.approx(list(observed))
-    assert [cell.mean_score for cell in curve] == pytest.approx(list(claimed))
-    assert sum(cell.n for cell in curve) == 500
-    gaps = [cell.n * abs(cell.observed - cell.mean_score) for cell in curve]
-    assert metrics.ece(labels, scores) == pytest.approx(sum(gaps) / 500)
-
-
-def test_the_scores_zero_and_one_have_a_cell() -> None:
-    curve = metrics.reliability(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-    assert [(cell.n, cell.observed) for cell in curve] == [(1, 0.0), (1, 1.0)]
-
-
 def test_one_class_has_no_ranking() -> None:
     scores = np.array([0.1, 0.9])
     for labels in (np.zeros(2), np.ones(2)):
@@ -110,7 +91,6 @@ def test_constant_labels_have_no_variance_to_explain() -> None:
         metrics.average_precision,
         metrics.log_loss,
         metrics.brier,
-        metrics.ece,
         metrics.mae,
         metrics.rmse,
         metrics.r2,

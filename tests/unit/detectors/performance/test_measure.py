@@ -23,8 +23,7 @@ def spec(task: Task, classes: tuple[str, ...] = ()) -> ModelSpec:
 def points(
     task: Task, scores: ArrayLike, labels: ArrayLike, classes: tuple[str, ...] = ()
 ) -> dict[str, MetricPoint]:
-    rng = np.random.default_rng(0)
-    found = measure(spec(task, classes), "v1", DAY, scores, labels, 0.9, "matured", rng)
+    found = measure(spec(task, classes), "v1", DAY, scores, labels, 0.9, "matured")
     return {point.name: point for point in found}
 
 
@@ -45,9 +44,11 @@ def test_binary_metrics_agree_with_the_oracle() -> None:
         "f1": oracle.f1_score(labels, said),
         "mcc": oracle.matthews_corrcoef(labels, said),
         "positive_rate": labels.mean(),
+        "specificity": oracle.recall_score(labels, said, pos_label=0),
+        "bias": (scores - labels).mean(),
     }
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
-    assert set(found) == {*expected, "ece"}
+    assert set(found) == {*expected, "ece", "calibration_error"}
     for name in expected:
         assert found[name].lower <= found[name].value <= found[name].upper
     point = found["auc"]

@@ -1,0 +1,331 @@
+"""Whether what is given a probability of p comes true p of the time.
+
+Cells hold rows of similar score, about equally many each. All errors are those of the sample: the
+truth meant is that of the same cells over endlessly many rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.stats import special
+from homeostat.stats.intervals import Interval
+from homeostat.stats.measured import LEVEL, Measured, missing, of_share, within
+from homeostat.stats.ranking import Ranking
+
+Floats = NDArray[np.float64]
+
+CELLS = 15
+CELL_ROWS = 10
+"""Fewest rows of a cell, on average: a small sample gets fewer cells."""
+
+EXTREME = 1e-6
+"""Scores are kept this far from 0 and 1 before their log-odds are taken."""
+
+_FAR = 500.0  # log-odds whose chance differs from 0 or 1 by nothing
+_STEPS = 100
+_PERFECT = 1e-6  # mean loss that only scores reach which separate the classes
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationCell:
+    """Rows of similar score: what was claimed, and what came true.
+
+    Attributes
+    ----------
+    n : int
+        Rows.
+    share : float
+        Their part of the total weight.
+    lowest, highest, mean_score : float
+    observed : float
+        Share of positives among them, with Wilson's interval ``lower`` to ``upper``.
+    variance : float
+        Of `observed`, without bias.
+    """
+
+    n: int
+    share: float
+    lowest: float
+    highest: float
+    mean_score: float
+    observed: float
+    lower: float
+    upper: float
+    variance: float
+
+    @property
+    def gap(self) -> float:
+        """How much more came true than was claimed."""
+        return self.observed - self.mean_score
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Everything about the calibration of one set of rows.
+
+    Attributes
+    ----------
+    cells : tuple of CalibrationCell
+        The reliability curve, by ascending score.
+    ece : float
+        Expected calibration error as it is usually taken: the mean size of the cells' gaps. Above 0
+        by chance alone, the more the fewer rows there are.
+    ece_debiased : Measured
+        What is left of it once chance is taken off, as after Kumar, Liang & Ma (2019).
+    rms_debiased : Measured
+        Root of the mean squared gap without bias (Bröcker 2012; Ferro & Fricker 2012): the
+        reliability part of the Brier score.
+    intercept, slope : Measured
+        Of the logistic recalibration ``logit(P) = intercept + slope * logit(score)`` (Cox 1958): 0
+        and 1 if calibrated; a slope below 1 means that scores are too extreme.
+    in_the_large : Measured
+        The intercept with the slope held at 1: how many log-odds the scores are too low overall.
+    """
+
+    cells: tuple[CalibrationCell, ...]
+    ece: float
+    ece_debiased: Measured
+    rms_debiased: Measured
+    intercept: Measured
+    slope: Measured
+    in_the_large: Measured
+
+
+def calibrate(ranking: Ranking, cells: int = CELLS) -> Calibration:
+    """Return all of it.
+
+    Examples
+    --------
+    >>> from homeostat.stats.ranking import rank
+    >>> rng = np.random.default_rng(0)
+    >>> scores = rng.random(2000)
+    >>> found = calibrate(rank((rng.random(2000) < scores).astype(float), scores))
+    >>> round(found.ece, 3), round(found.ece_debiased.lower, 3), 1.0 in found.slope.interval
+    (0.03, 0.0, True)
+    """
+    curve = reliability(ranking, cells)
+    intercept, slope = recalibration(ranking)
+    return Calibration(
+        curve,
+        ece(curve),
+        debiased_ece(curve),
+        debiased_rms(curve),
+        intercept,
+        slope,
+        in_the_large(ranking),
+    )
+
+
+def reliability(ranking: Ranking, cells: int = CELLS) -> tuple[CalibrationCell, ...]:
+    """Return claimed against observed shares in cells of about equal weight.
+
+    Equal scores are never parted, so that there may be fewer cells than asked for.
+    """
+    weights = ranking.positive + ranking.negative
+    total = float(weights.sum())
+    if not total:
+        return ()
+    n = ranking.positives + ranking.negatives
+    wanted = max(1, min(cells, n // CELL_ROWS))
+    middles = (np.cumsum(weights) - weights / 2.0) / total
+    edges = np.searchsorted(middles, np.arange(wanted) / wanted)
+    starts = np.unique(np.minimum(edges, weights.size - 1))
+    sums = [
+        np.add.reduceat(values, starts).tolist()
+        for values in (
+            weights,
+            weights * ranking.scores,
+            ranking.positive,
+            ranking.positive_squares,
+            ranking.negative_squares,
+            ranking.rows,
+        )
+    ]
+    lasts = np.append(starts[1:], weights.size) - 1
+    bounds = zip(ranking.scores[starts].tolist(), ranking.scores[lasts].tolist(), strict=True)
+    return tuple(
+        _cell(total, low, high, *values)
+        for (low, high), *values in zip(bounds, *sums, strict=True)
+        if values[0]
+    )
+
+
+def ece(cells: tuple[CalibrationCell, ...]) -> float:
+    """Return the expected calibration error: the mean size of the gaps; NaN without cells."""
+    return sum(cell.share * abs(cell.gap) for cell in cells) if cells else math.nan
+
+
+def debiased_ece(cells: tuple[CalibrationCell, ...]) -> Measured:
+    """Return the expected calibration error less what chance adds to it.
+
+    A gap of true size m that is seen with a normal error of s is on average that of a folded normal
+    distribution, which is larger. The value is less the excess at ``m = gap`` (the limit of what
+    Kumar, Liang & Ma 2019 resample), which leaves about half of it where calibration is perfect;
+    `debiased_rms` leaves none. For the lower bound the excess is taken at ``gap - 2 s``, where it
+    is larger, and for the upper bound not at all, so that the interval covers where gaps are real
+    and where there are none.
+    """
+    n = sum(cell.n for cell in cells)
+    if not cells:
+        return missing("no labelled rows")
+    likely = most = 0.0
+    for cell in cells:
+        sigma = math.sqrt(cell.variance)
+        likely += cell.share * _excess(abs(cell.gap), sigma)
+        most += cell.share * _excess(max(abs(cell.gap) - 2.0 * sigma, 0.0), sigma)
+    plain = ece(cells)
+    noise = math.sqrt(sum(cell.share**2 * cell.variance for cell in cells))
+    reach = special.normal_quantile((1.0 + LEVEL) / 2.0) * noise
+    bounds = Interval(max(plain - most - reach, 0.0), min(plain + reach, 1.0))
+    return within(max(plain - likely, 0.0), bounds, n)
+
+
+def debiased_rms(cells: tuple[CalibrationCell, ...]) -> Measured:
+    """Return the root of the mean squared gap less its expectation by chance.
+
+    The mean square is unbiased; its error is that of sums of squares of normal variables. The
+    upper bound is the largest value, spread evenly over the cells, that is no further off than the
+    quantile times its own error.
+    """
+    if not cells:
+        return missing("no labelled rows")
+    z = special.normal_quantile((1.0 + LEVEL) / 2.0)
+    square = sum(cell.share * (cell.gap**2 - cell.variance) for cell in cells)
+    spread = sum(
+        2.0 * cell.share**2 * cell.variance * max(2.0 * cell.gap**2 - cell.variance, cell.variance)
+        for cell in cells
+    )
+    linear = 4.0 * sum(cell.share**2 * cell.variance for cell in cells)
+    fixed = 2.0 * sum(cell.share**2 * cell.variance**2 for cell in cells)
+    middle = square + z * z * linear / 2.0
+    furthest = middle + z * math.sqrt(max((z * linear / 2.0) ** 2 + linear * square + fixed, 0.0))
+    value, lower, upper = (
+        math.sqrt(max(bound, 0.0)) for bound in (square, square - z * math.sqrt(spread), furthest)
+    )
+    return within(value, Interval(lower, upper), sum(cell.n for cell in cells))
+
+
+def recalibration(ranking: Ranking) -> tuple[Measured, Measured]:
+    """Return intercept and slope of the logistic recalibration, with Wald's intervals.
+
+    Errors are robust: they hold though the recalibrated scores still are not right.
+    """
+    n = ranking.positives + ranking.negatives
+    problem = ranking.one_class or ranking.few
+    if not problem and ranking.scores[0] == ranking.scores[-1]:
+        problem = "every score is the same"
+    if problem:
+        return missing(problem, n), missing(problem, n)
+    odds = _log_odds(ranking.scores)
+    features = np.stack((np.ones(odds.size), odds))
+    found = _fit(ranking, features, np.zeros(odds.size), np.zeros(2))
+    if found is None:
+        problem = "the scores separate the classes without fault: there is no finite slope"
+        return missing(problem, n), missing(problem, n)
+    values, errors = found
+    intercept, slope = (
+        _wald(value, error, n)
+        for value, error in zip(values.tolist(), errors.tolist(), strict=True)
+    )
+    return intercept, slope
+
+
+def in_the_large(ranking: Ranking) -> Measured:
+    """Return by how many log-odds the scores are too low, all alike."""
+    n = ranking.positives + ranking.negatives
+    problem = ranking.one_class or ranking.few
+    if problem:
+        return missing(problem, n)
+    odds = _log_odds(ranking.scores)
+    found = _fit(ranking, np.ones((1, odds.size)), odds, np.zeros(1))
+    if found is None:
+        return missing("no finite shift of the log-odds fits", n)
+    return _wald(float(found[0][0]), float(found[1][0]), n)
+
+
+def _cell(
+    total: float,
+    low: float,
+    high: float,
+    weight: float,
+    claimed: float,
+    positive: float,
+    positive_squares: float,
+    negative_squares: float,
+    n: float,
+) -> CalibrationCell:
+    share = positive / weight
+    squares = positive_squares + negative_squares
+    rows = weight**2 / squares
+    spread = positive_squares * (1.0 - share) ** 2 + negative_squares * share**2
+    variance = spread / weight**2 * (rows / (rows - 1.0) if rows > 1.0 else 1.0)
+    bounds = of_share(share, math.sqrt(spread) / weight, int(n), rows)
+    mean = min(max(claimed / weight, low), high)
+    return CalibrationCell(
+        int(n), weight / total, low, high, mean, share, bounds.lower, bounds.upper, variance
+    )
+
+
+def _excess(size: float, sigma: float) -> float:
+    """Return how much larger than `size` its normal estimate is on average, signs left off."""
+    if not sigma > 0.0:
+        return 0.0
+    ratio = size / sigma
+    density = sigma * math.sqrt(2.0 / math.pi) * math.exp(-ratio * ratio / 2.0)
+    return density - 2.0 * size * special.normal_sf(ratio)
+
+
+def _log_odds(scores: Floats) -> Floats:
+    kept = np.clip(scores, EXTREME, 1.0 - EXTREME)
+    odds: Floats = np.log(kept) - np.log1p(-kept)
+    return odds
+
+
+def _fit(
+    ranking: Ranking, features: Floats, offset: Floats, start: Floats
+) -> tuple[Floats, Floats] | None:
+    """Fit a logistic regression of few features by Newton's method; None if it has no end."""
+    weights = ranking.positive + ranking.negative
+    total = float(weights.sum())
+
+    def loss(values: Floats) -> float:
+        log_odds = values @ features + offset
+        return float(weights @ np.logaddexp(0.0, log_odds) - ranking.positive @ log_odds)
+
+    values, before = start, loss(start)
+    for _ in range(_STEPS):
+        odds = np.clip(values @ features + offset, -_FAR, _FAR)
+        chances = 1.0 / (1.0 + np.exp(-odds))
+        slope = features @ (weights * chances - ranking.positive)
+        curvature = (features * (weights * chances * (1.0 - chances))) @ features.T
+        if not np.linalg.cond(curvature) < 1e12 or before < _PERFECT * total:
+            return None
+        step = np.linalg.solve(curvature, slope)
+        if float(slope @ step) <= 1e-12 * total:  # twice what there is left to gain
+            return values, _robust(ranking, features, chances, curvature)
+        # Halved until it helps: from far away a full step may overshoot.
+        while (after := loss(values - step)) > before:
+            step = step / 2.0
+        values, before = values - step, after
+    return None
+
+
+def _robust(ranking: Ranking, features: Floats, chances: Floats, curvature: Floats) -> Floats:
+    """Return standard errors that do not need the model to be right (White 1982)."""
+    squares = (
+        ranking.positive_squares * (1.0 - chances) ** 2 + ranking.negative_squares * chances**2
+    )
+    inverse = np.linalg.inv(curvature)
+    spread = inverse @ ((features * squares) @ features.T) @ inverse
+    errors: Floats = np.sqrt(np.diag(spread))
+    return errors
+
+
+def _wald(value: float, error: float, n: int) -> Measured:
+    reach = special.normal_quantile((1.0 + LEVEL) / 2.0) * error
+    return within(value, Interval(value - reach, value + reach), n)
