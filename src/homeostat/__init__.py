@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from homeostat.detectors.comparison.config import ComparisonConfig
     from homeostat.domain.comparison import ColumnComparison, Comparison
     from homeostat.domain.errors import HomeostatError, UserError
+    from homeostat.domain.evaluation import Evaluation
     from homeostat.domain.model import ColumnKind
     from homeostat.domain.predictions import PredictionSpec
     from homeostat.domain.verdict import Status
     from homeostat.entrypoints.compare import Report, compare
+    from homeostat.entrypoints.evaluate import evaluate
     from homeostat.entrypoints.importance import ImportanceReport, importance
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
 
@@ -24,6 +26,7 @@ _HOMES = {
     "ColumnKind": "domain.model",
     "Comparison": "domain.comparison",
     "ComparisonConfig": "detectors.comparison.config",
+    "Evaluation": "domain.evaluation",
     "HomeostatError": "domain.errors",
     "ImportanceReport": "entrypoints.importance",
     "PredictionSpec": "domain.predictions",
@@ -32,6 +35,7 @@ _HOMES = {
     "Status": "domain.verdict",
     "UserError": "domain.errors",
     "compare": "entrypoints.compare",
+    "evaluate": "entrypoints.evaluate",
     "importance": "entrypoints.importance",
     "load_profile": "entrypoints.profiling",
     "profile": "entrypoints.profiling",
@@ -42,6 +46,7 @@ __all__ = [
     "ColumnKind",
     "Comparison",
     "ComparisonConfig",
+    "Evaluation",
     "HomeostatError",
     "ImportanceReport",
     "PredictionSpec",
@@ -51,6 +56,7 @@ __all__ = [
     "UserError",
     "__version__",
     "compare",
+    "evaluate",
     "importance",
     "load_profile",
     "profile",

@@ -84,6 +84,15 @@ def importance(rows: pa.Table) -> dict[str, object]:
     return report.to_dict()
 
 
+def performance(scored: pa.Table) -> pa.Table:
+    spec = hs.PredictionSpec("binary", timestamp="at", maturity=timedelta(days=30))
+    found = assert_type(hs.evaluate(scored, spec, window=timedelta(days=7)), hs.Evaluation)
+    assert_type(found["auc"].value, float | None)
+    hs.evaluate(scored, spec, value=[[0, -1], [-10, 50]], metrics=["value"], window=1000)
+    hs.evaluate(scored, "binary")  # type: ignore[arg-type]
+    return found.table
+
+
 def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
     """As in ``trainer: train.py:train``."""
     encoding = assert_type(fit_encoding(rows, spec.schema.names), Encoding)

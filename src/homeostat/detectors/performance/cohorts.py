@@ -1,0 +1,165 @@
+"""Which rows count, and how they are parted into windows, versions and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from homeostat.domain.evaluation import ALL, MATURED, VERSION, WINDOW
+from homeostat.domain.predictions import NEVER, Micros, Predictions, from_micros, to_micros
+from homeostat.domain.window import Window
+
+Codes = NDArray[np.int64]
+
+MOST_PARTS = 1000
+"""Parts of one kind that get figures: the largest ones."""
+
+OUT = "left out"
+MISSING = "(missing)"
+MICRO = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """Rows that count.
+
+    Attributes
+    ----------
+    rows : Predictions
+        A label that had not arrived by ``as_of`` is not known.
+    name : str
+        ``"matured"`` or ``"all"``.
+    as_of : datetime or None
+    """
+
+    rows: Predictions
+    name: str
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parting:
+    """One way to part rows.
+
+    Attributes
+    ----------
+    by : str
+    names : tuple of str
+    codes : ndarray of int64, shape (n,)
+        Place of each row's part in ``names``; -1: in none.
+    windows : tuple of Window
+        Of the parts, if they are windows of time; else empty.
+    """
+
+    by: str
+    names: tuple[str, ...]
+    codes: Codes
+    windows: tuple[Window, ...] = ()
+
+
+def mature(
+    rows: Predictions, maturity: timedelta | None, as_of: datetime | None, *, matured: bool
+) -> Cohort:
+    """Leave out predictions whose labels may still come.
+
+    Parameters
+    ----------
+    maturity : timedelta or None
+        Age from which labels are complete; None: no row is too young.
+    as_of : datetime or None
+        What "now" is; None: the latest time in the data. Labels that arrived later are not known.
+    matured : bool
+        Whether to leave young rows out.
+    """
+    if as_of is not None:
+        as_of = from_micros(to_micros(as_of))
+        rows = _as_known(rows, to_micros(as_of))
+    times = rows.timestamps
+    if maturity is None or not matured or times is None:
+        return Cohort(rows, ALL, as_of)
+    now = _latest(rows) if as_of is None else to_micros(as_of)
+    moment = from_micros(now)
+    undated, old = times == NEVER, times <= now - maturity // MICRO
+    young = int(np.count_nonzero(~old & ~undated))
+    said = {
+        f"predictions have no time, so that their age is not known: {OUT}": int(undated.sum()),
+        f"predictions are younger than {maturity} at {moment:%Y-%m-%d %H:%M} UTC: {OUT}": young,
+    }
+    problems = [f"{k:,} of {len(rows):,} {text}" for text, k in said.items() if k]
+    kept = replace(rows.take(old & ~undated), problems=(*rows.problems, *problems))
+    return Cohort(kept, MATURED, moment)
+
+
+def partings(rows: Predictions, window: timedelta | int | None) -> Iterator[Parting]:
+    """Yield every way to part the rows: windows if asked for, versions, and each segment column."""
+    if isinstance(window, timedelta):
+        yield _by_time(rows, window)
+    elif window is not None:
+        yield _by_count(rows, window)
+    if rows.versions is not None:
+        yield _by_text(VERSION, rows.versions)
+    if rows.segments is not None:
+        for name in rows.segments.column_names:
+            yield _by_text(name, rows.segments.column(name))
+
+
+def _as_known(rows: Predictions, now: int) -> Predictions:
+    """Return the rows as they were known at a time: no later prediction, no later label."""
+    if rows.timestamps is not None:
+        there = (rows.timestamps <= now) | (rows.timestamps == NEVER)
+        rows = rows if there.all() else rows.take(there)
+    if rows.arrivals is None:
+        return rows
+    labels = np.where(rows.arrivals <= now, rows.labels, np.nan)
+    return replace(rows, labels=labels)
+
+
+def _latest(rows: Predictions) -> int:
+    """Return the latest time in the data; 0 if there is none."""
+    times = [part for part in (rows.timestamps, rows.arrivals) if part is not None]
+    together = np.concatenate(times)
+    return int(together[together != NEVER].max(initial=0))
+
+
+def _by_time(rows: Predictions, window: timedelta) -> Parting:
+    times, step = rows.timestamps, window // MICRO
+    assert times is not None
+    known = times != NEVER
+    number = np.where(known, times, 0) // step
+    found, inverse = np.unique(number[known], return_inverse=True)
+    codes = np.full(times.size, -1, dtype=np.int64)
+    codes[known] = inverse
+    windows = [Window(from_micros(k * step), from_micros((k + 1) * step)) for k in found.tolist()]
+    return Parting(WINDOW, tuple(map(str, windows)), codes, tuple(windows))
+
+
+def _by_count(rows: Predictions, size: int) -> Parting:
+    """Return windows of so many rows each, in the order of time; the last may be shorter."""
+    n = len(rows)
+    order = np.arange(n) if rows.timestamps is None else _ordered(rows.timestamps)
+    codes = np.empty(n, dtype=np.int64)
+    codes[order] = np.arange(n) // size
+    starts = range(0, n, size)
+    return Parting(WINDOW, tuple(f"rows {s + 1} to {min(s + size, n)}" for s in starts), codes)
+
+
+def _ordered(times: Micros) -> NDArray[np.intp]:
+    order: NDArray[np.intp] = np.argsort(times, kind="stable")
+    return order
+
+
+def _by_text(by: str, column: pa.ChunkedArray[pa.StringScalar]) -> Parting:
+    found = column.drop_null().unique()
+    texts = [str(name) for name in found.to_pylist()]
+    given = pc.index_in(column, value_set=found).fill_null(len(texts)).to_numpy()
+    names = [*texts, MISSING] if column.null_count else texts
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = np.empty(len(names), dtype=np.int64)
+    place[order] = np.arange(len(names))
+    return Parting(by, tuple(names[k] for k in order), place[given.astype(np.int64)])

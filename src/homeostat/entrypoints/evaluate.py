@@ -1,0 +1,145 @@
+"""``hs.evaluate``: how good predictions were, by the labels that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from homeostat.detectors.performance.cohorts import mature
+from homeostat.detectors.performance.evaluation import Request, evaluate_predictions
+from homeostat.detectors.performance.realized import NAMES
+from homeostat.domain.errors import ConfigError
+from homeostat.domain.evaluation import Evaluation
+from homeostat.domain.model import Task
+from homeostat.domain.predictions import Predictions, PredictionSpec
+from homeostat.entrypoints.frames import Data
+from homeostat.entrypoints.predictions import read_predictions
+
+
+def evaluate(
+    data: Data,
+    spec: PredictionSpec,
+    *,
+    metrics: Sequence[str] | None = None,
+    value: ArrayLike | None = None,
+    window: timedelta | int | None = None,
+    min_rows: int = 30,
+    quantile: float = 0.5,
+    as_of: datetime | None = None,
+    matured: bool = True,
+) -> Evaluation:
+    """Measure realized performance, each figure with a 95 % interval and what it rests on.
+
+    Parameters
+    ----------
+    data : dataframe, mapping of columns or path
+        As for `homeostat.compare`, but no profile.
+    spec : PredictionSpec
+        Which columns are what. With a maturity, only predictions of that age count, as the labels
+        of younger ones are a biased selection. By its version and segment columns, figures are
+        given for each value as well.
+    metrics : sequence of str, optional
+        Names from `NAMES`, or ``"value"``; None: all of the task.
+    value : array_like, shape (k, k), optional
+        What a prediction is worth, by true class (row) and predicted class (column); binary:
+        ``[[true negative, false positive], [false negative, true positive]]``. Adds the metric
+        ``value``, its mean.
+    window : timedelta or int, optional
+        Figures for each stretch of time as well, in steps since 1970 UTC, or for each so many rows.
+    min_rows : int
+        A figure on fewer labelled rows is not given; its problem says so.
+    quantile : float
+        Which quantile a regression predicts, in (0, 1), for the metric ``pinball``.
+    as_of : datetime, optional
+        Judge as things were known then: later predictions and labels are not looked at. None: the
+        latest time in the data. Without a zone it is in UTC.
+    matured : bool
+        False: count predictions whose labels may be incomplete, too.
+
+    Raises
+    ------
+    NotFoundError, DataError, ConfigError
+        If the data cannot be read or an option is wrong. What is wrong with rows is no error: the
+        result's problems say what was done about it.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> scores = rng.random(1000)
+    >>> rows = {"score": scores, "label": rng.random(1000) < scores}
+    >>> found = evaluate(rows, PredictionSpec("binary"), metrics=["auc", "recall"])
+    >>> print(found)
+    1,000 predictions, labels of 100.0% known
+    auc: 0.8339 [0.8083, 0.8567], n 1,000, labels of 100%
+    recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
+    """
+    rows = read_predictions(data, spec)
+    request = _request(rows, metrics, value, window, min_rows, quantile)
+    return evaluate_predictions(mature(rows, spec.maturity, as_of, matured=matured), request)
+
+
+def _request(
+    rows: Predictions,
+    metrics: Sequence[str] | None,
+    value: ArrayLike | None,
+    window: timedelta | int | None,
+    min_rows: int,
+    quantile: float,
+) -> Request:
+    if not 0.0 < quantile < 1.0:
+        raise ConfigError(f"quantile is {quantile}", "give a share between 0 and 1")
+    return Request(
+        _names(metrics, rows.task, valued=value is not None),
+        None if value is None else _values(value, rows),
+        _window(window, rows),
+        _at_least_one("min_rows", min_rows),
+        quantile,
+    )
+
+
+def _names(metrics: Sequence[str] | None, task: Task, *, valued: bool) -> tuple[str, ...]:
+    if metrics is None:
+        return ()
+    given = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    if "value" in given and not valued:
+        raise ConfigError("the metric value needs to know values", "give value=[[...], [...]]")
+    known = (*NAMES[task], *(("value",) if valued else ()))
+    wrong = [name for name in given if name not in known]
+    if wrong:
+        raise ConfigError(f"{task} has no metric {wrong[0]!r}", f"choose from {', '.join(known)}")
+    return given
+
+
+def _values(value: ArrayLike, rows: Predictions) -> NDArray[np.float64]:
+    k = len(rows.classes)
+    if not k:
+        raise ConfigError("value is given for a regression", "outcomes of classes have values")
+    try:
+        values = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (k, k) or not np.isfinite(values).all():
+        raise ConfigError(
+            "value is no table of numbers by true and predicted class",
+            f"give {k} rows of {k} finite numbers, in the order {', '.join(rows.classes)}",
+        )
+    return values
+
+
+def _window(window: timedelta | int | None, rows: Predictions) -> timedelta | int | None:
+    if isinstance(window, timedelta):
+        if rows.timestamps is None:
+            raise ConfigError("windows of time need timestamps", "name the timestamp column")
+        if window < timedelta(seconds=1):
+            raise ConfigError(f"a window of {window} is too short", "give a second or more")
+        return window
+    return None if window is None else _at_least_one("window", window)
+
+
+def _at_least_one(name: str, number: int) -> int:
+    if number < 1:
+        raise ConfigError(f"{name} is {number}", "give 1 or more")
+    return number
