@@ -1,0 +1,1 @@
+"""Whether probabilities still come true as often as they say."""
