@@ -2,7 +2,7 @@
 
 python benchmarks/evaluate_speed.py [--rows N] [--segments N] [--runs N]
 
-One process; the rows are in memory as an Arrow table, so that reading them as predictions counts.
+One process; the rows are in memory as an Arrow table, so reading them as predictions counts.
 """
 
 from __future__ import annotations
