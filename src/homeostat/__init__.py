@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from homeostat.entrypoints.compare import Report, compare
     from homeostat.entrypoints.evaluate import evaluate
     from homeostat.entrypoints.importance import ImportanceReport, importance
+    from homeostat.entrypoints.labels import early_rates
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ _HOMES = {
     "UserError": "domain.errors",
     "compare": "entrypoints.compare",
     "evaluate": "entrypoints.evaluate",
+    "early_rates": "entrypoints.labels",
     "importance": "entrypoints.importance",
     "load_profile": "entrypoints.profiling",
     "profile": "entrypoints.profiling",
@@ -56,6 +58,7 @@ __all__ = [
     "UserError",
     "__version__",
     "compare",
+    "early_rates",
     "evaluate",
     "importance",
     "load_profile",

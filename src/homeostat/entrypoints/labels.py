@@ -1,0 +1,125 @@
+"""Early answers from labels of which some are still on their way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from homeostat.detectors.performance.arrival import as_seen, early_shares
+from homeostat.detectors.performance.early import EarlyShare
+from homeostat.domain.errors import ConfigError, DataError
+from homeostat.domain.predictions import (
+    NEVER,
+    Predictions,
+    PredictionSpec,
+    from_micros,
+    to_micros,
+)
+from homeostat.domain.window import Window, closed_windows
+from homeostat.entrypoints.frames import Data
+from homeostat.entrypoints.predictions import read_predictions
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyWindow:
+    """What the labels of a window will come to; one `EarlyShare` for each class."""
+
+    window: Window
+    classes: tuple[str, ...]
+    shares: tuple[EarlyShare, ...]
+
+    @property
+    def positive(self) -> EarlyShare:
+        """The share of the last class: of a binary model the positive rate."""
+        return self.shares[-1]
+
+
+def early_rates(
+    data: Data,
+    spec: PredictionSpec,
+    every: timedelta = timedelta(days=7),
+    as_of: datetime | None = None,
+    delay_by: tuple[str, ...] = (),
+) -> tuple[EarlyWindow, ...]:
+    """Estimate what the labels of young windows will come to, before they are all in.
+
+    Labels that come early are no sample of all: each counts for those of its kind still to come.
+
+    Parameters
+    ----------
+    data : dataframe, mapping of columns or path
+    spec : PredictionSpec
+        Of a classifier, with ``timestamp``, ``arrival`` and ``maturity``.
+    every : timedelta
+        Length of a window.
+    as_of : datetime, optional
+        Leave out what came later.
+    delay_by : tuple of str
+        Columns that decide how long a label takes, for example the lead time of a booking.
+
+    Returns
+    -------
+    tuple of EarlyWindow
+        Of all closed windows that are younger than the maturity, the oldest first.
+
+    Raises
+    ------
+    ConfigError
+        If the spec names no timestamp, arrival or maturity, or is of a regression.
+    DataError, NotFoundError
+        If the data cannot be read, or have no such column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng, start = np.random.default_rng(0), np.datetime64("2024-01-01")
+    >>> made = start + np.arange(2000) * np.timedelta64(72, "m")
+    >>> fraud = rng.random(2000) < 0.3
+    >>> came = made + np.where(fraud, 1, 10) * np.timedelta64(1, "D")
+    >>> now = start + np.timedelta64(100, "D")
+    >>> rows = {"at": made, "score": np.full(2000, 0.3), "came": came,
+    ...         "fraud": np.where(came <= now, fraud, None)}
+    >>> spec = PredictionSpec(label="fraud", timestamp="at", arrival="came",
+    ...                       maturity=timedelta(days=20))
+    >>> newest = early_rates(rows, spec)[-1].positive
+    >>> round(newest.naive, 2), round(newest.share, 2), round(newest.coverage, 2)
+    (0.55, 0.36, 0.65)
+    """
+    if spec.maturity is None or not spec.arrival:
+        raise ConfigError(
+            "early answers need to know when labels are complete, and when they came",
+            "give timestamp, arrival and maturity in the spec",
+        )
+    rows = read_predictions(data, spec)
+    if not rows.classes:
+        raise ConfigError("early rates are of classes", "give the spec of a classifier")
+    return _windows(rows, spec.maturity, every, as_of, delay_by)
+
+
+def _windows(
+    rows: Predictions,
+    maturity: timedelta,
+    every: timedelta,
+    as_of: datetime | None,
+    delay_by: tuple[str, ...],
+) -> tuple[EarlyWindow, ...]:
+    if rows.timestamps is None or rows.arrivals is None:
+        raise DataError("data have no column that says when labels came: spec.arrival names none")
+    made = rows.timestamps[rows.timestamps != NEVER]
+    if not made.size:
+        return ()
+    known = rows.arrivals[rows.arrivals != NEVER]
+    newest = max(int(made.max()), int(known.max(initial=0)))
+    now = newest if as_of is None else to_micros(as_of)
+    learned = as_seen(rows, now, maturity, delay_by)
+    ages, length = learned.rows.ages, every // MICROSECOND
+    since = max(int(made.min()), now - maturity // MICROSECOND)
+    found = []
+    for window in closed_windows(from_micros(since), from_micros(now), every):
+        oldest = now - to_micros(window.start)
+        inside = (ages <= oldest) & (ages > oldest - length)
+        shares = early_shares(learned, inside, oldest, length)
+        found.append(EarlyWindow(window, rows.classes, shares))
+    return tuple(found)
