@@ -147,7 +147,7 @@ def measure_windows(
         for window in closed_windows(start, now - cohort.maturity, plan.metric_window):
             faults = tuple(fault.window(now) for fault in watch.faults)
             rows = outcomes(log, plan.spec, cohort, window, now, faults)
-            points += _measure(plan.spec, rows, window, cohort.name)
+            points += measure_rows(plan.spec, rows, window, cohort.name)
             cursors[cohort.name] = window.end
             if cohort.name == MATURED:
                 watch = _count(plan, watch, rollout, rows, window)
@@ -155,7 +155,8 @@ def measure_windows(
     return Found(watch, points=tuple(points))
 
 
-def _measure(spec: ModelSpec, rows: Outcomes, window: Window, cohort: str) -> list[MetricPoint]:
+def measure_rows(spec: ModelSpec, rows: Outcomes, window: Window, cohort: str) -> list[MetricPoint]:
+    """Return the metrics of every version that scored rows of the window."""
     points: list[MetricPoint] = []
     for version in sorted({str(name) for name in rows.rows["version"].to_pylist()}):
         scores, labels = rows.of(version)

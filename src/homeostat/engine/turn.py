@@ -29,6 +29,7 @@ from homeostat.engine.maintenance import Retrained, Workshop, retrain
 from homeostat.engine.outcomes import Found, judge_losses, measure_windows, paired_evidence
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
+from homeostat.engine.restate import restate
 from homeostat.engine.rollouts import Rolled, advance, guard, roll
 from homeostat.engine.series import (
     SeriesMemory,
@@ -120,8 +121,11 @@ class Turn:
         parts.append(self._judge_series(parts[-1].watch, rollout.champion, points))
         verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
         points += parts[-1].points
-        decided = (*decisions, *doubts)
-        return Judged(parts[-1].watch.noting(verdicts), verdicts, points, decided)
+        watch = parts[-1].watch
+        restated = restate(plan, log, self.ports.records, watch, rollout.champion, now)
+        points += restated.points
+        decided = (*decisions, *doubts, *restated.decisions)
+        return Judged(restated.watch.noting(verdicts), verdicts, points, decided)
 
     def _judge_drift(
         self, watch: Watch, reference: Reference | None, champion: str

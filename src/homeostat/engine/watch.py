@@ -79,6 +79,7 @@ class Watch:
     its predecessor's if it came without.
     ``latest`` holds the newest verdict of each monitor and subject. ``drop_since`` is when realized
     performance began to be worse, ``drops`` counts the consecutive metric windows in which it was.
+    Windows were looked at for late labels until ``restated_until``.
     """
 
     model: str
@@ -102,6 +103,7 @@ class Watch:
     drop_since: datetime | None = None
     drops: int = 0
     diagnosis: Diagnosis | None = None
+    restated_until: datetime | None = None
 
     @property
     def open_faults(self) -> tuple[Fault, ...]:

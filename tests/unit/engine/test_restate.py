@@ -1,0 +1,100 @@
+"""Labels that come or are corrected late restate what was measured, and it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from homeostat.domain.decision import Decision
+from homeostat.domain.record import LABEL_SCHEMA
+from homeostat.domain.verdict import MetricPoint
+from homeostat.domain.window import Window
+from simulation.world import DAY, MODEL, SPEC, START, Fate, World, memory_world
+
+FIRST = Window(START, START + DAY)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = memory_world(tmp_path, Fate(5))
+    live(made, 2)
+    return made
+
+
+def live(world: World, days: float) -> None:
+    end = world.clock.now() + days * DAY
+    while world.clock.now() < end:
+        world.advance()
+    assert not world.problems
+
+
+def correct(world: World, rows: int) -> None:
+    """Turn the newest labels of the first day round."""
+    now = world.clock.now()
+    table = world.ports.log.labelled(SPEC, FIRST, now, ["prediction_id"]).slice(0, rows)
+    columns = {
+        "prediction_id": table["prediction_id"],
+        "label": pa.array(1.0 - np.asarray(table["label"].to_numpy())),
+        "arrival": pa.array([now] * len(table)),
+    }
+    world.ports.log.append_labels(SPEC, pa.table(columns).cast(LABEL_SCHEMA))
+
+
+def accuracy(world: World) -> MetricPoint:
+    points = world.ports.records.metrics(MODEL, "accuracy", FIRST.start, FIRST.end)
+    (point,) = (one for one in points if one.cohort == "matured")
+    return point
+
+
+def said(world: World) -> list[Decision]:
+    return [one for one in world.ports.records.decisions(MODEL) if one.action == "restate"]
+
+
+def test_corrections_restate_a_measured_window_and_are_said(world: World) -> None:
+    before = accuracy(world)
+    correct(world, 10_000)
+    live(world, 1)
+    after = accuracy(world)
+    assert after.value == pytest.approx(1.0 - before.value)
+    assert after.n == before.n
+    (decision,) = said(world)
+    assert "known only after 2" in decision.reason
+    assert "accuracy from" in decision.reason
+    figures = dict(decision.evidence)
+    assert figures["accuracy:before"] == before.value
+    assert figures["accuracy:after"] == after.value
+    live(world, 2)
+    assert said(world) == [decision], "it is said once"
+
+
+def test_one_corrected_label_is_written_without_a_word(world: World) -> None:
+    before = accuracy(world)
+    counts = world.watch.matured[0].counts
+    correct(world, 1)
+    live(world, 2)
+    after = accuracy(world)
+    assert abs(after.value - before.value) == pytest.approx(1.0 / before.n)
+    assert said(world) == []
+    assert world.watch.matured[0].counts != counts
+    assert sum(world.watch.matured[0].counts) == sum(counts)
+
+
+def test_without_late_labels_nothing_is_restated(world: World) -> None:
+    before = accuracy(world)
+    live(world, 4)
+    assert accuracy(world) == before
+    assert said(world) == []
+
+
+def test_a_correction_long_after_is_noticed_at_the_next_look(world: World) -> None:
+    """Looks are 1, 2, 4, 8 ... days after the first measurement."""
+    before = accuracy(world)
+    live(world, 4.5)
+    correct(world, 10_000)
+    live(world, 3)
+    assert accuracy(world) == before, "between the looks at 4 and 8 days"
+    live(world, 1)
+    assert accuracy(world).value == pytest.approx(1.0 - before.value)
