@@ -27,7 +27,7 @@ EXTREME = 1e-6
 """Scores are kept this far from 0 and 1 before their log-odds are taken."""
 
 _FAR = 500.0  # log-odds whose chance differs from 0 or 1 by nothing
-_STEPS = 100
+_SETTLED = 1e-13  # gain of the mean loss below which a step is the last
 _PERFECT = 1e-6  # mean loss that only scores reach which separate the classes
 
 
@@ -297,22 +297,28 @@ def _fit(
         log_odds = values @ features + offset
         return float(weights @ np.logaddexp(0.0, log_odds) - ranking.positive @ log_odds)
 
-    values, before = start, loss(start)
-    for _ in range(_STEPS):
+    def chances(values: Floats) -> Floats:
         odds = np.clip(values @ features + offset, -_FAR, _FAR)
-        chances = 1.0 / (1.0 + np.exp(-odds))
-        slope = features @ (weights * chances - ranking.positive)
-        curvature = (features * (weights * chances * (1.0 - chances))) @ features.T
-        if not np.linalg.cond(curvature) < 1e12 or before < _PERFECT * total:
+        found: Floats = 1.0 / (1.0 + np.exp(-odds))
+        return found
+
+    def curvature(chances: Floats) -> Floats:
+        found: Floats = (features * (weights * chances * (1.0 - chances))) @ features.T
+        return found
+
+    values, before, gain = start, loss(start), math.inf
+    while gain > _SETTLED * total:
+        fitted = chances(values)
+        curved = curvature(fitted)
+        if not np.linalg.cond(curved) < 1e12 or before < _PERFECT * total:
             return None
-        step = np.linalg.solve(curvature, slope)
-        if float(slope @ step) <= 1e-12 * total:  # twice what there is left to gain
-            return values, _robust(ranking, features, chances, curvature)
+        step = np.linalg.solve(curved, features @ (weights * fitted - ranking.positive))
         # Halved until it helps: from far away a full step may overshoot.
         while (after := loss(values - step)) > before:
             step = step / 2.0
-        values, before = values - step, after
-    return None
+        values, before, gain = values - step, after, before - after
+    fitted = chances(values)
+    return values, _robust(ranking, features, fitted, curvature(fitted))
 
 
 def _robust(ranking: Ranking, features: Floats, chances: Floats, curvature: Floats) -> Floats:

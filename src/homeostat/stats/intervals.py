@@ -125,23 +125,3 @@ def percentile(drawn: NDArray[np.float64], level: float = 0.95) -> Interval:
         return Interval(NAN, NAN)
     lower, upper = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]).tolist()
     return Interval(lower, upper)
-
-
-@dataclass(frozen=True, slots=True)
-class AucEstimate:
-    """Area under the ROC curve and its standard error."""
-
-    auc: float
-    error: float
-
-    def interval(self, level: float = 0.95) -> Interval:
-        """Return the interval on the logit scale, within [0, 1].
-
-        At an area of 0 or 1 the logit has no slope; the interval is then cut, not transformed.
-        """
-        if not 0.0 < self.auc < 1.0:
-            plain = normal(self.auc, self.error, level)
-            return Interval(max(plain.lower, 0.0), min(plain.upper, 1.0))
-        slope = 1.0 / (self.auc * (1.0 - self.auc))
-        on_logit = normal(special.logit(self.auc), self.error * slope, level)
-        return Interval(special.expit(on_logit.lower), special.expit(on_logit.upper))

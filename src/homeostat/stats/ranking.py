@@ -168,7 +168,9 @@ def auc_interval(area: float, error: float, positives: float, negatives: float) 
     """Return the interval of an area with this standard error; the wider of the two at its ends."""
     if not 0.0 < area < 1.0 or not error > 0.0:
         return _newcombe(area, positives, negatives)
-    found = intervals.AucEstimate(area, error).interval(LEVEL)
+    reach = special.normal_quantile((1.0 + LEVEL) / 2.0) * error / (area * (1.0 - area))
+    middle = special.logit(area)
+    found = Interval(special.expit(middle - reach), special.expit(middle + reach))
     if min(area, 1.0 - area) * min(positives, negatives) > 1.0:
         return found
     plain = _newcombe(area, positives, negatives)

@@ -164,6 +164,12 @@ def test_scores_of_zero_and_one_are_kept_finite() -> None:
     assert len(found.cells) == 2
 
 
+def test_a_claim_far_from_the_truth_is_still_shifted_back() -> None:
+    labels = np.tile([0.0, 1.0], 20)
+    found = calibration.in_the_large(rank(labels, np.zeros(40)))
+    assert found.value == pytest.approx(-np.log(calibration.EXTREME), rel=1e-4)
+
+
 def test_a_claim_beyond_all_odds_has_no_finite_shift() -> None:
     found = calibration.in_the_large(
         rank(np.repeat([0.0, 1.0], 8), np.full(16, 0.5), np.repeat([1.0, 1e-300], 8))

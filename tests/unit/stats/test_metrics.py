@@ -117,3 +117,25 @@ def test_no_rows_give_no_number(
 )
 def test_an_empty_matrix_gives_no_number(metric: Callable[[NDArray[np.int64]], float]) -> None:
     assert np.isnan(metric(np.zeros((2, 2), dtype=np.int64)))
+
+
+def test_weights_count_rows_as_often() -> None:
+    rng = np.random.default_rng(15)
+    labels, scores = rng.integers(0, 2, 30).astype(float), rng.random(30)
+    weights = rng.integers(0, 4, 30).astype(float)
+    many = np.repeat(np.arange(30), weights.astype(int))
+    for metric in (
+        metrics.auc,
+        metrics.average_precision,
+        metrics.log_loss,
+        metrics.brier,
+        metrics.mae,
+        metrics.rmse,
+        metrics.r2,
+        metrics.wape,
+        metrics.bias,
+    ):
+        expected = metric(labels[many], scores[many])
+        assert metric(labels, scores, weights) == pytest.approx(expected)
+    table = metrics.confusion(labels, scores.round(), 2, weights)
+    assert table.tolist() == metrics.confusion(labels[many], scores[many].round()).tolist()
