@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from homeostat.detectors.comparison.config import ComparisonConfig
     from homeostat.domain.comparison import ColumnComparison, Comparison
     from homeostat.domain.errors import HomeostatError, UserError
+    from homeostat.domain.estimation import Estimation
     from homeostat.domain.evaluation import Evaluation
     from homeostat.domain.model import ColumnKind
     from homeostat.domain.predictions import PredictionSpec
     from homeostat.domain.verdict import Status
     from homeostat.entrypoints.compare import Report, compare
+    from homeostat.entrypoints.estimate import estimate
     from homeostat.entrypoints.evaluate import evaluate
     from homeostat.entrypoints.importance import ImportanceReport, importance
     from homeostat.entrypoints.labels import early_rates
@@ -28,6 +30,7 @@ _HOMES = {
     "Comparison": "domain.comparison",
     "ComparisonConfig": "detectors.comparison.config",
     "Evaluation": "domain.evaluation",
+    "Estimation": "domain.estimation",
     "HomeostatError": "domain.errors",
     "ImportanceReport": "entrypoints.importance",
     "PredictionSpec": "domain.predictions",
@@ -39,6 +42,7 @@ _HOMES = {
     "evaluate": "entrypoints.evaluate",
     "early_rates": "entrypoints.labels",
     "importance": "entrypoints.importance",
+    "estimate": "entrypoints.estimate",
     "load_profile": "entrypoints.profiling",
     "profile": "entrypoints.profiling",
 }
@@ -48,6 +52,7 @@ __all__ = [
     "ColumnKind",
     "Comparison",
     "ComparisonConfig",
+    "Estimation",
     "Evaluation",
     "HomeostatError",
     "ImportanceReport",
@@ -59,6 +64,7 @@ __all__ = [
     "__version__",
     "compare",
     "early_rates",
+    "estimate",
     "evaluate",
     "importance",
     "load_profile",

@@ -93,6 +93,14 @@ def performance(scored: pa.Table) -> pa.Table:
     return found.table
 
 
+def estimation(before: pa.Table, after: pa.Table) -> float:
+    spec = hs.PredictionSpec("binary", label="fraud", score="p")
+    found = assert_type(hs.estimate(before, after, spec, window=1000), hs.Estimation)
+    hs.estimate(before, after, spec, window=timedelta(days=1), metrics=["auc"])
+    hs.estimate(before, after, "binary")  # type: ignore[arg-type]
+    return assert_type(found.windows[0]["auc"].value, float)
+
+
 def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
     """As in ``trainer: train.py:train``."""
     encoding = assert_type(fit_encoding(rows, spec.schema.names), Encoding)

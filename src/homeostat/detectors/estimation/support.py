@@ -1,0 +1,94 @@
+"""Whether the reference has rows like the current ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.detectors.estimation.guess import thin
+from homeostat.stats.density_ratio import density_ratio
+
+Codes: TypeAlias = "NDArray[np.int64]"
+
+MOST_OUTSIDE = 0.1
+MOST_UNSUPPORTED = 0.5
+"""Shares of a window's rows; more only if held-out stretches of the reference had as many."""
+
+RATIO = 10.0
+"""Density over that of the reference from which a row has too little support."""
+
+SAMPLE = 3_000
+WINDOW_SAMPLE = 400
+FEWEST = 100
+
+
+class Support:
+    """What share of each window's rows the reference does not cover.
+
+    Attributes
+    ----------
+    outside : list of float
+        Share with a number or category beyond those of the reference.
+    unsupported : list of float
+        Share that lies where the reference is less than a tenth as dense, told by a classifier
+        between reference and current rows; NaN where rows are too few for one.
+    """
+
+    def __init__(
+        self,
+        codes: tuple[Codes, Codes],
+        far: tuple[float, NDArray[np.bool_]],
+        folds: Codes,
+        windows: Sequence[tuple[int, int]],
+        rng: np.random.Generator,
+    ) -> None:
+        reference, current = codes
+        self._tested_outside, outside = far
+        self.outside = [float(outside[a:b].mean()) if b > a else 0.0 for a, b in windows]
+        share = _unsupported(reference, current, windows, rng)
+        self.unsupported = share
+        self._tested = 0.0
+        if max([value for value in share if not np.isnan(value)], default=0.0) > MOST_UNSUPPORTED:
+            # Only now: has the reference's own history seen shifts as large, and been estimated?
+            for fold in np.unique(folds):
+                out = np.flatnonzero(folds == fold)
+                rest = reference[:, folds != fold]
+                held = reference[:, out]
+                seen = _unsupported(rest, held, [(0, out.size)], rng)[0]
+                self._tested = max(self._tested, seen)
+
+    def lacking(self, window: int) -> str:
+        """Say what the reference lacks for a window, or nothing."""
+        share, tested = self.outside[window], self._tested_outside
+        if share > max(MOST_OUTSIDE, tested):
+            return (
+                f"{share:.0%} of the rows have a value or category that the reference has not; "
+                f"estimates were tested on stretches with up to {tested:.0%}"
+            )
+        share, tested = self.unsupported[window], self._tested
+        if share > max(MOST_UNSUPPORTED, tested):
+            return (
+                f"{share:.0%} of the rows lie where the reference is less than a tenth as dense; "
+                f"estimates were tested on stretches with up to {tested:.0%}"
+            )
+        return ""
+
+
+def _unsupported(
+    reference: Codes, current: Codes, windows: Sequence[tuple[int, int]], rng: np.random.Generator
+) -> list[float]:
+    each = max(1, min(WINDOW_SAMPLE, SAMPLE // max(1, len(windows))))
+    if len(windows) == 1:
+        each = SAMPLE
+    rows = [thin(np.arange(first, last), each) for first, last in windows]
+    drawn = np.concatenate(rows)
+    if min(reference.shape[1], drawn.size) < FEWEST:
+        return [float("nan")] * len(windows)
+    some = thin(np.arange(reference.shape[1]), SAMPLE)
+    ratio = density_ratio(reference[:, some], current[:, drawn], rng).current
+    ends = np.cumsum([part.size for part in rows])[:-1]
+    parts = np.split(ratio > RATIO, ends)
+    return [float(part.mean()) if part.size else 0.0 for part in parts]
