@@ -2,7 +2,7 @@
 
 python benchmarks/evaluate_speed.py [--rows N] [--segments N] [--runs N]
 
-One process; the rows are in memory as an Arrow table, so that reading them as predictions counts.
+One process; the rows are in memory as an Arrow table, so reading them as predictions counts.
 On a busy machine the CPU time tells more than the clock.
 """
 
@@ -66,7 +66,8 @@ def main() -> None:
                 used.append(time.process_time() - busy)
             what = f"{task}{', weighted' if weighted else ''}"
             print(
-                f"{what:22} {min(spent):.2f} s ({min(used):.2f} s of CPU), {len(found.figures)} figures",
+                f"{what:22} {min(spent):.2f} s ({min(used):.2f} s of CPU),",
+                f"{len(found.figures)} figures",
                 flush=True,
             )
 
