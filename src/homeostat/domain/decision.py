@@ -25,6 +25,7 @@ class Cause(StrEnum):
     BAD_VERSION = "bad_version"
     MODEL_DOWN = "model_down"
     UNKNOWN = "unknown"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

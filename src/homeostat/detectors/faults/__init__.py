@@ -1,0 +1,1 @@
+"""Faults of data recognised by comparing the rows of two tables."""
