@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from homeostat.domain.errors import HomeostatError, UserError
     from homeostat.domain.estimation import Estimation
     from homeostat.domain.evaluation import Evaluation
+    from homeostat.domain.explanation import Explanation
     from homeostat.domain.model import ColumnKind
     from homeostat.domain.predictions import PredictionSpec
     from homeostat.domain.verdict import Status
     from homeostat.entrypoints.compare import Report, compare
+    from homeostat.entrypoints.diagnose import diagnose
     from homeostat.entrypoints.estimate import estimate
     from homeostat.entrypoints.evaluate import evaluate
     from homeostat.entrypoints.importance import ImportanceReport, importance
@@ -31,6 +33,7 @@ _HOMES = {
     "ComparisonConfig": "detectors.comparison.config",
     "Evaluation": "domain.evaluation",
     "Estimation": "domain.estimation",
+    "Explanation": "domain.explanation",
     "HomeostatError": "domain.errors",
     "ImportanceReport": "entrypoints.importance",
     "PredictionSpec": "domain.predictions",
@@ -43,6 +46,7 @@ _HOMES = {
     "early_rates": "entrypoints.labels",
     "importance": "entrypoints.importance",
     "estimate": "entrypoints.estimate",
+    "diagnose": "entrypoints.diagnose",
     "load_profile": "entrypoints.profiling",
     "profile": "entrypoints.profiling",
 }
@@ -54,6 +58,7 @@ __all__ = [
     "ComparisonConfig",
     "Estimation",
     "Evaluation",
+    "Explanation",
     "HomeostatError",
     "ImportanceReport",
     "PredictionSpec",
@@ -63,6 +68,7 @@ __all__ = [
     "UserError",
     "__version__",
     "compare",
+    "diagnose",
     "early_rates",
     "estimate",
     "evaluate",

@@ -1,0 +1,390 @@
+"""Why labelled, scored rows differ from reference rows: all of a diagnosis but reading the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homeostat.detectors.faults.columns import read_pair
+from homeostat.detectors.faults.config import FaultConfig
+from homeostat.detectors.faults.find import find_suspects
+from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.mend import Mended, mend
+from homeostat.detectors.faults.scored import find_in_predictions
+from homeostat.diagnosis.advice import (
+    Remedies,
+    advise,
+    choose,
+    describe,
+    measure_remedies,
+)
+from homeostat.diagnosis.carriers import moved_columns, onset, segment_shares, share_out
+from homeostat.diagnosis.decide import DecisionConfig, decide
+from homeostat.diagnosis.mechanisms import Departure, Evidence, weigh, weigh_inputs
+from homeostat.diagnosis.sides import Sides, build_sides, row_loss
+from homeostat.diagnosis.split import add_fault, split_change
+from homeostat.domain.decision import Cause
+from homeostat.domain.explanation import (
+    Action,
+    Carrier,
+    Change,
+    Explanation,
+    Test,
+)
+from homeostat.domain.model import Task
+from homeostat.domain.predictions import Predictions, from_micros
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnoseConfig:
+    """How sure to be, and what matters.
+
+    Attributes
+    ----------
+    decision : DecisionConfig
+    faults : FaultConfig
+    min_rows : int
+        Rows, and labelled rows, of a side below which nothing is decided on them.
+    max_rows : int
+        Rows of a side that are used to tell mechanisms apart, drawn at random.
+    min_harm : float
+        Rise of the mean loss that matters, as a share of what it was.
+    min_gain : float
+        Share of the squared error that a new model must win to be worth training.
+    min_shared : float
+        Effective share of rows in the overlap of both sides below which changed meaning cannot be
+        told from changed inputs.
+    """
+
+    decision: DecisionConfig = field(default_factory=DecisionConfig)
+    faults: FaultConfig = field(default_factory=FaultConfig)
+    min_rows: int = 60
+    max_rows: int = 12_000
+    min_harm: float = 0.03
+    min_gain: float = 0.02
+    min_shared: float = 0.05
+
+
+DEFAULT = DiagnoseConfig()
+
+
+def explain(
+    before: Predictions,
+    now: Predictions,
+    rng: np.random.Generator,
+    config: DiagnoseConfig = DEFAULT,
+    value: tuple[Floats, Floats] | None = None,
+) -> Explanation:
+    """Name the causes of a change, what they add to it, who carries it, and what to do.
+
+    Parameters
+    ----------
+    before, now : Predictions
+        Of the same task and classes; current labels may be missing in part or all.
+    rng : Generator
+        The same seed gives the same result.
+    config : DiagnoseConfig
+    value : tuple of ndarray of float64, optional
+        What each prediction was worth, before and now, NaN where not known.
+    """
+    columns = read_pair(before.features, now.features)
+    found = find_in_predictions(before, now, columns, config.faults)
+    case = _Case(
+        before, now, mend(*columns, found, (len(before), len(now))), found, value, config, rng
+    )
+    case.judge()
+    suspects = find_suspects(*columns, found, config.faults)
+    if suspects and Cause.CONCEPT_DRIFT in case.causes:
+        both = (*found, *suspects)
+        other = _Case(
+            before, now, mend(*columns, both, (len(before), len(now))), both, value, config, rng
+        )
+        other.judge()
+        # Labels follow from inputs as they did once the units are put right.
+        if set(other.causes) <= {Cause.DATA_FAULT}:
+            case = other
+    return case.conclude()
+
+
+@dataclass(slots=True)
+class _Case:
+    """Two sides without the faults found, to be told apart."""
+
+    before: Predictions
+    now: Predictions
+    mended: Mended
+    found: Sequence[Found]
+    value: tuple[Floats, Floats] | None
+    config: DiagnoseConfig
+    rng: np.random.Generator
+    caveats: list[str] = field(default_factory=list)
+    causes: tuple[Cause, ...] = ()
+    rows: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
+    known: Sides | None = None
+    evidence: Evidence | None = None
+    inputs: Departure | None = None
+
+    def judge(self) -> None:
+        """Weigh the evidence and name the causes."""
+        self.rows = self._rows()
+        sides = self._sides(self.rows)
+        self._say_labels()
+        if self.found:
+            self.causes = (Cause.DATA_FAULT,)
+        least = self.config.min_rows
+        if min(len(sides.before), len(sides.now)) < least:
+            self.caveats.append(f"fewer than {least} rows on a side: only the data were judged")
+            return
+        known = sides.labelled()
+        if min(len(known.before), len(known.now)) < least:
+            self.caveats.append(
+                f"{len(known.now)} current rows with labels, {least} are needed: whether labels or "
+                "their meaning changed cannot be told"
+            )
+            moved = self.inputs = weigh_inputs(sides, self.rng)
+            level, needed = self.config.decision.level, self.config.decision.min_inputs
+            if moved.p_value <= level and moved.effect >= needed:
+                self.causes = (*self.causes, Cause.COVARIATE_SHIFT)
+            return
+        self.known, self.evidence = known, weigh(known, self.rng)
+        partly = len(known.now) < len(sides.now)
+        self.inputs = weigh_inputs(sides, self.rng) if partly else self.evidence.inputs
+        causes = decide(self.evidence, self.config.decision, self.inputs)
+        if self.evidence.weights.shared < self.config.min_shared:
+            self.caveats.append("the sides share hardly any rows: changed meaning cannot be told")
+            causes = (Cause.COVARIATE_SHIFT,)
+        self.causes = (*self.causes, *causes)
+
+    def conclude(self) -> Explanation:
+        """Measure what the causes do, and advise."""
+        if self.known is None or self.evidence is None or self.rows is None:
+            return self._without_labels()
+        return self._with_labels(self.rows, self.known, self.evidence)
+
+    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Draw the rows to look at, labelled ones first if they are few."""
+        drawn = []
+        for kept in (self.mended.rows_before, self.mended.rows_now):
+            places = np.flatnonzero(kept)
+            if places.size > self.config.max_rows:
+                places = np.sort(self.rng.choice(places, self.config.max_rows, replace=False))
+            drawn.append(places)
+        return drawn[0], drawn[1]
+
+    def _sides(self, rows: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Sides:
+        columns = tuple(
+            {name: values.take(at) for name, values in side.items()}
+            for side, at in zip((self.mended.before, self.mended.now), rows, strict=True)
+        )
+        return build_sides(
+            self.before.take(rows[0]),
+            self.now.take(rows[1]),
+            (columns[0], columns[1]),
+            scores=self.mended.scored,
+        )
+
+    def _say_labels(self) -> None:
+        known = int(np.count_nonzero(self.now.known))
+        if 0 < known < len(self.now):
+            share = known / len(self.now)
+            self.caveats.append(
+                f"{share:.0%} of current rows have labels: what is said of labels and losses holds "
+                "if these rows are like the others"
+            )
+
+    def _without_labels(self) -> Explanation:
+        faults = tuple(item.fault for item in self.found)
+        causes, inputs = self.causes, self.inputs
+        action = Action.NOTHING if not causes else Action.WAIT_FOR_LABELS
+        action = Action.MEND_UPSTREAM if faults else action
+        return Explanation(
+            cause=causes[0] if causes else Cause.NONE,
+            causes=causes,
+            harmful=False,
+            action=action,
+            advice=advise(action, causes, faults, harmful=False, since=None),
+            text=describe(causes, faults, None, harmful=False),
+            columns=_columns(faults),
+            faults=faults,
+            tests=() if inputs is None else (Test("inputs", inputs.p_value, inputs.effect),),
+            caveats=self._notes(),
+            n_reference=len(self.before),
+            n_current=len(self.now),
+            n_labelled=int(np.count_nonzero(self.now.known)),
+        )
+
+    def _with_labels(
+        self,
+        rows: tuple[NDArray[np.intp], NDArray[np.intp]],
+        known: Sides,
+        evidence: Evidence,
+    ) -> Explanation:
+        inputs, causes = self.inputs or evidence.inputs, self.causes
+        faults = tuple(item.fault for item in self.found)
+        losses = known.before.loss, known.now.loss
+        name = "mean absolute error" if known.task is Task.REGRESSION else "Brier score"
+        loss = split_change(name, losses, known, evidence, causes, self.rng)
+        loss = self._with_broken(loss, row_loss(self.before), row_loss(self.now))
+        harmful = _harmful(loss, self.config.min_harm)
+        causes = _ranked(causes, loss)
+        labelled = tuple(
+            self._labelled(at, side) for at, side in zip(rows, (self.before, self.now), strict=True)
+        )
+        errors = _errors(self.before, labelled[0]), _errors(self.now, labelled[1])
+        remedies = measure_remedies(known, evidence, errors, self.rng) if causes else _NONE
+        action = choose(
+            causes,
+            harmful=harmful,
+            constant=evidence.offset.p_value > self.config.decision.level,
+            remedies=remedies,
+            min_gain=self.config.min_gain,
+        )
+        since = self._since(labelled[1], evidence, causes) if causes else None
+        main = causes[0] if causes else Cause.NONE
+        told = next((c for c in causes if c is not Cause.DATA_FAULT), None)
+        part = loss["concept" if told is Cause.CONCEPT_DRIFT else "covariate"].amount
+        carriers = share_out(known, evidence, told, part, self.rng) if told else ()
+        moved = moved_columns(known, evidence, told) if told else ()
+        return Explanation(
+            cause=main,
+            causes=causes,
+            harmful=harmful,
+            action=action,
+            advice=advise(action, causes, faults, harmful=harmful, since=since),
+            text=describe(causes, faults, loss, harmful=harmful),
+            columns=_columns(faults) or moved,
+            faults=faults,
+            loss=loss,
+            value=self._value(labelled, known, evidence, causes),
+            carriers=carriers,
+            segments=self._segments(labelled, losses) if causes else (),
+            since=since,
+            tests=(
+                Test("inputs", inputs.p_value, inputs.effect),
+                Test("inputs_by_label", evidence.by_label.p_value, evidence.by_label.effect),
+                Test("labels_by_input", evidence.labels.p_value, evidence.labels.effect),
+            ),
+            caveats=self._notes(),
+            n_reference=len(self.before),
+            n_current=len(self.now),
+            n_labelled=int(np.count_nonzero(self.now.known)),
+        )
+
+    def _labelled(self, at: NDArray[np.intp], rows: Predictions) -> NDArray[np.intp]:
+        """Return the numbers of those rows that `Sides.labelled` kept."""
+        return at[~np.isnan(row_loss(rows))[at]]
+
+    def _value(
+        self,
+        labelled: tuple[NDArray[np.intp], ...],
+        known: Sides,
+        evidence: Evidence,
+        causes: tuple[Cause, ...],
+    ) -> Change | None:
+        if self.value is None:
+            return None
+        amounts = [side[at] for side, at in zip(self.value, labelled, strict=True)]
+        if any(bool(np.isnan(side).any()) for side in amounts):
+            self.caveats.append("some labelled rows have no value: the change of value is not told")
+            return None
+        pair = amounts[0], amounts[1]
+        change = split_change("value", pair, known, evidence, causes, self.rng)
+        return self._with_broken(change, *self.value)
+
+    def _with_broken(self, change: Change, before: Floats, now: Floats) -> Change:
+        """Add the rows that were left out as broken: the rest of the change is the fault's."""
+        partly = any(item.fault.share < 1.0 for item in self.found) and self.mended.scored
+        if not partly:
+            return change
+        return add_fault(change, (before, now), (self.mended.rows_before, self.mended.rows_now))
+
+    def _segments(
+        self, labelled: tuple[NDArray[np.intp], ...], losses: tuple[Floats, Floats]
+    ) -> tuple[Carrier, ...]:
+        tables = [rows.segments for rows in (self.before, self.now)]
+        columns = self.mended.before, self.mended.now
+        if tables[0] is not None and tables[1] is not None and tables[0].num_columns:
+            columns = read_pair(tables[0], tables[1])
+        sides = [
+            {name: values.take(at) for name, values in side.items()}
+            for side, at in zip(columns, labelled, strict=True)
+        ]
+        names = tuple(name for name in sides[0] if name in sides[1])
+        return segment_shares((sides[0], sides[1]), losses, names)
+
+    def _since(
+        self,
+        labelled: NDArray[np.intp],
+        evidence: Evidence,
+        causes: tuple[Cause, ...],
+    ) -> datetime | None:
+        if self.now.timestamps is None or Cause.DATA_FAULT in causes:
+            return None
+        times = self.now.timestamps[labelled]
+        before, now = _trace(evidence, causes[0])
+        return from_micros(onset(now, times, float(before.mean())))
+
+    def _notes(self) -> tuple[str, ...]:
+        return (*self.caveats, *self.before.problems, *self.now.problems)
+
+
+_NONE = Remedies(0.0, 0.0, sure=False)
+
+
+def _trace(evidence: Evidence, cause: Cause) -> tuple[Floats, Floats]:
+    """Return, row by row, the quantity whose mean shows a cause most clearly."""
+    one, two = evidence.functions
+    if cause is Cause.COVARIATE_SHIFT:
+        place = int(np.argmax(np.abs(evidence.input_gaps.z)))
+        return one[:, place], two[:, place]
+    place = int(np.argmax(np.abs(evidence.label_gaps.z)))
+    first = evidence.residuals[0][:, 0], evidence.residuals[1][:, 0]
+    if place == 0:
+        return first
+    return first[0] * one[:, place - 1], first[1] * two[:, place - 1]
+
+
+def _errors(rows: Predictions, at: NDArray[np.intp]) -> Floats:
+    labels = rows.labels[at]
+    if rows.task is Task.MULTICLASS and rows.scores.shape[1]:
+        truth = np.eye(rows.scores.shape[1])[labels.astype(np.int64)]
+        return truth - rows.scores[at]
+    said = rows.predictions if rows.task is Task.MULTICLASS else rows.scores
+    if rows.task is Task.BINARY and bool(np.isnan(said[at]).any()):
+        said = rows.predictions
+    return (labels - said[at])[:, None]
+
+
+def _columns(faults: Sequence[object]) -> tuple[str, ...]:
+    names = (name for fault in faults for name in getattr(fault, "columns", ()))
+    return tuple(dict.fromkeys(names))
+
+
+def _harmful(loss: Change, needed: float) -> bool:
+    worse = [loss.total, *(part for part in loss.parts if part.name in {"concept", "fault"})]
+    return any(part.lower > 0.0 and part.amount >= needed * abs(loss.before) for part in worse)
+
+
+def _ranked(causes: tuple[Cause, ...], loss: Change) -> tuple[Cause, ...]:
+    """Put what adds most to the loss first; a fault before all unless it is known to do less."""
+    names = {
+        Cause.COVARIATE_SHIFT: "covariate",
+        Cause.LABEL_SHIFT: "label",
+        Cause.CONCEPT_DRIFT: "concept",
+        Cause.DATA_FAULT: "fault",
+    }
+    told = {part.name for part in loss.parts}
+    most = max((part.lower for part in loss.parts if part.name != "fault"), default=0.0)
+    measured = "fault" in told and {"concept", "label"} & told and most > loss["fault"].upper
+
+    def urgency(cause: Cause) -> float:
+        first = cause is Cause.DATA_FAULT and not measured
+        return np.inf if first else loss[names[cause]].amount
+
+    return tuple(sorted(causes, key=lambda cause: -urgency(cause)))
