@@ -70,8 +70,10 @@ SETS: dict[str, tuple[str, str, str, str | dict[str, str], str, str]] = {
         "y_true",
         SCORES,
         "y_pred",
-        "acq_channel app_behavioral_score requested_credit_limit app_channel credit_bureau_score "
-        "stated_income is_customer",
+        (
+            "acq_channel app_behavioral_score requested_credit_limit app_channel "
+            "credit_bureau_score stated_income is_customer"
+        ),
     ),
     "car_price": (
         "load_synthetic_car_price_dataset",
@@ -98,7 +100,7 @@ OF_NUMBERS = ["mae", "mape", "mse", "rmse"]
 def peer(folder: Path) -> None:
     """Store what NannyML estimates and what was realized."""
     os.environ |= {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}  # read on import
-    import nannyml
+    import nannyml  # noqa: PLC0415 - in an environment of its own
 
     for name, (loader, task, label, score, predicted, features) in SETS.items():
         reference, analysis, targets = getattr(nannyml.datasets, loader)()
@@ -138,9 +140,9 @@ def peer(folder: Path) -> None:
 
 def ours(folder: Path) -> None:
     """Print errors and coverage beside the peer's."""
-    import pyarrow.parquet as pq
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
-    import homeostat as hs
+    import homeostat as hs  # noqa: PLC0415 - as above
 
     print("set chunks metric | told of all | error: ours, peer, ratio (told) | ", end="")
     print("error: ours, peer, ratio (all, withheld too) | coverage | seconds: ours, peer, times")
