@@ -23,6 +23,7 @@ CLASSES = ("prepaid_card", "highstreet_card", "upmarket_card")
 SCORES = {name: f"y_pred_proba_{name}" for name in CLASSES}
 OFFICE = "distance_from_office salary_range gas_price_per_litre public_transportation_cost"
 LOAN = "car_value salary_range debt_to_income_ratio loan_length repaid_loan_on_prev_car"
+CARDS = "acq_channel app_behavioral_score requested_credit_limit app_channel"
 SETS: dict[str, tuple[str, str, str, str | dict[str, str], str, str]] = {
     "binary": (
         "load_synthetic_binary_classification_dataset",
@@ -70,10 +71,7 @@ SETS: dict[str, tuple[str, str, str, str | dict[str, str], str, str]] = {
         "y_true",
         SCORES,
         "y_pred",
-        (
-            "acq_channel app_behavioral_score requested_credit_limit app_channel "
-            "credit_bureau_score stated_income is_customer"
-        ),
+        f"{CARDS} credit_bureau_score stated_income is_customer",
     ),
     "car_price": (
         "load_synthetic_car_price_dataset",
@@ -100,7 +98,7 @@ OF_NUMBERS = ["mae", "mape", "mse", "rmse"]
 def peer(folder: Path) -> None:
     """Store what NannyML estimates and what was realized."""
     os.environ |= {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}  # read on import
-    import nannyml  # noqa: PLC0415 - in an environment of its own
+    import nannyml  # noqa: PLC0415 - each environment has one of the two
 
     for name, (loader, task, label, score, predicted, features) in SETS.items():
         reference, analysis, targets = getattr(nannyml.datasets, loader)()
@@ -140,9 +138,9 @@ def peer(folder: Path) -> None:
 
 def ours(folder: Path) -> None:
     """Print errors and coverage beside the peer's."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+    import pyarrow.parquet as pq  # noqa: PLC0415 - each environment has one of the two
 
-    import homeostat as hs  # noqa: PLC0415 - as above
+    import homeostat as hs  # noqa: PLC0415 - each environment has one of the two
 
     print("set chunks metric | told of all | error: ours, peer, ratio (told) | ", end="")
     print("error: ours, peer, ratio (all, withheld too) | coverage | seconds: ours, peer, times")
