@@ -73,7 +73,7 @@ def diagnose(
     """
     if isinstance(value, str) and value in spec.features:
         raise DataError(f"{value!r} is both a feature and the value: leave it out of the features")
-    before = read_predictions(reference, spec, "reference")
+    before = read_predictions(reference, spec, "reference", labelled=True)
     known = replace(spec, classes=before.classes) if before.classes else spec
     now = read_predictions(current, known, "current")
     worth = None

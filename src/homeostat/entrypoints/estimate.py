@@ -74,7 +74,7 @@ def estimate(
     >>> accuracy.standing.value, round(accuracy.value, 1), accuracy.lower < 0.75 < accuracy.upper
     ('estimated', 0.7, True)
     """
-    before = _in_order(read_predictions(reference, spec, "reference"))
+    before = _in_order(read_predictions(reference, spec, "reference", labelled=True))
     now = _in_order(read_predictions(current, replace(spec, classes=before.classes), "current"))
     cuts = _windows(now, window, windows)
     return estimate_windows(before, now, cuts, np.random.default_rng(seed), metrics)

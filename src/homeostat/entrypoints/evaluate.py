@@ -76,7 +76,7 @@ def evaluate(
     auc: 0.8339 [0.8083, 0.8567], n 1,000, labels of 100%
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
-    rows = read_predictions(data, spec)
+    rows = read_predictions(data, spec, labelled=True)
     request = _request(rows, metrics, value, window, min_rows, quantile)
     return evaluate_predictions(mature(rows, spec.maturity, as_of, matured=matured), request)
 

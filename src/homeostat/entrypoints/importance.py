@@ -130,7 +130,7 @@ def importance(
     1. age: +0.0602 (0.0479 to 0.0726), on 900 rows
     2. height: +0 (0 to 0), on 900 rows
     """
-    rows = read_predictions(data, spec)
+    rows = read_predictions(data, spec, labelled=True)
     if not rows.features.num_columns:
         raise DataError("there are no features to measure: name them in the spec")
     chosen_losses = losses or row_losses(Task(spec.task))

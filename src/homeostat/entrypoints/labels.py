@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from homeostat.detectors.performance.arrival import as_seen, early_shares
 from homeostat.detectors.performance.early import EarlyShare
-from homeostat.domain.errors import ConfigError, DataError
+from homeostat.domain.errors import ConfigError
 from homeostat.domain.predictions import (
     NEVER,
     Predictions,
@@ -92,7 +92,7 @@ def early_rates(
             "early answers need to know when labels are complete, and when they came",
             "give timestamp, arrival and maturity in the spec",
         )
-    rows = read_predictions(data, spec)
+    rows = read_predictions(data, spec, labelled=True)
     if not rows.classes:
         raise ConfigError("early rates are of classes", "give the spec of a classifier")
     return _windows(rows, spec.maturity, every, as_of, delay_by)
@@ -105,8 +105,8 @@ def _windows(
     as_of: datetime | None,
     delay_by: tuple[str, ...],
 ) -> tuple[EarlyWindow, ...]:
-    if rows.timestamps is None or rows.arrivals is None:
-        raise DataError("data have no column that says when labels came: spec.arrival names none")
+    assert rows.timestamps is not None
+    assert rows.arrivals is not None
     made = rows.timestamps[rows.timestamps != NEVER]
     if not made.size:
         return ()

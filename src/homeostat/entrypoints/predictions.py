@@ -26,7 +26,9 @@ SUMS_TO_ONE = 0.01
 """How far the probabilities of a row's classes may sum from 1."""
 
 
-def read_predictions(data: Data, spec: PredictionSpec, role: str = "data") -> Predictions:
+def read_predictions(
+    data: Data, spec: PredictionSpec, role: str = "data", *, labelled: bool = False
+) -> Predictions:
     """Read scored rows as arrays.
 
     Parameters
@@ -37,6 +39,8 @@ def read_predictions(data: Data, spec: PredictionSpec, role: str = "data") -> Pr
         Which columns are what.
     role : str
         What to call the data in messages.
+    labelled : bool
+        Whether there must be a column of labels.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def read_predictions(data: Data, spec: PredictionSpec, role: str = "data") -> Pr
     if isinstance(opened, Profile):
         raise DataError(f"{role} is a profile, which holds no predictions: give the rows")
     absent = [n for n in (*spec.used, *spec.segments, *spec.features) if n not in opened.names]
-    optional = {spec.label, spec.arrival}
+    optional = set() if labelled else {spec.label, spec.arrival}
     if set(absent) - optional:
         wanted = ", ".join(repr(name) for name in absent if name not in optional)
         raise DataError(f"{role} has no column {wanted}; there are {', '.join(opened.names)}")

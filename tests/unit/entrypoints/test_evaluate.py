@@ -232,7 +232,6 @@ def test_only_the_largest_parts_get_figures() -> None:
 BAD: dict[str, tuple[dict[str, object], str, str]] = {
     "one class": ({"score": [0.2] * 40, "label": [0] * 40}, "auc", "one class only"),
     "no labels": ({"score": [0.2] * 40, "label": [None] * 40}, "auc", "no labelled rows"),
-    "no label column": ({"score": [0.2] * 40}, "accuracy", "no labelled rows"),
     "no scores": ({"score": [None] * 40, "label": [0, 1] * 20}, "auc", "no labelled rows"),
     "no rows": ({"score": [], "label": []}, "log_loss", "no labelled rows"),
     "all outside": ({"score": [7.0] * 40, "label": [0, 1] * 20}, "auc", "no labelled rows"),

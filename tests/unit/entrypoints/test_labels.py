@@ -72,7 +72,7 @@ def test_a_spec_that_says_too_little_is_refused(spec: PredictionSpec) -> None:
 
 
 def test_data_without_arrivals_are_refused() -> None:
-    with pytest.raises(DataError, match="when labels came"):
+    with pytest.raises(DataError, match="no column 'came'"):
         early_rates(table().drop_columns(["came"]), SPEC)
 
 

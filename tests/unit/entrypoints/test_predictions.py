@@ -160,6 +160,8 @@ def test_columns_that_are_not_there_are_named() -> None:
             {"score": [0.1], "label": [1]}, PredictionSpec(score="p", segments=("shop",)), "current"
         )
     assert np.isnan(read({"score": [0.1]}, PredictionSpec()).labels).all()
+    with pytest.raises(DataError, match="data has no column 'label'; there are score"):
+        read({"score": [0.1]}, PredictionSpec(), labelled=True)
 
 
 def test_what_holds_no_values_to_read_is_refused() -> None:

@@ -48,6 +48,17 @@ def duration(text: str) -> timedelta:
         raise UserError(f"{error}; write for example 30d or 12h") from None
 
 
+def stretch(text: str) -> int | timedelta:
+    """Return a number of rows or a length of time.
+
+    Examples
+    --------
+    >>> stretch("1000"), stretch("7d")
+    (1000, datetime.timedelta(days=7))
+    """
+    return int(text) if text.isascii() and text.isdigit() else duration(text)
+
+
 OPTIONS = (
     click.option(
         "--task", type=click.Choice([task.value for task in Task]), default="binary",

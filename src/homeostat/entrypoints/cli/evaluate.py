@@ -1,0 +1,80 @@
+"""``homeostat evaluate``: how good a model was, by the labels that are known."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from homeostat.domain.evaluation import Evaluation, Figure
+from homeostat.domain.predictions import PredictionSpec
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable, when
+from homeostat.entrypoints.cli.spec import names, prediction_options, stretch
+from homeostat.entrypoints.evaluate import evaluate as evaluate_rows
+from homeostat.reports.wording import number
+
+SHOWN = 200
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@prediction_options
+@click.option(
+    "--window", type=stretch, metavar="7d|1000", help="By stretches of time, or of rows, too."
+)
+@click.option("--metrics", type=names, default="", metavar="A,B", help="Only these metrics.")
+@click.option(
+    "--min-rows", type=click.IntRange(1), default=30, show_default=True,
+    help="Labelled rows below which a figure is not given.",
+)  # fmt: skip
+@json_option
+def evaluate(
+    *,
+    data: str,
+    spec: PredictionSpec,
+    window: int | timedelta | None,
+    metrics: tuple[str, ...],
+    min_rows: int,
+    as_json: bool,
+) -> None:
+    r"""Say how good a model was on DATA, by the labels that are known, with 95 % intervals.
+
+    With --timestamp and --maturity, only predictions of that age count: labels that come early are
+    a biased selection. What cannot be told says why.
+
+    \b
+    Examples:
+      homeostat evaluate scored.parquet --label fraud --score p_fraud --segment country
+      homeostat evaluate scored.csv --timestamp at --maturity 30d --window 7d --metrics auc,recall
+      homeostat evaluate prices.csv --task regression --label price --score predicted
+    """
+    found = evaluate_rows(data, spec, metrics=metrics or None, window=window, min_rows=min_rows)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _tell(found)
+
+
+def _tell(found: Evaluation) -> None:
+    of = "matured predictions" if found.as_of else "predictions"
+    asked = f" as of {when(found.as_of)}" if found.as_of else ""
+    click.echo(f"{found.rows:,} {of}{asked}, labels of {found.coverage:.1%} known\n")
+    several = any(figure.part for figure in found.figures)
+    titles = (*(("of",) if several else ()), "metric", "value", "95 % interval", "rows", "labels")
+    rows = [_row(figure, several=several) for figure in found.figures[:SHOWN]]
+    print_table(titles, rows, "There are no figures.")
+    hidden = len(found.figures) - len(rows)
+    if hidden > 0:
+        click.echo(f"... and {hidden:,} more; --json lists them all")
+    for sentence in found.problems:
+        click.echo(f"  - {printable(sentence)}")
+
+
+def _row(figure: Figure, *, several: bool) -> tuple[str, ...]:
+    place = (f"{figure.by} {figure.part}".strip(),) if several else ()
+    told = (
+        (number(figure.value), f"{number(figure.lower)} to {number(figure.upper)}")
+        if figure.value is not None
+        else ("—", figure.problem)
+    )
+    return (*place, figure.metric, *told, f"{figure.n:,}", f"{figure.coverage:.0%}")
