@@ -18,7 +18,9 @@ def test_the_python_of_a_guide_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = "\n".join(BLOCK.findall(guide.read_text()))
-    exec(compile(code, str(guide), "exec"), {})
+    names: dict[str, object] = {}
+    exec(compile(code, str(guide), "exec"), names)
+    assert "hs" in names
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
