@@ -101,6 +101,14 @@ def estimation(before: pa.Table, after: pa.Table) -> float:
     return assert_type(found.windows[0]["auc"].value, float)
 
 
+def reasons(before: pa.Table, now: pa.Table) -> bool:
+    spec = hs.PredictionSpec("binary", label="fraud", score="p")
+    found = assert_type(hs.diagnose(before, now, spec, value={"tp": "amount"}), hs.Explanation)
+    assert_type(found.causes[0].value, str)
+    hs.diagnose(before, now)  # type: ignore[call-arg]
+    return assert_type(found.retrain, bool)
+
+
 def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
     """As in ``trainer: train.py:train``."""
     encoding = assert_type(fit_encoding(rows, spec.schema.names), Encoding)

@@ -225,7 +225,7 @@ def _by_label(
             flat = _flat(int(counts[0][group])), _flat(int(counts[1][group]))
             tests.append(weighted_gaps(one[ours], two[theirs], *flat))
     total = mixed.sum()
-    if not total:
+    if not total:  # labels that never were before
         return Departure(0.0, 1.0)
     whole = weighted_gaps(one, two, mixed / total, _flat(len(two)))
     whole = _less_mix(whole, sides, functions=(one, two), weights=mixed / total)

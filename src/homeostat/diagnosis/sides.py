@@ -120,7 +120,7 @@ def build_sides(
     one, two = columns
     kept = {name: one[name] for name in one if name in two and _useful(one[name], two[name])}
     tables = [
-        _table(kept, side, predictions if scores else None)
+        _table(kept, side, predictions if scores else None, len(predictions))
         for side, predictions in ((one, before), (two, now))
     ]
     encoder = fit_encoder(tables[0])
@@ -182,7 +182,9 @@ def _useful(one: Values, two: Values) -> bool:
     return one.kind is Kind.NUMBER or one.is_code
 
 
-def _table(kept: Mapping[str, Values], side: Columns, scored: Predictions | None) -> Table:
+def _table(
+    kept: Mapping[str, Values], side: Columns, scored: Predictions | None, rows: int
+) -> Table:
     numbers: dict[str, Floats] = {}
     categories: dict[str, Indices] = {}
     for name, first in kept.items():
@@ -197,7 +199,7 @@ def _table(kept: Mapping[str, Values], side: Columns, scored: Predictions | None
         for place, column in enumerate(_scores(scored)):
             numbers[f"{SCORE} {place}" if place else SCORE] = column
     if not numbers and not categories:
-        numbers["nothing"] = np.zeros(next(iter(side.values())).numbers.size if side else 0)
+        numbers["nothing"] = np.zeros(rows)
     return Table(numbers, categories)
 
 

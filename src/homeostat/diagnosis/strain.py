@@ -36,7 +36,7 @@ def strain(
         residuals = targets[0] - expected[0], targets[1] - expected[1]
     counts = np.maximum(np.bincount(sides.before.groups, minlength=sides.groups), 1)
     mixed = (shares[1] / counts)[sides.before.groups]
-    mixed = mixed / mixed.sum()
+    mixed = mixed / (mixed.sum() or 1.0)
     inner = [
         centred(values, side, sides.groups)
         for values, side in zip(expected, (sides.before, sides.now), strict=True)

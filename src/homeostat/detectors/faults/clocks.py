@@ -20,7 +20,6 @@ _DAY = 24 * HOUR
 _TIED = 0.05  # p-value from which two hourly patterns pass for the same
 _APART = 0.1  # total variation of two hourly patterns from which one is looked at
 _WEEK = 6.5 * 24 * HOUR  # less has other days of the week
-_LEFT = 0.25  # share of the departure that turning the clock back may leave
 _FLAT = 0.1  # mean departure from a level day below which there is no pattern to be moved
 _LEAST = 3.0  # rows an hour
 
@@ -46,8 +45,6 @@ def find_clock_shift(name: str, one: Values, two: Values, config: FaultConfig) -
     best = int(np.argmin(losses))
     p_value = chi2_sf(23.0, losses[0])
     if best == 0 or p_value > config.level or chi2_sf(23.0, losses[best]) < _TIED:
-        return None
-    if losses[best] - 23.0 > _LEFT * (losses[0] - 23.0):
         return None
     shift = best if best <= 12 else best - 24
     text = f"{name}: the clock is {abs(shift)} h {'ahead' if shift > 0 else 'behind'}"

@@ -105,9 +105,9 @@ def find_swaps(
             ours, theirs = moved[first], moved[second]
             noise = _NOISE * float(np.sqrt(1.0 / ours[0].size + 1.0 / ours[1].size))
             a, b = _mixed(ours[0], theirs[0], ours[1]), _mixed(theirs[0], ours[0], theirs[1])
-            if max(a.left, b.left) > noise or abs(a.share - b.share) > 0.1 or a.share < 0.05:
-                continue
-            if min(distance(*ours), distance(*theirs)) < 4.0 * a.left:
+            poor = max(a.left, b.left) > noise or abs(a.share - b.share) > 0.1 or a.share < 0.05
+            alike = min(distance(*ours), distance(*theirs)) < 4.0 * a.left
+            if poor or alike:
                 continue
             text = f"{first} and {second} hold each other's values in {a.share:.0%} of rows"
             fault = DataFault(FaultKind.SWAPPED, (first, second), text, min(1.0, a.share))
@@ -164,9 +164,7 @@ def _plausible(fit: Fit, before: Floats, now: Floats) -> bool:
     if fit.share < 0.03 or fit.left > _UNDONE * moved:
         return False
     if fit.apart >= APART:
-        # Rows beyond the range there was: no change of mix brings them.
-        margin = 0.05 * (before[-1] - before[0])
-        beyond = float(np.mean((now < before[0] - margin) | (now > before[-1] + margin)))
+        beyond = _beyond(before, now)
         inward = bool(abs(fit.factor) < 1.0 and fit.factor > 0.0)
         return fit.share == 1.0 or inward or beyond > _BEYOND * fit.share
     # Rows in part, or a factor near 1, look like a change of mix unless values tell.
@@ -179,14 +177,23 @@ def _plausible(fit: Fit, before: Floats, now: Floats) -> bool:
     return fit.factor < 0.0 and fit.apart >= _MOVED
 
 
+def _beyond(before: Floats, now: Floats) -> float:
+    """Return the share of rows out of the range there was: no change of mix brings them."""
+    low, high = float(before[0]), float(before[-1])
+    margin = 0.05 * (high - low)
+    # Where all had one sign, the other is out of range however near.
+    least = min(low, 0.0) if low >= 0.0 else low - margin
+    most = max(high, 0.0) if high <= 0.0 else high + margin
+    return float(np.mean((now < least) | (now > most)))
+
+
 def _loose(before: Floats, now: Floats) -> list[Fit]:
     """Fit coarse changes of unit of rows whose mix has changed as well.
 
     No mix of rows leaves the usual range by as much; but once the unit is put right, they may still
     differ from what they were.
     """
-    margin = 0.05 * (before[-1] - before[0])
-    beyond = float(np.mean((now < before[0] - margin) | (now > before[-1] + margin)))
+    beyond = _beyond(before, now)
     apart = distance(before, now)
     found = []
     for factor, offset in UNITS:
@@ -214,11 +221,10 @@ def _general(before: Floats, now: Floats, moved: float, noise: float) -> list[Fi
     x, y = np.quantile(before, levels), np.quantile(now, levels)
     found = []
     for target in (y, y[::-1]):
-        if not x.std() > 0.0:
-            continue
-        factor = float(np.cov(x, target)[0, 1] / x.var(ddof=1))
+        spread = float(x.var(ddof=1))
+        factor = float(np.cov(x, target)[0, 1]) / spread if spread else 0.0
         offset = float(target.mean() - factor * x.mean())
-        if factor == 0.0:
+        if not factor:
             continue
         fit = _explain(before, now, factor, offset)
         outside = float(np.mean((now < before[0]) | (now > before[-1])))

@@ -87,6 +87,11 @@ CASES: dict[str, tuple[Callable[[Columns], Columns], FaultKind, tuple[str, ...]]
     ),
     "no whole years": (lambda n: {**n, "age": n["age"] / 2.54}, FaultKind.UNIT, ("age",)),
     "sign": (lambda n: {**n, "amount": -n["amount"]}, FaultKind.SIGN_FLIP, ("amount",)),
+    "some signs": (
+        lambda n: {**n, "amount": part(n["amount"], -n["amount"], 0.3)},
+        FaultKind.SIGN_FLIP,
+        ("amount",),
+    ),
     "sign about zero": (
         lambda n: {**n, "balance": -n["balance"]},
         FaultKind.SIGN_FLIP,
