@@ -154,7 +154,7 @@ def homes() -> World:
         year = rng.choice(np.arange(1900, 2021), n).astype(float)
         distance = rng.exponential(8.0, n)
         quality = rng.integers(1, 6, n).astype(float)
-        city = choice(rng, n, {"A": 40, "B": 30, "C": 20, "D": 10})
+        city = choice(rng, n, {"Aalen": 40, "Bern": 30, "Celle": 20, "Delft": 10})
         heating = choice(rng, n, {"gas": 5, "oil": 3, "heat pump": 2})
         garden = np.where(rng.random(n) < 0.3, np.nan, rng.lognormal(5.0, 0.7, n))
         return dict(  # noqa: C408 - names read better than strings
@@ -171,7 +171,7 @@ def homes() -> World:
 
     def truth(rows: Columns, concept: float) -> NDArray[np.float64]:
         area, distance = rows["area"].astype(float), rows["distance"].astype(float)
-        base = 20 + 1.5 * area * (1 + 0.5 * (rows["city"] == "A")) - 1.5 * distance
+        base = 20 + 1.5 * area * (1 + 0.5 * (rows["city"] == "Aalen")) - 1.5 * distance
         base += 8 * rows["quality"].astype(float) + 0.2 * (rows["year"].astype(float) - 1960)
         base += 0.02 * np.nan_to_num(rows["garden"].astype(float))
         # Far homes lose value; heat pumps gain it.
@@ -179,7 +179,7 @@ def homes() -> World:
         return base
 
     def tilt(rows: Columns) -> NDArray[np.float64]:
-        return (rows["area"] - 128) / 44 + 0.5 * (rows["city"] == "A")
+        return (rows["area"] - 128) / 44 + 0.5 * (rows["city"] == "Aalen")
 
     return World("homes", PredictionSpec("regression"), draw, truth, tilt)
 

@@ -100,7 +100,7 @@ def explain(
     )
     case.judge()
     suspects = find_suspects(*columns, found, config.faults)
-    if suspects and Cause.CONCEPT_DRIFT in case.causes:
+    if suspects and {Cause.CONCEPT_DRIFT, Cause.LABEL_SHIFT} & set(case.causes):
         both = (*found, *suspects)
         other = _Case(
             before, now, mend(*columns, both, (len(before), len(now))), both, value, config, rng

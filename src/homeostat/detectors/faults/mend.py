@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from homeostat.domain.explanation import DataFault, FaultKind
 
 _UNDOABLE = {FaultKind.UNIT, FaultKind.SIGN_FLIP}
 _ALL = 0.95  # share of rows from which a fault touches every row
+_COARSE = 2.2  # logarithm of a factor that keeps rows of two units apart
 _ENOUGH = 300  # sound rows that are worth keeping to themselves
 _LEAST = 0.15  # and their share
 
@@ -62,7 +64,7 @@ def mend(before: Columns, now: Columns, found: Sequence[Found], sizes: tuple[int
             theirs = kept
         elif fault.kind is FaultKind.EXTRA_COLUMN:
             dropped |= set(fault.columns)
-        elif enough and fault.share < _ALL:
+        elif enough and fault.share < _ALL and _clear(item):
             theirs = kept
             ours = ours if item.alike is None else ours & ~item.alike
             if fault.kind in _UNDOABLE and item.alike is None:
@@ -76,6 +78,14 @@ def mend(before: Columns, now: Columns, found: Sequence[Found], sizes: tuple[int
     sound = {name: values for name, values in before.items() if name not in dropped}
     kept_now = {name: values for name, values in mended.items() if name in sound}
     return Mended(sound, kept_now, ours, theirs, tuple(sorted(dropped)), scored)
+
+
+def _clear(item: Found) -> bool:
+    """Whether the rows at fault stand out from the others."""
+    fault = item.fault
+    if fault.kind not in _UNDOABLE or item.alike is not None or fault.factor < 0.0:
+        return True
+    return not fault.offset and abs(math.log(fault.factor)) >= _COARSE
 
 
 def _undone(now: Columns, fault: DataFault) -> dict[str, Values]:

@@ -53,8 +53,8 @@ def find_scale(
     one, two : Values
     config : FaultConfig
     suspect : bool
-        Look instead for what may as well be a change of the mix of rows: a factor near 1 in all
-        rows. Only labels can tell.
+        Look instead for what may as well be a change of the mix of rows: a factor near 1. Only
+        labels can tell.
     """
     before, now = _finite(one.numbers), _finite(two.numbers)
     if min(before.size, now.size) < config.min_rows or np.unique(before).size < _DISTINCT:
@@ -67,7 +67,7 @@ def find_scale(
     fits = [_explain(before, now, factor, offset) for factor, offset in UNITS]
     fits = [fit for fit in fits if fit.left <= max(noise, 0.05 * moved)]
     if suspect:
-        fits = [fit for fit in fits if fit.share == 1.0 and fit.apart >= 2.0 * fit.left]
+        fits = [fit for fit in fits if fit.left <= _UNDONE * fit.share * fit.apart]
     else:
         fits = [f for f in fits if _plausible(f, before, now)]
         fits = fits or _loose(before, now) or _general(before, now, moved, noise)

@@ -251,6 +251,17 @@ def test_a_factor_near_one_is_only_a_suspect() -> None:
     assert (suspect.fault.columns, round(suspect.fault.factor, 2)) == (("amount",), 2.54)
 
 
+def test_some_rows_in_a_near_unit_cost_the_column() -> None:
+    now = rows(2)
+    now["amount"] = part(now["amount"], now["amount"] * 2.54, 0.6)
+    columns = read_pair(table(rows(1)), table(now))
+    suspects = find_suspects(*columns, (), FaultConfig())
+    assert [item.fault.columns for item in suspects] == [("amount",)]
+    mended = mend(*columns, suspects, (N, N))
+    assert mended.dropped == ("amount",)
+    assert mended.rows_now.all()
+
+
 @pytest.mark.parametrize("name", ["hundredfold", "sign", "case", "swapped", "grades recoded"])
 def test_faults_of_all_rows_are_undone(name: str) -> None:
     sound = rows(2)
