@@ -50,7 +50,7 @@ def judge_losses(
     faults = tuple(fault.window(now) for fault in watch.faults)
     rows = outcomes(log, spec, cohort, window, now, faults)
     watch = replace(watch, loss_until=until)
-    watch = _pair(plan, watch, rollout, rows, window, hindsight, now)
+    watch = _pair(plan, watch, rollout, rows, window, hindsight, now, baseline.loss.sure)
     scores, labels = rows.of(rollout.champion)
     losses = _losses(plan, scores, labels)
     wrong = None
@@ -85,6 +85,7 @@ def _pair(
     window: Window,
     hindsight: Hindsight,
     now: datetime,
+    sure: float,
 ) -> Watch:
     """Update the paired evidence about the challenger and the version that is kept warm."""
     live = rollout.stage in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}
@@ -95,8 +96,8 @@ def _pair(
     filled = hindsight.fill(plan.spec, rows, window, both) if challenger else rows
     return replace(
         watch,
-        challenger=_advance(plan, watch.challenger, rollout, challenger, filled, day),
-        warm=_advance(plan, watch.warm, rollout, previous, rows, day),
+        challenger=_advance(plan, watch.challenger, rollout, challenger, filled, day, sure),
+        warm=_advance(plan, watch.warm, rollout, previous, rows, day, sure),
     )
 
 
@@ -107,6 +108,7 @@ def _advance(
     other: str,
     rows: Outcomes,
     day: int,
+    sure: float,
 ) -> Pairing:
     if not other:
         return Pairing()
@@ -120,6 +122,7 @@ def _advance(
         _losses(plan, other_scores, labels),
         pairing.bets,
         block=day,
+        sure=sure,
     )
     answered = pairing.answered + int(labels.size)
     return replace(pairing, bets=bets, answered=answered)

@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 PRIOR_BLOCKS = 4.0
 """Blocks that what is assumed before any is seen counts for."""
 
+FEW_BLOCKS = 7
+"""Fewer do not tell by themselves how blocks differ."""
+
 HOURS = 24
 
 
@@ -71,7 +74,8 @@ class BlockEffects:
     between : float
         Standard deviation of a day's effect, with what was assumed counted as `PRIOR_BLOCKS` days.
     seen : float
-        The same without what was assumed.
+        The same without what was assumed; of fewer than `FEW_BLOCKS` days only what is beyond two
+        standard errors, because Student's tails are long then.
     within : float
         Standard deviation of an hour's effect in its day.
     """
@@ -131,6 +135,8 @@ def fit_effects(
     between = math.sqrt((prior * assumed**2 + known * found) / (prior + known))
     # Hours are many and may have few rows each: only what is beyond two standard errors counts.
     within = between_variance(values - means[owner], hours, seen + lost, careful=2.0)
+    if seen < FEW_BLOCKS:
+        found = between_variance(values, days, careful=2.0)
     return BlockEffects(seen, between, math.sqrt(within), math.sqrt(found))
 
 

@@ -72,13 +72,17 @@ SURE = 0.05
 
 
 def bet_on_differences(
-    state: PairedBets, differences: ArrayLike, margin: float = 0.0, block: int = 0
+    state: PairedBets,
+    differences: ArrayLike,
+    margin: float = 0.0,
+    block: int = 0,
+    sure: float = SURE,
 ) -> PairedBets:
     """Bet on the sign of the mean of differences in [-1, 1]; valid at any stopping time.
 
     Rows of one block (a day) may have an effect in common. Three hypotheses, "mean <= 0" (against:
     better), "mean >= 0" (worse) and "mean <= -margin" (not worse), are each bet against twice: on
-    rows, by ``prod(1 + f d)`` for a mean beyond `SURE`, which no block's effect is taken to reach;
+    rows, by ``prod(1 + f d)`` for a mean beyond `sure`, which no block's effect is taken to reach;
     and on the means of blocks that are over, which only needs their effects to be symmetric (see
     `bet_on_sign`). `paired_e` is the average of both.
 
@@ -86,6 +90,8 @@ def bet_on_differences(
     ----------
     block : int
         Of all these differences; another number than last time ends the block before.
+    sure : float
+        In [0, 1], the same for all differences of a state.
 
     Raises
     ------
@@ -108,9 +114,9 @@ def bet_on_differences(
     total = math.fsum(values.tolist())
     return replace(
         state,
-        better=grow(state.better, values, -SURE),
-        worse=grow(state.worse, -values, -SURE),
-        not_worse=grow(state.not_worse, values, margin - SURE),
+        better=grow(state.better, values, -sure),
+        worse=grow(state.worse, -values, -sure),
+        not_worse=grow(state.not_worse, values, margin - sure),
         total=state.total + total,
         n=state.n + int(values.size),
         block_total=state.block_total + total,

@@ -95,3 +95,10 @@ def test_a_better_challenger_is_found_in_days(difference: float, within: int) ->
             day += 1
         took.append(day)
     assert np.median(took) <= within
+
+
+def test_rows_prove_a_difference_beyond_what_days_do() -> None:
+    rng = np.random.default_rng(2)
+    rows = 0.01 + rng.choice([-0.05, 0.05], 5000)
+    assert paired_e(bet_on_differences(PairedBets(), rows, sure=0.004))[0] > 20
+    assert paired_e(bet_on_differences(PairedBets(), rows, sure=0.02))[0] < 1

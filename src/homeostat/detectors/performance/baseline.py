@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from homeostat.domain.verdict import AlarmBudget
-from homeostat.stats.blocks import HOURS, BlockEffects, fit_effects
+from homeostat.stats.blocks import FEW_BLOCKS, HOURS, BlockEffects, fit_effects
+from homeostat.stats.paired import SURE
 
 FloatArray = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DAY = timedelta(days=1)
-HOUR_ROWS = 100  # rows of each hour from which the baseline knows the rhythm of the day
+HOUR_ROWS = 100  # rows of each hour and its neighbours from which the rhythm of the day is known
 OWN_ROWS = 2000  # rows of each hour from which its neighbours are not asked
 ASSUMED = 0.005  # standard deviation of a day's effect where none is seen, at most
 ASSUMED_SHARE = 0.07  # the same in standard deviations of a row, as drift assumes it
+ASSUMED_PART = 0.1  # the same as a part of the mean loss: what is small moves by little
+SURE_PART = 0.5  # part of the mean loss by which no day moves two versions apart
 EDGE_ROWS = 10_000.0  # rows that a rise by just the margin is expected to go unreported
 STEPS = 6  # limits at which day effects are bet against
-FEW_DAYS = 7  # fewer do not tell how days differ
 TINY = 1e-6
 
 
@@ -86,10 +88,20 @@ class LossBaseline:
     mistakes: LossBaseline | None = None
 
     @property
+    def sure(self) -> float:
+        """Mean difference of two versions' losses that no day's own effect explains."""
+        return min(SURE, SURE_PART * self.mean)
+
+    @property
+    def of_hours(self) -> LossBaseline:
+        """The same for means of whole hours: how these differ is no bias, it averages out."""
+        return replace(self, effects=replace(self.effects, within=0.0))
+
+    @property
     def caveat(self) -> str:
         """What a reader of a verdict should know about the reference; empty if nothing."""
         days = self.effects.days
-        if not 0 < days < FEW_DAYS:
+        if not 0 < days < FEW_BLOCKS:
             return ""
         return f"; {days} days of reference tell little about how days differ"
 
@@ -138,12 +150,13 @@ def baseline(
     counts = np.bincount(of_day, minlength=HOURS)
     bounds: tuple[float, ...] = ()
     left, lost = values - known.mean, 0
-    if int(counts.min()) >= HOUR_ROWS:
-        reach = 0 if int(counts.min()) >= OWN_ROWS else 2
-        near = [values[(of_day - hour + reach) % HOURS <= 2 * reach] for hour in range(HOURS)]
-        bounds = tuple(_upper(rows, z) for rows in near)
-        left, lost = values - np.array([rows.mean() for rows in near])[of_day], HOURS - 1
-    assumed = min(ASSUMED, ASSUMED_SHARE * float(values.std()))
+    reach = 0 if int(counts.min()) >= OWN_ROWS else 2
+    near = [(of_day - hour + reach) % HOURS <= 2 * reach for hour in range(HOURS)]
+    if min(int(rows.sum()) for rows in near) >= HOUR_ROWS:
+        bounds = tuple(_upper(values[rows], z) for rows in near)
+        usual = np.array([values[rows].mean() for rows in near])
+        left, lost = values - usual[of_day], HOURS - 1
+    assumed = min(ASSUMED, ASSUMED_SHARE * float(values.std()), ASSUMED_PART * known.mean)
     return replace(known, hours=bounds, effects=fit_effects(left, hours, assumed, lost))
 
 
@@ -200,8 +213,8 @@ def rungs(config: PerformanceConfig, baseline: LossBaseline) -> Rungs:
 
 
 def tolerated(config: PerformanceConfig, baseline: LossBaseline) -> float:
-    """Return the largest mean loss that may be fine."""
-    return min(1.0, max(TINY, baseline.upper + rungs(config, baseline).most))
+    """Return the largest mean loss that may be fine for longer than an hour."""
+    return min(1.0, max(TINY, baseline.upper + rungs(config, baseline.of_hours).most))
 
 
 def limits(baseline: LossBaseline, above: float, hours: Ints | None) -> FloatArray:

@@ -15,18 +15,18 @@ from numpy.typing import ArrayLike, NDArray
 from homeostat.detectors.performance.baseline import (
     LossBaseline,
     PerformanceConfig,
-    Rungs,
     baseline,
     limits,
     rungs,
     tolerated,
 )
+from homeostat.detectors.performance.bets import Hourly, bet_hourly, climb
 from homeostat.detectors.performance.measure import measure
 from homeostat.detectors.performance.paired import PairedEvidence, compare_paired
 from homeostat.domain.losses import losses, mistakes
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.stats.evidence import Bets, bet, log_growth, mixture
+from homeostat.stats.evidence import Bets, log_growth, mixture
 from homeostat.stats.paired import PairedBets
 
 __all__ = [
@@ -49,7 +49,6 @@ Ints = NDArray[np.int64]
 
 PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CALM = 3.0  # evidence below which nothing has begun
-CAP = 10.0  # times the threshold: bounds the time to recover
 MEMORY = 100  # rows over which the recent mean loss is taken
 
 
@@ -75,6 +74,8 @@ class PerformanceState:
         Nothing was out of order until then.
     mistakes : PerformanceState or None
         The same of the error rate.
+    hourly : Hourly
+        Bets on the means of hours that are over, where hours differ by themselves.
     """
 
     version: str = ""
@@ -88,6 +89,7 @@ class PerformanceState:
     further: tuple[Bets, ...] = ()
     evidence: float = 0.0
     mistakes: PerformanceState | None = None
+    hourly: Hourly = field(default_factory=Hourly)
 
     @property
     def calm(self) -> datetime | None:
@@ -113,6 +115,8 @@ def evaluate(
     The null is "the mean loss, given the past, is at most the baseline's, but for effects of days
     and hours as the reference has them"; a rise up to the margin is no reason either. Both are
     bet against (see `rungs`), with the bound of the row's hour where the baseline has the hours.
+    Where hours differ by themselves, half of the evidence is from their means: a rise that an hour
+    may have, but not many hours in a row, is found there.
     New bets start with the time that has passed since the last call, so the budget holds in time.
     A version other than the state's starts afresh. Pass each row once.
 
@@ -178,34 +182,19 @@ def _follow(
     updated = window.end if state.updated is None else max(state.updated, window.end)
     against = rungs(config, baseline)
     state = replace(state, updated=updated, rows=state.rows + int(values.size), recent=recent)
-    state = _bet(config, baseline, against, state, values, hours, elapsed)
+    held = (state.bets, *state.further)
+    bets, evidence = climb(config, baseline, against, held, values, hours, elapsed)
+    state = replace(state, bets=bets[0], further=bets[1:], evidence=evidence)
+    if hours is not None and baseline.effects.within:
+        hourly = bet_hourly(config, baseline.of_hours, state.hourly, values, hours)
+        evidence = 0.5 * (state.evidence + hourly.evidence)
+        state = replace(state, hourly=hourly, evidence=evidence)
     if state.firing:
-        return _recovering(state, limits(baseline, against.most, hours), values)
+        most = rungs(config, baseline.of_hours).most
+        return _recovering(state, limits(baseline, most, hours), values)
     if state.evidence >= config.threshold:
         return replace(state, firing=True, recovery=(0.0,) * len(state.bets.capital))
     return replace(state, calm_until=updated) if state.evidence < CALM else state
-
-
-def _bet(
-    config: PerformanceConfig,
-    baseline: LossBaseline,
-    against: Rungs,
-    state: PerformanceState,
-    values: FloatArray,
-    hours: Ints | None,
-    elapsed: float,
-) -> PerformanceState:
-    """Let the bets against each rung grow, and take the least of their evidence."""
-    bets = (state.bets, *state.further)
-    if len(bets) != len(against.above):  # the record is from before the days were known
-        bets = (state.bets, *(Bets() for _ in against.above[1:]))
-    most = CAP * config.threshold
-    grown = tuple(
-        bet(old, log_growth(values, limits(baseline, above, hours)), elapsed, most / boost)
-        for old, above, boost in zip(bets, against.above, against.boosts, strict=True)
-    )
-    worth = (b.evidence * boost for b, boost in zip(grown, against.boosts, strict=True))
-    return replace(state, bets=grown[0], further=grown[1:], evidence=min(worth))
 
 
 def _recovering(
@@ -216,7 +205,7 @@ def _recovering(
     if mixture(tuple(logs.tolist())) >= PROOF:
         return replace(
             state, firing=False, bets=Bets(), further=(), evidence=0.0, recovery=(),
-            calm_until=state.updated,
+            calm_until=state.updated, hourly=Hourly(),
         )  # fmt: skip
     return replace(state, recovery=tuple(logs.tolist()))
 

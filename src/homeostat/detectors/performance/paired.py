@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homeostat.stats.paired import PairedBets, bet_on_differences, paired_e
+from homeostat.stats.paired import SURE, PairedBets, bet_on_differences, paired_e
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ def compare_paired(
     state: PairedBets,
     margin: float = 0.0,
     block: int = 0,
+    sure: float = SURE,
 ) -> tuple[PairedBets, PairedEvidence]:
     """Compare two versions on the same rows; may be read after every batch.
 
@@ -53,8 +54,10 @@ def compare_paired(
     margin : float
         Loss by which a challenger may be worse and still count as not worse.
     block : int
-        The day of these rows, by any count: rows of a day may have an effect in common. A mean
-        difference beyond `SURE` is proven by rows, a smaller one by days that are over.
+        The day of these rows, by any count: rows of a day may have an effect in common.
+    sure : float
+        A mean difference beyond it is proven by rows, a smaller one by days that are over; the same
+        in each call, such as the baseline's `LossBaseline.sure`.
 
     Examples
     --------
@@ -68,7 +71,7 @@ def compare_paired(
         raise ValueError(
             f"unpaired: {champion.size} champion and {challenger.size} challenger rows"
         )
-    state = bet_on_differences(state, champion - challenger, margin, block)
+    state = bet_on_differences(state, champion - challenger, margin, block, sure)
     better, worse, not_worse = paired_e(state)
     return state, PairedEvidence(
         better_e=better,

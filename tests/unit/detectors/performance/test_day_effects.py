@@ -7,6 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from homeostat.detectors.performance.baseline import limits, rungs
+from homeostat.detectors.performance.bets import Hourly, bet_hourly
 from homeostat.detectors.performance.detector import (
     LossBaseline,
     PerformanceConfig,
@@ -89,6 +90,57 @@ def test_what_days_may_do_is_tolerated_and_few_days_are_said() -> None:
     _, verdict = evaluate(CONFIG, few, PerformanceState(), "m", "1", window, wrong)
     assert verdict.status is Status.DRIFT
     assert verdict.reason.endswith(few.caveat)
+
+
+def test_what_is_small_is_taken_to_move_by_little() -> None:
+    rng = np.random.default_rng(5)
+    hours = np.repeat(np.arange(72), 300)
+    rare = (rng.random(hours.size) < 0.01) * rng.random(hours.size)
+    known = baseline(rare, hours=hours)
+    # Three days know their own variation too badly to be asked alone.
+    assert tolerated(CONFIG, known) < known.upper + CONFIG.margin + 0.005
+    assert known.sure == pytest.approx(known.mean / 2)
+    assert baseline([0.3] * 10).sure == 0.05
+
+
+@pytest.mark.statistical
+def test_bursts_within_hours_hide_no_rise_that_lasts() -> None:
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+
+        def bursts(first: int, days: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
+            hours = np.repeat(np.arange(24 * first, 24 * (first + days)), 200)
+            effects = rng.gamma(1.0, rate, 24 * days)[hours - 24 * first]  # noqa: B023
+            wrong = (rng.random(hours.size) < np.minimum(effects, 1.0)).astype(np.float64)  # noqa: B023
+            return hours, wrong
+
+        hours, wrong = bursts(0, 7, 0.02)
+        known = baseline(wrong, hours=hours)
+        assert known.effects.within > 0.01
+        fired = []
+        for rate in (0.02, 0.08):
+            state = PerformanceState()
+            hours, wrong = bursts(7, 3, rate)
+            for day in range(3):
+                mine = hours // 24 == 7 + day
+                window = Window(START + (7 + day) * 24 * HOUR, START + (8 + day) * 24 * HOUR)
+                state, verdict = evaluate(
+                    CONFIG, known, state, "m", "1", window, wrong[mine], hours[mine]
+                )
+            fired.append(verdict.status is Status.DRIFT)
+        found.append(fired)
+    assert found == [[False, True]] * 4
+
+
+def test_an_hour_that_goes_on_is_one_observation() -> None:
+    known = LossBaseline(0.1, 1000, 0.11, effects=BlockEffects(7, 0.001, 0.02))
+    state = bet_hourly(CONFIG, known, Hourly(), np.full(5, 0.2), np.zeros(5, dtype=np.int64))
+    state = bet_hourly(CONFIG, known, state, np.full(5, 0.4), np.zeros(5, dtype=np.int64))
+    assert (state.hour, state.rows) == (0, 10)
+    assert state.total == pytest.approx(3.0)
+    after = bet_hourly(CONFIG, known, state, np.full(2, 0.4), np.array([1, 2]))
+    assert (after.hour, len(after.bets)) == (2, len(rungs(CONFIG, known).above))
 
 
 def test_a_generous_budget_has_limits_too() -> None:
