@@ -114,13 +114,13 @@ def _measure(
         rows = with_outcomes(spec, where(scored, "version", version))
         for metric in plan.business:
             above, below = metric.amounts(rows)
-            found, _ = measure_rows(metric.kind, above, below)
+            found = measure_rows(metric.kind, above, below)
             if found.bounded:
                 points.append(
                     MetricPoint(
                         spec.name, version, metric.name, window,
                         found.value, found.lower, found.upper,
-                        int((~np.isnan(above)).sum()), coverage, MATURED, segment,
+                        found.n, coverage, MATURED, segment,
                     )
                 )  # fmt: skip
     return points
@@ -203,7 +203,8 @@ class _Feed:
     def estimate(self, span: Window) -> Estimate:
         """Return the mean over a span of time, windows weighted by rows."""
         best = [p for p in self._best(span.start) if p.window.end <= span.end]
-        return estimates.pool([(Estimate(p.value, p.lower, p.upper), p.n) for p in best if p.n])
+        parts = [(Estimate(p.value, p.lower, p.upper, p.n), p.n) for p in best if p.n]
+        return estimates.pool(parts)
 
     def _points(self, since: datetime | None) -> tuple[Point, ...]:
         return tuple(

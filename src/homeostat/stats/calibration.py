@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats import special
+from homeostat.stats import estimates, special
+from homeostat.stats.estimates import LEVEL, Estimate, missing, within
 from homeostat.stats.intervals import Interval
-from homeostat.stats.measured import LEVEL, Measured, missing, of_share, within
 from homeostat.stats.ranking import Ranking
 
 Floats = NDArray[np.float64]
@@ -75,25 +75,25 @@ class Calibration:
     ece : float
         Expected calibration error as it is usually taken: the mean size of the cells' gaps. Above 0
         by chance alone, the more the fewer rows there are.
-    ece_debiased : Measured
+    ece_debiased : Estimate
         What is left of it once chance is taken off, as after Kumar, Liang & Ma (2019).
-    rms_debiased : Measured
+    rms_debiased : Estimate
         Root of the mean squared gap without bias (Bröcker 2012; Ferro & Fricker 2012): the
         reliability part of the Brier score.
-    intercept, slope : Measured
+    intercept, slope : Estimate
         Of the logistic recalibration ``logit(P) = intercept + slope * logit(score)`` (Cox 1958): 0
         and 1 if calibrated; a slope below 1 means that scores are too extreme.
-    in_the_large : Measured
+    in_the_large : Estimate
         The intercept with the slope held at 1: how many log-odds the scores are too low overall.
     """
 
     cells: tuple[CalibrationCell, ...]
     ece: float
-    ece_debiased: Measured
-    rms_debiased: Measured
-    intercept: Measured
-    slope: Measured
-    in_the_large: Measured
+    ece_debiased: Estimate
+    rms_debiased: Estimate
+    intercept: Estimate
+    slope: Estimate
+    in_the_large: Estimate
 
 
 def calibrate(ranking: Ranking, cells: int = CELLS) -> Calibration:
@@ -160,7 +160,7 @@ def ece(cells: tuple[CalibrationCell, ...]) -> float:
     return sum(cell.share * abs(cell.gap) for cell in cells) if cells else math.nan
 
 
-def debiased_ece(cells: tuple[CalibrationCell, ...]) -> Measured:
+def debiased_ece(cells: tuple[CalibrationCell, ...]) -> Estimate:
     """Return the expected calibration error less what chance adds to it.
 
     A gap of true size m that is seen with a normal error of s is on average that of a folded normal
@@ -185,7 +185,7 @@ def debiased_ece(cells: tuple[CalibrationCell, ...]) -> Measured:
     return within(max(plain - likely, 0.0), bounds, n)
 
 
-def debiased_rms(cells: tuple[CalibrationCell, ...]) -> Measured:
+def debiased_rms(cells: tuple[CalibrationCell, ...]) -> Estimate:
     """Return the root of the mean squared gap less its expectation by chance.
 
     The mean square is unbiased; its error is that of sums of squares of normal variables. The
@@ -210,7 +210,7 @@ def debiased_rms(cells: tuple[CalibrationCell, ...]) -> Measured:
     return within(value, Interval(lower, upper), sum(cell.n for cell in cells))
 
 
-def recalibration(ranking: Ranking) -> tuple[Measured, Measured]:
+def recalibration(ranking: Ranking) -> tuple[Estimate, Estimate]:
     """Return intercept and slope of the logistic recalibration, with Wald's intervals.
 
     Errors are robust: they hold though the recalibrated scores still are not right.
@@ -235,7 +235,7 @@ def recalibration(ranking: Ranking) -> tuple[Measured, Measured]:
     return intercept, slope
 
 
-def in_the_large(ranking: Ranking) -> Measured:
+def in_the_large(ranking: Ranking) -> Estimate:
     """Return by how many log-odds the scores are too low, all alike."""
     n = ranking.positives + ranking.negatives
     problem = ranking.one_class or ranking.few
@@ -264,7 +264,7 @@ def _cell(
     rows = weight**2 / squares
     spread = positive_squares * (1.0 - share) ** 2 + negative_squares * share**2
     variance = spread / weight**2 * (rows / (rows - 1.0) if rows > 1.0 else 1.0)
-    bounds = of_share(share, math.sqrt(spread) / weight, int(n), rows)
+    bounds = estimates.share(share, math.sqrt(spread) / weight, int(n), rows)
     mean = min(max(claimed / weight, low), high)
     return CalibrationCell(
         int(n), weight / total, low, high, mean, share, bounds.lower, bounds.upper, variance
@@ -332,6 +332,6 @@ def _robust(ranking: Ranking, features: Floats, chances: Floats, curvature: Floa
     return errors
 
 
-def _wald(value: float, error: float, n: int) -> Measured:
+def _wald(value: float, error: float, n: int) -> Estimate:
     reach = special.normal_quantile((1.0 + LEVEL) / 2.0) * error
     return within(value, Interval(value - reach, value + reach), n)

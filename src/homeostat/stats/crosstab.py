@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats import metrics, special
-from homeostat.stats.intervals import Interval
-from homeostat.stats.measured import (
+from homeostat.stats import estimates, metrics, special
+from homeostat.stats.estimates import (
     LEVEL,
     NO_ROWS,
     ONE_ROW,
-    Measured,
+    Estimate,
     missing,
-    of_share,
+    pool,
     skewed,
     within,
 )
+from homeostat.stats.intervals import Interval
 
 Floats = NDArray[np.float64]
 
@@ -79,26 +79,26 @@ def crosstab(
     return Crosstab(sums, squares, some.astype(np.int64))
 
 
-def accuracy(table: Crosstab) -> Measured:
+def accuracy(table: Crosstab) -> Estimate:
     """Return the share of rows predicted right, with Wilson's interval."""
     return _share(table, np.eye(table.weights.shape[0]), np.ones(table.weights.shape))
 
 
-def precision(table: Crosstab, positive: int = 1) -> Measured:
+def precision(table: Crosstab, positive: int = 1) -> Estimate:
     """Return the share of rows predicted as `positive` that are, with Wilson's interval."""
     said = np.zeros(table.weights.shape)
     said[:, positive] = 1.0
     return _share(table, _one(table, positive), said, "no row is predicted positive")
 
 
-def recall(table: Crosstab, positive: int = 1) -> Measured:
+def recall(table: Crosstab, positive: int = 1) -> Estimate:
     """Return the share of `positive` rows that were predicted as such, with Wilson's interval."""
     true = np.zeros(table.weights.shape)
     true[positive] = 1.0
     return _share(table, _one(table, positive), true, "no label is positive")
 
 
-def specificity(table: Crosstab, positive: int = 1) -> Measured:
+def specificity(table: Crosstab, positive: int = 1) -> Estimate:
     """Return the share of rows of the other classes that were not predicted as `positive`."""
     others = np.ones(table.weights.shape)
     others[positive] = 0.0
@@ -107,14 +107,14 @@ def specificity(table: Crosstab, positive: int = 1) -> Measured:
     return _share(table, right, others, "every label is positive")
 
 
-def positive_rate(table: Crosstab, positive: int = 1) -> Measured:
+def positive_rate(table: Crosstab, positive: int = 1) -> Estimate:
     """Return the share of `positive` labels, with Wilson's interval."""
     true = np.zeros(table.weights.shape)
     true[positive] = 1.0
     return _share(table, true, np.ones(table.weights.shape))
 
 
-def f1(table: Crosstab, positive: int = 1) -> Measured:
+def f1(table: Crosstab, positive: int = 1) -> Estimate:
     """Return the harmonic mean of precision and recall.
 
     It is 2 J / (1 + J) of the share J of right rows among those that have the class as label or
@@ -132,10 +132,10 @@ def f1(table: Crosstab, positive: int = 1) -> Measured:
     if share.problem:
         return share
     value, lower, upper = (2.0 * x / (1.0 + x) for x in (share.value, share.lower, share.upper))
-    return Measured(value, lower, upper, share.n)
+    return Estimate(value, lower, upper, share.n)
 
 
-def mean_value(table: Crosstab, values: Floats) -> Measured:
+def mean_value(table: Crosstab, values: Floats) -> Estimate:
     """Return the mean value of a prediction.
 
     Parameters
@@ -162,27 +162,27 @@ def mean_value(table: Crosstab, values: Floats) -> Measured:
     return within(mean, skewed(mean, _error(table, values), skewness, table.rows), table.n)
 
 
-def macro_f1(table: Crosstab) -> Measured:
+def macro_f1(table: Crosstab) -> Estimate:
     """Return the mean F1 of the classes that occur as label or prediction."""
     return _averaged_f1(table)
 
 
-def weighted_f1(table: Crosstab) -> Measured:
+def weighted_f1(table: Crosstab) -> Estimate:
     """Return the mean F1 of the classes, each weighted by its share of the labels."""
     return _averaged_f1(table, by_label=True)
 
 
-def macro_precision(table: Crosstab) -> Measured:
+def macro_precision(table: Crosstab) -> Estimate:
     """Return the mean precision of the classes that occur; of one never predicted it is 0."""
     return _combined(table, [precision(table, each) for each in _occurring(table)])
 
 
-def macro_recall(table: Crosstab) -> Measured:
+def macro_recall(table: Crosstab) -> Estimate:
     """Return the mean recall of the classes that occur; of one that is never true it is 0."""
     return _combined(table, [recall(table, each) for each in _occurring(table)])
 
 
-def mcc(table: Crosstab) -> Measured:
+def mcc(table: Crosstab) -> Estimate:
     """Return Matthews' correlation (Gorodkin 2004), with an interval on Fisher's z scale.
 
     The interval is that of the table with half a row more in each cell.
@@ -203,7 +203,7 @@ def mcc(table: Crosstab) -> Measured:
     return within(found, bounds, table.n)
 
 
-def _share(table: Crosstab, inside: Floats, whole: Floats, problem: str = NO_ROWS) -> Measured:
+def _share(table: Crosstab, inside: Floats, whole: Floats, problem: str = NO_ROWS) -> Estimate:
     """Return the share of the cells `inside` among those of `whole`; both are 0 or 1."""
     total = float((table.weights * whole).sum())
     n = int((table.counts * whole).sum())
@@ -213,7 +213,7 @@ def _share(table: Crosstab, inside: Floats, whole: Floats, problem: str = NO_ROW
     moved = (inside - share) * whole / total
     error = math.sqrt(float((table.squares * moved**2).sum()))
     rows = total**2 / float((table.squares * whole).sum())
-    return of_share(share, error, n, rows)
+    return estimates.share(share, error, n, rows)
 
 
 def _one(table: Crosstab, positive: int) -> Floats:
@@ -231,7 +231,7 @@ def _error(table: Crosstab, slopes: Floats) -> float:
     return math.sqrt(spread * rows / (rows - 1.0)) if rows > 1.0 else math.nan
 
 
-def _averaged_f1(table: Crosstab, *, by_label: bool = False) -> Measured:
+def _averaged_f1(table: Crosstab, *, by_label: bool = False) -> Estimate:
     """Return the mean of the classes' F1, in equal parts or by their share of the labels."""
     if not table.n:
         return missing(NO_ROWS)
@@ -240,7 +240,7 @@ def _averaged_f1(table: Crosstab, *, by_label: bool = False) -> Measured:
     value, _ = _f1_slopes(table, by_label=by_label)
     padded = _padded(table)
     centre, slopes = _f1_slopes(padded, by_label=by_label)
-    around = of_share(centre, _error(padded, slopes), table.n, table.rows)
+    around = estimates.share(centre, _error(padded, slopes), table.n, table.rows)
     return within(min(value, 1.0), around.interval, table.n)
 
 
@@ -267,19 +267,13 @@ def _padded(table: Crosstab) -> Crosstab:
     return Crosstab(table.weights + padding * scale, squares, table.counts)
 
 
-def _combined(table: Crosstab, parts: list[Measured]) -> Measured:
-    """Return the mean of shares of different rows, with the interval that follows from theirs.
-
-    The method of variance estimates recovery (Zou & Donner, Statistics in Medicine 2008): distances
-    to the bounds add up as standard errors do, on either side by itself.
-    """
+def _combined(table: Crosstab, parts: list[Estimate]) -> Estimate:
+    """Return the mean of shares of different rows; one of no rows counts as 0."""
     if not table.n:
         return missing(NO_ROWS)
-    known = [part for part in parts if not part.problem]
-    value = sum(part.value for part in known) / len(parts)
-    below = math.hypot(*(part.value - part.lower for part in known)) / len(parts)
-    above = math.hypot(*(part.upper - part.value for part in known)) / len(parts)
-    return within(value, Interval(max(value - below, 0.0), min(value + above, 1.0)), table.n)
+    nothing = Estimate(0.0, 0.0, 0.0)
+    found = pool([(nothing if part.problem else part, 1.0) for part in parts])
+    return within(found.value, Interval(max(found.lower, 0.0), min(found.upper, 1.0)), table.n)
 
 
 def _occurring(table: Crosstab) -> list[int]:

@@ -1,9 +1,13 @@
-"""Means, totals and ratios of skewed numbers such as money, with 95 % intervals that hold.
+"""Values with 95 % intervals, and the ways of getting such an interval.
 
-Amounts are skewed, and most rows are worth nothing: Student's interval of a mean then misses the
-truth on one side, up to a quarter of the time. Hall's transformation takes the skewness out in
-closed form, as well as the bootstrap-t does by resampling, and the interval is whichever of the two
-reaches further on each side (Hall, "On the removal of skewness by transformation", JRSS-B 1992).
+Losses and money are skewed, and few rows make most of a sum: Student's interval of a mean then
+misses the truth on one side, up to a quarter of the time. Hall's transformation takes the skewness
+out in closed form, as well as the bootstrap-t does by resampling, and the interval is whichever of
+the two reaches further on each side (Hall, "On the removal of skewness by transformation", JRSS-B
+1992).
+
+Where rows have weights, the interval rests on the variance of the weighted statistic, not on the
+sum of the weights: multiplying all weights by the same number changes nothing.
 """
 
 from __future__ import annotations
@@ -15,46 +19,104 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats.special import t_quantile
+from homeostat.stats import intervals, special
+from homeostat.stats.intervals import Interval
 
 Floats = NDArray[np.float64]
 
-_LEVEL = 0.975
+NAN = float("nan")
+LEVEL = 0.95
+NO_ROWS = "no labelled rows"
+ONE_ROW = "one row has no spread to tell an interval from"
+TOO_LARGE = "too large or too odd for a number: look at the rows"
+ANY_RATIO = "what it is divided by adds up to next to nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number and its interval; NaN bounds where there is too little data for any."""
+    """A value, its interval and the number of rows they rest on.
+
+    The bounds are NaN where there is no interval, and the value too if there is none; ``problem``
+    then says why.
+    """
 
     value: float
-    lower: float = math.nan
-    upper: float = math.nan
+    lower: float = NAN
+    upper: float = NAN
+    n: int = 0
+    problem: str = ""
 
     @property
     def bounded(self) -> bool:
         """Whether it has an interval."""
         return math.isfinite(self.lower) and math.isfinite(self.upper)
 
+    @property
+    def interval(self) -> Interval:
+        """The interval."""
+        return Interval(self.lower, self.upper)
 
-def mean(values: Floats) -> Estimate:
+
+def missing(problem: str, n: int = 0, value: float = NAN) -> Estimate:
+    """Return an estimate without an interval, and why.
+
+    Examples
+    --------
+    >>> missing("one class only").bounded
+    False
+    """
+    return Estimate(value, n=n, problem=problem)
+
+
+def within(value: float, interval: Interval, n: int) -> Estimate:
+    """Return a value with its interval, if both are finite numbers."""
+    bounds = (value, interval.lower, interval.upper)
+    if not all(map(math.isfinite, bounds)):
+        return missing(TOO_LARGE, n)
+    return Estimate(value, min(value, interval.lower), max(value, interval.upper), n)
+
+
+def effective(weights: Floats) -> float:
+    """Return how many equally weighted rows say as much (Kish 1965): ``sum(w)^2 / sum(w^2)``.
+
+    Examples
+    --------
+    >>> effective(np.array([2.0, 2.0])), effective(np.array([1.0, 0.0]))
+    (2.0, 1.0)
+    """
+    squares = float(weights @ weights)
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
+
+
+def mean(values: Floats, weights: Floats | None = None) -> Estimate:
     """Estimate the mean of independent numbers.
+
+    Of weighted rows the mean is the ratio of two sums, whose error is linearised (Cochran 1977,
+    section 6.3), with ``effective(weights) - 1`` degrees of freedom.
 
     Parameters
     ----------
     values : ndarray, shape (n,)
         Finite.
+    weights : ndarray, shape (n,), optional
+        At least 0.
 
     Examples
     --------
-    >>> amounts = np.exp(np.random.default_rng(0).normal(0.0, 1.0, 200))
-    >>> found = mean(amounts)
-    >>> bool(found.value - found.lower < found.upper - found.value)
+    >>> found = mean(np.array([1.0, 2.0, 3.0]))
+    >>> found.value, round(found.lower, 3), round(found.upper, 3)
+    (2.0, -0.484, 4.484)
+    >>> mean(np.array([1.0, 2.0, 3.0]), np.array([5.0, 5.0, 5.0])) == found
+    True
+    >>> amounts = mean(np.exp(np.random.default_rng(0).normal(0.0, 1.0, 200)))
+    >>> amounts.value - amounts.lower < amounts.upper - amounts.value
     True
     """
-    if not values.size:
-        return Estimate(math.nan)
-    centre = float(values.mean())
-    return _around(centre, values - centre, values.size)
+    value, error, rows = mean_and_error(values, weights)
+    if not rows > 1.0:
+        return missing(ONE_ROW if rows else NO_ROWS, values.size, value)
+    moved = values - value if weights is None else weights * (values - value)
+    return within(value, skewed(value, error, _skewness(moved), rows), values.size)
 
 
 def total(values: Floats) -> Estimate:
@@ -73,11 +135,11 @@ def total(values: Floats) -> Estimate:
     >>> found.value, round(found.lower), round(found.upper)
     (100.0, 80, 122)
     """
-    if not values.size:
-        return Estimate(math.nan)
-    around = _around(0.0, values, values.size, spread=float(np.mean(values**2)))
-    whole = float(values.sum())
-    return Estimate(whole, whole + values.size * around.lower, whole + values.size * around.upper)
+    n = values.size
+    if n < 2:
+        return missing(ONE_ROW if n else NO_ROWS, n, float(values.sum()) if n else NAN)
+    whole, error = float(values.sum()), math.sqrt(_square(values) * n / (n - 1))
+    return within(whole, skewed(whole, error, _skewness(values), float(n)), n)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Estimate:
@@ -101,17 +163,86 @@ def ratio(numerator: Floats, denominator: Floats) -> Estimate:
     (0.497, True)
     """
     n = numerator.size
-    below = float(denominator.mean()) if n else 0.0
+    if not n:
+        return missing(NO_ROWS)
+    below = float(denominator.mean())
     if below == 0.0:
-        return Estimate(math.nan)
-    found = float(numerator.mean()) / below
+        return missing(ANY_RATIO, n)
+    value = float(numerator.mean()) / below
     if n < 2 or abs(below) < 3.0 * float(denominator.std()) / math.sqrt(n):
-        return Estimate(found)
-    return _around(found, (numerator - found * denominator) / below, n)
+        return missing(ONE_ROW if n < 2 else ANY_RATIO, n, value)
+    around = mean((numerator - value * denominator) / below)
+    return within(value, Interval(value + around.lower, value + around.upper), n)
+
+
+def rate(hits: int, n: int) -> Estimate:
+    """Return the share of `n` rows that hit, with Wilson's interval.
+
+    Examples
+    --------
+    >>> found = rate(15, 50)
+    >>> found.value, round(found.lower, 4), round(found.upper, 4)
+    (0.3, 0.191, 0.4375)
+    """
+    return within(hits / n, intervals.wilson(hits, n, LEVEL), n) if n else missing(NO_ROWS)
+
+
+def share(value: float, error: float, n: int, rows: float) -> Estimate:
+    """Return Wilson's interval of a share, or of anything else in [0, 1] that behaves as one.
+
+    Its sample is as large as that of a plain share with this standard error, or `rows` where the
+    share is 0 or 1 and the error says nothing.
+
+    Parameters
+    ----------
+    value, error : float
+        In [0, 1], and its standard error.
+    n : int
+        Rows, for the record.
+    rows : float
+        Effective rows, above 0.
+
+    Examples
+    --------
+    >>> plain = share(0.3, (0.3 * 0.7 / 50) ** 0.5, 50, 50.0)
+    >>> round(plain.lower, 4), round(plain.upper, 4)
+    (0.191, 0.4375)
+    """
+    size = value * (1.0 - value) / error**2 if error > 0.0 and 0.0 < value < 1.0 else rows
+    return within(value, intervals.wilson(value * size, size, LEVEL), n)
+
+
+def positive(value: float, error: float, n: int, rows: float) -> Estimate:
+    """Return an interval that is symmetric in the logarithm, for what cannot be negative.
+
+    Where the value is 0 there is no logarithm, nor any spread: the interval is that point.
+    """
+    if value <= 0.0 or not error > 0.0:
+        return within(value, Interval(value, value), n)
+    reach = special.t_quantile(max(rows - 1.0, 1.0), (1.0 + LEVEL) / 2.0) * error / value
+    if reach > 500.0:
+        return missing("its error is too large for an interval", n)
+    return within(value, Interval(value * math.exp(-reach), value * math.exp(reach)), n)
+
+
+def at_least(found: Estimate, rows: int, needed: int, what: str = "labelled rows") -> Estimate:
+    """Return the estimate, or that it rests on too few rows for an interval.
+
+    Examples
+    --------
+    >>> at_least(Estimate(0.5, 0.1, 0.9, 12), 12, 30).problem
+    '12 labelled rows, 30 are needed'
+    """
+    if found.problem or rows >= needed:
+        return found
+    return missing(f"{rows:,} {what}, {needed:,} are needed", found.n, found.value)
 
 
 def pool(parts: Sequence[tuple[Estimate, float]]) -> Estimate:
     """Average independent estimates by weight, such as those of successive windows by rows.
+
+    Distances to the bounds add up as standard errors do, on either side by itself (Zou & Donner,
+    "Construction of confidence limits about effect measures", Statistics in Medicine 2008).
 
     Parameters
     ----------
@@ -125,19 +256,18 @@ def pool(parts: Sequence[tuple[Estimate, float]]) -> Estimate:
     """
     used = [(part, weight) for part, weight in parts if part.bounded]
     if not used:
-        return Estimate(math.nan)
+        return missing("none has an interval")
     whole = math.fsum(weight for _, weight in used)
     value = math.fsum(part.value * weight for part, weight in used) / whole
     down = math.hypot(*((part.value - part.lower) * weight for part, weight in used)) / whole
     up = math.hypot(*((part.upper - part.value) * weight for part, weight in used)) / whole
-    return Estimate(value, value - down, value + up)
+    return Estimate(value, value - down, value + up, sum(part.n for part, _ in used))
 
 
 def difference(now: Estimate, before: Estimate) -> Estimate:
     """Return how much an independent estimate lies above another.
 
-    The interval recovers each side's variance from its own interval (Zou & Donner, "Construction of
-    confidence limits about effect measures", Statistics in Medicine 2008).
+    The interval recovers each side's variance from its own interval, as that of `pool` does.
 
     Examples
     --------
@@ -146,30 +276,71 @@ def difference(now: Estimate, before: Estimate) -> Estimate:
     (4.0, 2.59, 5.41)
     """
     value = now.value - before.value
+    if now.problem or before.problem:
+        return missing(now.problem or before.problem, value=value)
     down = math.hypot(now.value - now.lower, before.upper - before.value)
     up = math.hypot(now.upper - now.value, before.value - before.lower)
     return Estimate(value, value - down, value + up)
 
 
-def _around(centre: float, apart: Floats, n: int, spread: float | None = None) -> Estimate:
-    """Return the interval of a mean of `n` rows that lie `apart` from it."""
-    if n < 2:
-        return Estimate(centre)
-    variance = float(np.mean(apart**2)) if spread is None else spread
-    if not variance > 0.0:
-        return Estimate(centre, centre, centre)
-    skew = float(np.mean((apart / math.sqrt(variance)) ** 3))
-    reach = t_quantile(n - 1, _LEVEL) / math.sqrt(n)
-    error = math.sqrt(variance * n / (n - 1))
-    low, high = sorted((_unskewed(reach, skew, n), _unskewed(-reach, skew, n)))
-    return Estimate(
-        centre, centre - error * max(reach, high), centre - error * min(-reach, low)
-    )  # fmt: skip
+def skewed(value: float, error: float, skewness: float, rows: float) -> Interval:
+    """Return Hall's interval of a mean, or Student's on the side where that reaches further.
+
+    Parameters
+    ----------
+    value, error : float
+        The mean and its standard error.
+    skewness : float
+        Of the rows, over the root of their number; 0 gives Student's interval.
+    rows : float
+        Effective rows, above 1.
+
+    Examples
+    --------
+    >>> found = skewed(0.0, 1.0, 0.2, 100.0)
+    >>> round(found.lower, 2), round(found.upper, 2)
+    (-1.98, 2.37)
+    """
+    z = special.t_quantile(rows - 1.0, (1.0 + LEVEL) / 2.0)
+    reaches = [-z, z]
+    if abs(skewness) > 1e-9:
+        reaches += [
+            3.0 / skewness * (float(np.cbrt(1.0 + skewness * (side - skewness / 6.0))) - 1.0)
+            for side in (-z, z)
+        ]
+    return Interval(value - error * max(reaches), value - error * min(reaches))
 
 
-def _unskewed(reach: float, skew: float, n: int) -> float:
-    """Return the inverse of Hall's cubic transformation."""
-    if abs(skew) < 1e-9:
-        return reach
-    inside = 1.0 + skew * (reach - skew / (6.0 * n))
-    return 3.0 / skew * (math.copysign(abs(inside) ** (1.0 / 3.0), inside) - 1.0)
+def mean_and_error(values: Floats, weights: Floats | None = None) -> tuple[float, float, float]:
+    """Return the mean, its standard error, and the effective number of rows.
+
+    NaN where there are too few; the error of rows that are all alike is 0.
+    """
+    if weights is None:
+        rows = float(values.size)
+        if rows < 2.0:
+            return (float(values.mean()) if rows else NAN), NAN, rows
+        value = float(values.mean())
+        return value, math.sqrt(_square(values - value) / (rows * (rows - 1.0))), rows
+    rows = effective(weights)
+    if not rows:
+        return NAN, NAN, 0.0
+    total = float(weights.sum())
+    value = float(weights @ values) / total
+    if not rows > 1.0:
+        return value, NAN, rows
+    spread = _square(weights * (values - value)) / total**2
+    return value, math.sqrt(spread * rows / (rows - 1.0)), rows
+
+
+def _skewness(moved: Floats) -> float:
+    """Return the skewness of rows over the root of their number, from how far each moves a sum."""
+    largest = float(np.abs(moved).max())
+    if not 0.0 < largest < math.inf:
+        return 0.0
+    scaled = moved / largest
+    return float((scaled * scaled) @ scaled) / float(_square(scaled) ** 1.5)
+
+
+def _square(values: Floats) -> float:
+    return float(values @ values)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.stats import intervals, special
+from homeostat.stats.estimates import LEVEL, Estimate, missing, within
 from homeostat.stats.intervals import Interval
-from homeostat.stats.measured import LEVEL, Measured, missing, within
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -142,7 +142,7 @@ def auc_influence(ranking: Ranking) -> tuple[Floats, Floats]:
     )
 
 
-def auc_estimate(ranking: Ranking) -> Measured:
+def auc_estimate(ranking: Ranking) -> Estimate:
     """Return the area under the ROC curve with DeLong's interval on the logit scale.
 
     Where the data separate the classes without fault, or nearly, DeLong's variance is no guide;
@@ -208,7 +208,7 @@ def average_precision_influence(ranking: Ranking) -> tuple[Floats, Floats]:
     return (precision - value + np.cumsum(each) - upwards) * factor, -upwards * factor
 
 
-def average_precision_estimate(ranking: Ranking) -> Measured:
+def average_precision_estimate(ranking: Ranking) -> Estimate:
     """Return the average precision, with an interval on the logit scale.
 
     That scale covers best (Boyd, Eng & Page, "Area under the precision-recall curve: point

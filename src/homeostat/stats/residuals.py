@@ -7,32 +7,32 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats.measured import (
+from homeostat.stats.estimates import (
     NO_ROWS,
     ONE_ROW,
-    Measured,
+    Estimate,
+    mean,
     mean_and_error,
     missing,
-    of_mean,
-    of_positive,
+    positive,
 )
 
 Floats = NDArray[np.float64]
 
 
-def mae(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Measured:
+def mae(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the mean absolute error."""
-    return of_mean(np.abs(predictions - labels), weights)
+    return mean(np.abs(predictions - labels), weights)
 
 
-def bias(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Measured:
+def bias(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the mean of prediction minus label: above 0, the model predicts too much."""
-    return of_mean(predictions - labels, weights)
+    return mean(predictions - labels, weights)
 
 
 def pinball(
     labels: Floats, predictions: Floats, quantile: float, weights: Floats | None = None
-) -> Measured:
+) -> Estimate:
     """Return the mean loss of predicting this quantile (Koenker & Bassett 1978).
 
     Examples
@@ -41,10 +41,10 @@ def pinball(
     1.0
     """
     above = labels - predictions
-    return of_mean(np.maximum(quantile * above, (quantile - 1.0) * above), weights)
+    return mean(np.maximum(quantile * above, (quantile - 1.0) * above), weights)
 
 
-def mape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Measured:
+def mape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the mean absolute error relative to the label, over the rows whose label is not 0.
 
     Where labels come close to 0 it has no finite mean, and no interval can cover: take `wape`.
@@ -53,10 +53,10 @@ def mape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> 
     if not some.any():
         return missing("every label is 0" if labels.size else NO_ROWS)
     true, said = labels[some], predictions[some]
-    return of_mean(np.abs((said - true) / true), None if weights is None else weights[some])
+    return mean(np.abs((said - true) / true), None if weights is None else weights[some])
 
 
-def wape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Measured:
+def wape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the sum of absolute errors over the sum of absolute labels.
 
     The interval is symmetric in the logarithm, with the linearised error of a ratio of means.
@@ -70,7 +70,7 @@ def wape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> 
     return _ratio(errors, size, weights, "every label is 0")
 
 
-def rmse(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Measured:
+def rmse(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the root of the mean squared error.
 
     Examples
@@ -78,16 +78,16 @@ def rmse(labels: Floats, predictions: Floats, weights: Floats | None = None) -> 
     >>> rmse(np.array([0.0, 0.0]), np.array([1.0, 7.0])).value
     5.0
     """
-    squares = of_mean((predictions - labels) ** 2, weights)
-    if squares.problem:
-        return squares
+    squares = mean((predictions - labels) ** 2, weights)
+    if not squares.bounded:
+        return missing(squares.problem, squares.n)
     value, lower, upper = (
         math.sqrt(max(bound, 0.0)) for bound in (squares.value, squares.lower, squares.upper)
     )
-    return Measured(value, lower, upper, squares.n)
+    return Estimate(value, lower, upper, squares.n)
 
 
-def r2(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Measured:
+def r2(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the share of variance explained; below 0 if worse than the mean.
 
     The interval is symmetric in the logarithm of the rest, ``1 - R2``.
@@ -97,10 +97,10 @@ def r2(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Me
     rest = _ratio((predictions - labels) ** 2, around, weights, "every label is the same")
     if rest.problem:
         return rest
-    return Measured(1.0 - rest.value, 1.0 - rest.upper, 1.0 - rest.lower, rest.n)
+    return Estimate(1.0 - rest.value, 1.0 - rest.upper, 1.0 - rest.lower, rest.n)
 
 
-def _ratio(amounts: Floats, wholes: Floats, weights: Floats | None, zero: str) -> Measured:
+def _ratio(amounts: Floats, wholes: Floats, weights: Floats | None, zero: str) -> Estimate:
     """Return the ratio of two means of what cannot be negative."""
     n = amounts.size
     whole, _, rows = mean_and_error(wholes, weights)
@@ -110,4 +110,4 @@ def _ratio(amounts: Floats, wholes: Floats, weights: Floats | None, zero: str) -
         return missing(zero, n)
     value = mean_and_error(amounts, weights)[0] / whole
     _, error, _ = mean_and_error(amounts - value * wholes, weights)
-    return of_positive(value, error / whole, n, rows)
+    return positive(value, error / whole, n, rows)

@@ -12,10 +12,10 @@ from sklearn import metrics as oracle
 
 from homeostat.stats import crosstab as found
 from homeostat.stats.crosstab import Crosstab, crosstab
-from homeostat.stats.measured import Measured
+from homeostat.stats.estimates import Estimate
 
 Floats = NDArray[np.float64]
-Metric = Callable[[Crosstab], Measured]
+Metric = Callable[[Crosstab], Estimate]
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 3)), min_size=2, max_size=60
@@ -130,7 +130,7 @@ def test_intervals_cover(n: int, rate: float, weighted: bool) -> None:
     many, samples = draw(2_000_000), [draw(n) for _ in range(600)]
     for name, metric in (AVERAGES | BINARY).items():
         truth = metric(many).value
-        items = [item for item in map(metric, samples) if item.available]
+        items = [item for item in map(metric, samples) if item.bounded]
         assert len(items) > 590, name
         hits = np.mean([item.lower <= truth <= item.upper for item in items])
         assert 0.92 <= hits <= 0.99, (name, hits)

@@ -8,7 +8,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from homeostat.stats.estimates import Estimate, difference, mean, pool, ratio, total
+from homeostat.stats.estimates import (
+    NO_ROWS,
+    ONE_ROW,
+    Estimate,
+    at_least,
+    difference,
+    mean,
+    missing,
+    pool,
+    positive,
+    rate,
+    ratio,
+    total,
+)
 
 FINITE = st.floats(-1e3, 1e3, allow_subnormal=False)
 
@@ -39,19 +52,40 @@ def test_the_long_tail_is_where_the_truth_may_be() -> None:
 
 
 def test_nothing_and_next_to_nothing() -> None:
-    for found in (mean(np.empty(0)), total(np.empty(0)), ratio(np.empty(0), np.empty(0))):
+    none, one = np.empty(0), np.array([3.0])
+    for found in (mean(none), total(none), ratio(none, none), rate(0, 0)):
         assert math.isnan(found.value)
-        assert not found.bounded
-    assert mean(np.array([3.0])).value == 3.0
-    assert not mean(np.array([3.0])).bounded
-    assert not ratio(np.array([3.0]), np.array([2.0])).bounded
-    assert mean(np.full(9, 2.0)) == Estimate(2.0, 2.0, 2.0)
+        assert (found.bounded, found.problem) == (False, NO_ROWS)
+    for single in (mean(one), total(one), ratio(one, np.ones(1))):
+        assert (single.value, single.n) == (3.0, 1)
+        assert (single.bounded, single.problem) == (False, ONE_ROW)
+    assert mean(np.full(9, 2.0)) == Estimate(2.0, 2.0, 2.0, 9)
     assert math.isnan(ratio(np.ones(4), np.zeros(4)).value)
+
+
+def test_numbers_out_of_range_have_no_estimate() -> None:
+    huge = np.array([1e308, -1e308, 1e308])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for found in (mean(huge * 10.0), total(huge), ratio(huge, np.array([1.0, 1.0, 1.01]))):
+            assert math.isnan(found.value)
+            assert found.problem.startswith("too large")
+
+
+def test_an_error_beyond_all_bounds_is_no_interval() -> None:
+    assert "too large" in positive(1e-9, 1.0, 30, 2.0).problem
+
+
+def test_too_few_rows_are_named() -> None:
+    enough = Estimate(0.5, 0.4, 0.6, 40)
+    assert at_least(enough, 40, 30) is enough
+    assert at_least(enough, 40, 50).problem == "40 labelled rows, 50 are needed"
+    assert at_least(missing("no"), 0, 30).problem == "no"
+    assert enough.interval.lower == 0.4
 
 
 def test_a_denominator_that_may_be_zero_leaves_any_ratio_possible() -> None:
     below = np.array([1.0, -1.0, 1.0, -0.9])
-    assert not ratio(np.ones(4), below).bounded
+    assert "next to nothing" in ratio(np.ones(4), below).problem
 
 
 def test_a_ratio_by_the_delta_method() -> None:
@@ -75,6 +109,7 @@ def test_pooling_and_differences() -> None:
     assert gap.value == 4.0
     assert gap.lower == pytest.approx(4.0 - math.hypot(1.0, 2.0))
     assert not difference(one, Estimate(1.0)).bounded
+    assert difference(missing("why"), one).problem == "why"
 
 
 @pytest.mark.statistical
@@ -95,3 +130,18 @@ def test_intervals_of_money_cover(share: float) -> None:
         ):
             hits[name] += found.lower <= true <= found.upper
     assert all(0.925 <= count / repetitions <= 0.975 for count in hits.values()), hits
+
+
+@pytest.mark.statistical
+def test_the_loss_of_rare_positives_is_covered_where_students_interval_is_not() -> None:
+    rng = np.random.default_rng(6)
+    hits, plain = [], []
+    for _ in range(800):
+        chances = 1.0 / (1.0 + np.exp(-rng.normal(-2.2, 1.5, 50)))
+        loss = -np.log(np.where(rng.random(50) < chances, chances, 1.0 - chances))
+        found, error = mean(loss), stats.sem(loss)
+        reach = stats.t.ppf(0.975, 49) * error
+        hits.append(found.lower <= 0.3485 <= found.upper)
+        plain.append(abs(loss.mean() - 0.3485) <= reach)
+    assert 0.93 <= np.mean(hits) <= 0.975
+    assert np.mean(plain) < np.mean(hits) - 0.01

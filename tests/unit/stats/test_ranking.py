@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
 from homeostat.stats import ranking
-from homeostat.stats.measured import Measured
+from homeostat.stats.estimates import Estimate
 from homeostat.stats.ranking import rank
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def test_weights_of_two_are_rows_twice_for_the_value_alone() -> None:
         assert a.n == b.n == 80
 
 
-def covered(found: list[Measured], truth: float) -> float:
+def covered(found: list[Estimate], truth: float) -> float:
     return float(np.mean([item.lower <= truth <= item.upper for item in found]))
 
 
@@ -101,7 +101,7 @@ def test_intervals_cover_even_few_positives(n: int, rate: float) -> None:
         (ranking.auc(many), ranking.auc_estimate),
         (ranking.average_precision(many), ranking.average_precision_estimate),
     ):
-        found = [item for item in map(estimate, samples) if item.available]
+        found = [item for item in map(estimate, samples) if item.bounded]
         assert len(found) > 550
         assert 0.92 <= covered(found, value) <= 0.985
 

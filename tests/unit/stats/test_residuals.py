@@ -7,21 +7,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn import metrics as oracle
 
-from homeostat.stats import measured, residuals
-from homeostat.stats.measured import Measured
+from homeostat.stats import residuals
+from homeostat.stats.estimates import Estimate
 
 Floats = NDArray[np.float64]
-Metric = Callable[..., Measured]
+Metric = Callable[..., Estimate]
 
 ROWS = st.lists(
     st.tuples(st.floats(1, 100), st.floats(-100, 100), st.integers(1, 4)), min_size=2, max_size=40
 ).map(lambda rows: np.array(rows, dtype=float).T)
 
 
-def pinball(labels: Floats, said: Floats, weights: Floats | None = None) -> Measured:
+def pinball(labels: Floats, said: Floats, weights: Floats | None = None) -> Estimate:
     return residuals.pinball(labels, said, 0.9, weights)
 
 
@@ -59,15 +58,6 @@ def test_values_agree_with_scikit_learn(rows: Floats) -> None:
         assert found.lower <= found.value <= found.upper
 
 
-@given(st.lists(st.floats(-10, 10), min_size=2, max_size=20).map(np.array))
-def test_a_symmetric_sample_has_students_interval(half: Floats) -> None:
-    values = np.concatenate((half, -half))
-    found = measured.of_mean(values)
-    error = stats.sem(values)
-    reach = stats.t.ppf(0.975, values.size - 1) * error
-    assert (found.lower, found.upper) == pytest.approx((-reach, reach), abs=1e-9)
-
-
 @pytest.mark.statistical
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n", [50, 500])
@@ -79,27 +69,12 @@ def test_intervals_cover(n: int, weighted: bool) -> None:
         labels = said * (1.0 + rng.normal(0.0, 0.2, rows))
         return labels, said, rng.uniform(0.2, 1.8, rows) if weighted else None
 
-    many, samples = draw(1_000_000), [draw(n) for _ in range(500)]
+    many, samples = draw(1_000_000), [draw(n) for _ in range(1500)]
     for name, metric in METRICS.items():
         truth = metric(*many).value
         found = [metric(*sample) for sample in samples]
         hits = np.mean([item.lower <= truth <= item.upper for item in found])
         assert 0.9 <= hits <= 0.985, (name, hits)
-
-
-@pytest.mark.statistical
-def test_the_loss_of_rare_positives_is_covered_where_students_interval_is_not() -> None:
-    rng = np.random.default_rng(6)
-    hits, plain = [], []
-    for _ in range(800):
-        chances = 1.0 / (1.0 + np.exp(-rng.normal(-2.2, 1.5, 50)))
-        loss = -np.log(np.where(rng.random(50) < chances, chances, 1.0 - chances))
-        found, error = measured.of_mean(loss), stats.sem(loss)
-        reach = stats.t.ppf(0.975, 49) * error
-        hits.append(found.lower <= 0.3485 <= found.upper)
-        plain.append(abs(loss.mean() - 0.3485) <= reach)
-    assert 0.93 <= np.mean(hits) <= 0.975
-    assert np.mean(plain) < np.mean(hits) - 0.01
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
@@ -130,15 +105,3 @@ def test_numbers_out_of_range_are_no_figure() -> None:
     huge = np.array([1e308, -1e308, 1e308])
     with np.errstate(over="ignore", invalid="ignore"):
         assert residuals.mae(huge, -huge).problem.startswith("too large")
-
-
-def test_an_error_beyond_all_bounds_is_no_interval() -> None:
-    assert "too large" in measured.of_positive(1e-9, 1.0, 30, 2.0).problem
-
-
-def test_too_few_rows_are_named() -> None:
-    enough = Measured(0.5, 0.4, 0.6, 40)
-    assert measured.at_least(enough, 40, 30) is enough
-    assert measured.at_least(enough, 40, 50).problem == "40 labelled rows, 50 are needed"
-    assert measured.at_least(measured.missing("no"), 0, 30).problem == "no"
-    assert enough.interval.lower == 0.4

@@ -16,7 +16,7 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.window import Window
 from homeostat.stats.calibration import calibrate
-from homeostat.stats.measured import Measured, at_least
+from homeostat.stats.estimates import Estimate, at_least
 
 Floats = NDArray[np.float64]
 
@@ -158,7 +158,7 @@ def _figures(
 
 def _figure(
     name: str,
-    measured: Measured,
+    measured: Estimate,
     coverage: float,
     cohort: str,
     where: tuple[str, str, Window | None],

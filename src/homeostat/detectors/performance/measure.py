@@ -63,7 +63,7 @@ def measure(
             cohort=cohort,
         )
         for name, found in realize(rows).estimates.items()
-        if found.available
+        if found.bounded
     )
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from homeostat.domain.model import Task
 from homeostat.stats import calibration, crosstab, ranking, residuals
 from homeostat.stats.crosstab import Crosstab
-from homeostat.stats.measured import NO_ROWS, Measured, effective, missing, of_mean, within
+from homeostat.stats.estimates import NO_ROWS, Estimate, effective, mean, missing, within
 from homeostat.stats.ranking import NEEDED, Ranking
 
 Floats = NDArray[np.float64]
-Figures: TypeAlias = "dict[str, Measured]"
+Figures: TypeAlias = "dict[str, Estimate]"
 
 SCORED = ("auc", "average_precision", "log_loss", "brier", "bias", "ece", "calibration_error")
 NAMES: Mapping[Task, tuple[str, ...]] = {
@@ -126,7 +126,7 @@ def realize(rows: Labelled, values: Floats | None = None, quantile: float = 0.5)
     return Realized(found, table, ranked)
 
 
-_BINARY: Mapping[str, Callable[[Crosstab], Measured]] = {
+_BINARY: Mapping[str, Callable[[Crosstab], Estimate]] = {
     "accuracy": crosstab.accuracy,
     "precision": crosstab.precision,
     "recall": crosstab.recall,
@@ -135,7 +135,7 @@ _BINARY: Mapping[str, Callable[[Crosstab], Measured]] = {
     "mcc": crosstab.mcc,
     "positive_rate": crosstab.positive_rate,
 }
-_MULTICLASS: Mapping[str, Callable[[Crosstab], Measured]] = {
+_MULTICLASS: Mapping[str, Callable[[Crosstab], Estimate]] = {
     "accuracy": crosstab.accuracy,
     "macro_f1": crosstab.macro_f1,
     "weighted_f1": crosstab.weighted_f1,
@@ -168,9 +168,9 @@ def _binary_scores(rows: Labelled) -> tuple[Figures, Ranking | None]:
     return {
         "auc": ranking.auc_estimate(ranked),
         "average_precision": ranking.average_precision_estimate(ranked),
-        "log_loss": of_mean(loss, weights),
-        "brier": of_mean((scores - labels) ** 2, weights),
-        "bias": of_mean(scores - labels, weights),
+        "log_loss": mean(loss, weights),
+        "brier": mean((scores - labels) ** 2, weights),
+        "bias": mean(scores - labels, weights),
         "ece": calibration.debiased_ece(cells),
         "calibration_error": calibration.debiased_rms(cells),
     }, ranked
@@ -185,12 +185,12 @@ def _class_scores(rows: Labelled) -> Figures:
     squares = (scores * scores).sum(axis=1) - 2.0 * own + 1.0
     return {
         "macro_auc": _macro_auc(rows),
-        "log_loss": of_mean(-np.log(np.maximum(own, _TINY)), weights),
-        "brier": of_mean(squares, weights),
+        "log_loss": mean(-np.log(np.maximum(own, _TINY)), weights),
+        "brier": mean(squares, weights),
     }
 
 
-def _macro_auc(rows: Labelled) -> Measured:
+def _macro_auc(rows: Labelled) -> Estimate:
     """Return the mean area of the classes that occur, each against the rest.
 
     A row moves all of them at once: its influences are added up before they are squared.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +12,7 @@ from homeostat.detectors.value.measure import MIN_ROWS, measure_value, value_col
 from homeostat.detectors.value.metric import Better, ValueMetric, parse_metric
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
-from homeostat.stats import estimates, intervals
+from homeostat.stats import estimates
 from homeostat.stats.estimates import Estimate
 
 
@@ -169,6 +168,4 @@ def _rightness(data: Predictions) -> Estimate:
     said, true = data.predictions[known], data.labels[known]
     if data.task is Task.REGRESSION:
         return estimates.mean(np.abs(said - true))
-    hits = int((said == true).sum())
-    around = intervals.wilson(hits, said.size)
-    return Estimate(hits / said.size if said.size else math.nan, around.lower, around.upper)
+    return estimates.rate(int((said == true).sum()), said.size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,8 +23,8 @@ from homeostat.domain.expression import Type
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, from_micros
 from homeostat.domain.window import Window
-from homeostat.stats import estimates, intervals
-from homeostat.stats.estimates import Estimate
+from homeostat.stats import estimates
+from homeostat.stats.estimates import Estimate, missing
 
 Floats = NDArray[np.float64]
 
@@ -44,9 +43,9 @@ class Value:
     ----------
     name : str
     estimate : Estimate
-        Without bounds where `problem` says why; a value of NaN if no row could be used.
-    rows, used : int
-        All rows, and those whose label (if it counts) and features are known.
+        Of the rows whose label (if it counts) and features are known.
+    rows : int
+        All rows.
     coverage : float
         Share of all rows whose label is known, in [0, 1].
     version : str
@@ -54,23 +53,20 @@ class Value:
     segment : tuple of str
         Column and value; empty: all rows.
     window : Window or None
-    problem : str
     """
 
     name: str
     estimate: Estimate
     rows: int
-    used: int
     coverage: float
     version: str = ""
     segment: tuple[str, ...] = ()
     window: Window | None = None
-    problem: str = ""
 
 
 def measure_rows(
     kind: Kind, above: Floats, below: Floats, weights: Floats | None = None, least: int = MIN_ROWS
-) -> tuple[Estimate, str]:
+) -> Estimate:
     """Estimate one figure from the amounts of `ValueMetric.amounts`.
 
     Parameters
@@ -86,12 +82,11 @@ def measure_rows(
 
     Returns
     -------
-    Estimate, str
-        And why it has no bounds, if it has none.
+    Estimate
 
     Examples
     --------
-    >>> measure_rows(Kind.RATE, np.array([1.0, 0.0] * 50), np.ones(100))[0].value
+    >>> measure_rows(Kind.RATE, np.array([1.0, 0.0] * 50), np.ones(100)).value
     0.5
     """
     known = ~np.isnan(above)
@@ -100,16 +95,14 @@ def measure_rows(
     above, below = above[known], below[known]
     found = _estimate(kind, above, below, None if weights is None else weights[known])
     if above.size < least:
-        return Estimate(found.value), f"{above.size} rows, {least} are needed"
+        return missing(f"{above.size} rows, {least} are needed", above.size, found.value)
     # A row tells if it moves the figure: those of the commonest worth (mostly 0) do not.
     parts = above - found.value * below if kind is Kind.RATIO else above
     telling = int((parts != (0.0 if kind is Kind.TOTAL else np.median(parts))).sum())
     if kind is not Kind.RATE and telling < TELLING:
         problem = f"{telling} rows are worth anything of their own, {TELLING} are needed"
-        return Estimate(found.value), problem
-    if not found.bounded:
-        return found, "what it is divided by adds up to next to nothing"
-    return found, ""
+        return missing(problem, above.size, found.value)
+    return found
 
 
 def _estimate(kind: Kind, above: Floats, below: Floats, weights: Floats | None) -> Estimate:
@@ -124,9 +117,7 @@ def _estimate(kind: Kind, above: Floats, below: Floats, weights: Floats | None) 
         return estimates.total(above)
     if kind is Kind.MEAN:
         return estimates.mean(above)
-    hits = int(above.sum())
-    around = intervals.wilson(hits, above.size)
-    return Estimate(hits / above.size if above.size else math.nan, around.lower, around.upper)
+    return estimates.rate(int(above.sum()), above.size)
 
 
 def value_columns(data: Predictions) -> dict[str, Type]:
@@ -234,22 +225,19 @@ def _of_group(
 ) -> Value:
     above, below = amounts[0][rows], amounts[1][rows]
     weights = None if data.weights is None else data.weights[rows]
-    estimate, problem = measure_rows(metric.kind, above, below, weights, least)
     return replace(
         group,
         name=metric.name,
-        estimate=estimate,
+        estimate=measure_rows(metric.kind, above, below, weights, least),
         rows=int(rows.size),
-        used=int((~np.isnan(above)).sum()),
         coverage=float(data.known[rows].mean()) if rows.size else 0.0,
-        problem=problem,
     )
 
 
 def _groups(data: Predictions, every: timedelta | None) -> Iterator[tuple[Value, NDArray[np.intp]]]:
     """Yield which rows are measured together, and what to call them."""
     everything = np.arange(len(data))
-    empty = Value("", Estimate(math.nan), 0, 0, 0.0)
+    empty = Value("", missing("not measured"), 0, 0.0)
     sets: list[tuple[Value, NDArray[np.intp]]] = [(empty, everything)]
     if data.versions is not None:
         sets += [(replace(empty, version=name), rows) for name, rows in _by(data.versions)]

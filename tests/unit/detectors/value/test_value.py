@@ -89,7 +89,10 @@ def test_money_by_outcome_is_what_a_loop_says() -> None:
     )
     assert 0.5 < overall(found, "share").estimate.value < 0.9
     for value in found:
-        assert value.problem or value.estimate.lower < value.estimate.value < value.estimate.upper
+        assert (
+            value.estimate.problem
+            or value.estimate.lower < value.estimate.value < value.estimate.upper
+        )
 
 
 def test_by_window_version_and_segment() -> None:
@@ -113,11 +116,11 @@ def test_rows_whose_label_is_not_known_are_left_out_and_shown() -> None:
         data.task, data.classes, 0.5, data.scores, data.predictions, labels, data.features
     )
     (found,) = measure_value(half, {"missed": "label == 1 and prediction == 0"})
-    assert (found.rows, found.used, found.coverage) == (1000, 600, 0.6)
+    assert (found.rows, found.estimate.n, found.coverage) == (1000, 600, 0.6)
     (alone,) = measure_value(half.take(half.known), {"missed": "label == 1 and prediction == 0"})
     assert alone.estimate == found.estimate
     (unlabelled,) = measure_value(half, {"asked": "sum(amount if score >= 0.5 else 0)"})
-    assert (unlabelled.used, unlabelled.coverage) == (1000, 0.6)
+    assert (unlabelled.estimate.n, unlabelled.coverage) == (1000, 0.6)
 
 
 def test_no_labels_and_no_rows() -> None:
@@ -131,7 +134,7 @@ def test_no_labels_and_no_rows() -> None:
             rows, {"m": MONEY, "r": "label == 1", "q": f"sum({MONEY}) / sum(label)"}
         )
         assert all(math.isnan(v.estimate.value) for v in found)
-        assert {v.problem for v in found} == {"0 rows, 30 are needed"}
+        assert {v.estimate.problem for v in found} == {"0 rows, 30 are needed"}
         assert {v.coverage for v in found} == {0.0}
     assert not measure_value(nothing, {"m": MONEY}, every=DAY)
 
@@ -162,9 +165,9 @@ def test_no_labels_and_no_rows() -> None:
     ],
 )
 def test_least_rows(kind: Kind, above: list[float], below: list[float], problem: str) -> None:
-    found, said = measure_rows(kind, np.array(above), np.array(below))
-    assert problem in said
-    assert bool(said) != found.bounded
+    found = measure_rows(kind, np.array(above), np.array(below))
+    assert problem in found.problem
+    assert bool(found.problem) != found.bounded
 
 
 def test_weights() -> None:
@@ -172,12 +175,12 @@ def test_weights() -> None:
     worth, weights = rng.exponential(1.0, 500), rng.integers(0, 4, 500).astype(float)
     repeated = np.repeat(worth, weights.astype(int))
     ones = np.ones(500)
-    mean, _ = measure_rows(Kind.MEAN, worth, ones, weights)
+    mean = measure_rows(Kind.MEAN, worth, ones, weights)
     assert mean.value == pytest.approx(repeated.mean())
-    total, _ = measure_rows(Kind.TOTAL, worth, ones, weights)
+    total = measure_rows(Kind.TOTAL, worth, ones, weights)
     assert total.value == pytest.approx(repeated.sum())
-    _, problem = measure_rows(Kind.MEAN, worth, ones, np.zeros(500))
-    assert problem == "0 rows, 30 are needed"
+    nothing = measure_rows(Kind.MEAN, worth, ones, np.zeros(500))
+    assert nothing.problem == "0 rows, 30 are needed"
 
 
 def test_classes_by_name_and_columns_of_any_type() -> None:
@@ -200,7 +203,7 @@ def test_classes_by_name_and_columns_of_any_type() -> None:
         "prediction": Type.TEXT,
     }
     (found,) = measure_value(data, {"blue": "label == 'blue' and land in ('DE', 'FR')"})
-    assert found.used == 60
+    assert found.estimate.n == 60
     assert found.estimate.value == pytest.approx(2 / 3)
     with pytest.raises(ConfigError, match="'score' is no column"):
         measure_value(data, {"x": "score"})
