@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Columns, Kind, Values
+from homeostat.domain.losses import row_losses
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 from homeostat.stats.encoding import Table, fit_encoder
@@ -154,25 +155,14 @@ def row_loss(rows: Predictions) -> Floats:
     >>> row_loss(rows).tolist()
     [0.5625, 1.0]
     """
-    unknown = np.isnan(rows.labels)
-    if rows.task is Task.REGRESSION:
-        loss: Floats = np.abs(rows.labels - rows.predictions)
-    elif rows.task is Task.BINARY:
-        loss = (rows.scores - rows.labels) ** 2
-        if bool(np.isnan(rows.scores).all()):
-            loss = _errors(rows)
-    elif rows.scores.shape[1]:
-        places = np.where(unknown, 0, rows.labels).astype(np.int64)
-        truth = np.eye(rows.scores.shape[1])[places]
-        loss = ((rows.scores - truth) ** 2).sum(axis=1) / 2.0
-    else:
-        loss = _errors(rows)
-    return np.where(unknown, np.nan, loss)
-
-
-def _errors(rows: Predictions) -> Floats:
-    wrong = (rows.predictions != rows.labels).astype(np.float64)
-    return np.where(np.isnan(rows.predictions), np.nan, wrong)
+    scores = rows.scores
+    if (
+        rows.task is Task.REGRESSION
+        or not scores.size
+        or (scores.ndim == 1 and bool(np.isnan(scores).all()))
+    ):
+        scores = rows.predictions
+    return row_losses(rows.task, scores, rows.labels)
 
 
 def _useful(one: Values, two: Values) -> bool:

@@ -10,14 +10,52 @@ from homeostat.domain.model import Task
 FloatArray = NDArray[np.float64]
 
 
+def row_losses(task: Task, scores: FloatArray, labels: FloatArray) -> FloatArray:
+    """Loss that a task is measured by when nobody says otherwise, in its own unit.
+
+    Binary: squared error of the probability. Multi-class: half the squared error of all
+    probabilities, or 0/1 where only classes are given. Both lie in [0, 1]: a hard wrong answer
+    cannot outweigh all others. Regression: absolute error, in the label's unit.
+
+    Parameters
+    ----------
+    task : Task
+    scores : ndarray
+        Shape (n,), or (n, classes).
+    labels : ndarray, shape (n,)
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        NaN where score or label is.
+
+    Examples
+    --------
+    >>> row_losses(Task.MULTICLASS, np.array([[0.5, 0.5, 0.0]]), np.array([0.0])).tolist()
+    [0.25]
+    >>> row_losses(Task.MULTICLASS, np.array([1.0, np.nan]), np.zeros(2)).tolist()
+    [1.0, nan]
+    """
+    if task is Task.REGRESSION:
+        return np.asarray(np.abs(scores - labels))
+    if task is Task.BINARY:
+        chances = scores if scores.ndim == 1 else scores[:, 1]
+        return np.asarray((chances - labels) ** 2)
+    if scores.ndim == 1:
+        unknown = np.isnan(scores) | np.isnan(labels)
+        return np.where(unknown, np.nan, (scores != labels).astype(np.float64))
+    right = labels[:, None] == np.arange(scores.shape[1])
+    half = ((scores - right) ** 2).sum(axis=1) / 2.0
+    return np.where(np.isnan(labels), np.nan, half)
+
+
 def losses(
     task: Task, scores: ArrayLike, labels: ArrayLike, threshold: float = 0.5, scale: float = 1.0
 ) -> FloatArray:
-    """Loss of each row, in [0, 1], the smaller the better.
+    """Loss of each row as monitors and the gate bet on it: `row_losses`, in [0, 1].
 
-    Binary: squared error of the probability (Brier), which sees calibration as well as ranking.
-    Multi-class: 0 for the right class, else 1. Regression: absolute error over `scale`, at most 1.
-    A score that is no number, or no probability, loses 1.
+    Brier scores see calibration as well as ranking. A regression's absolute error counts over
+    `scale`, at most 1. A score that is no number, or no probability, loses 1.
 
     Parameters
     ----------
@@ -45,11 +83,9 @@ def losses(
     if task is Task.BINARY:
         outside = (given < 0.0) | (given > 1.0)
         given = np.where(outside, (given >= threshold).astype(np.float64), given)
-        raw = (given - true) ** 2
     elif task is Task.MULTICLASS:
-        raw = (np.round(given) != true).astype(np.float64)
-    else:
-        raw = np.abs(given - true) / scale
+        given = np.round(given)
+    raw = row_losses(task, given, true) / (scale if task is Task.REGRESSION else 1.0)
     result: FloatArray = np.where(np.isnan(raw), 1.0, np.clip(raw, 0.0, 1.0))
     return result
 

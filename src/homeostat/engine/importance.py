@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from homeostat.detectors.importance.permutation import Score, importance, row_losses
+from homeostat.detectors.importance.permutation import Score, importance
 from homeostat.domain.columns import answered, float_array, where
 from homeostat.domain.errors import NotFoundError
+from homeostat.domain.losses import row_losses
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.record import feature_schema
 from homeostat.domain.verdict import MetricPoint, Status
@@ -98,7 +100,7 @@ class Importances:
         if window is None:
             return Measured(memory)
         rows, coverage = self._sample(plan, policy, window, champion, watch, now, rng)
-        losses = row_losses(plan.spec.task)
+        losses = partial(row_losses, plan.spec.task)
         found = importance(self._score(plan, champion), rows, losses, rng, config=policy.config)
         points = tuple(
             MetricPoint(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -19,11 +20,11 @@ from homeostat.detectors.importance.permutation import (
     ImportanceConfig,
     Losses,
     Score,
-    row_losses,
 )
 from homeostat.detectors.importance.permutation import importance as measure
 from homeostat.detectors.importance.shift import ImportanceShift, importance_shift
 from homeostat.domain.errors import DataError
+from homeostat.domain.losses import row_losses
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import PredictionSpec
 from homeostat.entrypoints.frames import Data
@@ -133,7 +134,7 @@ def importance(
     rows = read_predictions(data, spec, labelled=True)
     if not rows.features.num_columns:
         raise DataError("there are no features to measure: name them in the spec")
-    chosen_losses = losses or row_losses(Task(spec.task))
+    chosen_losses = losses or partial(row_losses, Task(spec.task))
     rng = np.random.default_rng(seed)
     try:
         chosen = _chosen(groups, rows.features)

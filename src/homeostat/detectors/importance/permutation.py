@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.verdict import Status
 from homeostat.stats.importance import Increase, draw_donors, increase, rank_bounds
@@ -101,34 +100,6 @@ class Importance:
         return " + ".join(self.columns)
 
 
-def row_losses(task: Task) -> Losses:
-    """Return the loss that a task is measured by when nobody says otherwise.
-
-    Binary: squared error of the probability. Multi-class: half the squared error of all
-    probabilities, or 0/1 where only classes are given. Both lie in [0, 1]: a hard wrong answer
-    cannot outweigh all others. Regression: absolute error, in the label's unit.
-
-    Examples
-    --------
-    >>> losses = row_losses(Task.MULTICLASS)
-    >>> losses(np.array([[0.5, 0.5, 0.0]]), np.array([0.0])), losses(np.array([1.0]), np.zeros(1))
-    (array([0.25]), array([1.]))
-    """
-
-    def losses(scores: Floats, labels: Floats) -> Floats:
-        if task is Task.REGRESSION:
-            return np.asarray(np.abs(scores - labels))
-        if task is Task.BINARY:
-            chances = scores if scores.ndim == 1 else scores[:, 1]
-            return np.asarray((chances - labels) ** 2)
-        if scores.ndim == 1:
-            return np.where(np.isnan(scores), np.nan, (scores != labels).astype(np.float64))
-        right = labels[:, None] == np.arange(scores.shape[1])
-        return np.asarray(((scores - right) ** 2).sum(axis=1) / 2.0)
-
-    return losses
-
-
 def importance(
     score: Score,
     predictions: Predictions,
@@ -147,7 +118,7 @@ def importance(
     predictions : Predictions
         Rows whose label is known are used; a row counts by its weight.
     losses : callable
-        From outputs and labels to one loss a row; see `row_losses`.
+        From outputs and labels to one loss a row; see `homeostat.domain.losses.row_losses`.
     rng : numpy.random.Generator
     groups : sequence of sequences of str, optional
         Columns that are permuted together; default: each on its own.
@@ -165,13 +136,13 @@ def importance(
 
     Examples
     --------
+    >>> from homeostat.domain.model import Task
     >>> rng = np.random.default_rng(0)
     >>> table = pa.table({"x": rng.normal(size=500), "idle": rng.normal(size=500)})
-    >>> def score(rows):
-    ...     return rows["x"].to_numpy()
+    >>> score = lambda rows: rows["x"].to_numpy()
     >>> truth = score(table) + rng.normal(size=500)
     >>> rows = Predictions(Task.REGRESSION, (), 0.5, truth, truth, truth, table)
-    >>> for found in importance(score, rows, row_losses(Task.REGRESSION), rng):
+    >>> for found in importance(score, rows, lambda said, true: abs(said - true), rng):
     ...     print(found.name, found.rank, round(found.value, 1), found.lower > 0)
     x 1 0.6 True
     idle 2 0.0 False

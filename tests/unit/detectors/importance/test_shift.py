@@ -1,5 +1,7 @@
 """Whether a model lives on other columns than before."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,9 +12,9 @@ from homeostat.detectors.importance.permutation import (
     Importance,
     ImportanceConfig,
     importance,
-    row_losses,
 )
 from homeostat.detectors.importance.shift import ImportanceShift, importance_shift
+from homeostat.domain.losses import row_losses
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.verdict import Status
@@ -35,7 +37,7 @@ def measured(n: int, rng: np.random.Generator, *, changed: bool = False) -> tupl
     labels = (rng.random(n) < score(truth)).astype(float)
     chances = score(table)
     rows = Predictions(Task.BINARY, ("0", "1"), 0.5, chances, chances.round(), labels, table)
-    return importance(score, rows, row_losses(Task.BINARY), rng, config=CONFIG)
+    return importance(score, rows, partial(row_losses, Task.BINARY), rng, config=CONFIG)
 
 
 def drifted(found: tuple[ImportanceShift, ...]) -> list[str]:
