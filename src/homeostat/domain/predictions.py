@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.model import Task
-from homeostat.domain.window import EPOCH
+from homeostat.domain.window import EPOCH, Window
 
 Floats: TypeAlias = "NDArray[np.float64]"
 Micros: TypeAlias = "NDArray[np.int64]"
@@ -217,6 +217,35 @@ class Predictions:
             None if self.ids is None else self.ids.take(at),
             self.problems,
         )
+
+
+def cut_windows(timestamps: Micros, every: timedelta) -> tuple[tuple[Window, ...], Micros]:
+    """Cut time at multiples of `every` since 1970.
+
+    Parameters
+    ----------
+    timestamps : ndarray of int64, shape (n,)
+    every : timedelta
+        A microsecond or more.
+
+    Returns
+    -------
+    tuple of Window, ndarray of int64
+        The windows that have rows, in order, and which one each row is in; -1: it has no time.
+
+    Examples
+    --------
+    >>> windows, codes = cut_windows(np.array([90, 5, NEVER]), timedelta(microseconds=60))
+    >>> len(windows), codes.tolist()
+    (2, [1, 0, -1])
+    """
+    step = every // timedelta(microseconds=1)
+    known = timestamps != NEVER
+    found, places = np.unique(timestamps[known] // step, return_inverse=True)
+    codes = np.full(timestamps.size, -1, dtype=np.int64)
+    codes[known] = places
+    starts = [from_micros(number * step) for number in found.tolist()]
+    return tuple(Window(start, start + every) for start in starts), codes
 
 
 def to_micros(moment: datetime) -> int:

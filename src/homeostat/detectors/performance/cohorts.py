@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.domain.evaluation import ALL, MATURED, VERSION, WINDOW
-from homeostat.domain.predictions import NEVER, Micros, Predictions, from_micros, to_micros
+from homeostat.domain.predictions import (
+    NEVER,
+    Micros,
+    Predictions,
+    cut_windows,
+    from_micros,
+    to_micros,
+)
 from homeostat.domain.window import Window
 
 Codes = NDArray[np.int64]
@@ -128,15 +135,9 @@ def _latest(rows: Predictions) -> int:
 
 
 def _by_time(rows: Predictions, window: timedelta) -> Parting:
-    times, step = rows.timestamps, window // MICRO
-    assert times is not None
-    known = times != NEVER
-    number = np.where(known, times, 0) // step
-    found, inverse = np.unique(number[known], return_inverse=True)
-    codes = np.full(times.size, -1, dtype=np.int64)
-    codes[known] = inverse
-    windows = [Window(from_micros(k * step), from_micros((k + 1) * step)) for k in found.tolist()]
-    return Parting(WINDOW, tuple(map(str, windows)), codes, tuple(windows))
+    assert rows.timestamps is not None
+    windows, codes = cut_windows(rows.timestamps, window)
+    return Parting(WINDOW, tuple(map(str, windows)), codes, windows)
 
 
 def _by_count(rows: Predictions, size: int) -> Parting:

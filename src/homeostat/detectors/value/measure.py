@@ -21,7 +21,7 @@ from homeostat.detectors.value.metric import (
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.expression import Type
 from homeostat.domain.model import Task
-from homeostat.domain.predictions import Predictions, from_micros
+from homeostat.domain.predictions import Predictions, cut_windows
 from homeostat.domain.window import Window
 from homeostat.stats import estimates
 from homeostat.stats.estimates import Estimate, missing
@@ -272,12 +272,8 @@ def _windows(
         raise ConfigError("rows have no time to be divided by", "name the timestamp column")
     if every < _MICROSECOND:
         raise ConfigError("windows are longer than zero", "give for example timedelta(days=1)")
-    if not rows.size:
-        return
-    step = every // _MICROSECOND
-    numbers = data.timestamps[rows] // step
-    order = np.argsort(numbers, kind="stable")
-    starts, at = np.unique(numbers[order], return_index=True)
-    for start, inside in zip(starts.tolist(), np.split(rows[order], at[1:]), strict=True):
-        begin = from_micros(start * step)
-        yield Window(begin, begin + every), inside
+    windows, codes = cut_windows(data.timestamps[rows], every)
+    order = np.argsort(codes, kind="stable")
+    edges = np.searchsorted(codes[order], np.arange(len(windows) + 1))
+    for place, window in enumerate(windows):
+        yield window, rows[order[edges[place] : edges[place + 1]]]

@@ -1,6 +1,7 @@
 """Business metrics of scored rows."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,7 +20,7 @@ from homeostat.detectors.value.metric import Kind, parse_metric
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.expression import Type
 from homeostat.domain.model import Task
-from homeostat.domain.predictions import Predictions, to_micros
+from homeostat.domain.predictions import NEVER, Predictions, to_micros
 from homeostat.stats.estimates import Estimate
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -88,11 +89,8 @@ def test_money_by_outcome_is_what_a_loop_says() -> None:
         np.mean((data.predictions == 1) & (data.labels == 0))
     )
     assert 0.5 < overall(found, "share").estimate.value < 0.9
-    for value in found:
-        assert (
-            value.estimate.problem
-            or value.estimate.lower < value.estimate.value < value.estimate.upper
-        )
+    for part in (value.estimate for value in found):
+        assert part.problem or part.lower < part.value < part.upper
 
 
 def test_by_window_version_and_segment() -> None:
@@ -106,6 +104,17 @@ def test_by_window_version_and_segment() -> None:
         parts = [v for v in found if (v.version or v.segment) in names]
         assert math.fsum(v.estimate.value for v in parts) == pytest.approx(everything)
     assert {v.window.start for v in found if v.version == "1" and v.window} == {START, START + DAY}
+
+
+def test_rows_without_a_time_are_in_no_window() -> None:
+    data = fraud(400)
+    times = data.timestamps
+    assert times is not None
+    undated = replace(data, timestamps=np.where(np.arange(400) % 2 == 0, NEVER, times))
+    dated = data.take(np.arange(1, 400, 2))
+    expected = measure_value(dated, {"m": MONEY}, every=DAY)
+    assert expected
+    assert measure_value(undated, {"m": MONEY}, every=DAY) == expected
 
 
 def test_rows_whose_label_is_not_known_are_left_out_and_shown() -> None:
