@@ -221,7 +221,7 @@ def recalibration(ranking: Ranking) -> tuple[Estimate, Estimate]:
         problem = "every score is the same"
     if problem:
         return missing(problem, n), missing(problem, n)
-    odds = _log_odds(ranking.scores)
+    odds = log_odds(ranking.scores)
     features = np.stack((np.ones(odds.size), odds))
     found = _fit(ranking, features, np.zeros(odds.size), np.zeros(2))
     if found is None:
@@ -241,7 +241,7 @@ def in_the_large(ranking: Ranking) -> Estimate:
     problem = ranking.one_class or ranking.few
     if problem:
         return missing(problem, n)
-    odds = _log_odds(ranking.scores)
+    odds = log_odds(ranking.scores)
     found = _fit(ranking, np.ones((1, odds.size)), odds, np.zeros(1))
     if found is None:
         return missing("no finite shift of the log-odds fits", n)
@@ -271,6 +271,19 @@ def _cell(
     )
 
 
+def log_odds(chances: Floats, edge: float = EXTREME) -> Floats:
+    """Return the log-odds of chances, which are held `edge` away from 0 and 1 first.
+
+    Examples
+    --------
+    >>> log_odds(np.array([0.0, 0.5]), 0.01).round(2).tolist()
+    [-4.6, 0.0]
+    """
+    held = np.clip(chances, edge, 1.0 - edge)
+    odds: Floats = np.log(held) - np.log1p(-held)
+    return odds
+
+
 def _excess(size: float, sigma: float) -> float:
     """Return how much larger than `size` its normal estimate is on average, signs left off."""
     if not sigma > 0.0:
@@ -278,12 +291,6 @@ def _excess(size: float, sigma: float) -> float:
     ratio = size / sigma
     density = sigma * math.sqrt(2.0 / math.pi) * math.exp(-ratio * ratio / 2.0)
     return density - 2.0 * size * special.normal_sf(ratio)
-
-
-def _log_odds(scores: Floats) -> Floats:
-    kept = np.clip(scores, EXTREME, 1.0 - EXTREME)
-    odds: Floats = np.log(kept) - np.log1p(-kept)
-    return odds
 
 
 def _fit(

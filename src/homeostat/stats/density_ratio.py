@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.stats.boosting import Effort, fit_trees
+from homeostat.stats.estimates import effective
 
 Floats: TypeAlias = "NDArray[np.float64]"
 Codes: TypeAlias = "NDArray[np.int64]"
@@ -33,8 +34,7 @@ class DensityRatio:
     @property
     def effective_size(self) -> float:
         """Reference rows that weighing by the ratio leaves in effect (Kish): at most all."""
-        total = float(self.reference.sum())
-        return total * total / float(np.sum(self.reference**2))
+        return effective(self.reference)
 
 
 def density_ratio(

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.stats.calibration import CalibrationCell, reliability
+from homeostat.stats.calibration import EXTREME, CalibrationCell, log_odds, reliability
 from homeostat.stats.evidence import Bets, bet, log_growth, mixture
 from homeostat.stats.ranking import rank
 from homeostat.stats.special import logit
@@ -39,7 +39,6 @@ Floats = NDArray[np.float64]
 PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CAP = 10.0  # times the threshold: bounds the time to recover
 MEMORY = 1000  # rows over which the recent gap is taken
-EXTREME = 1e-6  # scores are kept this far from 0 and 1
 DIRECTIONS = ("too low", "too high")
 
 
@@ -245,8 +244,7 @@ def _bounds(
     config: CalibrationConfig, reference: CalibrationReference, place: int, scores: Floats
 ) -> tuple[Floats, Floats]:
     """Return the smallest and the largest chance of a label of 1 that is fine, of each row."""
-    kept = np.clip(scores, EXTREME, 1.0 - EXTREME)
-    odds = np.log(kept) - np.log1p(-kept)
+    odds = log_odds(scores)
     low = 1.0 / (1.0 + np.exp(config.tolerance - reference.low[place] - odds))
     high = 1.0 / (1.0 + np.exp(-config.tolerance - reference.high[place] - odds))
     return low, high

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.estimation.guess import thin
 from homeostat.stats.boosting import Effort, Trees, fit_trees
+from homeostat.stats.calibration import log_odds
 from homeostat.stats.recalibration import Calibration, choose_calibration, fit_calibration
 
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -112,7 +113,7 @@ def _fit_trees(
     most: int,
 ) -> tuple[Trees, ...]:
     some = thin(rows, most)
-    odds, held = _log_odds(chances[some]), np.ascontiguousarray(codes[:, some])
+    odds, held = log_odds(chances[some], _EDGE), np.ascontiguousarray(codes[:, some])
     return tuple(
         fit_trees(held, hits[some, k], odds[:, k], "logistic", rng, EFFORT)
         for k in range(chances.shape[1])
@@ -120,7 +121,7 @@ def _fit_trees(
 
 
 def _with_trees(chances: Floats, trees: tuple[Trees, ...], codes: Codes) -> Floats:
-    odds = _log_odds(chances)
+    odds = log_odds(chances, _EDGE)
     columns = [tree.add_to(odds[:, k], codes) for k, tree in enumerate(trees)]
     return _normalised(1.0 / (1.0 + np.exp(-np.stack(columns, axis=1))))
 
@@ -162,9 +163,3 @@ def _losses(chances: Floats, hits: Floats) -> Floats:
         held, hits = np.hstack((held, 1.0 - held)), np.hstack((hits, 1.0 - hits))
     losses: Floats = -(hits * np.log(held)).sum(axis=1)
     return losses
-
-
-def _log_odds(chances: Floats) -> Floats:
-    held = np.clip(chances, _EDGE, 1.0 - _EDGE)
-    odds: Floats = np.log(held) - np.log1p(-held)
-    return odds
