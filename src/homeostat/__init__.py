@@ -8,6 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing typing would be most of what importing this costs
 if TYPE_CHECKING:
     from homeostat.detectors.comparison.config import ComparisonConfig
+    from homeostat.detectors.review.queue import ReviewQueue
     from homeostat.domain.comparison import ColumnComparison, Comparison
     from homeostat.domain.errors import HomeostatError, UserError
     from homeostat.domain.estimation import Estimation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from homeostat.entrypoints.importance import ImportanceReport, importance
     from homeostat.entrypoints.labels import early_rates
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
+    from homeostat.entrypoints.review import review_queue
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ _HOMES = {
     "PredictionSpec": "domain.predictions",
     "Profile": "entrypoints.profiling",
     "Report": "entrypoints.compare",
+    "ReviewQueue": "detectors.review.queue",
     "Status": "domain.verdict",
     "UserError": "domain.errors",
     "compare": "entrypoints.compare",
@@ -49,6 +52,7 @@ _HOMES = {
     "diagnose": "entrypoints.diagnose",
     "load_profile": "entrypoints.profiling",
     "profile": "entrypoints.profiling",
+    "review_queue": "entrypoints.review",
 }
 
 __all__ = [
@@ -64,6 +68,7 @@ __all__ = [
     "PredictionSpec",
     "Profile",
     "Report",
+    "ReviewQueue",
     "Status",
     "UserError",
     "__version__",
@@ -75,6 +80,7 @@ __all__ = [
     "importance",
     "load_profile",
     "profile",
+    "review_queue",
 ]
 
 

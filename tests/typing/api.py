@@ -109,6 +109,14 @@ def reasons(before: pa.Table, now: pa.Table) -> bool:
     return assert_type(found.retrain, bool)
 
 
+def late_labels(scored: pa.Table) -> pa.Table:
+    spec = hs.PredictionSpec("binary", timestamp="at", arrival="came", maturity=timedelta(days=30))
+    queue = assert_type(hs.review_queue(scored, spec, 100, seed=1, by=["drift"]), hs.ReviewQueue)
+    assert_type(queue.weights, NDArray[np.float64])
+    hs.review_queue(scored, spec, 100, seed=1, by=["luck"])  # type: ignore[list-item]
+    return queue.table
+
+
 def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
     """As in ``trainer: train.py:train``."""
     encoding = assert_type(fit_encoding(rows, spec.schema.names), Encoding)

@@ -1,0 +1,1 @@
+"""Which predictions a person should label next."""
