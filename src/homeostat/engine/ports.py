@@ -51,7 +51,11 @@ class PredictionLog(Protocol):
         ...
 
     def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
-        """Store labels (`LABEL_SCHEMA`); late, repeated, corrected and unknown ids are all fine."""
+        """Store labels (`LABEL_SCHEMA`); late, repeated, corrected and unknown ids are all fine.
+
+        Of a prediction's labels the one that arrived last counts, and of several that arrived at
+        one time the largest, in whatever order they were stored.
+        """
         ...
 
     def rows(

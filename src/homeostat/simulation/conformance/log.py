@@ -224,6 +224,23 @@ def check_labels_as_of(log: PredictionLog) -> None:
     assert narrow.column_names == ["amount", "label", "arrival"]
 
 
+def check_labels_that_contradict_each_other(log: PredictionLog) -> None:
+    """Of labels that arrived at one time the largest counts, whichever was stored first."""
+    log.append(SPEC, predictions(["a", "b"]))
+    at, later = T0 + HOUR, T0 + 2 * HOUR
+    for ids, label in ((["a"], 0.0), (["b"], 1.0), (["a"], 1.0), (["b"], 0.0)):
+        assert log.append_labels(SPEC, labels(ids, label, at)).accepted == 1
+    for _ in range(2):
+        table = log.labelled(SPEC, ALL, NOW)
+        assert floats(table, "label") == [1.0, 1.0]
+        assert table.column("arrival").to_pylist() == [at, at]
+        log.roll(NOW)
+    both = pa.concat_tables([labels(["a"], 1.0, later), labels(["a"], 0.0, later)])
+    assert log.append_labels(SPEC, both).accepted == 2
+    log.append_labels(SPEC, labels(["b"], 0.0, later))
+    assert floats(log.labelled(SPEC, ALL, NOW), "label") == [1.0, 0.0]
+
+
 def check_early_labels(log: PredictionLog) -> None:
     """Labels that come before their prediction wait for it, and are orphans meanwhile."""
     log.append_labels(SPEC, labels(["a", "z"], 1.0, T0 + HOUR))
@@ -298,6 +315,7 @@ LOG_CHECKS: tuple[Callable[[PredictionLog], None], ...] = (
     check_missing_features_are_data,
     check_probabilities,
     check_labels_as_of,
+    check_labels_that_contradict_each_other,
     check_early_labels,
     check_bad_labels,
     check_profile_is_of_the_rows,
