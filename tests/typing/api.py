@@ -113,6 +113,8 @@ def late_labels(scored: pa.Table) -> pa.Table:
     spec = hs.PredictionSpec("binary", timestamp="at", arrival="came", maturity=timedelta(days=30))
     queue = assert_type(hs.review_queue(scored, spec, 100, seed=1, by=["drift"]), hs.ReviewQueue)
     assert_type(queue.weights, NDArray[np.float64])
+    hs.evaluate(scored, spec, cohort="weighted", delay_by=["lead"])
+    hs.evaluate(scored, spec, cohort="young")  # type: ignore[arg-type]
     hs.review_queue(scored, spec, 100, seed=1, by=["luck"])  # type: ignore[list-item]
     return queue.table
 

@@ -17,7 +17,8 @@ OVERALL = "overall"
 WINDOW = "window"
 VERSION = "version"
 MATURED = "matured"
-ALL = "all"
+KNOWN = "known"
+WEIGHTED = "weighted"
 
 _SHOWN = 40
 
@@ -36,13 +37,17 @@ class Figure:
     coverage : float
         Share of the set's predictions whose label is known, in [0, 1].
     cohort : str
-        ``"matured"``: only predictions old enough for their labels to be complete; or ``"all"``.
+        ``"matured"``: only predictions old enough for their labels to be complete; ``"weighted"``:
+        younger ones too, each known label counting for those of its kind still to come; or
+        ``"known"``: all, as if the known labels were a sample.
     by, part : str
         Which set: ``"overall"``, or ``"window"``, ``"version"`` or a column, and its value.
     window : Window or None
         Times of a window's predictions.
     problem : str
         Why it is not available.
+    effective : float
+        How many equally weighted rows say as much as the set's labelled ones (Kish); 0: none.
     """
 
     metric: str
@@ -56,6 +61,7 @@ class Figure:
     part: str = ""
     window: Window | None = None
     problem: str = ""
+    effective: float = 0.0
 
     def __str__(self) -> str:
         where = "" if self.by == OVERALL else f" ({self.by} {self.part})"
@@ -64,6 +70,7 @@ class Figure:
         return (
             f"{self.metric}{where}: {self.value:.4g} [{self.lower:.4g}, {self.upper:.4g}], "
             f"n {self.n:,}, labels of {self.coverage:.0%}"
+            f"{f', as good as {self.effective:,.0f}' if self.cohort == WEIGHTED else ''}"
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -141,6 +148,7 @@ class Evaluation:
                 "lower": figure.lower,
                 "upper": figure.upper,
                 "n": figure.n,
+                "effective": figure.effective,
                 "label_coverage": figure.coverage,
                 "cohort": figure.cohort,
                 "problem": figure.problem,
@@ -184,6 +192,7 @@ _FIELDS: list[pa.Field[pa.DataType]] = [
     pa.field("metric", pa.string()),
     *(pa.field(name, pa.float64()) for name in ("value", "lower", "upper")),
     pa.field("n", pa.int64()),
+    pa.field("effective", pa.float64()),
     pa.field("label_coverage", pa.float64()),
     *(pa.field(name, pa.string()) for name in ("cohort", "problem")),
 ]

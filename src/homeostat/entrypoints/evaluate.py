@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from homeostat.detectors.performance.cohorts import mature
 from homeostat.detectors.performance.evaluation import Request, evaluate_predictions
 from homeostat.detectors.performance.realized import NAMES
+from homeostat.detectors.performance.weighted import weigh
 from homeostat.domain.errors import ConfigError
-from homeostat.domain.evaluation import Evaluation
+from homeostat.domain.evaluation import KNOWN, MATURED, WEIGHTED, WINDOW, Evaluation
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
@@ -29,7 +32,8 @@ def evaluate(
     min_rows: int = 30,
     quantile: float = 0.5,
     as_of: datetime | None = None,
-    matured: bool = True,
+    cohort: Literal["matured", "weighted", "known"] = "matured",
+    delay_by: Sequence[str] = (),
 ) -> Evaluation:
     """Measure realized performance, each figure with a 95 % interval and what it rests on.
 
@@ -38,15 +42,11 @@ def evaluate(
     data : dataframe, mapping of columns or path
         As for `homeostat.compare`, but no profile.
     spec : PredictionSpec
-        Which columns are what. With a maturity, only predictions of that age count, as the labels
-        of younger ones are a biased selection. By its version and segment columns, figures are
-        given for each value as well.
+        Which columns are what. By version and segment columns, figures are given for each value.
     metrics : sequence of str, optional
         Names from `NAMES`, or ``"value"``; None: all of the task.
     value : array_like, shape (k, k), optional
-        What a prediction is worth, by true class (row) and predicted class (column); binary:
-        ``[[true negative, false positive], [false negative, true positive]]``. Adds the metric
-        ``value``, its mean.
+        What a prediction is worth, by true (row) and predicted class (column): adds ``"value"``.
     window : timedelta or int, optional
         Figures for each stretch of time as well, in steps since 1970 UTC, or for each so many rows.
     min_rows : int
@@ -56,8 +56,12 @@ def evaluate(
     as_of : datetime, optional
         Judge as things were known then: later predictions and labels are not looked at. None: the
         latest time in the data. Without a zone it is in UTC.
-    matured : bool
-        False: count predictions whose labels may be incomplete, too.
+    cohort : str
+        ``"matured"``: leave out predictions too young for their labels to be complete, if there is
+        a maturity. ``"weighted"``: count them, each early label for those still to come.
+        ``"known"``: count them as if early labels were a sample.
+    delay_by : sequence of str
+        For ``"weighted"``: columns that decide how long a label takes.
 
     Raises
     ------
@@ -67,9 +71,8 @@ def evaluate(
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> scores = rng.random(1000)
-    >>> rows = {"score": scores, "label": rng.random(1000) < scores}
+    >>> scores, chance = np.random.default_rng(0).random((2, 1000))
+    >>> rows = {"score": scores, "label": chance < scores}
     >>> found = evaluate(rows, PredictionSpec("binary"), metrics=["auc", "recall"])
     >>> print(found)
     1,000 predictions, labels of 100.0% known
@@ -78,7 +81,45 @@ def evaluate(
     """
     rows = read_predictions(data, spec, labelled=True)
     request = _request(rows, metrics, value, window, min_rows, quantile)
-    return evaluate_predictions(mature(rows, spec.maturity, as_of, matured=matured), request)
+    return _judged(rows, spec, as_of, (cohort, tuple(delay_by)), request)
+
+
+def _judged(
+    rows: Predictions,
+    spec: PredictionSpec,
+    as_of: datetime | None,
+    how: tuple[str, tuple[str, ...]],
+    request: Request,
+) -> Evaluation:
+    cohort, delay_by = how
+    if cohort == WEIGHTED:
+        return _weighted(rows, spec, as_of, delay_by, request)
+    if cohort not in {MATURED, KNOWN}:
+        choices = f"{MATURED}, {WEIGHTED}, {KNOWN}"
+        raise ConfigError(f"cohort is {cohort!r}", f"choose from {choices}")
+    kept = mature(rows, spec.maturity, as_of, matured=cohort == MATURED)
+    return evaluate_predictions(kept, request)
+
+
+def _weighted(
+    rows: Predictions,
+    spec: PredictionSpec,
+    as_of: datetime | None,
+    by: tuple[str, ...],
+    request: Request,
+) -> Evaluation:
+    if spec.maturity is None or not spec.arrival:
+        raise ConfigError(
+            "weighted labels need to know when labels are complete, and when they came",
+            "give timestamp, arrival and maturity in the spec",
+        )
+    whole, windows = weigh(rows, spec.maturity, as_of, by, request.window)
+    found = evaluate_predictions(whole, replace(request, window=None))
+    if request.window is None:
+        return found
+    parted = evaluate_predictions(windows, request).select(by=WINDOW)
+    count = len(request.names(rows.task))
+    return replace(found, figures=(*found.figures[:count], *parted, *found.figures[count:]))
 
 
 def _request(

@@ -78,7 +78,7 @@ def test_every_figure_agrees_with_scikit_learn_in_every_part() -> None:
             assert figure.lower is not None
             assert figure.upper is not None
             assert figure.lower <= figure.value <= figure.upper
-            assert (figure.coverage, figure.cohort) == (1.0, "all")
+            assert (figure.coverage, figure.cohort) == (1.0, "known")
     assert found["accuracy"].n == N
     assert np.sum(found.confusion) == pytest.approx(np.sum(np.asarray(data["weight"])))
 
@@ -169,9 +169,9 @@ def test_only_old_predictions_count_unless_asked() -> None:
     assert found.rows == found["brier"].n == old
     assert "younger than 10 days" in found.problems[0]
     assert "matured predictions as of 2024-02-24" in str(found)
-    everything = hs.evaluate(data, given, matured=False)
-    assert (everything.cohort, everything.rows) == ("all", N)
-    earlier = hs.evaluate(data, given, as_of=START + 20 * DAY, matured=False)
+    everything = hs.evaluate(data, given, cohort="known")
+    assert (everything.cohort, everything.rows) == ("known", N)
+    earlier = hs.evaluate(data, given, as_of=START + 20 * DAY, cohort="known")
     assert earlier.rows == 20 * 24 + 1
     assert earlier.labelled == 15 * 24 + 1
     assert 0.7 < earlier["auc"].coverage == earlier.coverage < 0.8

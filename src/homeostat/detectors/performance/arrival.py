@@ -246,12 +246,25 @@ def arrival_weights(
     places = np.flatnonzero(judged[learned.present])
     if not places.size:
         return ArrivalWeights(weights, 0.0, 0.0, 0.0, "there are no predictions to judge")
-    found = _weights(learned, places)
+    found = weigh_window(learned, places)
     weights[learned.present[places]] = found.weights
     return replace(found, weights=weights)
 
 
-def _weights(learned: Learned, places: Places) -> ArrivalWeights:
+def weigh_window(learned: Learned, places: Places) -> ArrivalWeights:
+    """Weight the labels of a window as `arrival_weights` does, once the delays are learned.
+
+    Parameters
+    ----------
+    learned : Learned
+    places : ndarray of intp, shape (k,)
+        Of the window in its rows; at least one.
+
+    Returns
+    -------
+    ArrivalWeights
+        Weights of those k rows.
+    """
     seen, delays = learned.rows.take(places), learned.delays
     oldest = int(seen.ages.max())
     record = stretches(delays, learned.rows, oldest, oldest - int(seen.ages.min()) + 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from homeostat.domain.evaluation import ALL, MATURED, VERSION, WINDOW
+from homeostat.domain.evaluation import KNOWN, MATURED, VERSION, WINDOW
 from homeostat.domain.predictions import (
     NEVER,
     Micros,
@@ -41,13 +41,16 @@ class Cohort:
     rows : Predictions
         A label that had not arrived by ``as_of`` is not known.
     name : str
-        ``"matured"`` or ``"all"``.
+        ``"matured"``, ``"weighted"`` or ``"known"``.
     as_of : datetime or None
+    reasons : mapping of str to str
+        Why a window cannot be told yet, by its name; ``""``: why the whole cannot.
     """
 
     rows: Predictions
     name: str
     as_of: datetime | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +92,8 @@ def mature(
         rows = _as_known(rows, to_micros(as_of))
     times = rows.timestamps
     if maturity is None or not matured or times is None:
-        return Cohort(rows, ALL, as_of)
-    now = _latest(rows) if as_of is None else to_micros(as_of)
+        return Cohort(rows, KNOWN, as_of)
+    now = latest(rows) if as_of is None else to_micros(as_of)
     moment = from_micros(now)
     undated, old = times == NEVER, times <= now - maturity // MICRO
     young = int(np.count_nonzero(~old & ~undated))
@@ -127,7 +130,7 @@ def _as_known(rows: Predictions, now: int) -> Predictions:
     return replace(rows, labels=labels)
 
 
-def _latest(rows: Predictions) -> int:
+def latest(rows: Predictions) -> int:
     """Return the latest time in the data; 0 if there is none."""
     times = [part for part in (rows.timestamps, rows.arrivals) if part is not None]
     together = np.concatenate(times)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.performance.cohorts import MOST_PARTS, Cohort, Parting, partings
 from homeostat.detectors.performance.realized import NAMES, Labelled, Realized, realize
-from homeostat.domain.evaluation import OVERALL, Evaluation, Figure
+from homeostat.domain.evaluation import OVERALL, WINDOW, Evaluation, Figure
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.window import Window
 from homeostat.stats.calibration import calibrate
-from homeostat.stats.estimates import Estimate, at_least
+from homeostat.stats.estimates import at_least, effective, missing
 
 Floats = NDArray[np.float64]
 
@@ -66,10 +66,10 @@ def evaluate_predictions(cohort: Cohort, request: Request) -> Evaluation:
         places, labelled = places[order], labelled.take(order)
     whole = realize(labelled, request.values, request.quantile)
     known = rows.known
-    figures = [*_figures(whole, labelled, request, cohort.name, _share(known), (OVERALL, "", None))]
+    figures = [*_figures(whole, labelled, request, cohort, _share(known), (OVERALL, "", None))]
     for parting in partings(rows, request.window):
         problems += _too_many(parting)
-        figures += _parted(parting, places, labelled, known, request, cohort.name)
+        figures += _parted(parting, places, labelled, known, request, cohort)
     return Evaluation(
         rows.task,
         tuple(figures),
@@ -122,7 +122,7 @@ def _parted(
     labelled: Labelled,
     known: NDArray[np.bool_],
     request: Request,
-    cohort: str,
+    cohort: Cohort,
 ) -> Iterator[Figure]:
     """Yield the figures of each part; rows keep their order of score within it."""
     count = len(parting.names)
@@ -147,28 +147,30 @@ def _figures(
     found: Realized,
     rows: Labelled,
     request: Request,
-    cohort: str,
+    cohort: Cohort,
     coverage: float,
     where: tuple[str, str, Window | None],
 ) -> Iterator[Figure]:
+    size = rows.labels.size
+    alike = float(size) if rows.weights is None else effective(rows.weights)
+    reason = cohort.reasons.get(where[1] if where[0] == WINDOW else "", "")
     for name in request.names(rows.task):
-        measured = at_least(found.estimates[name], rows.labels.size, request.min_rows)
-        yield _figure(name, measured, coverage, cohort, where)
-
-
-def _figure(
-    name: str,
-    measured: Estimate,
-    coverage: float,
-    cohort: str,
-    where: tuple[str, str, Window | None],
-) -> Figure:
-    if measured.problem:
-        return Figure(
-            name, None, None, None, measured.n, coverage, cohort, *where, measured.problem
+        measured = at_least(found.estimates[name], size, request.min_rows)
+        if reason:
+            measured = missing(reason, size)
+        there = not measured.problem
+        yield Figure(
+            name,
+            measured.value if there else None,
+            measured.lower if there else None,
+            measured.upper if there else None,
+            measured.n,
+            coverage,
+            cohort.name,
+            *where,
+            measured.problem,
+            alike,
         )
-    bounds = (measured.value, measured.lower, measured.upper)
-    return Figure(name, *bounds, measured.n, coverage, cohort, *where)
 
 
 def _too_many(parting: Parting) -> list[str]:

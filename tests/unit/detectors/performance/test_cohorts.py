@@ -26,5 +26,5 @@ def test_labels_that_came_later_are_not_known_yet() -> None:
     found = mature(rows, None, moment, matured=True)
     assert found.rows.labels[0] == 1.0
     assert np.isnan(found.rows.labels[1:]).all()
-    assert (found.name, found.as_of) == ("all", moment)
+    assert (found.name, found.as_of) == ("known", moment)
     assert list(partings(rows, None)) == []
