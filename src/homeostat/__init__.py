@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from homeostat.entrypoints.importance import ImportanceReport, importance
     from homeostat.entrypoints.labels import early_rates
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
+    from homeostat.entrypoints.proxy import ProxyReport, proxy
     from homeostat.entrypoints.review import review_queue
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ _HOMES = {
     "ImportanceReport": "entrypoints.importance",
     "PredictionSpec": "domain.predictions",
     "Profile": "entrypoints.profiling",
+    "ProxyReport": "entrypoints.proxy",
     "Report": "entrypoints.compare",
     "ReviewQueue": "detectors.review.queue",
     "Status": "domain.verdict",
@@ -52,6 +54,7 @@ _HOMES = {
     "diagnose": "entrypoints.diagnose",
     "load_profile": "entrypoints.profiling",
     "profile": "entrypoints.profiling",
+    "proxy": "entrypoints.proxy",
     "review_queue": "entrypoints.review",
 }
 
@@ -67,6 +70,7 @@ __all__ = [
     "ImportanceReport",
     "PredictionSpec",
     "Profile",
+    "ProxyReport",
     "Report",
     "ReviewQueue",
     "Status",
@@ -80,6 +84,7 @@ __all__ = [
     "importance",
     "load_profile",
     "profile",
+    "proxy",
     "review_queue",
 ]
 

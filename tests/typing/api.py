@@ -115,6 +115,8 @@ def late_labels(scored: pa.Table) -> pa.Table:
     assert_type(queue.weights, NDArray[np.float64])
     hs.evaluate(scored, spec, cohort="weighted", delay_by=["lead"])
     hs.evaluate(scored, spec, cohort="young")  # type: ignore[arg-type]
+    tied = assert_type(hs.proxy(scored, spec, "missed", every=timedelta(days=1)), hs.ProxyReport)
+    assert_type(tied.windows[0].rate.value, float)
     hs.review_queue(scored, spec, 100, seed=1, by=["luck"])  # type: ignore[list-item]
     return queue.table
 

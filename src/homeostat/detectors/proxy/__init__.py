@@ -1,0 +1,1 @@
+"""Early signals that are tied to labels which come later."""
