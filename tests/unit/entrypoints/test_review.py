@@ -87,7 +87,7 @@ def test_the_table_says_what_to_label_and_why() -> None:
     ]  # fmt: skip
     assert table["prediction_id"].to_pylist() == [names[k] for k in queue.rows]
     assert (np.diff(queue.priority) <= 0.0).all()
-    assert queue.reasons[0].endswith("uncertain at the threshold 0.5")
+    assert queue.reasons[0].endswith("leaves the outcome open (threshold 0.5)")
     assert "drawn as part of the even share" in queue.reasons
     assert "60 of 2,000 predictions" in str(queue)
     again = hs.review_queue(data, replace(SPEC, prediction_id="id"), 60, seed=2)

@@ -175,7 +175,7 @@ def aspects(
 
 def _unsure(rows: Predictions, spread: Floats) -> Aspect:
     if rows.task is Task.BINARY:
-        said = f"score {{:.3g}}, uncertain at the threshold {rows.threshold:.3g}"
+        said = f"score {{:.3g}} leaves the outcome open (threshold {rows.threshold:.3g})"
         return Aspect(spread, rows.scores, said)
     likeliest = rows.scores.max(axis=1)
     return Aspect(spread, likeliest, "its likeliest class has a probability of {:.3g}")
