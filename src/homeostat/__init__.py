@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from homeostat.domain.predictions import PredictionSpec
     from homeostat.domain.verdict import Status
     from homeostat.entrypoints.compare import Report, compare
+    from homeostat.entrypoints.counterfactual import Counterfactual, counterfactual
     from homeostat.entrypoints.diagnose import diagnose
     from homeostat.entrypoints.estimate import estimate
     from homeostat.entrypoints.evaluate import evaluate
@@ -34,6 +35,7 @@ _HOMES = {
     "ColumnKind": "domain.model",
     "Comparison": "domain.comparison",
     "ComparisonConfig": "detectors.comparison.config",
+    "Counterfactual": "entrypoints.counterfactual",
     "Evaluation": "domain.evaluation",
     "Estimation": "domain.estimation",
     "Explanation": "domain.explanation",
@@ -47,6 +49,7 @@ _HOMES = {
     "Status": "domain.verdict",
     "UserError": "domain.errors",
     "compare": "entrypoints.compare",
+    "counterfactual": "entrypoints.counterfactual",
     "evaluate": "entrypoints.evaluate",
     "early_rates": "entrypoints.labels",
     "importance": "entrypoints.importance",
@@ -63,6 +66,7 @@ __all__ = [
     "ColumnKind",
     "Comparison",
     "ComparisonConfig",
+    "Counterfactual",
     "Estimation",
     "Evaluation",
     "Explanation",
@@ -77,6 +81,7 @@ __all__ = [
     "UserError",
     "__version__",
     "compare",
+    "counterfactual",
     "diagnose",
     "early_rates",
     "estimate",

@@ -117,6 +117,8 @@ def late_labels(scored: pa.Table) -> pa.Table:
     hs.evaluate(scored, spec, cohort="young")  # type: ignore[arg-type]
     tied = assert_type(hs.proxy(scored, spec, "missed", every=timedelta(days=1)), hs.ProxyReport)
     assert_type(tied.windows[0].rate.value, float)
+    other = hs.counterfactual(scored, spec, lambda table: table["amount"].to_numpy())
+    assert_type(other, hs.Counterfactual)
     hs.review_queue(scored, spec, 100, seed=1, by=["luck"])  # type: ignore[list-item]
     return queue.table
 

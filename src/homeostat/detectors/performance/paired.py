@@ -6,9 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from homeostat.stats.blocks import clustered_error
 from homeostat.stats.paired import SURE, PairedBets, bet_on_differences, paired_e
+from homeostat.stats.special import t_quantile
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +84,67 @@ def compare_paired(
         n=state.n,
         not_worse_e=not_worse,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """How two versions differ on the same rows, with a 95 % interval.
+
+    Attributes
+    ----------
+    value, lower, upper : float
+        Mean of the second version minus that of the first; NaN where there are too few rows.
+    n, blocks : int
+        Rows, and the days that they are of: 0 where each row counts by itself.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    n: int
+    blocks: int = 0
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.lower > 0.0 or self.upper < 0.0
+
+
+def paired_difference(
+    first: Floats,
+    second: Floats,
+    weights: Floats | None = None,
+    blocks: NDArray[np.int64] | None = None,
+) -> PairedDifference:
+    """Compare the means of two versions on the same rows, looked at once.
+
+    The interval is Student's; with blocks, that of rows which are alike within them
+    (`homeostat.stats.blocks.clustered_error`), with a degree of freedom for each block but one.
+
+    Parameters
+    ----------
+    first, second : ndarray of float64, shape (n,)
+        No NaN.
+    weights : ndarray of float64, shape (n,), optional
+        Above 0.
+    blocks : ndarray of int64, shape (n,), optional
+        The day of each row, by any count.
+
+    Examples
+    --------
+    >>> losses = np.linspace(0.0, 1.0, 50)
+    >>> found = paired_difference(losses, losses + np.tile([0.1, 0.3], 25))
+    >>> round(found.value, 2), round(found.lower, 2), found.told_apart
+    (0.2, 0.17, True)
+    """
+    apart = second - first
+    owner = np.arange(apart.size, dtype=np.int64) if blocks is None else blocks
+    count = np.unique(owner).size
+    days = 0 if blocks is None else count
+    own = np.ones(apart.size) if weights is None else weights / weights.mean()
+    value = float((own * apart).mean()) if apart.size else math.nan
+    if count < 2:
+        return PairedDifference(value, math.nan, math.nan, apart.size, days)
+    error = clustered_error(own * (apart - value), owner)
+    reach = t_quantile(count - 1.0, 0.975) * error
+    return PairedDifference(value, value - reach, value + reach, apart.size, days)
