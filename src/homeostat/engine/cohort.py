@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,14 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from homeostat.domain.answers import probability_array
 from homeostat.domain.columns import answered, micros, texts, where
-from homeostat.domain.model import ModelSpec
+from homeostat.domain.model import ModelSpec, Task
+from homeostat.domain.record import PROBABILITIES
+from homeostat.domain.verdict import segment_name
 from homeostat.domain.window import Window
 from homeostat.engine.ports import PredictionLog
 
 HOUR = 3_600_000_000
 MATURED, AUDIT = "matured", "audit"
 COLUMNS = ("prediction_id", "timestamp", "version", "role", "tier", "score")
+MOST_SEGMENTS = 50
+OTHERS = "(others)"
 # Labels of an audited row that nobody answered are missing for reasons that do not depend on the
 # row; the matured cohort waits for all.
 
@@ -60,6 +66,12 @@ class Outcomes:
         mine = self._of(version)
         return _floats(mine, "score"), _floats(mine, "label")
 
+    def probabilities(self, version: str, classes: int) -> NDArray[np.float64] | None:
+        """Return one probability a class of the rows of `of`; None if they were not read."""
+        if PROBABILITIES not in self.rows.column_names:
+            return None
+        return probability_array(self._of(version), classes)
+
     def hours(self, version: str) -> NDArray[np.int64]:
         """Return when the rows of `of` were scored, in hours since 1970 (UTC)."""
         return micros(self._of(version), "timestamp") // HOUR
@@ -96,14 +108,80 @@ def outcomes(
 
     Rows that a data fault covers say nothing about the model and are left out.
     """
-    columns = [*COLUMNS, cohort.column] if cohort.column else list(COLUMNS)
+    return _outcomes(_read(log, spec, cohort, window, as_of, faults))
+
+
+def with_segments(
+    log: PredictionLog,
+    spec: ModelSpec,
+    cohort: Cohort,
+    window: Window,
+    as_of: datetime,
+    faults: tuple[Window, ...] = (),
+) -> Iterator[tuple[str, Outcomes]]:
+    """Yield what `outcomes` returns, named "", and the same of each of the model's segments.
+
+    Rows of multi-class models come with their probabilities.
+    """
+    further = [PROBABILITIES] if spec.task is Task.MULTICLASS else []
+    further += [name for names in spec.segment_columns for name in names]
+    table = _read(log, spec, cohort, window, as_of, faults, further)
+    yield "", _outcomes(table)
+    for names in spec.segment_columns:
+        for segment, rows in split(table, names):
+            yield segment, _outcomes(rows)
+
+
+def _read(
+    log: PredictionLog,
+    spec: ModelSpec,
+    cohort: Cohort,
+    window: Window,
+    as_of: datetime,
+    faults: tuple[Window, ...],
+    further: Sequence[str] = (),
+) -> pa.Table:
+    asked = [cohort.column] if cohort.column else []
+    columns = list(dict.fromkeys((*COLUMNS, *asked, *further)))
     table = without(log.labelled(spec, window, as_of, columns), faults)
-    if cohort.column:
-        table = table.filter(pc.field(cohort.column))
+    return table.filter(pc.field(cohort.column)) if cohort.column else table
+
+
+def _outcomes(table: pa.Table) -> Outcomes:
     asked = answered(table)
     known = asked.num_rows - asked["label"].null_count
     scored = where(table, "tier", "model").filter(~pc.field("label").is_null())
     return Outcomes(scored, asked.num_rows, known)
+
+
+def split(
+    table: pa.Table, names: Sequence[str], most: int = MOST_SEGMENTS
+) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the rows of each combination of values, the most frequent first, and their name.
+
+    Beyond `most` combinations, the rest are one segment of the value `OTHERS`.
+
+    Examples
+    --------
+    >>> rows = pa.table({"land": ["FR", "DE", "AT", "DE"]})
+    >>> [(name, part.num_rows) for name, part in split(rows, ["land"], most=1)]
+    [('land=DE', 2), ('land=(others)', 2)]
+    """
+    numbers = pa.array(np.arange(table.num_rows, dtype=np.int64))
+    groups = table.select(list(names)).append_column("row", numbers).group_by(list(names))
+    found = groups.aggregate([("row", "list")])
+    lists = found["row_list"].combine_chunks()
+    parts = [
+        (segment_name(names, [values[name] for name in names]), np.asarray(rows.values))
+        for values, rows in zip(found.select(list(names)).to_pylist(), lists, strict=True)
+    ]
+    parts.sort(key=lambda part: (-part[1].size, part[0]))
+    rest = [rows for _, rows in parts[most:]]
+    if rest:
+        others = np.sort(np.concatenate(rest))
+        parts[most:] = [(segment_name(names, [OTHERS] * len(names)), others)]
+    for name, rows in parts:
+        yield name, table.take(pa.array(rows))
 
 
 def _floats(table: pa.Table, column: str) -> NDArray[np.float64]:

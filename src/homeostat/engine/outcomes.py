@@ -12,7 +12,7 @@ from homeostat.detectors.performance import detector
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint, Status, Verdict
 from homeostat.domain.window import EPOCH, Window, closed_windows
-from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes
+from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes, with_segments
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog
@@ -142,28 +142,37 @@ def measure_windows(
     rollout: RolloutState,
     now: datetime,
 ) -> Found:
-    """Write the metrics of every window whose labels became complete, per cohort and version."""
+    """Write the metrics of every window whose labels became complete.
+
+    Of each cohort and version: of all rows, and of each segment.
+    """
     points: list[MetricPoint] = []
     for cohort in cohorts(plan.spec):
         cursors = dict(watch.metrics_until)
         start = cursors.get(cohort.name, watch.since)
         for window in closed_windows(start, now - cohort.maturity, plan.metric_window):
             faults = tuple(fault.window(now) for fault in watch.faults)
-            rows = outcomes(log, plan.spec, cohort, window, now, faults)
-            points += measure_rows(plan.spec, rows, window, cohort.name)
+            parts = with_segments(log, plan.spec, cohort, window, now, faults)
+            for segment, rows in parts:
+                points += measure_rows(plan.spec, rows, window, cohort.name, segment)
+                if cohort.name == MATURED and not segment:
+                    watch = _count(plan, watch, rollout, rows, window)
             cursors[cohort.name] = window.end
-            if cohort.name == MATURED:
-                watch = _count(plan, watch, rollout, rows, window)
         watch = replace(watch, metrics_until=tuple(cursors.items()))
     return Found(watch, points=tuple(points))
 
 
-def measure_rows(spec: ModelSpec, rows: Outcomes, window: Window, cohort: str) -> list[MetricPoint]:
+def measure_rows(
+    spec: ModelSpec, rows: Outcomes, window: Window, cohort: str, segment: str = ""
+) -> list[MetricPoint]:
     """Return the metrics of every version that scored rows of the window."""
     points: list[MetricPoint] = []
     for version in sorted({str(name) for name in rows.rows["version"].to_pylist()}):
         scores, labels = rows.of(version)
-        points += detector.measure(spec, version, window, scores, labels, rows.coverage, cohort)
+        points += detector.measure(
+            spec, version, window, scores, labels, rows.coverage, cohort,
+            rows.probabilities(version, len(spec.classes)), segment,
+        )  # fmt: skip
     return points
 
 

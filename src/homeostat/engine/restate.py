@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 from homeostat.domain.decision import Decision
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window, closed_windows, floor
-from homeostat.engine.cohort import MATURED, Cohort, Outcomes, outcomes
+from homeostat.engine.cohort import MATURED, Cohort, Outcomes, with_segments
 from homeostat.engine.outcomes import class_counts, measure_rows
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
@@ -22,6 +23,9 @@ from homeostat.engine.watch import Matured, Watch
 
 AUTOMATIC = "homeostat"
 LEAST_STEPS = 32
+NAMED = 3
+
+_Key: TypeAlias = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +57,16 @@ def restate(
     for window in _due(plan, watch.since, since, until):
         faults = tuple(fault.window(now) for fault in watch.faults)
         cohort = Cohort(MATURED, plan.spec.labels.maturity)
-        rows = outcomes(log, plan.spec, cohort, window, now, faults)
-        before = {
-            (point.version, point.name): point
-            for point in records.metrics(plan.spec.name, since=window.start, until=window.end)
-            if point.window == window and point.cohort == MATURED
-        }
-        after = [
-            point
-            for point in measure_rows(plan.spec, rows, window, MATURED)
-            if _differs(before.get((point.version, point.name)), point)
-        ]
+        stored = records.metrics(plan.spec.name, since=window.start, until=window.end, segment=None)
+        before = {_key(p): p for p in stored if p.window == window and p.cohort == MATURED}
+        after: list[MetricPoint] = []
+        for segment, rows in with_segments(log, plan.spec, cohort, window, now, faults):
+            found = measure_rows(plan.spec, rows, window, MATURED, segment)
+            after += [point for point in found if _differs(before.get(_key(point)), point)]
+            if not segment:
+                watch = _recount(plan, watch, rows, champion, window)
         points += after
         decisions += _said(before, after, now)
-        watch = _recount(plan, watch, rows, champion, window)
     return Restated(watch, tuple(points), tuple(decisions))
 
 
@@ -91,13 +91,17 @@ def _differs(before: MetricPoint | None, after: MetricPoint) -> bool:
     )
 
 
+def _key(point: MetricPoint) -> _Key:
+    return point.segment, point.version, point.name
+
+
 def _said(
-    before: dict[tuple[str, str], MetricPoint], after: list[MetricPoint], now: datetime
+    before: dict[_Key, MetricPoint], after: list[MetricPoint], now: datetime
 ) -> list[Decision]:
     """Return one decision for each version of which a figure left its former interval."""
     moved: dict[str, list[tuple[MetricPoint, MetricPoint]]] = {}
     for point in after:
-        old = before.get((point.version, point.name))
+        old = before.get(_key(point))
         if old is not None and not old.lower <= point.value <= old.upper:
             moved.setdefault(point.version, []).append((old, point))
     return [_decision(version, pairs, now) for version, pairs in moved.items()]
@@ -107,18 +111,24 @@ def _decision(
     version: str, pairs: list[tuple[MetricPoint, MetricPoint]], now: datetime
 ) -> Decision:
     old, new = pairs[0]
-    changes = ", ".join(f"{b.name} from {b.value:.3g} to {a.value:.3g}" for b, a in pairs)
+    named = [pair for pair in pairs if not pair[0].segment] or pairs[:NAMED]
+    changes = ", ".join(f"{_name(b)} from {b.value:.3g} to {a.value:.3g}" for b, a in named)
+    if len(pairs) > len(named):
+        changes += f" and {len(pairs) - len(named)} figures of segments"
     reason = (
         f"labels and data faults known only after {new.window} was measured change {changes}; "
         f"{old.n} labels then, {new.n} now"
     )
     evidence = tuple(
-        (f"{name}:{when}", point.value)
-        for pair in pairs
+        (f"{_name(point)}:{when}", point.value)
+        for pair in named
         for when, point in zip(("before", "after"), pair, strict=True)
-        for name in (point.name,)
     )
     return Decision(new.model, now, AUTOMATIC, "restate", version, reason, evidence)
+
+
+def _name(point: MetricPoint) -> str:
+    return f"{point.name} of {point.segment}" if point.segment else point.name
 
 
 def _recount(plan: ModelPlan, watch: Watch, rows: Outcomes, champion: str, window: Window) -> Watch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -20,9 +20,9 @@ from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE
 from homeostat.domain.columns import answered, where
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import RECORD_FIELDS
-from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict, segment_name
+from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window, closed_windows
-from homeostat.engine.cohort import MATURED, without
+from homeostat.engine.cohort import MATURED, split, without
 from homeostat.engine.plan import MetricThreshold, ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
 from homeostat.stats import estimates
@@ -87,18 +87,9 @@ def measure_value_window(
     table = without(log.labelled(spec, window, as_of, columns), faults)
     points = _measure(plan, window, table)
     for names in spec.segment_columns:
-        for segment, rows in _segments(table, names):
+        for segment, rows in split(table, names):
             points += _measure(plan, window, rows, segment)
     return tuple(points)
-
-
-def _segments(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
-    """Yield the rows of each combination of values, and what to call them."""
-    numbers = np.arange(table.num_rows, dtype=np.int64)
-    found = table.select(list(names)).append_column("row", pa.array(numbers))
-    for group in found.group_by(list(names)).aggregate([("row", "list")]).to_pylist():
-        rows = table.take(pa.array(group["row_list"], pa.int64()))
-        yield segment_name(names, [group[name] for name in names]), rows
 
 
 def _measure(

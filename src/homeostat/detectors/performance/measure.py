@@ -21,6 +21,8 @@ def measure(
     labels: ArrayLike,
     coverage: float,
     cohort: str,
+    probabilities: ArrayLike | None = None,
+    segment: str = "",
 ) -> tuple[MetricPoint, ...]:
     """Compute all metrics of the model's task, each with a 95 % interval.
 
@@ -36,6 +38,10 @@ def measure(
         Share of the window's predictions whose label is known, in [0, 1].
     cohort : str
         ``"matured"`` or ``"audit"``.
+    probabilities : array_like, optional
+        Shape (n, classes), of a multi-class model; if one is missing, so are metrics of them.
+    segment : str
+        Which rows they are; empty for all of them.
 
     Returns
     -------
@@ -48,7 +54,8 @@ def measure(
     if given.shape != true.shape:
         raise ValueError(f"{given.size} scores for {true.size} labels")
     known = np.isfinite(given) & np.isfinite(true)
-    rows = _labelled(spec, given[known], true[known]).by_score()
+    chances = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)[known]
+    rows = _labelled(spec, given[known], true[known], chances).by_score()
     return tuple(
         MetricPoint(
             model=spec.name,
@@ -61,17 +68,22 @@ def measure(
             n=rows.labels.size,
             coverage=coverage,
             cohort=cohort,
+            segment=segment,
         )
         for name, found in realize(rows).estimates.items()
         if found.bounded
     )
 
 
-def _labelled(spec: ModelSpec, scores: Floats, labels: Floats) -> Labelled:
+def _labelled(
+    spec: ModelSpec, scores: Floats, labels: Floats, probabilities: Floats | None
+) -> Labelled:
     if spec.task is Task.BINARY:
         chances = np.clip(scores, 0.0, 1.0)
         said = (chances >= spec.threshold).astype(np.float64)
         return Labelled(spec.task, labels, said, chances)
     highest = max(scores.max(initial=0.0), labels.max(initial=0.0))
     classes = max(len(spec.classes), int(highest) + 1) if spec.task is Task.MULTICLASS else 0
-    return Labelled(spec.task, labels, scores, np.empty((labels.size, 0)), classes)
+    if probabilities is None or probabilities.shape[1] < classes:
+        probabilities = np.empty((labels.size, 0))
+    return Labelled(spec.task, labels, scores, probabilities, classes)

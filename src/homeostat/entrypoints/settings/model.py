@@ -43,8 +43,9 @@ from homeostat.entrypoints.settings.values import (
 MIN_CLASSES = 2
 BUILT_IN = {
     *("auc", "average_precision", "log_loss", "brier", "ece", "accuracy", "precision", "recall"),
-    *("specificity", "f1", "mcc", "positive_rate", "macro_f1"),
-    *("mae", "rmse", "r2", "wape", "mape", "bias"),
+    *("specificity", "f1", "mcc", "positive_rate", "macro_f1", "weighted_f1", "macro_precision"),
+    *("macro_recall", "macro_auc", "mae", "rmse", "r2", "wape", "mape", "bias", "pinball"),
+    "calibration_error",
 }
 
 
