@@ -19,6 +19,7 @@ VOLUME_ANOMALY = "volume_anomaly"
 HIGH_LATENCY = "high_latency"
 VALUE_DROP = "value_drop"
 METRIC_THRESHOLD = "metric_threshold"
+CALIBRATION_DRIFT = "calibration_drift"
 
 NAMED = 3
 
@@ -153,6 +154,7 @@ def default_rules(receivers: tuple[str, ...], runbooks: str = "runbooks") -> tup
         (HIGH_LATENCY, Monitor.SERVICE, warning, "latency*", 2 * minutes, minutes, (MODEL_DOWN,)),
         (VALUE_DROP, Monitor.VALUE, critical, "*", now, hour, down),
         (METRIC_THRESHOLD, Monitor.METRIC, warning, "*", now, hour, down),
+        (CALIBRATION_DRIFT, Monitor.CALIBRATION, warning, "*", now, day, (*down, PERFORMANCE_DROP)),
     )
     return tuple(
         AlertRule(

@@ -71,7 +71,7 @@ def diagnose(symptoms: Symptoms, config: DiagnosisConfig) -> Diagnosis | None:
         return _concept_drift(seen)
     if seen.drifted:
         return _covariate_shift(seen)
-    return _unknown(seen) if seen.odd else None
+    return _unknown(seen) if seen.odd or seen.off else None
 
 
 class _Evidence:
@@ -90,6 +90,7 @@ class _Evidence:
             for v in fired
             if v.monitor in {Monitor.PREDICTION_DRIFT, Monitor.VOLUME, Monitor.SERVICE}
         ]
+        self.off = [v for v in fired if v.monitor is Monitor.CALIBRATION]
 
 
 def _columns(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
@@ -177,10 +178,13 @@ def _covariate_shift(seen: _Evidence) -> Diagnosis:
 
 
 def _unknown(seen: _Evidence) -> Diagnosis:
+    advice = "Look into it; nothing calls for retraining yet."
+    if seen.off:
+        advice = "Recalibrate the scores on matured labels; retrain if performance drops too."
     return Diagnosis(
         Cause.UNKNOWN,
         (),
-        "Look into it; nothing calls for retraining yet.",
-        f"Inputs and performance are as usual, but {_listed(seen.odd)}.",
+        advice,
+        f"Inputs and performance are as usual, but {_listed((*seen.off, *seen.odd))}.",
         retrain=False,
     )

@@ -31,6 +31,7 @@ class Monitor(StrEnum):
     DATA_QUALITY = "data_quality"
     VOLUME = "volume"
     PERFORMANCE = "performance"
+    CALIBRATION = "calibration"
     SERVICE = "service"
     VALUE = "value"
     METRIC = "metric"

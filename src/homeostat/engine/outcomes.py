@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from homeostat.detectors.calibration import detector as calibration
 from homeostat.detectors.performance import detector
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint, Status, Verdict
@@ -16,6 +17,7 @@ from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes, with_s
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog
+from homeostat.engine.training import probable
 from homeostat.engine.watch import Baseline, Matured, Pairing, Watch
 from homeostat.rollout.state import RolloutState, Stage
 
@@ -66,7 +68,32 @@ def judge_losses(
         return Found(watch)
     began = watch.drop_since or state.calm or window.start
     onset = began if verdict.status is Status.DRIFT else None
-    return Found(replace(watch, drop_since=onset), (replace(verdict, window=window),))
+    watch = replace(watch, drop_since=onset)
+    watch, further = _judge_calibration(
+        plan, watch, baseline, rollout.champion, Window(window.start, now), scores, labels
+    )
+    told = tuple(replace(one, window=window) for one in (verdict, *further))
+    return Found(watch, told)
+
+
+def _judge_calibration(
+    plan: ModelPlan,
+    watch: Watch,
+    baseline: Baseline,
+    champion: str,
+    window: Window,
+    scores: NDArray[np.float64],
+    labels: NDArray[np.float64],
+) -> tuple[Watch, tuple[Verdict, ...]]:
+    """Bet on whether the champion's probabilities still come true as often as they say."""
+    if plan.calibration is None or baseline.calibration is None:
+        return watch, ()
+    usable = probable(scores, labels)
+    state, verdict = calibration.evaluate(
+        plan.calibration, baseline.calibration, watch.calibration, plan.spec.name, champion,
+        window, labels[usable], scores[usable],
+    )  # fmt: skip
+    return replace(watch, calibration=state), (verdict,)
 
 
 def _losses(

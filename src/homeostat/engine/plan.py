@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from homeostat.alerting.rules import AlertRule
+from homeostat.detectors.calibration.detector import CalibrationConfig
 from homeostat.detectors.drift.detector import DriftConfig
 from homeostat.detectors.importance.permutation import ImportanceConfig
 from homeostat.detectors.performance.detector import PerformanceConfig
@@ -90,6 +91,8 @@ class ModelPlan:
         None: candidates only come from outside.
     importance : ImportancePolicy or None
         None: importances are not measured.
+    calibration : CalibrationConfig or None
+        Of binary models, with a share of the alarm budget; None: it is not judged.
     reference : ReferencePolicy
         Of the drift monitors.
     gate_margin : float
@@ -112,6 +115,7 @@ class ModelPlan:
     rollout: RolloutPolicy
     retraining: RetrainingPolicy | None = None
     importance: ImportancePolicy | None = None
+    calibration: CalibrationConfig | None = None
     gate_margin: float = 0.0
     reference: ReferencePolicy = ReferencePolicy()
     business: tuple[ValueMetric, ...] = ()

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from homeostat.detectors.calibration import detector as calibration
 from homeostat.detectors.performance import detector
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.effect import StartTraining
@@ -171,7 +172,33 @@ def baseline_of(
     wrong = None
     if plan.spec.task is Task.BINARY:
         wrong = detector.mistakes(scores, labels, plan.spec.threshold)
-    return Baseline(version, detector.baseline(losses, hours=hours, mistakes=wrong), volumes)
+    known = detector.baseline(losses, hours=hours, mistakes=wrong)
+    return Baseline(version, known, volumes, _calibration_of(plan, scores, labels))
+
+
+def _calibration_of(
+    plan: ModelPlan, scores: NDArray[np.float64], labels: NDArray[np.float64]
+) -> calibration.CalibrationReference | None:
+    """Return how far off the hold-out's probabilities are; learnt even if it is not judged yet."""
+    if plan.spec.task is not Task.BINARY:
+        return None
+    usable = probable(scores, labels)
+    if not usable.any():
+        return None
+    config = plan.calibration or calibration.CalibrationConfig()
+    return calibration.fit(labels[usable], scores[usable], config)
+
+
+def probable(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows have a probability and a label of 0 or 1.
+
+    Examples
+    --------
+    >>> probable(np.array([0.2, np.nan, 1.5]), np.array([1.0, 1.0, 0.0])).tolist()
+    [True, False, False]
+    """
+    binary = (labels == 0.0) | (labels == 1.0)
+    return np.asarray((scores >= 0.0) & (scores <= 1.0) & binary, dtype=np.bool_)
 
 
 def score_floats(

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from homeostat.detectors.calibration.detector import CalibrationState
 from homeostat.detectors.performance.detector import PerformanceState
 from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
 from homeostat.domain.decision import Decision, Diagnosis
@@ -53,7 +54,8 @@ from homeostat.rollout.events import Submitted
 from homeostat.rollout.state import RolloutState, route
 
 AUTOMATIC = "homeostat"
-ABOUT_VERSION = frozenset({Monitor.PERFORMANCE, Monitor.PREDICTION_DRIFT})
+ON_LABELS = frozenset({Monitor.PERFORMANCE, Monitor.CALIBRATION})
+ABOUT_VERSION = ON_LABELS | {Monitor.PREDICTION_DRIFT}
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ class Turn:
         return replace(
             watch,
             loss=PerformanceState(version=rollout.champion),
+            calibration=CalibrationState(),
             drop_since=None,
             drops=0,
             latest=kept,
@@ -242,10 +245,11 @@ def _untainted(before: Watch, found: Found) -> Found:
     new = set(after.open_faults) - set(before.open_faults)
     if not any(fault.start < before.loss_until for fault in new):
         return found
-    kept = tuple(v for v in after.latest if v.monitor is not Monitor.PERFORMANCE)
+    kept = tuple(v for v in after.latest if v.monitor not in ON_LABELS)
     clean = replace(
         after,
         loss=PerformanceState(version=after.loss.version),
+        calibration=CalibrationState(),
         challenger=Pairing(),
         warm=Pairing(),
         drop_since=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from homeostat.detectors.calibration.detector import CalibrationReference, CalibrationState
 from homeostat.detectors.drift.detector import DriftState
 from homeostat.detectors.performance.detector import LossBaseline, PerformanceState
 from homeostat.detectors.quality.detector import QualityState
@@ -20,12 +21,14 @@ from homeostat.stats.paired import PairedBets
 class Baseline:
     """What a version did on rows that it was not trained on, later than its training rows.
 
-    ``volumes`` are the reference's row counts per window of the volume monitor.
+    ``volumes`` are the reference's row counts per window of the volume monitor; ``calibration`` is
+    None where probabilities were not compared with labels: not binary, or in an older record.
     """
 
     version: str
     loss: LossBaseline
     volumes: tuple[tuple[Window, int], ...] = ()
+    calibration: CalibrationReference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Watch:
     drops: int = 0
     diagnosis: Diagnosis | None = None
     restated_until: datetime | None = None
+    calibration: CalibrationState = CalibrationState()
 
     @property
     def open_faults(self) -> tuple[Fault, ...]:

@@ -45,6 +45,7 @@ MONITOR_WORDS = {
     Monitor.DATA_DRIFT: "Data drift",
     Monitor.PREDICTION_DRIFT: "Prediction drift",
     Monitor.PERFORMANCE: "Performance",
+    Monitor.CALIBRATION: "Calibration",
     Monitor.VALUE: "Business value",
     Monitor.METRIC: "Metric thresholds",
 }

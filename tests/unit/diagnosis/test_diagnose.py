@@ -54,6 +54,7 @@ def test_all_is_well() -> None:
         ((verdict(Monitor.PREDICTION_DRIFT, "score"),), None, Cause.UNKNOWN, (), False),
         ((verdict(Monitor.SERVICE, "latency_p99"),), None, Cause.UNKNOWN, (), False),
         ((verdict(Monitor.VOLUME),), None, Cause.UNKNOWN, (), False),
+        ((verdict(Monitor.CALIBRATION),), None, Cause.UNKNOWN, (), False),
     ],
 )
 def test_causes(
@@ -67,6 +68,14 @@ def test_causes(
     assert (found.cause, found.columns, found.retrain) == (cause, columns, retrain)
     assert found.advice.endswith(".")
     assert verdicts[0].reason in found.text
+
+
+def test_scores_that_are_off_alone_call_for_recalibration() -> None:
+    off = verdict(Monitor.CALIBRATION, "calibration")
+    found = of(off, verdict(Monitor.PREDICTION_DRIFT, "score"))
+    assert found.advice.startswith("Recalibrate")
+    assert "score" in found.text
+    assert of(off, WORSE).cause is Cause.CONCEPT_DRIFT
 
 
 def test_an_old_version_is_not_blamed_for_the_world() -> None:

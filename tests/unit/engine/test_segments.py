@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
 from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema, Task
-from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
 from homeostat.domain.verdict import MetricPoint
 from homeostat.engine.cohort import MOST_SEGMENTS
 from homeostat.engine.outcomes import measure_windows
@@ -23,7 +20,7 @@ from homeostat.rollout.state import RolloutState, Stage
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRecords
 from simulation.world import DAY, MODEL, PLAN, SPEC, START
-from unit.engine.bench import watch
+from unit.engine.bench import logged, tell, watch
 
 REST = RolloutState(MODEL, Stage.CHAMPION, "1")
 LAND = Column("land", ColumnKind.CATEGORICAL)
@@ -31,39 +28,6 @@ BY_LAND = replace(SPEC, schema=Schema((*SPEC.schema.columns, LAND)), segments=("
 CLASSES = ("bad", "so", "good")
 TONE = replace(SPEC, task=Task.MULTICLASS, classes=CLASSES)
 SIZE = 300
-
-
-def logged(spec: ModelSpec, labels: NDArray[np.float64], **fields: object) -> MemoryLog:
-    """Return a log of rows of the first day; a label of NaN has not come."""
-    size = labels.size
-    common: dict[str, object] = {
-        "prediction_id": [str(number) for number in range(size)],
-        "timestamp": [START + DAY / 2] * size,
-        "version": ["1"] * size,
-        "role": ["champion"] * size,
-        "tier": ["model"] * size,
-        "reason": [""] * size,
-        "entity": [""] * size,
-        "signal": np.zeros(size),
-        "amount": np.ones(size),
-    }
-    common |= fields
-    schema = prediction_schema(spec)
-    columns = {field.name: common.get(field.name, pa.nulls(size, field.type)) for field in schema}
-    log = MemoryLog(SimulatedClock(START + 10 * DAY))
-    assert log.append(spec, pa.table(columns, schema=schema)).accepted == size
-    tell(log, spec, labels, START + DAY)
-    return log
-
-
-def tell(log: MemoryLog, spec: ModelSpec, labels: NDArray[np.float64], at: datetime) -> None:
-    known = np.flatnonzero(~np.isnan(labels))
-    table = {
-        "prediction_id": [str(number) for number in known],
-        "label": labels[known],
-        "arrival": [at] * known.size,
-    }
-    log.append_labels(spec, pa.table(table, schema=LABEL_SCHEMA))
 
 
 def measured(spec: ModelSpec, log: MemoryLog) -> dict[tuple[str, str], MetricPoint]:

@@ -26,13 +26,7 @@ from homeostat.stats.evidence import Bets, bet, log_growth, mixture
 from homeostat.stats.ranking import rank
 from homeostat.stats.special import logit
 
-__all__ = [
-    "CalibrationConfig",
-    "CalibrationReference",
-    "CalibrationState",
-    "evaluate",
-    "fit",
-]
+__all__ = ["CalibrationConfig", "CalibrationReference", "CalibrationState", "evaluate", "fit"]
 
 Floats = NDArray[np.float64]
 
@@ -324,9 +318,17 @@ def _advance(
     if state.firing is not None:
         return _recovering(state, *streams[state.firing])
     if _evidence(state) >= config.threshold:
-        strongest = max(range(len(bets)), key=lambda place: bets[place].evidence)
-        return replace(state, firing=strongest, recovery=(0.0,) * len(bets[0].capital))
+        return replace(state, firing=_clearest(bets), recovery=(0.0,) * len(bets[0].capital))
     return state
+
+
+def _clearest(bets: tuple[Bets, ...]) -> int:
+    """Return the strongest direction that the opposite direction does not contradict.
+
+    Where scores mean the reverse of what they did, all rows together are too low and too high.
+    """
+    odds = [one.evidence / max(1.0, bets[place ^ 1].evidence) for place, one in enumerate(bets)]
+    return odds.index(max(odds))
 
 
 def _recovering(state: CalibrationState, seen: Floats, fine: Floats) -> CalibrationState:
@@ -369,7 +371,7 @@ def _verdict(
     else:
         status, reason = Status.OK, claim
     return Verdict(
-        monitor=Monitor.PERFORMANCE,
+        monitor=Monitor.CALIBRATION,
         model=model,
         subject="calibration",
         window=window,

@@ -103,12 +103,13 @@ def story(start: datetime) -> Story:
         ),
         Event(
             "new fraud pattern", "a takeover fraud that the model has never seen",
-            at(18), at(DAYS), ("performance_drop", "prediction_drift", "data_drift"),
+            at(18), at(DAYS),
+            ("performance_drop", "prediction_drift", "data_drift", "calibration_drift"),
         ),
         Event(
             "bad model", "a version with mixed-up labels is pushed by hand",
             at(47, 17), at(47, 17) + timedelta(minutes=20),
-            ("performance_drop", "prediction_drift"),
+            ("performance_drop", "prediction_drift", "calibration_drift"),
         ),
         Event(
             "backend hangs", "the model stops answering",

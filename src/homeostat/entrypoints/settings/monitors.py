@@ -105,6 +105,22 @@ class Performance(Part):
     """Regression only: the absolute error that counts as a loss of 1."""
 
 
+class Calibration(Part):
+    """Whether a binary model's probabilities come true as often as they say, on matured labels."""
+
+    enabled: Flag = True
+    """Whether it is judged."""
+    tolerance: Annotated[Number, Field(gt=0)] = 0.2
+    """Miscalibration that does not matter, in log-odds: 0.2 is a chance of 0.45 or 0.55 where the
+    score says 0.5, and of 0.008 or 0.012 where it says 0.01. The champion's own, on rows held out,
+    comes on top."""
+    cells: Count = 5
+    """Cells of similar score that are judged beside all rows; after a change, from the next
+    version on."""
+    min_rows: Count = 100
+    """Labelled rows before calibration can be called ok."""
+
+
 class Service(Part):
     """Whether the model itself answers, and how fast."""
 
@@ -201,6 +217,8 @@ class Monitors(Part):
     """Rows per window."""
     performance: Performance = Performance()
     """Realized performance."""
+    calibration: Calibration = Calibration()
+    """Probabilities against matured labels, of binary models."""
     service: Service = Service()
     """Answers by fallback tiers, and latency."""
     thresholds: tuple[Threshold, ...] = ()

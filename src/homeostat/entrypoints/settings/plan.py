@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from homeostat.alerting.rules import AlertRule, default_rules
+from homeostat.detectors.calibration.detector import CalibrationConfig
 from homeostat.detectors.drift.detector import DriftConfig, Limits
 from homeostat.detectors.importance.permutation import ImportanceConfig
 from homeostat.detectors.performance.detector import PerformanceConfig
@@ -13,7 +14,7 @@ from homeostat.detectors.series.dynamic import SeriesConfig
 from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.volume.detector import VolumeConfig
-from homeostat.domain.model import ModelSpec
+from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import AlarmBudget, Monitor
 from homeostat.engine.plan import ImportancePolicy, MetricThreshold, ModelPlan, ReferencePolicy
 from homeostat.entrypoints.settings.deployment import Settings
@@ -26,9 +27,10 @@ from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Cached, Fallback, Lighter, Tier, parse_rules
 
 # How the alarm budget is divided. Drift spends its share twice (inputs and scores), service too
-# (availability and latency): 2 x 0.2 + 0.25 + 0.15 + 0.1 + 2 x 0.05 = 1. Where metrics have dynamic
-# thresholds, those together get a part of each.
+# (availability and latency): 2 x 0.2 + 0.25 + 0.15 + 0.1 + 2 x 0.05 = 1. Calibration, where it is
+# judged, is paid by performance; dynamic thresholds on metrics together get a part of each.
 DRIFT, PERFORMANCE, QUALITY, VOLUME, SERVICE = 0.2, 0.25, 0.15, 0.1, 0.05
+CALIBRATION = 0.05
 SERIES = 0.1
 
 
@@ -46,6 +48,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
     thresholds = _thresholds(model, budget)
     if any(isinstance(threshold.config, SeriesConfig) for threshold in thresholds):
         budget = AlarmBudget(model.budget.alarms * (1.0 - SERIES), model.budget.per)
+    calibration = _calibration(model, budget)
     return ModelPlan(
         spec=model.spec(),
         drift=_drift(monitors.drift, budget),
@@ -67,7 +70,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         performance=PerformanceConfig(
             budget=budget,
             every=monitors.performance.window,
-            share=PERFORMANCE,
+            share=PERFORMANCE - (0.0 if calibration is None else calibration.share),
             margin=monitors.performance.margin,
             min_rows=monitors.performance.min_rows,
             scale=monitors.performance.scale,
@@ -79,6 +82,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
             max_fallback=monitors.service.max_fallback,
             max_latency_ms=monitors.service.max_latency.total_seconds() * 1000,
         ),
+        calibration=calibration,
         metric_window=monitors.performance.window,
         rules=_rules(settings, model),
         rollout=_rollout(model),
@@ -139,6 +143,20 @@ def _drift(drift: Drift, budget: AlarmBudget) -> DriftConfig:
     )
     match = "weekday" if drift.reference == "same_weekday" else drift.match
     return DriftConfig(budget, drift.window, DRIFT, drift.min_rows, limits, match)
+
+
+def _calibration(model: Model, budget: AlarmBudget) -> CalibrationConfig | None:
+    part = model.monitors.calibration
+    if not part.enabled or model.task is not Task.BINARY:
+        return None
+    return CalibrationConfig(
+        budget=budget,
+        every=model.monitors.performance.window,
+        share=CALIBRATION,
+        tolerance=part.tolerance,
+        cells=part.cells,
+        min_rows=part.min_rows,
+    )
 
 
 def _importance(importance: Importance) -> ImportancePolicy | None:

@@ -67,6 +67,8 @@ def test_what_the_owner_says_reaches_the_engine(tmp_path: Path) -> None:
 def test_the_alarm_budget_is_kept_with_thresholds_and_without(tmp_path: Path, text: str) -> None:
     plan = read(tmp_path, text)
     own = [2 * plan.drift.share, plan.performance.share, plan.quality.share, plan.volume.share]
+    assert plan.calibration is not None
+    own.append(plan.calibration.share)
     spent = plan.drift.budget.alarms * (sum(own) + 2 * plan.service.share)
     for threshold in plan.thresholds:
         if isinstance(threshold.config, SeriesConfig):

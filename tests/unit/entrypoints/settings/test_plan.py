@@ -45,7 +45,24 @@ def plain(folder: Path, text: str) -> Settings:
 def test_the_shares_of_the_alarm_budget_add_up_to_one(tmp_path: Path) -> None:
     plan = model_plan(plain(tmp_path, TEXT))
     spent = 2 * plan.drift.share + plan.performance.share + plan.quality.share
+    assert plan.calibration is not None
+    spent += plan.calibration.share
     assert abs(spent + plan.volume.share + 2 * plan.service.share - 1) < 1e-9
+
+
+def test_calibration_is_of_binary_models_and_else_costs_nothing(tmp_path: Path) -> None:
+    chosen = TEXT + "    monitors: {calibration: {tolerance: 0.5, cells: 3, min_rows: 9}}\n"
+    found = model_plan(plain(tmp_path, chosen)).calibration
+    assert found is not None
+    assert (found.tolerance, found.cells, found.min_rows) == (0.5, 3, 9)
+    share = model_plan(plain(tmp_path, TEXT)).performance.share + found.share
+    for text in (
+        TEXT + "    monitors: {calibration: {enabled: false}}\n",
+        TEXT.replace("task: binary", "task: regression"),
+    ):
+        plan = model_plan(plain(tmp_path, text))
+        assert plan.calibration is None
+        assert plan.performance.share == share
 
 
 def test_defaults_tell_everybody_and_never_retrain(tmp_path: Path) -> None:
