@@ -31,6 +31,13 @@ class ImportancePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class EstimationPolicy:
+    """From how many labelled rows performance without labels is estimated, at most."""
+
+    rows: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
 class ReferencePolicy:
     """Which windows inputs and scores are compared with.
 
@@ -93,6 +100,8 @@ class ModelPlan:
         None: importances are not measured.
     calibration : CalibrationConfig or None
         Of binary models, with a share of the alarm budget; None: it is not judged.
+    estimation : EstimationPolicy or None
+        None: performance is not estimated before labels come.
     reference : ReferencePolicy
         Of the drift monitors.
     gate_margin : float
@@ -116,6 +125,7 @@ class ModelPlan:
     retraining: RetrainingPolicy | None = None
     importance: ImportancePolicy | None = None
     calibration: CalibrationConfig | None = None
+    estimation: EstimationPolicy | None = None
     gate_margin: float = 0.0
     reference: ReferencePolicy = ReferencePolicy()
     business: tuple[ValueMetric, ...] = ()

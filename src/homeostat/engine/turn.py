@@ -15,6 +15,7 @@ from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
 from homeostat.engine.drift import judge_drift
+from homeostat.engine.estimates import EstimateMemory, Estimates, estimates_key
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.importance import ImportanceMemory, Importances, importance_key
 from homeostat.engine.incidents import alert
@@ -82,7 +83,10 @@ class Turn:
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
         rolled = Rolled(rollout)
-        judged = self._judge(self._follow_champion(watch, rolled.state), rolled.state)
+        for_importance, for_estimates = self.rng.spawn(2)
+        judged = self._judge(
+            self._follow_champion(watch, rolled.state), rolled.state, for_estimates
+        )
         found = self._diagnose(judged.watch, rolled.state)
         noted = self._note_diagnosis(judged.watch.diagnosis, found)
         after = replace(judged.watch, diagnosis=found)
@@ -93,7 +97,7 @@ class Turn:
         after = self._follow_champion(after, rolled.state)
         self.uow.judge(*judged.verdicts)
         self.uow.measure(*judged.points)
-        self._measure_importance(judged.watch, rolled.state.champion)
+        self._measure_importance(judged.watch, rolled.state.champion, for_importance)
         self.uow.decide(*judged.decisions, *noted, *alerted.decisions)
         self.uow.decide(*retrained.decisions, *rolled.decisions)
         self.uow.intend(*alerted.effects, *retrained.effects)
@@ -103,7 +107,7 @@ class Turn:
             self.uow.save(rollout_key(after.model), rolled.state)
         return route(rolled.state, self.now, after.broken)
 
-    def _judge(self, watch: Watch, rollout: RolloutState) -> Judged:
+    def _judge(self, watch: Watch, rollout: RolloutState, rng: np.random.Generator) -> Judged:
         plan, log, now = self.plan, self.ports.log, self.now
         baseline = self.references.baseline(watch.model, watch.reference)
         reference = self.references.fitted(plan, watch.reference)
@@ -119,6 +123,7 @@ class Turn:
             watch = parts[-1].watch
             parts.append(judge_losses(plan, log, watch, rollout, baseline, hindsight, now))
         parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now))
+        parts.append(self._estimate(parts[-1].watch, rollout.champion, rng))
         points = tuple(point for part in parts for point in part.points)
         parts.append(self._judge_series(parts[-1].watch, rollout.champion, points))
         verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
@@ -159,13 +164,25 @@ class Turn:
             self.uow.save(key, memory)
         return Found(watch, verdicts, values)
 
-    def _measure_importance(self, watch: Watch, champion: str) -> None:
+    def _estimate(self, watch: Watch, champion: str, rng: np.random.Generator) -> Found:
+        """Estimate what has no labels yet."""
+        if self.plan.estimation is None:
+            return Found(watch)
+        key = estimates_key(watch.model)
+        before = self.uow.load(key, EstimateMemory) or EstimateMemory()
+        estimates = Estimates(self.ports.log, self.ports.registry)
+        found = estimates.estimate(self.plan, before, champion, watch, self.now, rng)
+        if found.memory != before:
+            self.uow.save(key, found.memory)
+        return Found(watch, points=found.points)
+
+    def _measure_importance(self, watch: Watch, champion: str, rng: np.random.Generator) -> None:
         if self.plan.importance is None:
             return
         key, ports = importance_key(watch.model), self.ports
         before = self.uow.load(key, ImportanceMemory) or ImportanceMemory()
         found = Importances(ports.log, ports.scorer, ports.registry).measure(
-            self.plan, before, champion, watch, self.now, self.rng.spawn(1)[0]
+            self.plan, before, champion, watch, self.now, rng
         )
         if found.memory != before:
             self.uow.save(key, found.memory)

@@ -206,6 +206,15 @@ class Importance(Part):
     """Columns measured at most."""
 
 
+class Estimation(Part):
+    """Metrics of windows whose labels have not come, such as ``estimated_accuracy``."""
+
+    enabled: Flag = True
+    """Whether they are estimated."""
+    rows: Annotated[Count, Field(ge=300)] = 5_000
+    """Labelled rows learnt from at most, the newest ones."""
+
+
 class Monitors(Part):
     """What is watched."""
 
@@ -225,3 +234,5 @@ class Monitors(Part):
     """Thresholds on metrics."""
     importance: Importance = Importance()
     """Importance of the columns."""
+    estimation: Estimation = Estimation()
+    """Performance before labels come."""

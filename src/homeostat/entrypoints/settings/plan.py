@@ -16,10 +16,16 @@ from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import AlarmBudget, Monitor
-from homeostat.engine.plan import ImportancePolicy, MetricThreshold, ModelPlan, ReferencePolicy
+from homeostat.engine.plan import (
+    EstimationPolicy,
+    ImportancePolicy,
+    MetricThreshold,
+    ModelPlan,
+    ReferencePolicy,
+)
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.model import Model
-from homeostat.entrypoints.settings.monitors import Drift, Importance, Threshold
+from homeostat.entrypoints.settings.monitors import Drift, Estimation, Importance, Threshold
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
@@ -88,6 +94,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         rollout=_rollout(model),
         retraining=None if model.retraining is None else _policy(model.retraining),
         importance=_importance(monitors.importance),
+        estimation=_estimation(monitors.estimation),
         reference=_reference(monitors.drift),
         business=tuple(model.metric(name) for name in model.business),
         thresholds=thresholds,
@@ -164,6 +171,10 @@ def _importance(importance: Importance) -> ImportancePolicy | None:
         return None
     config = ImportanceConfig(rows=importance.rows, columns=importance.columns)
     return ImportancePolicy(importance.every, config)
+
+
+def _estimation(estimation: Estimation) -> EstimationPolicy | None:
+    return EstimationPolicy(estimation.rows) if estimation.enabled else None
 
 
 def _reference(drift: Drift) -> ReferencePolicy:
