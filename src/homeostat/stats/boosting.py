@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,7 @@ Floats: TypeAlias = "NDArray[np.float64]"
 Codes: TypeAlias = "NDArray[np.int64]"
 Loss: TypeAlias = Literal["logistic", "gamma"]
 
+_BLOCK = 16_000  # values of columns that are looked at together: they fit into a cache
 _STEEPEST = 30.0  # log of the greatest odds or mean ratio that a prediction may have
 
 
@@ -121,30 +123,53 @@ def _grow(
     """Grow one tree level by level; a node without a gain sends every row left."""
     # Curvature is at most 1 a row: the prior's rows count as much as the mean row.
     prior = effort.shrinkage * (float(curve.mean()) if curve.size else 1.0)
-    node = np.zeros(slope.size, np.int64)
+    count, rows = codes.shape
+    step = min(count, max(1, _BLOCK // max(1, rows)))
+    slopes, curves = np.tile(slope, step), np.tile(curve, step)
+    node = np.zeros(rows, np.int64)
     features: list[Codes] = []
     cuts: list[Codes] = []
     for level in range(effort.depth):
-        nodes = 2**level
-        best = np.full(nodes, 1e-12)
-        feature, cut = np.zeros(nodes, np.int64), np.full(nodes, width, np.int64)
-        for column, held in enumerate(codes):
-            cell = node * width + held
-            sums = np.bincount(cell, slope, nodes * width).reshape(nodes, width).cumsum(axis=1)
-            mass = np.bincount(cell, curve, nodes * width).reshape(nodes, width).cumsum(axis=1)
-            all_sum, all_mass = sums[:, -1:], mass[:, -1:]
-            gain = sums**2 / (mass + prior) - all_sum**2 / (all_mass + prior)
-            gain += (all_sum - sums) ** 2 / (np.maximum(all_mass - mass, 0.0) + prior)
-            place = gain.argmax(axis=1)
-            found = gain[np.arange(nodes), place]
-            better = found > best
-            best[better], feature[better], cut[better] = found[better], column, place[better]
+        nodes = np.arange(2**level)
+        best = np.full(nodes.size, 1e-12)
+        feature, cut = np.zeros(nodes.size, np.int64), np.full(nodes.size, width, np.int64)
+        for first in range(0, count, step):
+            block = codes[first : first + step]
+            gain = _gains(block, node, nodes.size, width, slopes, curves, prior)
+            place = gain.argmax(axis=2)
+            found = np.take_along_axis(gain, place[:, :, None], axis=2)[:, :, 0]
+            column = found.argmax(axis=0)
+            most = found[column, nodes]
+            better = most > best
+            best[better], feature[better] = most[better], first + column[better]
+            cut[better] = place[column, nodes][better]
         features.append(feature)
         cuts.append(cut)
-        node = node * 2 + (codes[feature[node], np.arange(node.size)] > cut[node])
+        node = node * 2 + (codes[feature[node], np.arange(rows)] > cut[node])
     size = 2**effort.depth
     leaf = np.bincount(node, slope, size) / (np.bincount(node, curve, size) + prior)
     return np.concatenate(features), np.concatenate(cuts), effort.rate * leaf
+
+
+def _gains(
+    codes: Codes,
+    node: Codes,
+    nodes: int,
+    width: int,
+    slopes: Floats,
+    curves: Floats,
+    prior: float,
+) -> Floats:
+    """Return what each cut of each column gains in each node, shape (columns, nodes, cuts)."""
+    shape = codes.shape[0], nodes, width
+    cells = ((np.arange(shape[0])[:, None] * nodes + node) * width + codes).ravel()
+    size = math.prod(shape)
+    sums = np.bincount(cells, slopes[: cells.size], size).reshape(shape).cumsum(axis=2)
+    mass = np.bincount(cells, curves[: cells.size], size).reshape(shape).cumsum(axis=2)
+    all_sum, all_mass = sums[:, :, -1:], mass[:, :, -1:]
+    gain = sums**2 / (mass + prior) - all_sum**2 / (all_mass + prior)
+    gain += (all_sum - sums) ** 2 / (np.maximum(all_mass - mass, 0.0) + prior)
+    return np.asarray(gain, dtype=np.float64)
 
 
 def _follow(codes: Codes, features: Codes, cuts: Codes, leaves: Floats) -> Floats:
