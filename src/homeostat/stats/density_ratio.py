@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats.boosting import Effort, fit_trees
+from homeostat.stats.boosting import Bins, Effort, as_bins, fit_trees
 from homeostat.stats.estimates import effective
 
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -38,13 +38,16 @@ class DensityRatio:
 
 
 def density_ratio(
-    reference: Codes, current: Codes, rng: np.random.Generator, effort: Effort = _EFFORT
+    reference: Codes | Bins,
+    current: Codes | Bins,
+    rng: np.random.Generator,
+    effort: Effort = _EFFORT,
 ) -> DensityRatio:
     """Estimate the ratio at each row by trees that were fitted on the other half of the rows.
 
     Parameters
     ----------
-    reference, current : ndarray of int64, shape (features, rows)
+    reference, current : ndarray of uint8 or int64, shape (features, rows)
         Bins, as for `homeostat.stats.boosting.fit_trees`; two rows each at least.
     rng : numpy.random.Generator
     effort : Effort, optional
@@ -62,7 +65,7 @@ def density_ratio(
     >>> round(float(np.median(ratio.current)))
     2
     """
-    both = np.concatenate((reference, current), axis=1)
+    both = np.concatenate((as_bins(reference), as_bins(current)), axis=1)
     rows, is_current = both.shape[1], np.repeat([0.0, 1.0], [reference.shape[1], current.shape[1]])
     half = np.empty(rows, np.int64)
     for value in (0.0, 1.0):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats: TypeAlias = "NDArray[np.float64]"
 
 _STEPS = 30
-_SETTLED = 1e-6
+_SETTLED = 1e-4
 _LARGEST = 3.0  # change of a log-mean in one step, at most
 
 
@@ -23,20 +23,20 @@ def fit_gamma(rows: Floats, targets: Floats, penalty: float = 1.0) -> Floats:
     Parameters
     ----------
     rows : ndarray of float64, shape (rows, features)
-    targets : ndarray of float64, shape (rows,)
-        At least 0, not all 0.
+    targets : ndarray of float64, shape (rows,) or (rows, k)
+        At least 0, not all 0; several columns are fitted at once, each for itself.
     penalty : float
         Of the squared weights; not of the constant.
 
     Returns
     -------
-    ndarray of float64, shape (features + 1,)
+    ndarray of float64, shape (features + 1,) or (features + 1, k)
         Weights, and then the constant.
 
     Raises
     ------
     ValueError
-        If every target is 0, whose mean has no logarithm.
+        If every target of a column is 0, whose mean has no logarithm.
 
     Examples
     --------
@@ -44,22 +44,30 @@ def fit_gamma(rows: Floats, targets: Floats, penalty: float = 1.0) -> Floats:
     >>> fit_gamma(x[:, None], np.where(x > 0, 6.0, 2.0), penalty=1e-9).round(3).tolist()
     [1.099, 0.693]
     """
-    mean = float(targets.mean())
-    if not mean > 0.0:
+    columns = targets.reshape(rows.shape[0], -1)
+    means = columns.mean(axis=0)
+    if not (means > 0.0).all():
         raise ValueError("all targets are 0: there is no mean to explain")
-    features = np.column_stack((rows, np.ones(targets.size)))
-    information = features.T @ features
-    places = np.arange(rows.shape[1])
-    information[places, places] += penalty
-    weights = np.zeros(features.shape[1])
-    weights[-1] = np.log(mean)
-    shrink = np.append(np.full(rows.shape[1], penalty), 0.0)
+    count = rows.shape[1]
+    across = np.ones((count + 1, rows.shape[0]))  # a feature a row: so products run along memory
+    across[:count] = rows.T
+    features = across.T
+    information = across @ features
+    information[np.arange(count), np.arange(count)] += penalty
+    shrink = np.append(np.full(count, penalty), 0.0)
     solve = np.linalg.pinv(information, hermitian=True)
-    for _ in range(_STEPS):
-        score = features.T @ (targets * np.exp(-(features @ weights)) - 1.0) - shrink * weights
-        step = solve @ score
-        reach = float(np.abs(features @ step).max())
-        weights = weights + step * min(1.0, _LARGEST / max(reach, _SETTLED))
-        if reach < _SETTLED:
-            break
-    return weights
+    weights = np.zeros((means.size, count + 1))
+    for place, target in enumerate(np.ascontiguousarray(columns.T)):
+        own = np.append(np.zeros(count), np.log(means[place]))
+        level = np.full(target.size, own[-1])
+        for _ in range(_STEPS):
+            step = solve @ (across @ (target * np.exp(-level) - 1.0) - shrink * own)
+            move = features @ step
+            reach = float(np.abs(move).max())
+            size = min(1.0, _LARGEST / max(reach, _SETTLED))
+            own += size * step
+            level += size * move
+            if reach < _SETTLED:
+                break
+        weights[place] = own
+    return weights.T if targets.ndim > 1 else weights[0]

@@ -138,6 +138,31 @@ def test_trees_add_nothing_to_no_rows() -> None:
     assert trees.add_to(np.empty(0), np.empty((2, 0), np.int64)).size == 0
 
 
+def test_trees_refuse_what_is_no_bin() -> None:
+    with pytest.raises(ValueError, match="0 to 254, not 0 to 255"):
+        fit_trees(np.array([[0, 255]]), np.ones(2), np.zeros(2), "gamma", np.random.default_rng(0))
+
+
+def test_trees_are_the_same_whether_bins_are_bytes_or_not() -> None:
+    rng = np.random.default_rng(6)
+    codes = rng.integers(0, np.array([[30], [3], [2], [9]]), (4, 3000))
+    label, start = (rng.random(3000) < 0.2 + 0.2 * (codes[0] > 9)).astype(float), np.zeros(3000)
+    first, again = (
+        fit_trees(each, label, start, "logistic", np.random.default_rng(0)).add_to(start, each)
+        for each in (codes, codes.astype(np.uint8))
+    )
+    assert (first == again).all()
+    assert np.unique(first).size > 2
+
+
+def test_gamma_regression_of_columns_is_that_of_each() -> None:
+    rng = np.random.default_rng(2)
+    rows, targets = rng.normal(size=(500, 2)), rng.gamma(2.0, 1.0, (500, 2))
+    found = fit_gamma(rows, targets)
+    assert found.shape == (3, 2)
+    np.testing.assert_allclose(found[:, 1], fit_gamma(rows, targets[:, 1]), rtol=1e-9)
+
+
 def test_density_ratio_finds_where_rows_have_gone() -> None:
     rng = np.random.default_rng(6)
     before, after = rng.integers(0, 10, (3, 3000)), rng.integers(0, 10, (3, 3000))

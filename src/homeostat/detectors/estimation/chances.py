@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.estimation.guess import thin
-from homeostat.stats.boosting import Effort, Trees, fit_trees
+from homeostat.stats.boosting import Bins, Effort, Trees, fit_trees
 from homeostat.stats.calibration import log_odds
 from homeostat.stats.recalibration import Calibration, choose_calibration, fit_calibration
 
@@ -50,14 +50,14 @@ class Chances:
         columns = [fit(scores[:, k]) for k, fit in enumerate(self.calibrations)]
         return _normalised(np.stack(columns, axis=1))
 
-    def predict(self, scores: Floats, codes: Codes) -> Floats:
+    def predict(self, scores: Floats, codes: Bins) -> Floats:
         """Return chances by scores and features, shape (rows, columns)."""
         first = self.from_scores(scores)
         return _with_trees(first, self.trees, codes) if self.trees else first
 
 
 def fit_chances(
-    scores: Floats, labels: Codes, codes: Codes, folds: Codes, rng: np.random.Generator
+    scores: Floats, labels: Codes, codes: Bins, folds: Codes, rng: np.random.Generator
 ) -> Chances:
     """Learn the chances of each class.
 
@@ -67,7 +67,7 @@ def fit_chances(
         In [0, 1]: one column for a binary model's positive class, else one of each class.
     labels : ndarray of int64, shape (rows,)
         0 or 1 with one column, else the class.
-    codes : ndarray of int64, shape (features, rows)
+    codes : ndarray of uint8, shape (features, rows)
         Bins of features and scores.
     folds : ndarray of int64, shape (rows,)
         Stretches of time, each held out in turn.
@@ -107,7 +107,7 @@ def fit_chances(
 def _fit_trees(
     chances: Floats,
     hits: Floats,
-    codes: Codes,
+    codes: Bins,
     rows: Codes,
     rng: np.random.Generator,
     most: int,
@@ -120,13 +120,13 @@ def _fit_trees(
     )
 
 
-def _with_trees(chances: Floats, trees: tuple[Trees, ...], codes: Codes) -> Floats:
+def _with_trees(chances: Floats, trees: tuple[Trees, ...], codes: Bins) -> Floats:
     odds = log_odds(chances, _EDGE)
     columns = [tree.add_to(odds[:, k], codes) for k, tree in enumerate(trees)]
     return _normalised(1.0 / (1.0 + np.exp(-np.stack(columns, axis=1))))
 
 
-def _promising(residuals: Floats, chances: Floats, codes: Codes) -> bool:
+def _promising(residuals: Floats, chances: Floats, codes: Bins) -> bool:
     """Tell whether the mean residual differs between the bins of any feature, by enough."""
     spread = chances * (1.0 - chances) + _EDGE
     for column in codes:

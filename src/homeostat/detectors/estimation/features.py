@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from homeostat.domain.columns import float_array
 from homeostat.domain.errors import DataError
+from homeostat.stats.boosting import MOST_BINS, Bins
 from homeostat.stats.encoding import Table
 
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -93,24 +94,24 @@ class Binning:
     ----------
     edges : mapping of str to ndarray of float64
         Between the bins of each column of numbers; missing is the bin after the last.
-    ranks : mapping of str to ndarray of int64
+    ranks : mapping of str to ndarray of uint8
         The bin of each code of a category, the last for unseen and missing ones.
     """
 
     edges: Mapping[str, Floats]
-    ranks: Mapping[str, Codes]
+    ranks: Mapping[str, Bins]
 
-    def codes(self, table: Table) -> Codes:
+    def codes(self, table: Table) -> Bins:
         """Return bins, shape (columns, rows)."""
-        rows: list[Codes] = []
+        rows: list[Bins] = []
         for name, edges in self.edges.items():
             values = table.numbers[name]
             place = np.searchsorted(edges, values, side="right")
-            rows.append(np.where(np.isnan(values), edges.size + 1, place))
+            rows.append(np.where(np.isnan(values), edges.size + 1, place).astype(np.uint8))
         for name, ranks in self.ranks.items():
             codes = table.categories[name]
             rows.append(ranks[np.where((codes < 0) | (codes >= ranks.size), ranks.size - 1, codes)])
-        return np.stack(rows).astype(np.int64)
+        return np.stack(rows)
 
 
 def fit_binning(table: Table, target: Floats) -> Binning:
@@ -132,8 +133,8 @@ def fit_binning(table: Table, target: Floats) -> Binning:
         sums = np.bincount(codes[there], target[there], minlength=size)
         means = (sums + RARE * overall) / (rows + RARE)
         means[rows < RARE] = overall
-        _, rank = np.unique(np.append(means, overall), return_inverse=True)
-        ranks[name] = rank.astype(np.int64)
+        known, rank = np.unique(np.append(means, overall), return_inverse=True)
+        ranks[name] = (rank * min(known.size, MOST_BINS) // known.size).astype(np.uint8)
     return Binning(edges, ranks)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.estimation.features import fit_binning
 from homeostat.detectors.estimation.guess import Guess, thin
-from homeostat.stats.boosting import Effort, fit_trees
+from homeostat.stats.boosting import Bins, Effort, fit_trees
 from homeostat.stats.encoding import Encoder, Table, fit_encoder
 from homeostat.stats.gamma import fit_gamma
 
@@ -58,6 +58,15 @@ class _Learnt:
     doubt: float  # variance of the mean for want of reference rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Smoothed:
+    """Log of one loss by its smooth part: of reference and current rows; and its mean held out."""
+
+    own: Floats
+    current: Floats
+    held_out: Floats
+
+
 class LossOutlook:
     """Expected losses by a gamma regression and, on top of it, trees."""
 
@@ -76,14 +85,16 @@ class LossOutlook:
         binning = fit_binning(before, np.abs(reference.predictions - reference.labels))
         self.codes = binning.codes(before), binning.codes(after)
         smooth = _fit_smooth(before)
-        terms = smooth.transform(before), smooth.transform(after)
         self._rows = reference.labels.size
-        self._learnt: dict[str, _Learnt] = {}
-        for name in dict.fromkeys(_LOSS_OF[each] for each in wanted if each in _LOSS_OF):
-            if name == "mape" and bool((reference.labels == 0.0).any()):
-                continue
-            losses = _LOSSES[name](reference.labels, reference.predictions)
-            self._learnt[name] = _learn(losses, terms, self.codes, folds, rng)
+        zero = bool((reference.labels == 0.0).any())
+        names = dict.fromkeys(_LOSS_OF[each] for each in wanted if each in _LOSS_OF)
+        kept = [name for name in names if not (name == "mape" and zero)]
+        losses = [_LOSSES[name](reference.labels, reference.predictions) for name in kept]
+        starts = _learn_smooth(np.array(losses), smooth, (before, after), folds) if kept else []
+        self._learnt: dict[str, _Learnt] = {
+            name: _learn(loss, start, self.codes, rng)
+            for name, loss, start in zip(kept, losses, starts, strict=True)
+        }
 
     @property
     def reference_rows(self) -> int:
@@ -137,41 +148,52 @@ class LossOutlook:
         return found
 
 
-def _learn(
-    losses: Floats,
-    terms: tuple[Floats, Floats],
-    codes: tuple[Codes, Codes],
-    folds: Codes,
-    rng: np.random.Generator,
-) -> _Learnt:
-    """Fit one loss, and on stretches held out in turn the smooth part of it."""
-    if not losses.any():
-        nothing = np.zeros(terms[1].shape[0])
-        return _Learnt(losses, losses, nothing, 0.0, 0.0)
-    held_out = np.zeros(losses.size)
+def _learn_smooth(
+    losses: Floats, smooth: _Smooth, tables: tuple[Table, Table], folds: Codes
+) -> list[_Smoothed]:
+    """Fit the smooth part of all losses, shape (losses, rows), also with stretches held out."""
+    before, after = (smooth.rows(table) for table in tables)
+    held_out = np.zeros_like(losses)
     for fold in np.unique(folds):
         out = folds == fold
         some = thin(np.flatnonzero(~out), MOST_ROWS // 3)
-        fits = bool(losses[some].any())
-        weights = fit_gamma(terms[0][some], losses[some]) if fits else None
-        held_out[out] = _means(terms[0][out], weights)
-        held_out[out] *= _level(losses[some], _means(terms[0][some], weights))
+        fits, weights = _fit_gamma(smooth, before[:, some], losses[:, some])
+        held = np.exp(smooth.levels(before[:, out], weights))
+        seen = np.exp(smooth.levels(before[:, some], weights))
+        for place, means, fitted in zip(fits, held, seen, strict=True):
+            held_out[place, out] = means * _level(losses[place, some], fitted)
+    some = thin(np.arange(losses.shape[1]), MOST_ROWS)
+    fits, weights = _fit_gamma(smooth, before[:, some], losses[:, some])
+    found = [_Smoothed(np.zeros(0), np.zeros(after.shape[1]), each) for each in held_out]
+    both = (smooth.levels(side, weights) for side in (before, after))
+    for place, own, new in zip(fits, *both, strict=True):
+        found[place] = _Smoothed(own, new, held_out[place])
+    return found
+
+
+def _fit_gamma(smooth: _Smooth, rows: Floats, losses: Floats) -> tuple[list[int], Floats]:
+    """Return which losses are not all 0, and their weights."""
+    fits = np.flatnonzero(losses.any(axis=1))
+    if not fits.size:
+        return [], np.zeros((smooth.used.size + smooth.first.size + 1, 0))
+    return fits.tolist(), fit_gamma(smooth.terms(rows).T, losses[fits].T)
+
+
+def _learn(
+    losses: Floats, start: _Smoothed, codes: tuple[Bins, Bins], rng: np.random.Generator
+) -> _Learnt:
+    """Fit trees to one loss on top of its smooth part."""
+    if not losses.any():
+        return _Learnt(losses, losses, start.current, 0.0, 0.0)
     some = thin(np.arange(losses.size), MOST_ROWS)
-    weights = fit_gamma(terms[0], losses)
-    start = [side @ weights[:-1] + weights[-1] for side in terms]
-    trees = fit_trees(codes[0][:, some], losses[some], start[0][some], "gamma", rng, EFFORT)
-    fitted, expected = (np.exp(trees.add_to(s, c)) for s, c in zip(start, codes, strict=True))
+    trees = fit_trees(codes[0][:, some], losses[some], start.own[some], "gamma", rng, EFFORT)
+    fitted = np.exp(trees.add_to(start.own, codes[0]))
+    expected = np.exp(trees.add_to(start.current, codes[1]))
     level = _level(losses, fitted)
     left = losses - fitted * level
     spread = float(left @ left) / float(np.sum((fitted * level) ** 2))
-    return _Learnt(losses, held_out, expected * level, spread, float(left @ left) / losses.size**2)
-
-
-def _means(terms: Floats, weights: Floats | None) -> Floats:
-    if weights is None:
-        return np.zeros(terms.shape[0])
-    means: Floats = np.exp(terms @ weights[:-1] + weights[-1])
-    return means
+    doubt = float(left @ left) / losses.size**2
+    return _Learnt(losses, start.held_out, expected * level, spread, doubt)
 
 
 def _level(losses: Floats, fitted: Floats) -> float:
@@ -189,10 +211,31 @@ class _Smooth:
     first: Codes
     second: Codes
 
-    def transform(self, table: Table) -> Floats:
-        """Return terms, shape (rows, terms)."""
-        rows = self.encoder.transform(table)[:, self.used]
-        return np.hstack((rows, rows[:, self.first] * rows[:, self.second]))
+    def rows(self, table: Table) -> Floats:
+        """Return the simple terms, shape (simple terms, rows)."""
+        return np.ascontiguousarray(self.encoder.transform(table).T[self.used])
+
+    def terms(self, rows: Floats) -> Floats:
+        """Return simple terms and products, shape (terms, rows)."""
+        count = self.used.size
+        found = np.empty((count + self.first.size, rows.shape[1]))
+        found[:count] = rows
+        for place, pair in enumerate(zip(self.first, self.second, strict=True), count):
+            np.multiply(rows[pair[0]], rows[pair[1]], out=found[place])
+        return found
+
+    def levels(self, rows: Floats, weights: Floats) -> Floats:
+        """Return the terms times weights, shape (columns, rows), without multiplying them out.
+
+        Products are a quadratic form in the simple terms; the last weight is a constant.
+        """
+        count = self.used.size
+        found: Floats = weights[:count].T @ rows + weights[-1][:, None]
+        for place, column in enumerate(weights[count:-1].T):
+            form = np.zeros((count, count))
+            form[self.first, self.second] = column
+            found[place] += ((form @ rows) * rows).sum(axis=0)
+        return found
 
 
 def _fit_smooth(table: Table) -> _Smooth:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.estimation.guess import thin
+from homeostat.stats.boosting import Bins
 from homeostat.stats.density_ratio import density_ratio
 
 Codes: TypeAlias = "NDArray[np.int64]"
@@ -39,7 +40,7 @@ class Support:
 
     def __init__(
         self,
-        codes: tuple[Codes, Codes],
+        codes: tuple[Bins, Bins],
         far: tuple[float, NDArray[np.bool_]],
         folds: Codes,
         windows: Sequence[tuple[int, int]],
@@ -78,7 +79,7 @@ class Support:
 
 
 def _unsupported(
-    reference: Codes, current: Codes, windows: Sequence[tuple[int, int]], rng: np.random.Generator
+    reference: Bins, current: Bins, windows: Sequence[tuple[int, int]], rng: np.random.Generator
 ) -> list[float]:
     each = max(1, min(WINDOW_SAMPLE, SAMPLE // max(1, len(windows))))
     if len(windows) == 1:
