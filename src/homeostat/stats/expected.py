@@ -6,7 +6,7 @@ it estimates are one formula.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -77,6 +77,8 @@ def binary_metrics(
     q, true, flagged = predicted, float(chances.sum()), float(predicted.sum())
     hits = float(chances @ q)
     found: dict[str, Expected] = {}
+    wanted = tuple(wanted)
+    group = None if scores is None or not _RANKED.keys() & set(wanted) else _ranks(scores)
     makers = {
         "accuracy": lambda: Expected(
             _ratio(n - flagged - true + 2 * hits, n), (2 * q - 1) / max(1.0, n)
@@ -93,8 +95,10 @@ def binary_metrics(
     for name in wanted:
         if name in makers:
             found[name] = makers[name]()
-        elif scores is not None and name in _ON_SCORES:
-            found[name] = _ON_SCORES[name](chances, scores)
+        elif group is not None and name in _RANKED:
+            found[name] = _RANKED[name](chances, group)
+        elif scores is not None and name in _LOSSES:
+            found[name] = _LOSSES[name](chances, scores)
     return found
 
 
@@ -138,13 +142,21 @@ def multiclass_metrics(
     return {name: found[name] for name in wanted if name in found}
 
 
-def expected_auc(chances: Floats, scores: Floats) -> Expected:
-    """Return the expected area under the ROC curve of scores; ties count half."""
+def _ranks(scores: Floats) -> Codes:
+    """Return the place of each score among the distinct ones, rising."""
+    order = np.argsort(scores)
+    ordered = scores[order]
+    place = np.empty(scores.size, np.int64)
+    place[order] = np.cumsum(np.append(False, ordered[1:] != ordered[:-1])[: scores.size])
+    return place
+
+
+def _auc(chances: Floats, group: Codes) -> Expected:
+    """Return the expected area under the ROC curve; ties count half."""
     true = float(chances.sum())
     false = chances.size - true
     if not (true > 0.0 and false > 0.0):
         return Expected(NAN, np.zeros(chances.size))
-    _, group = np.unique(scores, return_inverse=True)
     hits, misses = np.bincount(group, chances), np.bincount(group, 1.0 - chances)
     below = np.cumsum(misses) - misses / 2.0
     above = true - np.cumsum(hits) + hits / 2.0
@@ -155,17 +167,15 @@ def expected_auc(chances: Floats, scores: Floats) -> Expected:
     return Expected(value, slopes)
 
 
-def expected_precision(chances: Floats, scores: Floats) -> Expected:
+def _average_precision(chances: Floats, group: Codes) -> Expected:
     """Return the expected area under the steps of the precision-recall curve."""
     true = float(chances.sum())
     if not true > 0.0:
         return Expected(NAN, np.zeros(chances.size))
-    _, group = np.unique(-scores, return_inverse=True)
-    hits, rows = np.bincount(group, chances), np.cumsum(np.bincount(group))
-    doubt = np.bincount(group, chances * (1.0 - chances))
-    so_far = np.cumsum(hits)
+    hits, doubt = np.bincount(group, chances), np.bincount(group, chances * (1.0 - chances))
+    rows, so_far = np.bincount(group)[::-1].cumsum()[::-1], hits[::-1].cumsum()[::-1]
     value = float(np.sum((hits * so_far + doubt) / rows)) / true
-    later = np.cumsum((hits / rows)[::-1])[::-1]
+    later = np.cumsum(hits / rows)
     return Expected(value, ((so_far / rows + later)[group] - value) / true)
 
 
@@ -229,12 +239,8 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else NAN
 
 
-_ON_SCORES = {
-    "auc": expected_auc,
-    "average_precision": expected_precision,
-    "log_loss": _log_loss,
-    "brier": _brier,
-}
+_RANKED = {"auc": _auc, "average_precision": _average_precision}
+_LOSSES = {"log_loss": _log_loss, "brier": _brier}
 _MACRO = frozenset({"precision", "recall", "specificity", "f1", "auc", "average_precision"})
 BINARY: tuple[str, ...] = (
     "accuracy",
@@ -250,4 +256,4 @@ BINARY: tuple[str, ...] = (
     "brier",
 )
 MULTICLASS: tuple[str, ...] = tuple(name for name in BINARY if name != "positive_rate")
-ON_SCORES: Mapping[str, object] = _ON_SCORES
+ON_SCORES: frozenset[str] = frozenset({*_RANKED, *_LOSSES})

@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats.classifier import fit_logistic
 from homeostat.stats.isotonic import isotonic
 
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -20,7 +19,9 @@ _CELLS = 1024  # of equally many rows, in which scores are pooled first
 _SURE = 1e-3  # chance that a map keeps from 0 and 1 at least, where it has seen no exception
 _GAIN = 2.0  # standard errors by which a map must better the log loss of a simpler one
 _RIDGE = 1e-3
-_ENOUGH = 10_000  # rows for the three numbers of a beta map
+_FLAT = 1e-9
+_SETTLED = 1e-8  # change of log-odds
+_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,26 +71,10 @@ def fit_calibration(scores: Floats, labels: Floats, kind: Kind) -> Calibration:
     >>> fit_calibration(scores, labels, "isotonic")(np.array([0.1, 0.6, 0.9])).round(2).tolist()
     [0.2, 0.5, 0.7]
     """
-    nothing = np.empty(0)
-    if kind == "none":
-        return Calibration(kind, nothing, nothing)
-    share = float(labels.mean())
-    if share in {0.0, 1.0}:
-        return Calibration("isotonic", np.array([0.5]), np.array([share]))
-    if kind == "beta":
-        step = 1 + scores.size // _ENOUGH
-        some = slice(None, None, step if 0.0 < labels[::step].mean() < 1.0 else None)
-        model = fit_logistic(_beta_features(scores[some]), labels[some], _RIDGE)
-        # A map that falls anywhere would turn the order of the scores round: flat there instead.
-        first, second = (max(0.0, float(weight)) for weight in model.weights)
-        return Calibration(kind, nothing, nothing, (first, second, model.intercept))
-    knots, hits, rows = _pool(scores, labels)
-    steps = isotonic(hits / rows, rows)
-    # A step of n rows without an exception may have one in n + 1.
-    _, place = np.unique(steps, return_inverse=True)
-    held = np.bincount(place, rows)[place]
-    edge = np.minimum(0.5 / (held + 1.0), _SURE)
-    return Calibration(kind, knots, np.clip(steps, edge, 1.0 - edge))
+    cells = _cells(scores)
+    rows = np.bincount(cells.of_row).astype(np.float64)
+    hits = np.bincount(cells.of_row, labels).astype(np.float64)
+    return _fit(kind, cells.means, hits, rows)
 
 
 def choose_calibration(scores: Floats, labels: Floats, folds: Folds) -> tuple[Kind, Floats]:
@@ -110,16 +95,60 @@ def choose_calibration(scores: Floats, labels: Floats, folds: Folds) -> tuple[Ki
     """
     best, chosen = scores, KINDS[0]
     loss = _losses(scores, labels)
+    cells = _cells(scores)
+    names, fold = np.unique(folds, return_inverse=True)
+    place, size = fold * cells.means.size + cells.of_row, names.size * cells.means.size
+    rows = np.bincount(place, minlength=size).reshape(names.size, -1).astype(np.float64)
+    hits = np.bincount(place, labels, size).reshape(names.size, -1)
+    parts = [fold == index for index in range(names.size)]
     for kind in KINDS[1:]:
         held_out = np.empty(scores.size)
-        for fold in np.unique(folds):
-            out = folds == fold
-            held_out[out] = fit_calibration(scores[~out], labels[~out], kind)(scores[out])
+        for index, out in enumerate(parts):
+            rest = rows.sum(axis=0) - rows[index]
+            some = rest > 0.0
+            others = (hits.sum(axis=0) - hits[index])[some]
+            held_out[out] = _fit(kind, cells.means[some], others, rest[some])(scores[out])
         losses = _losses(held_out, labels)
         gain = loss - losses
         if gain.mean() > _GAIN * gain.std() / np.sqrt(gain.size):
             best, chosen, loss = held_out, kind, losses
     return chosen, best
+
+
+def _fit(kind: Kind, means: Floats, hits: Floats, rows: Floats) -> Calibration:
+    """Learn a map from how many rows of each cell are positive."""
+    nothing = np.empty(0)
+    if kind == "none":
+        return Calibration(kind, nothing, nothing)
+    share = float(hits.sum() / rows.sum())
+    if share in {0.0, 1.0}:
+        return Calibration("isotonic", np.array([0.5]), np.array([share]))
+    if kind == "beta":
+        return Calibration(kind, nothing, nothing, _fit_beta(means, hits, rows))
+    steps = isotonic(hits / rows, rows)
+    # A step of n rows without an exception may have one in n + 1.
+    _, place = np.unique(steps, return_inverse=True)
+    held = np.bincount(place, rows)[place]
+    edge = np.minimum(0.5 / (held + 1.0), _SURE)
+    return Calibration(kind, means, np.clip(steps, edge, 1.0 - edge))
+
+
+def _fit_beta(means: Floats, hits: Floats, rows: Floats) -> tuple[float, float, float]:
+    """Return the weights of a beta map, by Newton's method on the cells."""
+    features = np.column_stack((_beta_features(means), np.ones(means.size)))
+    shrink = np.array([_RIDGE, _RIDGE, 0.0])
+    weights = np.array([0.0, 0.0, np.log(hits.sum() / (rows.sum() - hits.sum()))])
+    for _ in range(_STEPS):
+        chance = 1.0 / (1.0 + np.exp(-features @ weights))
+        slope = features.T @ (hits - rows * chance) - shrink * weights
+        curve = (features.T * (rows * chance * (1.0 - chance))) @ features
+        step = np.linalg.solve(curve + np.diag(shrink + _FLAT), slope)
+        reach = float(np.abs(features @ step).max())
+        weights += step * min(1.0, 1.0 / max(reach, _SETTLED))  # further the curvature is another
+        if reach < _SETTLED:
+            break
+    # A map that falls anywhere would turn the order of the scores round: flat there instead.
+    return max(0.0, float(weights[0])), max(0.0, float(weights[1])), float(weights[2])
 
 
 def _losses(chances: Floats, labels: Floats) -> Floats:
@@ -133,15 +162,24 @@ def _beta_features(scores: Floats) -> Floats:
     return np.column_stack((np.log(held), -np.log1p(-held)))
 
 
-def _pool(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return mean score, positives and rows of each distinct score, or of cells of many."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """The cell of each row, and the mean score of each cell: rising."""
+
+    of_row: Folds
+    means: Floats
+
+
+def _cells(scores: Floats) -> _Cells:
+    """Give each distinct score a cell, or if they are many, cells of equally many rows."""
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
-    cell = np.cumsum(np.append(0, ordered[1:] != ordered[:-1]))
+    cell = np.cumsum(np.append(False, ordered[1:] != ordered[:-1]))
     if cell[-1] >= _CELLS:
-        cell = np.arange(scores.size) * _CELLS // scores.size
-        first = np.searchsorted(ordered, ordered, side="left")  # equal scores share a cell
-        _, cell = np.unique(cell[first], return_inverse=True)
-    rows = np.bincount(cell).astype(np.float64)
-    hits = np.bincount(cell, labels[order]).astype(np.float64)
-    return np.bincount(cell, ordered) / rows, hits, rows
+        first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        # Equal scores share a cell: that of the first of them.
+        cell = (first * _CELLS // scores.size)[cell]
+        cell = np.cumsum(np.append(False, cell[1:] != cell[:-1]))
+    of_row = np.empty(scores.size, np.int64)
+    of_row[order] = cell
+    return _Cells(of_row, np.bincount(cell, ordered) / np.bincount(cell))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -262,8 +263,8 @@ def _interval(name: str, guess: Guess, drift: _Drift, change: float, n: int) -> 
     extra = drift.error**2
     variance = known + extra + (drift.trust * change) ** 2
     # Satterthwaite: only the part seen on few stretches is itself uncertain.
-    freedom = max(1, drift.stretches - 1) * (variance / extra) ** 2 if extra > 0.0 else 1e6
-    reach = t_quantile(min(freedom, 1e6), 0.975) * float(np.sqrt(variance))
+    freedom = max(1, drift.stretches - 1) * (variance / extra) ** 2 if extra > 0.0 else np.inf
+    reach = _quantile(round(float(np.log(min(freedom, 1e6))), 2)) * float(np.sqrt(variance))
     low = -1.0 if name == "mcc" else 0.0
     high = 1.0 if name in _SHARES or name == "mcc" else float("inf")
     lower, upper = max(low, guess.value - reach), min(high, guess.value + reach)
@@ -278,6 +279,12 @@ def _interval(name: str, guess: Guess, drift: _Drift, change: float, n: int) -> 
             f"change of {change:.3g} is believed to within {abs(drift.trust * change):.3g}"
         )
     return MetricEstimate(name, Standing.ESTIMATED, guess.value, lower, upper, n, why)
+
+
+@lru_cache(maxsize=2048)
+def _quantile(log_freedom: float) -> float:
+    """Return Student's 97.5 % quantile; degrees of freedom are a guess, so few values serve all."""
+    return t_quantile(float(np.exp(log_freedom)), 0.975)
 
 
 def _describe(
