@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.detectors.importance.permutation import row_losses
 from homeostat.detectors.performance.cohorts import mature
 from homeostat.detectors.performance.paired import PairedDifference, paired_difference
 from homeostat.domain.errors import DataError
+from homeostat.domain.losses import row_losses
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Floats, Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
@@ -107,7 +108,7 @@ def _compared(rows: Predictions, other: Floats, problems: list[str]) -> Counterf
     if rows.weights is not None:
         there = rows.weights > 0.0
         rows, other = rows.take(there), other[there]
-    days, losses = _days(rows), row_losses(Task(rows.task))
+    days, losses = _days(rows), partial(row_losses, rows.task)
     served = losses(_served(rows), rows.labels)
     loss = paired_difference(served, losses(other, rows.labels), rows.weights, days)
     accuracy = None

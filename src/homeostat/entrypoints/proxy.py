@@ -25,7 +25,7 @@ from homeostat.domain.predictions import (
 from homeostat.domain.window import Window
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
-from homeostat.stats.measured import Measured
+from homeostat.stats.estimates import Estimate
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -38,7 +38,7 @@ class ProxyWindow:
     """
 
     window: Window
-    rate: Measured
+    rate: Estimate
     coverage: float
 
 
@@ -163,7 +163,7 @@ def _said(tie: Tie) -> list[str]:
     return [text]
 
 
-def _text(one: Measured) -> str:
+def _text(one: Estimate) -> str:
     if one.problem:
         return f"not available, {one.problem}"
     return f"{one.value:.4g} [{one.lower:.4g}, {one.upper:.4g}], n {one.n:,}"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.stats import crosstab, ranking
+from homeostat.stats.estimates import Estimate, missing, within
 from homeostat.stats.intervals import Interval, normal
-from homeostat.stats.measured import Measured, missing, within
 from homeostat.stats.special import normal_quantile, normal_sf
 
 Floats = NDArray[np.float64]
@@ -30,8 +30,8 @@ class Halves:
     ``p_value`` is one-sided, against "it has not weakened". Days are taken to be alike.
     """
 
-    earlier: Measured
-    later: Measured
+    earlier: Estimate
+    later: Estimate
     p_value: float
 
     @property
@@ -46,10 +46,10 @@ class Tie:
 
     Attributes
     ----------
-    correlation : Measured
+    correlation : Estimate
         Phi of two yes/no columns, point-biserial of a number.
-    auc : Measured
-    precision, recall, lift : Measured
+    auc : Estimate
+    precision, recall, lift : Estimate
         Of a yes/no signal; lift is the precision over the rate of all.
     edges : ndarray of float64
         Between the cells of the signal: tenths of a number.
@@ -63,11 +63,11 @@ class Tie:
         Why nothing can be told; empty if it can.
     """
 
-    correlation: Measured
-    auc: Measured
-    precision: Measured
-    recall: Measured
-    lift: Measured
+    correlation: Estimate
+    auc: Estimate
+    precision: Estimate
+    recall: Estimate
+    lift: Estimate
     edges: Floats
     rates: Floats
     rows: Floats
@@ -142,7 +142,7 @@ def _untold(rows: int, least: int, values: int) -> Tie:
     return Tie(none, none, none, none, none, *(np.empty(0),) * 3, reason=reason)
 
 
-def correlation(first: Floats, second: Floats) -> Measured:
+def correlation(first: Floats, second: Floats) -> Estimate:
     """Return Pearson's correlation with an interval by its influence, on Fisher's scale.
 
     Examples
@@ -171,7 +171,7 @@ def _fisher(first: Floats, second: Floats) -> tuple[float, float] | None:
     return value, float(moved.std()) / math.sqrt(first.size) / max(1.0 - value * value, 1e-12)
 
 
-def _lift(signal: Floats, labels: Floats) -> Measured:
+def _lift(signal: Floats, labels: Floats) -> Estimate:
     both, asked, base = signal * labels, float(signal.mean()), float(labels.mean())
     if not both.any():
         return missing("no row has both the signal and the label", labels.size)
@@ -205,7 +205,7 @@ def _wander(rates: Floats, cells: Places, labels: Floats, blocks: NDArray[np.int
     return math.sqrt(max(float((missed**2 - expected).mean()), 0.0))
 
 
-def foretell(tie: Tie, signal: Floats, level: float = 0.95) -> Measured:
+def foretell(tie: Tie, signal: Floats, level: float = 0.95) -> Estimate:
     """Return what the rate of the label will come to among rows with this signal.
 
     Its interval holds the rate to be realized: the rows' own chance, the error of the tie, and how
