@@ -97,9 +97,10 @@ def mature(
     moment = from_micros(now)
     undated, old = times == NEVER, times <= now - maturity // MICRO
     young = int(np.count_nonzero(~old & ~undated))
+    age = str(maturity).removesuffix(", 0:00:00")
     said = {
         f"predictions have no time, so that their age is not known: {OUT}": int(undated.sum()),
-        f"predictions are younger than {maturity} at {moment:%Y-%m-%d %H:%M} UTC: {OUT}": young,
+        f"predictions are younger than {age} at {moment:%Y-%m-%d %H:%M} UTC: {OUT}": young,
     }
     problems = [f"{k:,} of {len(rows):,} {text}" for text, k in said.items() if k]
     kept = replace(rows.take(old & ~undated), problems=(*rows.problems, *problems))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import click
 
-from homeostat.domain.evaluation import Evaluation, Figure
+from homeostat.domain.evaluation import KNOWN, Evaluation, Figure
 from homeostat.domain.predictions import PredictionSpec
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable, when
 from homeostat.entrypoints.cli.spec import names, prediction_options, stretch
@@ -27,6 +28,14 @@ SHOWN = 200
     "--min-rows", type=click.IntRange(1), default=30, show_default=True,
     help="Labelled rows below which a figure is not given.",
 )  # fmt: skip
+@click.option(
+    "--cohort", type=click.Choice(("matured", "weighted", "known")), default="matured",
+    show_default=True, help="Old enough predictions; young ones too, by weight; all labels.",
+)  # fmt: skip
+@click.option(
+    "--delay-by", type=names, default="", metavar="A,B",
+    help="Columns that decide when labels come, for --cohort weighted.",
+)  # fmt: skip
 @json_option
 def evaluate(
     *,
@@ -35,6 +44,8 @@ def evaluate(
     window: int | timedelta | None,
     metrics: tuple[str, ...],
     min_rows: int,
+    cohort: Literal["matured", "weighted", "known"],
+    delay_by: tuple[str, ...],
     as_json: bool,
 ) -> None:
     r"""Say how good a model was on DATA, by the labels that are known, with 95 % intervals.
@@ -48,7 +59,10 @@ def evaluate(
       homeostat evaluate scored.csv --timestamp at --maturity 30d --window 7d --metrics auc,recall
       homeostat evaluate prices.csv --task regression --label price --score predicted
     """
-    found = evaluate_rows(data, spec, metrics=metrics or None, window=window, min_rows=min_rows)
+    found = evaluate_rows(
+        data, spec, metrics=metrics or None, window=window, min_rows=min_rows, cohort=cohort,
+        delay_by=delay_by,
+    )  # fmt: skip
     if as_json:
         print_json(found.to_dict())
     else:
@@ -56,7 +70,7 @@ def evaluate(
 
 
 def _tell(found: Evaluation) -> None:
-    of = "matured predictions" if found.as_of else "predictions"
+    of = "predictions" if found.cohort == KNOWN else f"{found.cohort} predictions"
     asked = f" as of {when(found.as_of)}" if found.as_of else ""
     click.echo(f"{found.rows:,} {of}{asked}, labels of {found.coverage:.1%} known\n")
     several = any(figure.part for figure in found.figures)
