@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.detectors.performance.cohorts import hide_young_of
 from homeostat.diagnosis.explain import DEFAULT, DiagnoseConfig, explain
 from homeostat.domain.errors import DataError
 from homeostat.domain.explanation import Explanation
@@ -76,6 +77,8 @@ def diagnose(
     before = read_predictions(reference, spec, "reference", labelled=True)
     known = replace(spec, classes=before.classes) if before.classes else spec
     now = read_predictions(current, known, "current")
+    if spec.maturity is not None:
+        before, now = hide_young_of(before, now, spec.maturity)
     worth = None
     if value is not None:
         worth = _worth(before, value, "reference"), _worth(now, value, "current")

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from homeostat.detectors.estimation.estimate import estimate_windows
+from homeostat.detectors.performance.cohorts import hide_young_of
 from homeostat.domain.errors import ConfigError, DataError
 from homeostat.domain.estimation import Estimation
 from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec
@@ -67,15 +68,15 @@ def estimate(
     >>> rng = np.random.default_rng(0)
     >>> score = rng.random(4000)
     >>> labelled = {"score": score[:3000], "label": rng.random(3000) < score[:3000]}
-    >>> found = estimate(
-    ...     labelled, {"score": score[3000:]}, PredictionSpec("binary"), windows=1
-    ... )
+    >>> found = estimate(labelled, {"score": score[3000:]}, PredictionSpec("binary"), windows=1)
     >>> accuracy = found.windows[0]["accuracy"]
     >>> accuracy.standing.value, round(accuracy.value, 1), accuracy.lower < 0.75 < accuracy.upper
     ('estimated', 0.7, True)
     """
     before = _in_order(read_predictions(reference, spec, "reference", labelled=True))
     now = _in_order(read_predictions(current, replace(spec, classes=before.classes), "current"))
+    if spec.maturity is not None:
+        before, now = hide_young_of(before, now, spec.maturity)
     cuts = _windows(now, window, windows)
     return estimate_windows(before, now, cuts, np.random.default_rng(seed), metrics)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import cast
 
 import numpy as np
@@ -15,13 +16,23 @@ from numpy.typing import NDArray
 from homeostat.domain.columns import float_array, micros
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, Task
-from homeostat.domain.predictions import NEVER, Floats, Micros, Predictions, PredictionSpec
+from homeostat.domain.predictions import (
+    NEVER,
+    Floats,
+    Micros,
+    Predictions,
+    PredictionSpec,
+    to_micros,
+)
 from homeostat.domain.repeats import drop_repeats
 from homeostat.entrypoints.frames import Data, open_rows
-from homeostat.profiles.cast import BOOLEAN_WORDS, Texts, read_as
+from homeostat.profiles.cast import BOOLEAN_WORDS, Chunks, Texts, read_as
 from homeostat.profiles.profile import Profile
 
 MOST_CLASSES = 1_000
+BLANKS = ("", "nan", "NaN", "NaT", "None", "null", "<NA>")
+"""How a missing class, version or segment is written as text."""
+
 SUMS_TO_ONE = 0.01
 """How far the probabilities of a row's classes may sum from 1."""
 
@@ -40,7 +51,7 @@ def read_predictions(
     role : str
         What to call the data in messages.
     labelled : bool
-        Whether there must be a column of labels.
+        Whether there must be columns of labels and of all features that `spec` names.
 
     Returns
     -------
@@ -64,7 +75,7 @@ def read_predictions(
     if isinstance(opened, Profile):
         raise DataError(f"{role} is a profile, which holds no predictions: give the rows")
     absent = [n for n in (*spec.used, *spec.segments, *spec.features) if n not in opened.names]
-    optional = set() if labelled else {spec.label, spec.arrival}
+    optional = set() if labelled else {spec.label, spec.arrival, *spec.features}
     if set(absent) - optional:
         wanted = ", ".join(repr(name) for name in absent if name not in optional)
         raise DataError(f"{role} has no column {wanted}; there are {', '.join(opened.names)}")
@@ -109,7 +120,8 @@ class _Reader:
 
     def _features(self) -> Sequence[str]:
         used = set(self.spec.used)
-        return self.spec.features or [n for n in self.table.column_names if n not in used]
+        there = self.table.column_names
+        return [n for n in self.spec.features or there if n in there and n not in used]
 
     def _classes(self) -> tuple[str, ...]:
         spec = self.spec
@@ -186,7 +198,10 @@ class _Reader:
         if self.spec.task is Task.REGRESSION:
             numbers = self._numbers(name, what)
             return self._without(numbers, np.isinf(numbers), f"{what} are infinite")
-        texts = self._texts(name).combine_chunks()
+        read = self._texts(name)
+        if self.spec.task is Task.BINARY:
+            read = _as_named(read, classes)
+        texts = read.combine_chunks()
         encoded = pc.index_in(texts, value_set=pa.array(classes, pa.string()))
         indices = float_array(pa.chunked_array([encoded.cast(pa.float64())]))
         unknown = np.isnan(indices) & np.asarray(texts.is_valid())
@@ -211,11 +226,13 @@ class _Reader:
         if pt.is_floating(column.type):  # NaN is how a missing class comes in a float column
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         try:
-            return cast("Texts", read_as(column, ColumnKind.CATEGORICAL))
+            texts = cast("Texts", read_as(column, ColumnKind.CATEGORICAL))
         except pa.ArrowException:
             raise DataError(
                 f"{self.role}, column {name!r} holds {column.type} values, which name nothing"
             ) from None
+        blank = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(BLANKS))
+        return cast("Texts", pc.if_else(blank, pa.scalar(None, pa.string()), texts))
 
     def _without(self, values: Floats, wrong: NDArray[np.bool_], what: str) -> Floats:
         count = int(wrong.sum())
@@ -231,17 +248,36 @@ class _Reader:
             return None
         column = self.table.column(name)
         kind = column.type
-        if not (pt.is_timestamp(kind) or pt.is_date(kind) or pt.is_string(kind)):
+        if pt.is_null(kind):
+            return np.full(self.table.num_rows, NEVER)
+        if pt.is_timestamp(kind) or pt.is_date(kind):
+            zone = getattr(kind, "tz", None)
+            moments = pc.cast(column, pa.timestamp("us", zone), safe=False).cast(pa.int64())
+            return _filled(moments)
+        if not (pt.is_string(kind) or pt.is_large_string(kind)):
             raise DataError(
                 f"{self.role}, column {name!r} holds {kind} values: give times, or texts such as "
                 "2024-01-31T12:00:00"
             )
         try:
-            moments = column.cast(pa.timestamp("us", getattr(kind, "tz", None))).cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{self.role}, column {name!r} is no time: {error}") from None
-        filled = pc.if_else(moments.is_valid(), moments, pa.scalar(NEVER))
-        return micros(pa.table({"at": filled}), "at")
+            moments = column.cast(pa.timestamp("us")).cast(pa.int64())
+        except pa.ArrowInvalid:  # zones, or values that are no times: slower
+            return self._written_times(name, cast("list[str | None]", column.to_pylist()))
+        return _filled(moments)
+
+    def _written_times(self, name: str, texts: Sequence[str | None]) -> Micros:
+        """Read ISO 8601 texts; those without a zone are in UTC."""
+        found = np.array([_moment(text) for text in texts], dtype=np.int64)
+        unread = int(sum(bool(text) for text in texts)) - int((found != NEVER).sum())
+        if unread and unread == sum(bool(text) for text in texts):
+            example = next(text for text in texts if text)
+            raise DataError(
+                f"{self.role}, column {name!r} is no time: {example[:40]!r}; write texts such as "
+                "2024-01-31T12:00:00Z"
+            )
+        if unread:
+            self.problems.append(f"{unread:,} of {found.size:,} values of {name} are no times")
+        return found
 
     def _arrivals(self, labels: Floats, timestamps: Micros | None) -> Micros | None:
         """Return when labels became known; one without a time was there from the first."""
@@ -268,6 +304,32 @@ class _Reader:
             count = int(wrong.sum())
             self.problems.append(f"{count:,} of {wrong.size:,} weights are no weights: taken as 0")
         return np.where(wrong, 0.0, weights)
+
+
+def _filled(moments: Chunks) -> Micros:
+    filled = pc.if_else(moments.is_valid(), moments, pa.scalar(NEVER))
+    return micros(pa.table({"at": filled}), "at")
+
+
+def _as_named(texts: Texts, classes: tuple[str, ...]) -> Texts:
+    """Write yes and no as these classes do, if they are words for yes and no."""
+    meant = {BOOLEAN_WORDS.get(name.strip().lower()): name for name in classes}
+    if set(meant) != {True, False}:
+        return texts
+    seen = texts.unique().to_pylist()
+    other = {t: meant.get(BOOLEAN_WORDS.get(t.strip().lower())) for t in seen if t is not None}
+    renamed = [(old, new) for old, new in other.items() if new is not None and old != new]
+    for old, new in renamed:
+        changed = pc.if_else(pc.equal(texts, pa.scalar(old)), pa.scalar(new), texts)
+        texts = cast("Texts", changed)
+    return texts
+
+
+def _moment(text: str | None) -> int:
+    try:
+        return to_micros(datetime.fromisoformat(text.strip())) if text else NEVER
+    except (ValueError, OverflowError):
+        return NEVER
 
 
 def _natural(text: str) -> tuple[float, str]:

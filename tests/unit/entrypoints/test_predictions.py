@@ -125,6 +125,47 @@ def test_times() -> None:
     assert zoned.timestamps.tolist() == [start - hours // 3]
 
 
+def test_times_come_in_nanoseconds_and_as_texts_with_zones() -> None:
+    start = pd.Timestamp("2024-01-01T12:00:00.123456789Z")
+    forms = [
+        pd.Series([start, None]),
+        ["2024-01-01T12:00:00.123456Z", None],
+        ["2024-01-01T14:00:00.123456+02:00", "NaT"],
+    ]
+    for form in forms:
+        rows = {"score": [0.1, 0.2], "label": [0, 1], "at": form}
+        found = read(pd.DataFrame(rows), PredictionSpec(timestamp="at"))
+        assert found.timestamps is not None
+        assert found.timestamps.tolist() == [int(start.value) // 1000, NEVER]
+    assert found.problems == ("1 of 2 values of at are no times",)
+    empty = read({"score": [0.1], "label": [1], "at": [None]}, PredictionSpec(timestamp="at"))
+    assert empty.timestamps is not None
+    assert empty.timestamps.tolist() == [NEVER]
+
+
+def test_words_for_yes_are_the_same_in_both_tables() -> None:
+    named = PredictionSpec(classes=("false", "true"))
+    for labels in ([0.0, 1.0, NAN], ["no", "yes", None], ["0", "1", ""]):
+        found = read({"score": [0.1, 0.2, 0.3], "label": labels}, named)
+        assert found.labels.tolist() == pytest.approx([0.0, 1.0, NAN], nan_ok=True)
+        assert found.problems == ()
+
+
+def test_missing_classes_written_as_text_are_missing() -> None:
+    rows = {"said": ["a", "b", "c"], "label": ["a", "NaN", " "]}
+    found = read(rows, PredictionSpec("multiclass", score="", prediction="said"))
+    assert found.classes == ("a", "b", "c")
+    assert found.labels.tolist() == pytest.approx([0.0, NAN, NAN], nan_ok=True)
+
+
+def test_a_feature_that_is_gone_is_no_mistake_of_the_current_side() -> None:
+    spec = PredictionSpec(features=("x", "y"))
+    rows = {"score": [0.1], "label": [1], "y": [3]}
+    assert read(rows, spec, "current").features.column_names == ["y"]
+    with pytest.raises(DataError, match="reference has no column 'x'"):
+        read(rows, spec, "reference", labelled=True)
+
+
 @pytest.mark.parametrize("times", [[1, 2], ["soon", "later"], [True, False]], ids=str)
 def test_what_is_no_time_is_refused(times: list[object]) -> None:
     with pytest.raises(DataError, match="data, column 'at'"):

@@ -107,6 +107,43 @@ def mature(
     return Cohort(kept, MATURED, moment)
 
 
+def hide_young(rows: Predictions, maturity: timedelta, now: int) -> Predictions:
+    """Take the labels of predictions that are younger than `maturity` at `now` for not known.
+
+    Labels that come early are a biased selection. Rows without a time are taken for old.
+
+    Examples
+    --------
+    >>> from homeostat.domain.model import Task
+    >>> one, table = np.ones(2), pa.table({"x": [1, 2]})
+    >>> times = np.array([0, 5])
+    >>> rows = Predictions(Task.BINARY, ("0", "1"), 0.5, one, one, one, table, timestamps=times)
+    >>> hide_young(rows, timedelta(microseconds=4), now=6).labels.tolist()
+    [1.0, nan]
+    """
+    if rows.timestamps is None:
+        return rows
+    young = rows.known & (rows.timestamps != NEVER) & (rows.timestamps > now - maturity // MICRO)
+    count = int(young.sum())
+    if not count:
+        return rows
+    text = f"{count:,} of {len(rows):,} labels are of predictions too young for all to be known"
+    labels = np.where(young, np.nan, rows.labels)
+    return replace(rows, labels=labels, problems=(*rows.problems, f"{text}: {OUT}"))
+
+
+def hide_young_of(
+    reference: Predictions, current: Predictions, maturity: timedelta
+) -> tuple[Predictions, Predictions]:
+    """Take young labels of both sides for not known, each as of the latest time in it.
+
+    A reference that does not say when its labels came was read no sooner than the current rows.
+    """
+    last = latest(current)
+    seen = latest(reference) if reference.arrivals is not None else max(latest(reference), last)
+    return hide_young(reference, maturity, seen), hide_young(current, maturity, last)
+
+
 def partings(rows: Predictions, window: timedelta | int | None) -> Iterator[Parting]:
     """Yield every way to part the rows: windows if asked for, versions, and each segment column."""
     if isinstance(window, timedelta):
@@ -134,7 +171,7 @@ def _as_known(rows: Predictions, now: int) -> Predictions:
 def latest(rows: Predictions) -> int:
     """Return the latest time in the data; 0 if there is none."""
     times = [part for part in (rows.timestamps, rows.arrivals) if part is not None]
-    together = np.concatenate(times)
+    together = np.concatenate([np.empty(0, np.int64), *times])
     return int(together[together != NEVER].max(initial=0))
 
 

@@ -115,16 +115,14 @@ def evaluate(
     The null is "the mean loss, given the past, is at most the baseline's, but for effects of days
     and hours as the reference has them"; a rise up to the margin is no reason either. Both are
     bet against (see `rungs`), with the bound of the row's hour where the baseline has the hours.
-    Where hours differ by themselves, half of the evidence is from their means: a rise that an hour
-    may have, but not many hours in a row, is found there.
-    New bets start with the time that has passed since the last call, so the budget holds in time.
-    A version other than the state's starts afresh. Pass each row once.
+    Where hours differ by themselves, half of the evidence is from their means.
+    New bets start with the time that has passed since the last call, so the budget holds in time;
+    another version starts afresh.
 
-    With mistakes, here and in the baseline, the error rate is judged beside the loss, each on half
-    of the share: a decision can turn wrong though a probability moved little.
+    With mistakes, the error rate is judged beside the loss, each on half of the share: a decision
+    can turn wrong though a probability moved little.
 
-    An alarm ends when bets on the opposite, "the mean loss is at most what is tolerated again",
-    have won `PROOF`: a quiet night is no recovery.
+    An alarm ends when bets on the opposite have won `PROOF`: a quiet night is no recovery.
 
     Parameters
     ----------
@@ -136,7 +134,7 @@ def evaluate(
     window : Window
         When the rows became known (or were scored); only its end is used for the time passed.
     losses : array_like
-        Shape (n,), in [0, 1], of rows not seen before.
+        Shape (n,), in [0, 1]; pass each row once.
     hours : ndarray of int64, optional
         Shape (n,): when each row was scored, in hours since some midnight UTC.
     mistakes : array_like, optional
@@ -157,8 +155,8 @@ def evaluate(
         before = state.mistakes or PerformanceState(version=version)
         state = _follow(config, baseline, state, window, values, hours)
         if wrong is not None:
-            errors = np.asarray(mistakes, dtype=np.float64)
-            state = replace(state, mistakes=_follow(config, wrong, before, window, errors, hours))
+            after = _follow(config, wrong, before, window, np.asarray(mistakes, float), hours)
+            state = replace(state, mistakes=after)
     verdict = _verdict(config, baseline, state, model, window, values)
     return state, verdict if wrong is None else _beside(config, verdict, wrong, state)
 

@@ -1,0 +1,52 @@
+"""Labels that come early are a biased selection: nothing may be told from them alone."""
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+import homeostat as hs
+from homeostat.domain.decision import Cause
+
+DAY = pd.Timedelta(days=1)
+
+
+def month(seed: int, start: str) -> pd.DataFrame:
+    """Fraud is known after about 4 days, what is none after about 20."""
+    rng = np.random.default_rng(seed)
+    n = 4000
+    x = rng.normal(size=n)
+    chance = 1.0 / (1.0 + np.exp(2.0 - x))
+    fraud = rng.random(n) < chance
+    at = pd.Timestamp(start) + np.sort(rng.random(n)) * 30 * DAY
+    known = at + np.where(fraud, rng.gamma(4.0, 1.0, n), rng.uniform(15.0, 24.0, n)) * DAY
+    return pd.DataFrame({"at": at, "known": known, "x": x, "p": chance, "fraud": fraud})
+
+
+def as_of(rows: pd.DataFrame, moment: str) -> pd.DataFrame:
+    seen = rows[rows["at"] <= moment].copy()
+    late = seen["known"] > moment
+    seen["fraud"] = seen["fraud"].astype(object).where(~late)
+    seen["known"] = seen["known"].where(~late)
+    return seen
+
+
+SPEC = hs.PredictionSpec(
+    label="fraud", score="p", timestamp="at", arrival="known", features=("x",),
+    maturity=timedelta(days=25),
+)  # fmt: skip
+
+
+def test_diagnose_waits_for_labels() -> None:
+    current = as_of(month(2, "2026-02-15"), "2026-03-15")
+    found = hs.diagnose(month(1, "2026-01-01"), current, SPEC)
+    assert not {Cause.LABEL_SHIFT, Cause.CONCEPT_DRIFT} & set(found.causes)
+    assert not found.retrain
+
+
+def test_estimates_rest_on_complete_labels() -> None:
+    reference = as_of(month(3, "2026-01-15"), "2026-02-20")
+    found = hs.estimate(reference, month(4, "2026-02-21"), SPEC, windows=1)
+    full = hs.estimate(month(3, "2026-01-15"), month(4, "2026-02-21"), SPEC, windows=1)
+    assert abs(found.reference["accuracy"] - full.reference["accuracy"]) < 0.03
+    assert any("too young" in text for text in found.problems)
