@@ -225,10 +225,11 @@ def _judge(
     feed: _Feed,
     point: Point,
 ) -> tuple[SeriesState, Verdict]:
-    anchor = state.anchor or point.window.start
-    history = feed.until(anchor, config.history)
-    since = threshold.since
-    baseline = dynamic.fit(config, [p for p in history if since is None or p.window.start >= since])
+    baseline = None if state.anchor is None else _baseline(threshold, config, feed, state.anchor)
+    if baseline is None:
+        # What the evidence was held against is gone: no longer accepted, or no longer kept.
+        state = SeriesState()
+        baseline = _baseline(threshold, config, feed, point.window.start)
     state, verdict = dynamic.evaluate(
         config, baseline, state, plan.spec.name, threshold.name, point
     )
@@ -239,6 +240,15 @@ def _judge(
     if dynamic.renewable(config, baseline, state):
         state = replace(state, anchor=None)
     return state, verdict
+
+
+def _baseline(
+    threshold: MetricThreshold, config: SeriesConfig, feed: _Feed, end: datetime
+) -> SeriesBaseline | None:
+    """Learn from the history until `end` that the owner lets count."""
+    since = threshold.since
+    history = feed.until(end, config.history)
+    return dynamic.fit(config, [p for p in history if since is None or p.window.start >= since])
 
 
 def _contrasted(

@@ -244,6 +244,21 @@ def test_an_accepted_level_is_no_alarm() -> None:
     assert not any(v.status is Status.DRIFT for v in said)
 
 
+@pytest.mark.parametrize("since", [HISTORY, HISTORY - 3], ids=["at the change", "before it"])
+def test_a_level_accepted_during_an_alarm_is_learnt_and_then_watched(since: int) -> None:
+    points = series(0.6, days=HISTORY + 90)
+    for place in range(HISTORY + 70, len(points)):
+        points[place] = point(place, 0.6)
+    accepted = replace(dynamic(), since=START + since * DAY)
+    memory, before = judge(recorded(*points[: HISTORY + 12]), dynamic())
+    assert before[-1].status is Status.DRIFT
+    memory, said = judge(recorded(*points[: HISTORY + 70]), accepted, memory)
+    assert said[0].status is Status.INCONCLUSIVE
+    assert {v.status for v in said[20:]} == {Status.OK}
+    _, said = judge(recorded(*points), accepted, memory)
+    assert said[-1].status is Status.DRIFT
+
+
 @pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION], ids=["accuracy", "mae"])
 def test_a_model_that_is_right_more_often_and_worth_less_is_said_so(task: Task) -> None:
     name, gain = ("accuracy", 0.05) if task is Task.BINARY else ("mae", -0.05)
