@@ -16,7 +16,7 @@ from homeostat.detectors.series.limits import LimitState
 from homeostat.detectors.series.point import Point
 from homeostat.detectors.value.contrast import Change, Contrast
 from homeostat.detectors.value.measure import measure_rows
-from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE
+from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE, Kind, ValueMetric
 from homeostat.domain.columns import answered, where
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import RECORD_FIELDS
@@ -29,6 +29,8 @@ from homeostat.stats import estimates
 from homeostat.stats.estimates import Estimate
 
 REACH = 1.96
+WHOLE = "all versions"
+"""Version of the figures of all rows together."""
 RECORDED = frozenset(name for name, _ in RECORD_FIELDS)
 
 
@@ -78,42 +80,56 @@ def measure_value_window(
     """Measure one window's business metrics for each version, with the labels known at `as_of`.
 
     Of all rows, and of each segment. Rows that a data fault covers are left out. A figure without
-    an interval is no point.
+    an interval is no point. How a total is split says how traffic is: it is also measured of what
+    all versions answered, `WHOLE`; and not at all where rows are left out.
     """
     spec = plan.spec
     wanted = set().union(*spec.segment_columns, *(metric.columns for metric in plan.business))
     columns = ["prediction_id", "timestamp", "version", "role", "tier", SCORE]
     columns += sorted((wanted & set(spec.schema.names)) - RECORDED)
-    table = without(log.labelled(spec, window, as_of, columns), faults)
-    points = _measure(plan, window, table)
+    logged = log.labelled(spec, window, as_of, columns)
+    table = without(logged, faults)
+    whole = table.num_rows == logged.num_rows
+    metrics = [metric for metric in plan.business if whole or metric.kind is not Kind.TOTAL]
+    points = _measure(spec, metrics, window, table)
     for names in spec.segment_columns:
         for segment, rows in split(table, names):
-            points += _measure(plan, window, rows, segment)
+            points += _measure(spec, metrics, window, rows, segment)
     return tuple(points)
 
 
 def _measure(
-    plan: ModelPlan, window: Window, table: pa.Table, segment: str = ""
+    spec: ModelSpec,
+    metrics: Sequence[ValueMetric],
+    window: Window,
+    table: pa.Table,
+    segment: str = "",
 ) -> list[MetricPoint]:
-    spec = plan.spec
     asked = answered(table)
     known = asked.num_rows - asked[LABEL].null_count
     coverage = known / asked.num_rows if asked.num_rows else 0.0
     scored = where(table, "tier", "model")
     points: list[MetricPoint] = []
+
+    def add(metric: ValueMetric, version: str, rows: pa.Table) -> None:
+        found = measure_rows(metric.kind, *metric.amounts(rows))
+        if found.bounded:
+            points.append(
+                MetricPoint(
+                    spec.name, version, metric.name, window,
+                    found.value, found.lower, found.upper,
+                    found.n, coverage, MATURED, segment,
+                )
+            )  # fmt: skip
+
     for version in sorted({str(name) for name in scored["version"].to_pylist()}):
         rows = with_outcomes(spec, where(scored, "version", version))
-        for metric in plan.business:
-            above, below = metric.amounts(rows)
-            found = measure_rows(metric.kind, above, below)
-            if found.bounded:
-                points.append(
-                    MetricPoint(
-                        spec.name, version, metric.name, window,
-                        found.value, found.lower, found.upper,
-                        found.n, coverage, MATURED, segment,
-                    )
-                )  # fmt: skip
+        for metric in metrics:
+            add(metric, version, rows)
+    rows = with_outcomes(spec, answered(scored))
+    for metric in metrics:
+        if metric.kind is Kind.TOTAL:
+            add(metric, WHOLE, rows)
     return points
 
 
@@ -204,12 +220,17 @@ class _Feed:
         )
 
     def _best(self, since: datetime | None) -> tuple[MetricPoint, ...]:
-        """Return one point a window: of matured rows, of the champion, of the most rows."""
+        """Return one point a window: of matured rows, of the champion, of the most rows.
+
+        Of a total only that of all versions counts.
+        """
         stored = self.records.metrics(self.plan.spec.name, self.metric, since)
+        total = any(m.name == self.metric and m.kind is Kind.TOTAL for m in self.plan.business)
         best: dict[Window, tuple[tuple[bool, bool, int], MetricPoint]] = {}
         for point in (*stored, *self.fresh):
             late = since is None or point.window.start >= since
-            if point.name != self.metric or point.segment or not late:
+            partial = point.segment or (total and point.version != WHOLE)
+            if point.name != self.metric or partial or not late:
                 continue
             rank = (point.cohort == MATURED, point.version == self.champion, point.n)
             if point.window not in best or rank >= best[point.window][0]:

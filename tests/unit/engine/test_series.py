@@ -16,7 +16,7 @@ from homeostat.detectors.series.dynamic import SeriesConfig
 from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.value.metric import Better, ValueMetric, parse_metric
 from homeostat.domain.expression import Type, column_types
-from homeostat.domain.model import Column, ColumnKind, Schema, Task
+from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema, Task
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window
@@ -24,6 +24,7 @@ from homeostat.engine.cohort import AUDIT, MATURED
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import MetricThreshold
 from homeostat.engine.series import (
+    WHOLE,
     SeriesMemory,
     judge_series,
     measure_value_window,
@@ -64,8 +65,10 @@ def test_value_is_measured_once_a_matured_window(world: World) -> None:
     memory, points = measure_value_windows(VALUED, log, SeriesMemory(), START, (), now)
     assert memory.valued_until == now - DAY
     days = [Window(START, START + DAY), Window(START + DAY, START + 2 * DAY)]
-    assert [(p.name, p.window) for p in points] == [
-        (name, day) for day in days for name in ("caught", "asked")
+    assert [(p.name, p.version, p.window) for p in points] == [
+        (name, version, day)
+        for day in days
+        for name, version in (("caught", "1"), ("asked", "1"), ("asked", WHOLE))
     ]
     rows = log.labelled(SPEC, days[0], now)
     worth = [
@@ -88,17 +91,16 @@ def test_rows_of_faults_and_windows_without_rows_say_nothing(world: World) -> No
     half = Window(START, START + DAY / 2)
     points = measure_value_window(VALUED, world.ports.log, window, START + 3 * DAY, (half,))
     assert 100 < points[0].n < 400
+    assert {p.name for p in points} == {"caught"}
     rare = replace(VALUED, business=(metric("rare", "amount if amount > 1e9 else 0"),))
     assert measure_value_window(rare, world.ports.log, window, START + 3 * DAY) == ()
     empty = MemoryLog(SimulatedClock(START + 3 * DAY))
     assert measure_value_window(VALUED, empty, window, START + 3 * DAY) == ()
 
 
-def test_each_segment_has_figures_of_its_own() -> None:
-    land = Column("land", ColumnKind.CATEGORICAL)
-    spec = replace(SPEC, schema=Schema((*SPEC.schema.columns, land)), segments=("land",))
-    rng, size = np.random.default_rng(0), 300
-    lands = ["DE", "FR", None] * 100
+def logged(spec: ModelSpec, size: int, **changes: object) -> MemoryLog:
+    """Answers of one day, champion's unless changed."""
+    rng = np.random.default_rng(0)
     fields = {
         "prediction_id": [str(number) for number in range(size)],
         "timestamp": [START + DAY / 2] * size,
@@ -110,24 +112,36 @@ def test_each_segment_has_figures_of_its_own() -> None:
         "score": rng.random(size),
         "signal": rng.random(size),
         "amount": rng.random(size),
-        "land": lands,
+        **changes,
     }
     schema = prediction_schema(spec)
     columns = {f.name: fields.get(f.name, pa.nulls(size, f.type)) for f in schema}
     log = MemoryLog(SimulatedClock(START + DAY))
     assert log.append(spec, pa.table(columns, schema=schema)).accepted == size
-    known = [number for number in range(size) if lands[number] != "FR" or number < 150]
+    return log
+
+
+def label(log: MemoryLog, spec: ModelSpec, known: list[int]) -> None:
     labels = {
         "prediction_id": [str(number) for number in known],
         "label": [1.0] * len(known),
         "arrival": [START + DAY] * len(known),
     }
     log.append_labels(spec, pa.table(labels, schema=LABEL_SCHEMA))
+
+
+def test_each_segment_has_figures_of_its_own() -> None:
+    land = Column("land", ColumnKind.CATEGORICAL)
+    spec = replace(SPEC, schema=Schema((*SPEC.schema.columns, land)), segments=("land",))
+    size, lands = 300, ["DE", "FR", None] * 100
+    log = logged(spec, size, land=lands)
+    known = [number for number in range(size) if lands[number] != "FR" or number < 150]
+    label(log, spec, known)
     window = Window(START, START + DAY)
     total = metric("total", "sum(amount if label == 1 else 0)")
     plan = replace(VALUED, spec=spec, business=(total,))
     points = measure_value_window(plan, log, window, START + 3 * DAY)
-    found = {p.segment: p for p in points}
+    found = {p.segment: p for p in points if p.version == WHOLE}
     assert found.keys() == {"", "land=DE", "land=FR", "land=(missing)"}
     assert [(found[f"land={x}"].n, found[f"land={x}"].coverage) for x in ("DE", "FR")] == [
         (100, 1.0),
@@ -135,6 +149,39 @@ def test_each_segment_has_figures_of_its_own() -> None:
     ]
     parts = sum(p.value for name, p in found.items() if name)
     assert parts == pytest.approx(found[""].value)
+
+
+def test_a_total_is_of_what_all_versions_answered() -> None:
+    size = 480
+    parts = {"champion": 300, "challenger": 140, "shadow": 40}
+    roles = [role for role, count in parts.items() for _ in range(count)]
+    names = dict(zip(parts, ("1", "2", "3"), strict=True))
+    log = logged(SPEC, size, role=roles, version=[names[role] for role in roles])
+    label(log, SPEC, list(range(size)))
+    window = Window(START, START + DAY)
+    points = measure_value_window(VALUED, log, window, START + 3 * DAY)
+    asked = {p.version: p.value for p in points if p.name == "asked"}
+    assert asked == {"1": 300.0, "2": 140.0, "3": 40.0, WHOLE: 440.0}
+    assert {p.version for p in points if p.name == "caught"} == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "limit"])
+def test_a_canary_is_no_fall_of_a_total(kind: str) -> None:
+    noise = np.random.default_rng(3).normal(0.0, 10.0, HISTORY + 12)
+    points = []
+    for day, extra in enumerate(noise.tolist()):
+        part = 0.3 * (day >= HISTORY)
+        whole = 290.0 + extra
+        points.append(point(day, whole, "asked", version=WHOLE, reach=30.0))
+        points.append(point(day, whole * (1.0 - part), "asked", reach=30.0, n=9_000))
+        if part:
+            points.append(point(day, whole * part, "asked", version="2", reach=20.0))
+    points.append(point(HISTORY + 12, 100.0, "asked"))
+    limit = MetricThreshold("asked", "asked", LimitConfig(below=230.0, monitor=Monitor.VALUE))
+    threshold = dynamic("asked") if kind == "dynamic" else limit
+    _, said = judge(recorded(*points), threshold)
+    assert len(said) == HISTORY + 12
+    assert not any(v.status is Status.DRIFT for v in said)
 
 
 def test_outcomes_are_numbers_or_the_names_of_classes() -> None:
