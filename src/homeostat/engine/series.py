@@ -22,7 +22,7 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import RECORD_FIELDS
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window, closed_windows
-from homeostat.engine.cohort import MATURED, split, without
+from homeostat.engine.cohort import AUDIT, MATURED, split, without
 from homeostat.engine.plan import MetricThreshold, ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
 from homeostat.stats import estimates
@@ -220,19 +220,20 @@ class _Feed:
         )
 
     def _best(self, since: datetime | None) -> tuple[MetricPoint, ...]:
-        """Return one point a window: of matured rows, of the champion, of the most rows.
+        """Return one point a window: of the champion, of the most rows.
 
-        Of a total only that of all versions counts.
+        Of a total only that of all versions counts. Audited rows are few and others than those
+        of the history, and come before the rest: they are not judged.
         """
         stored = self.records.metrics(self.plan.spec.name, self.metric, since)
         total = any(m.name == self.metric and m.kind is Kind.TOTAL for m in self.plan.business)
-        best: dict[Window, tuple[tuple[bool, bool, int], MetricPoint]] = {}
+        best: dict[Window, tuple[tuple[bool, int], MetricPoint]] = {}
         for point in (*stored, *self.fresh):
             late = since is None or point.window.start >= since
-            partial = point.segment or (total and point.version != WHOLE)
+            partial = point.segment or (total and point.version != WHOLE) or point.cohort == AUDIT
             if point.name != self.metric or partial or not late:
                 continue
-            rank = (point.cohort == MATURED, point.version == self.champion, point.n)
+            rank = (point.version == self.champion, point.n)
             if point.window not in best or rank >= best[point.window][0]:
                 best[point.window] = (rank, point)
         return tuple(best[window][1] for window in sorted(best))

@@ -264,7 +264,7 @@ def test_one_by_one_is_as_all_at_once() -> None:
     assert (memory, tuple(said)) == (whole, at_once)
 
 
-def test_the_champions_matured_figure_counts_else_that_of_the_most_rows() -> None:
+def test_the_champions_figure_counts_else_that_of_the_most_rows() -> None:
     points = [
         point(0, 1.0, version="1", n=50),
         point(0, 2.0, version="2", n=90),
@@ -279,6 +279,25 @@ def test_the_champions_matured_figure_counts_else_that_of_the_most_rows() -> Non
     assert [(v.status, v.score) for v in said] == [(Status.DRIFT, 1.0), (Status.OK, 4.0)]
     assert {v.subject for v in said} == {"low"}
     assert memory.series[0][1] == START + DAY
+
+
+def test_audited_rows_come_first_and_are_not_judged() -> None:
+    days = HISTORY + 12
+    matured = [replace(p, name="auc") for p in series(0.6)]
+    noise = np.random.default_rng(4).normal(0.0, 0.4, days).tolist()
+    early = [point(d, 5.0 + x, "auc", n=30, cohort=AUDIT) for d, x in enumerate(noise)]
+    threshold = dynamic("auc", Monitor.METRIC)
+    plan = replace(VALUED, thresholds=(threshold,))
+    memory, said = SeriesMemory(), list[Verdict]()
+    for day in range(days + 5):
+        # The audit's labels of a day are complete five days before the rest.
+        written = [*early[:day], *matured[: max(0, day - 5)]]
+        fresh = [*early[day : day + 1], *(matured[day - 5 : day - 4] if day >= 5 else [])]
+        memory, found = judge_series(plan, recorded(*written), memory, "1", fresh)
+        said += found
+    assert [v.window for v in said] == [p.window for p in matured]
+    assert tuple(said) == judge(recorded(*matured), threshold)[1]
+    assert said[-1].status is Status.DRIFT
 
 
 def test_an_accepted_level_is_no_alarm() -> None:
