@@ -132,7 +132,10 @@ def advise(
     if action is Action.RECALIBRATE:
         return f"Recalibrate the score on labelled rows{window}; a new model would win no more."
     if action is Action.WAIT_FOR_LABELS:
-        return "Wait for labels: without them nobody can tell whether the model does worse."
+        return (
+            "Wait for more rows with labels: without them nobody can tell whether the model does "
+            "worse."
+        )
     if causes and harmful:
         return "Nothing: the rows have become harder, and a new model would do no better on them."
     return "Nothing: the model does as well as before." if causes else "Nothing."
@@ -144,9 +147,12 @@ def describe(
     """Say what happened."""
     said = [fault.text for fault in faults]
     said += [WORDS[cause] for cause in causes if cause in WORDS]
-    what = "; ".join(said) or "nothing that matters has changed"
     if loss is None:
+        what = "; ".join(said) or "no change was found"
         return f"{what[0].upper()}{what[1:]}."
+    if not causes:
+        said.append("nothing that matters has changed")
+    what = "; ".join(said)
     moved = f"{loss.metric} {loss.before:.4g} to {loss.now:.4g}"
     parts = ", ".join(
         f"{part.name} {part.amount:+.3g} ({part.lower:+.3g} to {part.upper:+.3g})"
@@ -155,3 +161,10 @@ def describe(
     effect = "it hurts" if harmful else "it does not hurt beyond chance"
     end = f"{moved}: {effect}; {parts}" if causes else moved
     return f"{what[0].upper()}{what[1:]}. {end[0].upper()}{end[1:]}."
+
+
+def judged(*, inputs: bool) -> str:
+    """Say what was not judged for want of labels, or of rows, where `inputs` were not either."""
+    if inputs:
+        return "Whether labels or their meaning have changed was not judged."
+    return "Whether inputs, labels or their meaning have changed was not judged."

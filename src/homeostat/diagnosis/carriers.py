@@ -140,3 +140,16 @@ def _excess(words: Mapping[str, NDArray[np.bool_]], word: str, loss: Floats, usu
     if word not in words:
         return 0.0
     return float((loss[words[word]] - usual).sum() / loss.size)
+
+
+def trace(evidence: Evidence, cause: Cause) -> tuple[Floats, Floats]:
+    """Return, row by row, the quantity whose mean shows a cause most clearly."""
+    one, two = evidence.functions
+    if cause is Cause.COVARIATE_SHIFT:
+        place = int(np.argmax(np.abs(evidence.input_gaps.z)))
+        return one[:, place], two[:, place]
+    place = int(np.argmax(np.abs(evidence.label_gaps.z)))
+    first = evidence.residuals[0][:, 0], evidence.residuals[1][:, 0]
+    if place == 0:
+        return first
+    return first[0] * one[:, place - 1], first[1] * two[:, place - 1]

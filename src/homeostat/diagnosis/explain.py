@@ -20,19 +20,22 @@ from homeostat.diagnosis.advice import (
     advise,
     choose,
     describe,
+    judged,
     measure_remedies,
 )
-from homeostat.diagnosis.carriers import moved_columns, onset, segment_shares, share_out
+from homeostat.diagnosis.carriers import moved_columns, onset, segment_shares, share_out, trace
 from homeostat.diagnosis.decide import DecisionConfig, decide
 from homeostat.diagnosis.mechanisms import Departure, Evidence, weigh, weigh_inputs
-from homeostat.diagnosis.sides import Sides, build_sides, row_loss
-from homeostat.diagnosis.split import add_fault, split_change
+from homeostat.diagnosis.sides import Sides, build_sides, row_loss, score_errors
+from homeostat.diagnosis.split import add_fault, is_harmful, rank, split_change
 from homeostat.domain.decision import Cause
 from homeostat.domain.explanation import (
     Action,
     Carrier,
     Change,
+    DataFault,
     Explanation,
+    FaultKind,
     Test,
 )
 from homeostat.domain.model import Task
@@ -135,11 +138,13 @@ class _Case:
         self.rows = self._rows()
         sides = self._sides(self.rows)
         self._say_labels()
-        if self.found:
+        if self._broken:
             self.causes = (Cause.DATA_FAULT,)
         least = self.config.min_rows
         if min(len(sides.before), len(sides.now)) < least:
-            self.caveats.append(f"fewer than {least} rows on a side: only the data were judged")
+            self.caveats.append(
+                f"fewer than {least} rows on a side: only faults of the data were looked for"
+            )
             return
         known = sides.labelled()
         if min(len(known.before), len(known.now)) < least:
@@ -199,18 +204,17 @@ class _Case:
             )
 
     def _without_labels(self) -> Explanation:
-        faults = tuple(item.fault for item in self.found)
+        faults, broken = tuple(item.fault for item in self.found), self._broken
         causes, inputs = self.causes, self.inputs
-        action = Action.NOTHING if not causes else Action.WAIT_FOR_LABELS
-        action = Action.MEND_UPSTREAM if faults else action
+        action = Action.MEND_UPSTREAM if broken else Action.WAIT_FOR_LABELS
         return Explanation(
-            cause=causes[0] if causes else Cause.NONE,
+            cause=causes[0] if causes else Cause.UNKNOWN,
             causes=causes,
             harmful=False,
             action=action,
-            advice=advise(action, causes, faults, harmful=False, since=None),
-            text=describe(causes, faults, None, harmful=False),
-            columns=_columns(faults),
+            advice=advise(action, causes, broken, harmful=False, since=None),
+            text=f"{describe(causes, faults, None, harmful=False)} {judged(inputs=inputs is not None)}",
+            columns=_columns(broken),
             faults=faults,
             tests=() if inputs is None else (Test("inputs", inputs.p_value, inputs.effect),),
             caveats=self._notes(),
@@ -226,17 +230,17 @@ class _Case:
         evidence: Evidence,
     ) -> Explanation:
         inputs, causes = self.inputs or evidence.inputs, self.causes
-        faults = tuple(item.fault for item in self.found)
+        faults, broken = tuple(item.fault for item in self.found), self._broken
         losses = known.before.loss, known.now.loss
         name = "mean absolute error" if known.task is Task.REGRESSION else "Brier score"
         loss = split_change(name, losses, known, evidence, causes, self.rng)
         loss = self._with_broken(loss, row_loss(self.before), row_loss(self.now))
-        harmful = _harmful(loss, self.config.min_harm)
-        causes = _ranked(causes, loss)
+        harmful = is_harmful(loss, self.config.min_harm)
+        causes = rank(causes, loss)
         labelled = tuple(
             self._labelled(at, side) for at, side in zip(rows, (self.before, self.now), strict=True)
         )
-        errors = _errors(self.before, labelled[0]), _errors(self.now, labelled[1])
+        errors = score_errors(self.before, labelled[0]), score_errors(self.now, labelled[1])
         remedies = measure_remedies(known, evidence, errors, self.rng) if causes else _NONE
         action = choose(
             causes,
@@ -256,9 +260,9 @@ class _Case:
             causes=causes,
             harmful=harmful,
             action=action,
-            advice=advise(action, causes, faults, harmful=harmful, since=since),
+            advice=advise(action, causes, broken, harmful=harmful, since=since),
             text=describe(causes, faults, loss, harmful=harmful),
-            columns=_columns(faults) or moved,
+            columns=_columns(broken) or moved,
             faults=faults,
             loss=loss,
             value=self._value(labelled, known, evidence, causes),
@@ -275,6 +279,12 @@ class _Case:
             n_current=len(self.now),
             n_labelled=int(np.count_nonzero(self.now.known)),
         )
+
+    @property
+    def _broken(self) -> tuple[DataFault, ...]:
+        """Return faults that do harm: what no model reads does none."""
+        faults = (item.fault for item in self.found)
+        return tuple(fault for fault in faults if fault.kind is not FaultKind.EXTRA_COLUMN)
 
     def _labelled(self, at: NDArray[np.intp], rows: Predictions) -> NDArray[np.intp]:
         """Return the numbers of those rows that `Sides.labelled` kept."""
@@ -327,7 +337,7 @@ class _Case:
         if self.now.timestamps is None or Cause.DATA_FAULT in causes:
             return None
         times = self.now.timestamps[labelled]
-        before, now = _trace(evidence, causes[0])
+        before, now = trace(evidence, causes[0])
         return from_micros(onset(now, times, float(before.mean())))
 
     def _notes(self) -> tuple[str, ...]:
@@ -337,54 +347,6 @@ class _Case:
 _NONE = Remedies(0.0, 0.0, sure=False)
 
 
-def _trace(evidence: Evidence, cause: Cause) -> tuple[Floats, Floats]:
-    """Return, row by row, the quantity whose mean shows a cause most clearly."""
-    one, two = evidence.functions
-    if cause is Cause.COVARIATE_SHIFT:
-        place = int(np.argmax(np.abs(evidence.input_gaps.z)))
-        return one[:, place], two[:, place]
-    place = int(np.argmax(np.abs(evidence.label_gaps.z)))
-    first = evidence.residuals[0][:, 0], evidence.residuals[1][:, 0]
-    if place == 0:
-        return first
-    return first[0] * one[:, place - 1], first[1] * two[:, place - 1]
-
-
-def _errors(rows: Predictions, at: NDArray[np.intp]) -> Floats:
-    labels = rows.labels[at]
-    if rows.task is Task.MULTICLASS and rows.scores.shape[1]:
-        truth = np.eye(rows.scores.shape[1])[labels.astype(np.int64)]
-        return truth - rows.scores[at]
-    said = rows.predictions if rows.task is Task.MULTICLASS else rows.scores
-    if rows.task is Task.BINARY and bool(np.isnan(said[at]).any()):
-        said = rows.predictions
-    return (labels - said[at])[:, None]
-
-
-def _columns(faults: Sequence[object]) -> tuple[str, ...]:
-    names = (name for fault in faults for name in getattr(fault, "columns", ()))
+def _columns(faults: Sequence[DataFault]) -> tuple[str, ...]:
+    names = (name for fault in faults for name in fault.columns)
     return tuple(dict.fromkeys(names))
-
-
-def _harmful(loss: Change, needed: float) -> bool:
-    worse = [loss.total, *(part for part in loss.parts if part.name in {"concept", "fault"})]
-    return any(part.lower > 0.0 and part.amount >= needed * abs(loss.before) for part in worse)
-
-
-def _ranked(causes: tuple[Cause, ...], loss: Change) -> tuple[Cause, ...]:
-    """Put what adds most to the loss first; a fault before all unless it is known to do less."""
-    names = {
-        Cause.COVARIATE_SHIFT: "covariate",
-        Cause.LABEL_SHIFT: "label",
-        Cause.CONCEPT_DRIFT: "concept",
-        Cause.DATA_FAULT: "fault",
-    }
-    told = {part.name for part in loss.parts}
-    most = max((part.lower for part in loss.parts if part.name != "fault"), default=0.0)
-    measured = "fault" in told and {"concept", "label"} & told and most > loss["fault"].upper
-
-    def urgency(cause: Cause) -> float:
-        first = cause is Cause.DATA_FAULT and not measured
-        return np.inf if first else loss[names[cause]].amount
-
-    return tuple(sorted(causes, key=lambda cause: -urgency(cause)))

@@ -250,3 +250,15 @@ def _labels(
     targets = (groups[:, None] == np.arange(1, max(2, len(rows.classes)))).astype(np.float64)
     targets[unknown] = np.nan
     return targets, groups, loss
+
+
+def score_errors(rows: Predictions, at: NDArray[np.intp]) -> Floats:
+    """Return label minus score of some labelled rows, shape (n, t)."""
+    labels = rows.labels[at]
+    if rows.task is Task.MULTICLASS and rows.scores.shape[1]:
+        truth = np.eye(rows.scores.shape[1])[labels.astype(np.int64)]
+        return truth - rows.scores[at]
+    said = rows.predictions if rows.task is Task.MULTICLASS else rows.scores
+    if rows.task is Task.BINARY and bool(np.isnan(said[at]).any()):
+        said = rows.predictions
+    return (labels - said[at])[:, None]

@@ -139,3 +139,28 @@ def _group_means(amounts: Floats, side: Side, groups: int) -> Floats:
     sums = np.bincount(side.groups, weights=amounts, minlength=groups)
     found: Floats = np.where(counts > 0, sums / np.maximum(counts, 1), amounts.mean())
     return found
+
+
+def is_harmful(loss: Change, needed: float) -> bool:
+    """Whether a mean loss, or what meaning or faults add, rose beyond chance by what matters."""
+    worse = [loss.total, *(part for part in loss.parts if part.name in {"concept", "fault"})]
+    return any(part.lower > 0.0 and part.amount >= needed * abs(loss.before) for part in worse)
+
+
+def rank(causes: tuple[Cause, ...], loss: Change) -> tuple[Cause, ...]:
+    """Put what adds most to the loss first; a fault before all unless it is known to do less."""
+    names = {
+        Cause.COVARIATE_SHIFT: "covariate",
+        Cause.LABEL_SHIFT: "label",
+        Cause.CONCEPT_DRIFT: "concept",
+        Cause.DATA_FAULT: "fault",
+    }
+    told = {part.name for part in loss.parts}
+    most = max((part.lower for part in loss.parts if part.name != "fault"), default=0.0)
+    measured = "fault" in told and {"concept", "label"} & told and most > loss["fault"].upper
+
+    def urgency(cause: Cause) -> float:
+        first = cause is Cause.DATA_FAULT and not measured
+        return np.inf if first else loss[names[cause]].amount
+
+    return tuple(sorted(causes, key=lambda cause: -urgency(cause)))

@@ -152,7 +152,8 @@ class Explanation:
     Attributes
     ----------
     cause : Cause
-        The main one; ``Cause.NONE`` if nothing that matters changed.
+        The main one; ``Cause.NONE`` if nothing that matters changed, ``Cause.UNKNOWN`` if no
+        change was found but labels, or rows, were too few to look for all.
     causes : tuple of Cause
         All of them, the main one first; empty if there is none.
     harmful : bool
@@ -163,6 +164,7 @@ class Explanation:
     columns : tuple of str
         Columns that carry the cause.
     faults : tuple of DataFault
+        A column that was not there before is among them, but is no cause: no model reads it.
     loss : Change or None
         Of the mean loss; None without labels on both sides.
     value : Change or None

@@ -146,6 +146,21 @@ def test_repeated_rows_and_a_constant_score_are_faults() -> None:
         assert found.causes == (FAULT,)
 
 
+def test_a_new_column_is_told_but_blocks_no_new_model() -> None:
+    now = story("binary", N, 82, concept=1.2)
+    now["fresh"] = np.arange(float(N))
+    found = why("binary", now)
+    assert [fault.kind for fault in found.faults] == [FaultKind.EXTRA_COLUMN]
+    assert found.causes == (CONCEPT,)
+    assert found.action is Action.RETRAIN
+    assert "fresh" not in found.columns
+    assert found.text.startswith("Fresh was not there before")
+    still = {**story("binary", N, 83), "fresh": np.arange(float(N))}
+    found = why("binary", still)
+    assert (found.cause, found.action) == (Cause.NONE, Action.NOTHING)
+    assert "nothing that matters has changed" in found.text
+
+
 def test_missing_scores_are_a_fault() -> None:
     now = story("binary", N, 70)
     now["score"] = np.where(np.arange(N) % 5 == 0, np.nan, now["score"].astype(float))
@@ -188,7 +203,10 @@ def test_without_labels_only_inputs_are_judged() -> None:
     assert found.loss is None
     assert any("cannot be told" in caveat for caveat in found.caveats)
     still = {**story("binary", N, 75), "label": np.full(N, np.nan)}
-    assert why("binary", still).cause is Cause.NONE
+    silent = why("binary", still)
+    assert (silent.cause, silent.causes) == (Cause.UNKNOWN, ())
+    assert silent.action is Action.WAIT_FOR_LABELS
+    assert "Whether labels or their meaning have changed was not judged" in silent.text
     bad = {**broken("binary", 76), "label": np.full(N, np.nan)}
     assert why("binary", bad).action is Action.MEND_UPSTREAM
 
@@ -202,10 +220,14 @@ def test_labels_of_some_rows_are_used_and_said() -> None:
     assert found.n_labelled == N // 2
 
 
-def test_few_rows_are_not_judged() -> None:
-    now = {name: values[:20] for name, values in story("binary", N, 78).items()}
+def test_few_rows_are_not_called_unchanged() -> None:
+    now = {name: values[:40] for name, values in story("binary", N, 78).items()}
+    now["label"] = 1 - now["label"].astype(float)
     found = why("binary", now)
-    assert found.cause is Cause.NONE
+    assert (found.cause, found.causes) == (Cause.UNKNOWN, ())
+    assert found.action is Action.WAIT_FOR_LABELS
+    assert "nothing that matters" not in found.text.lower()
+    assert "Whether inputs, labels or their meaning have changed was not judged" in found.text
     assert found.loss is None
     assert any("fewer than" in caveat for caveat in found.caveats)
 

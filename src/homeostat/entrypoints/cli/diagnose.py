@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from homeostat.domain.decision import Cause
 from homeostat.domain.explanation import Carrier, Change, Explanation
 from homeostat.domain.predictions import PredictionSpec
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable
@@ -51,7 +50,7 @@ def diagnose(
         print_json(found.to_dict())
     else:
         _tell(found)
-    harm = found.harmful or (fail_on == "any" and found.cause is not Cause.NONE)
+    harm = found.harmful or (fail_on == "any" and bool(found.causes))
     return FINDINGS if fail_on and harm else 0
 
 
