@@ -55,7 +55,7 @@ class DiagnoseConfig:
     min_rows : int
         Rows, and labelled rows, of a side below which nothing is decided on them.
     max_rows : int
-        Rows of a side that are used to tell mechanisms apart, drawn at random.
+        Rows of a side, and labelled rows of it, that are looked at, drawn at random.
     min_harm : float
         Rise of the mean loss that matters, as a share of what it was.
     min_gain : float
@@ -135,9 +135,12 @@ class _Case:
 
     def judge(self) -> None:
         """Weigh the evidence and name the causes."""
-        self.rows = self._rows()
-        sides = self._sides(self.rows)
-        self._say_labels()
+        labelled = self._draw(labelled=True)
+        partly = any(
+            int(np.count_nonzero(mended)) > int(np.count_nonzero(mended & known))
+            for mended, known in zip(self._sound, self._known, strict=True)
+        )
+        sides = self._sides(self._draw(labelled=False) if partly else labelled)
         if self._broken:
             self.causes = (Cause.DATA_FAULT,)
         least = self.config.min_rows
@@ -146,19 +149,15 @@ class _Case:
                 f"fewer than {least} rows on a side: only faults of the data were looked for"
             )
             return
-        known = sides.labelled()
-        if min(len(known.before), len(known.now)) < least:
-            self.caveats.append(
-                f"{len(known.now)} current rows with labels, {least} are needed: whether labels or "
-                "their meaning changed cannot be told"
-            )
+        self._say_labels(*(at.size for at in labelled))
+        if min(at.size for at in labelled) < least:
             moved = self.inputs = weigh_inputs(sides, self.rng)
             level, needed = self.config.decision.level, self.config.decision.min_inputs
             if moved.p_value <= level and moved.effect >= needed:
                 self.causes = (*self.causes, Cause.COVARIATE_SHIFT)
             return
-        self.known, self.evidence = known, weigh(known, self.rng)
-        partly = len(known.now) < len(sides.now)
+        known = self._sides(labelled) if partly else sides
+        self.rows, self.known, self.evidence = labelled, known, weigh(known, self.rng)
         self.inputs = weigh_inputs(sides, self.rng) if partly else self.evidence.inputs
         causes = decide(self.evidence, self.config.decision, self.inputs)
         if self.evidence.weights.shared < self.config.min_shared:
@@ -172,11 +171,20 @@ class _Case:
             return self._without_labels()
         return self._with_labels(self.rows, self.known, self.evidence)
 
-    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Draw the rows to look at, labelled ones first if they are few."""
+    @property
+    def _sound(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        return self.mended.rows_before, self.mended.rows_now
+
+    @property
+    def _known(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which rows have a label and a loss."""
+        return ~np.isnan(row_loss(self.before)), ~np.isnan(row_loss(self.now))
+
+    def _draw(self, *, labelled: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Draw the rows to look at: all are drawn from, or only those with labels."""
         drawn = []
-        for kept in (self.mended.rows_before, self.mended.rows_now):
-            places = np.flatnonzero(kept)
+        for sound, known in zip(self._sound, self._known, strict=True):
+            places = np.flatnonzero(sound & known if labelled else sound)
             if places.size > self.config.max_rows:
                 places = np.sort(self.rng.choice(places, self.config.max_rows, replace=False))
             drawn.append(places)
@@ -194,13 +202,28 @@ class _Case:
             scores=self.mended.scored,
         )
 
-    def _say_labels(self) -> None:
-        known = int(np.count_nonzero(self.now.known))
-        if 0 < known < len(self.now):
-            share = known / len(self.now)
+    def _say_labels(self, before: int, now: int) -> None:
+        """Say how many rows have labels, and how many of them were looked at."""
+        known, rows, least = (
+            int(np.count_nonzero(self.now.known)),
+            len(self.now),
+            self.config.min_rows,
+        )
+        if min(before, now) < least:
+            few = (
+                f"{before:,} reference and {now:,} current"
+                if before < least
+                else f"{now:,} current"
+            )
             self.caveats.append(
-                f"{share:.0%} of current rows have labels: what is said of labels and losses holds "
-                "if these rows are like the others"
+                f"{few} rows with labels, {least} are needed: whether labels or their meaning "
+                "changed cannot be told"
+            )
+        elif known < rows:
+            self.caveats.append(
+                f"{known:,} of {rows:,} current rows ({known / rows:.2g}) have labels, {now:,} of "
+                "them were looked at: what is said of labels and losses holds if these rows are "
+                "like the others"
             )
 
     def _without_labels(self) -> Explanation:
@@ -237,10 +260,7 @@ class _Case:
         loss = self._with_broken(loss, row_loss(self.before), row_loss(self.now))
         harmful = is_harmful(loss, self.config.min_harm)
         causes = rank(causes, loss)
-        labelled = tuple(
-            self._labelled(at, side) for at, side in zip(rows, (self.before, self.now), strict=True)
-        )
-        errors = score_errors(self.before, labelled[0]), score_errors(self.now, labelled[1])
+        errors = score_errors(self.before, rows[0]), score_errors(self.now, rows[1])
         remedies = measure_remedies(known, evidence, errors, self.rng) if causes else _NONE
         action = choose(
             causes,
@@ -249,7 +269,7 @@ class _Case:
             remedies=remedies,
             min_gain=self.config.min_gain,
         )
-        since = self._since(labelled[1], evidence, causes) if causes else None
+        since = self._since(rows[1], evidence, causes) if causes else None
         main = causes[0] if causes else Cause.NONE
         told = next((c for c in causes if c is not Cause.DATA_FAULT), None)
         part = loss["concept" if told is Cause.CONCEPT_DRIFT else "covariate"].amount
@@ -265,9 +285,9 @@ class _Case:
             columns=_columns(broken) or moved,
             faults=faults,
             loss=loss,
-            value=self._value(labelled, known, evidence, causes),
+            value=self._value(rows, known, evidence, causes),
             carriers=carriers,
-            segments=self._segments(labelled, losses) if causes else (),
+            segments=self._segments(rows, losses) if causes else (),
             since=since,
             tests=(
                 Test("inputs", inputs.p_value, inputs.effect),
@@ -285,10 +305,6 @@ class _Case:
         """Return faults that do harm: what no model reads does none."""
         faults = (item.fault for item in self.found)
         return tuple(fault for fault in faults if fault.kind is not FaultKind.EXTRA_COLUMN)
-
-    def _labelled(self, at: NDArray[np.intp], rows: Predictions) -> NDArray[np.intp]:
-        """Return the numbers of those rows that `Sides.labelled` kept."""
-        return at[~np.isnan(row_loss(rows))[at]]
 
     def _value(
         self,

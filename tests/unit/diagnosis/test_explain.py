@@ -216,8 +216,21 @@ def test_labels_of_some_rows_are_used_and_said() -> None:
     now["label"] = np.where(np.arange(N) % 2 == 0, np.nan, now["label"].astype(float))
     found = why("binary", now)
     assert found.causes == (CONCEPT,)
-    assert any("50% of current rows have labels" in caveat for caveat in found.caveats)
+    assert any(
+        "1,500 of 3,000 current rows (0.5) have labels, 1,500 of them" in caveat
+        for caveat in found.caveats
+    )
     assert found.n_labelled == N // 2
+
+
+def test_few_labels_among_many_rows_are_all_looked_at() -> None:
+    now = story("binary", 60_000, 84, concept=1.2)
+    now["label"] = np.where(np.arange(60_000) % 20 == 0, now["label"].astype(float), np.nan)
+    config = DiagnoseConfig(max_rows=3_000)
+    found = hs.diagnose(story("binary", N, 1), now, SPECS["binary"], config=config)
+    assert found.causes == (CONCEPT,)
+    assert any("3,000 of 60,000 current rows (0.05)" in caveat for caveat in found.caveats)
+    assert any("3,000 of them were looked at" in caveat for caveat in found.caveats)
 
 
 def test_few_rows_are_not_called_unchanged() -> None:
