@@ -107,6 +107,17 @@ def test_where_the_reference_is_thin_is_not_identifiable() -> None:
     assert "less than a tenth as dense" in found.windows[0]["accuracy"].reason
 
 
+def test_a_thin_place_is_told_if_the_reference_has_been_through_such() -> None:
+    rng = np.random.default_rng(3)
+    before, now = binary(5000, 1), blind(binary(1000, 2))
+    corner, far = rng.random((2, 5000)), 0.97 + 0.03 * rng.random((2, 1000))
+    corner[:, :1000] = 0.985 + 0.015 * rng.random((2, 1000))
+    found = hs.estimate(
+        before | {"u": corner[0], "v": corner[1]}, now | {"u": far[0], "v": far[1]}, BINARY
+    )
+    assert all("as dense" not in window["accuracy"].reason for window in found.windows)
+
+
 def test_constant_scores_say_so() -> None:
     before, now = binary(1000, 1), blind(binary(300, 2))
     before["p"][:], now["p"][:] = 0.3, 0.3

@@ -90,15 +90,17 @@ def fit_chances(
     plain = Chances(tuple(calibrations), (), by_score, by_score)
     if not _promising(hits - by_score, by_score, codes):
         return plain
-    better = by_score.copy()
+    better, worse = by_score.copy(), 0
     for fold in np.unique(folds):
         out = folds == fold
         # The start of training rows is what held-out rows will have: chances not fitted on them.
         trees = _fit_trees(by_score, hits, codes, np.flatnonzero(~out), rng, MOST_ROWS // 2)
         better[out] = _with_trees(by_score[out], trees, codes[:, out])
-    gain = _losses(by_score, hits) - _losses(better, hits)
-    worse = sum(bool(gain[folds == fold].mean() < 0.0) for fold in np.unique(folds))
-    if gain.mean() < CLEAR * gain.std() / np.sqrt(gain.size) or worse > MOST_WORSE:
+        worse += float(np.mean(_gains(by_score[out], better[out], hits[out]))) < 0.0
+        if worse > MOST_WORSE:
+            return plain
+    gain = _gains(by_score, better, hits)
+    if gain.mean() < CLEAR * gain.std() / np.sqrt(gain.size):
         return plain
     trees = _fit_trees(by_score, hits, codes, np.arange(labels.size), rng, MOST_ROWS)
     return Chances(tuple(calibrations), trees, by_score, better)
@@ -155,6 +157,10 @@ def _normalised(chances: Floats) -> Floats:
     even = np.full_like(chances, 1.0 / chances.shape[1])
     np.divide(chances, whole, out=even, where=whole > 0.0)
     return even
+
+
+def _gains(before: Floats, after: Floats, hits: Floats) -> Floats:
+    return _losses(before, hits) - _losses(after, hits)
 
 
 def _losses(chances: Floats, hits: Floats) -> Floats:

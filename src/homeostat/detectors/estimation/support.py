@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -49,17 +50,21 @@ class Support:
         reference, current = codes
         self._tested_outside, outside = far
         self.outside = [float(outside[a:b].mean()) if b > a else 0.0 for a, b in windows]
-        share = _unsupported(reference, current, windows, rng)
-        self.unsupported = share
-        self._tested = 0.0
-        if max([value for value in share if not np.isnan(value)], default=0.0) > MOST_UNSUPPORTED:
-            # Only now: has the reference's own history seen shifts as large, and been estimated?
-            for fold in np.unique(folds):
-                out = np.flatnonzero(folds == fold)
-                rest = reference[:, folds != fold]
-                held = reference[:, out]
-                seen = _unsupported(rest, held, [(0, out.size)], rng)[0]
-                self._tested = max(self._tested, seen)
+        self.unsupported = _unsupported(reference, current, windows, rng)
+        self._worst = max((share for share in self.unsupported if not np.isnan(share)), default=0.0)
+        self._reference, self._folds, self._rng = reference, folds, rng
+
+    @cached_property
+    def _tested(self) -> float:
+        """Share that held-out stretches of the reference had, as far as it matters."""
+        tested = 0.0
+        for fold in np.unique(self._folds):
+            out = np.flatnonzero(self._folds == fold)
+            rest, held = self._reference[:, self._folds != fold], self._reference[:, out]
+            tested = max(tested, _unsupported(rest, held, [(0, out.size)], self._rng)[0])
+            if tested >= self._worst:
+                break
+        return tested
 
     def lacking(self, window: int) -> str:
         """Say what the reference lacks for a window, or nothing."""
@@ -69,11 +74,11 @@ class Support:
                 f"{share:.0%} of the rows have a value or category that the reference has not; "
                 f"estimates were tested on stretches with up to {tested:.0%}"
             )
-        share, tested = self.unsupported[window], self._tested
-        if share > max(MOST_UNSUPPORTED, tested):
+        share = self.unsupported[window]
+        if share > MOST_UNSUPPORTED and share > self._tested:
             return (
                 f"{share:.0%} of the rows lie where the reference is less than a tenth as dense; "
-                f"estimates were tested on stretches with up to {tested:.0%}"
+                f"estimates were tested on stretches with up to {self._tested:.0%}"
             )
         return ""
 
