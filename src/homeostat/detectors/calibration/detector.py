@@ -1,10 +1,14 @@
 """Whether probabilities still come true as often as they say; may be read after every row.
 
 The null is "given its score and the past, a label is 1 with a probability within the tolerance of
-what the score claims". Bets on the two directions, over all rows and within cells of similar score,
-multiply it out: each is an e-process under the null (Waudby-Smith & Ramdas 2024; testing forecasts
+what the score claims, or of what such a score came to in the reference, or in between". What it
+came to is a curve that is estimated, and the null allows for its standard error: see `fit` for what
+is assumed. Bets on the two directions, over all rows and within cells of similar score, multiply
+that out: each is an e-process under the null (Waudby-Smith & Ramdas 2024; testing forecasts
 by betting on label minus score: Henzi & Ziegel, Biometrika 2022), and so is their average. Bets are
-started at every call, so that the alarm budget holds in time (Shin, Ramdas & Rinaldo 2023).
+started at every call, so that the alarm budget holds in time (Shin, Ramdas & Rinaldo 2023). An
+alarm needs an effect beside evidence: only bets whose recent rows are off by more than is tolerated
+count towards it, which can only lower the evidence.
 
 Labels that come in clumps, such as many rows of one entity, are more alike than the null says; the
 tolerance is all that stands for that.
@@ -13,18 +17,23 @@ tolerance is all that stands for that.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
+from homeostat.detectors.calibration.reference import (
+    CalibrationConfig,
+    CalibrationReference,
+    checked,
+    fit,
+)
+from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.stats.calibration import EXTREME, CalibrationCell, log_odds, reliability
+from homeostat.stats.calibration import EXTREME
 from homeostat.stats.evidence import Bets, bet, log_growth, mixture
-from homeostat.stats.ranking import rank
-from homeostat.stats.special import logit
 
 __all__ = ["CalibrationConfig", "CalibrationReference", "CalibrationState", "evaluate", "fit"]
 
@@ -34,61 +43,6 @@ PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CAP = 10.0  # times the threshold: bounds the time to recover
 MEMORY = 1000  # rows over which the recent gap is taken
 DIRECTIONS = ("too low", "too high")
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationConfig:
-    """What the owner tolerates.
-
-    Attributes
-    ----------
-    budget : AlarmBudget
-    every : timedelta
-        Nominal time between evaluations; calls may be more or less frequent.
-    share : float
-        Part of the budget that this monitor may spend, in (0, 1].
-    tolerance : float
-        Miscalibration that does not matter, in log-odds: 0.2 is a chance of 0.45 or 0.55 where the
-        score says 0.5, and of 0.008 or 0.012 where it says 0.01.
-    cells : int
-        Cells of similar score; 1: only look at all rows together.
-    min_rows : int
-        Rows before the verdict can be ``ok``; an alarm needs no minimum, its evidence suffices.
-    """
-
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
-    every: timedelta = timedelta(days=1)
-    share: float = 0.25
-    tolerance: float = 0.2
-    cells: int = 5
-    min_rows: int = 100
-
-    @property
-    def threshold(self) -> float:
-        """Evidence at which to alarm, in units of `every`."""
-        return self.budget.threshold(self.every, self.share)
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationReference:
-    """Miscalibration that is there from the start and that the owner lives with.
-
-    Attributes
-    ----------
-    edges : tuple of float
-        Scores that part the cells, ascending: one fewer than there are cells.
-    low, high : tuple of float
-        Log-odds by which the truth may lie below and above the score, overall and then in each
-        cell: the confidence interval of the reference's own offset, stretched to include 0, which
-        is always fine.
-    n : int
-        Rows.
-    """
-
-    edges: tuple[float, ...] = ()
-    low: tuple[float, ...] = (0.0, 0.0)
-    high: tuple[float, ...] = (0.0, 0.0)
-    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +57,15 @@ class RecentGap:
     @property
     def allowed(self) -> float:
         """The bound on the side of the gap."""
-        return self.high if self.gap >= 0.0 else self.low
+        return self.bound(0 if self.gap >= 0.0 else 1)
+
+    def bound(self, direction: int) -> float:
+        """Return how large the gap may be where scores are too low (0) or too high (1)."""
+        return self.low if direction else self.high
+
+    def beyond(self, direction: int) -> bool:
+        """Return whether the gap is larger than it may be in a direction."""
+        return (-self.gap if direction else self.gap) > self.bound(direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,43 +88,6 @@ class CalibrationState:
     def rows(self) -> int:
         """Rows so far."""
         return self.recent[0].rows
-
-
-def fit(
-    labels: ArrayLike, scores: ArrayLike, config: CalibrationConfig, z: float = 2.58
-) -> CalibrationReference:
-    """Learn cells of about equally many rows, and how far the reference itself is off in each.
-
-    Parameters
-    ----------
-    labels, scores : array_like
-        Shape (n,): 0 or 1, and probabilities.
-    config : CalibrationConfig
-    z : float
-        Standard errors that the tolerated offset reaches beyond the reference's own.
-
-    Raises
-    ------
-    ValueError
-        If there are no rows, or one is not as said.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> scores = rng.random(5000)
-    >>> found = fit(rng.random(5000) < scores, scores, CalibrationConfig())
-    >>> len(found.edges), len(found.low), found.low[0] <= 0.0 <= found.high[0]
-    (4, 6, True)
-    """
-    true, said = _checked(labels, scores)
-    if not true.size:
-        raise ValueError("a reference of calibration needs at least one labelled row")
-    ranking = rank(true, said)
-    cells = reliability(ranking, config.cells)
-    offsets = [_offset(cell, z) for cell in (*reliability(ranking, 1), *cells)]
-    edges = tuple(cell.lowest for cell in cells[1:])
-    low, high = zip(*offsets, strict=True)
-    return CalibrationReference(edges, low, high, int(true.size))
 
 
 def evaluate(
@@ -204,44 +129,13 @@ def evaluate(
     ValueError
         If a label is not 0 or 1 or a score no probability.
     """
-    true, said = _checked(labels, scores)
-    places = len(reference.low)
+    true, said = checked(labels, scores)
+    places = reference.places
     if state.version != version or len(state.recent) != places:
         state = CalibrationState(version, (Bets(),) * (2 * places), (RecentGap(),) * places)
     if true.size:
         state = _advance(config, reference, state, window, true, said)
     return state, _verdict(config, reference, state, model, window, int(true.size))
-
-
-def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    true = np.asarray(labels, dtype=np.float64)
-    said = np.asarray(scores, dtype=np.float64)
-    if true.shape != said.shape:
-        raise ValueError(f"{said.size} scores for {true.size} labels")
-    if not bool(np.all((true == 0.0) | (true == 1.0))):
-        raise ValueError("calibration needs labels of 0 or 1: drop the rows of other ones")
-    if not bool(np.all((said >= 0.0) & (said <= 1.0))):
-        raise ValueError("calibration needs scores in [0, 1]: drop the rows of other ones")
-    return true, said
-
-
-def _offset(cell: CalibrationCell, z: float) -> tuple[float, float]:
-    """Return the log-odds from claim to truth, lowest and highest, with half a row each way."""
-    positives, n = cell.observed * cell.n + 0.5, cell.n + 1.0
-    claimed = min(max(cell.mean_score, EXTREME), 1.0 - EXTREME)
-    middle = math.log(positives / (n - positives)) - logit(claimed)
-    reach = z * math.sqrt(1.0 / positives + 1.0 / (n - positives))
-    return min(0.0, middle - reach), max(0.0, middle + reach)
-
-
-def _bounds(
-    config: CalibrationConfig, reference: CalibrationReference, place: int, scores: Floats
-) -> tuple[Floats, Floats]:
-    """Return the smallest and the largest chance of a label of 1 that is fine, of each row."""
-    odds = log_odds(scores)
-    low = 1.0 / (1.0 + np.exp(config.tolerance - reference.low[place] - odds))
-    high = 1.0 / (1.0 + np.exp(-config.tolerance - reference.high[place] - odds))
-    return low, high
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -284,9 +178,9 @@ def _places(
 ) -> list[_Place]:
     cell = np.searchsorted(np.asarray(reference.edges), scores, side="right")
     found = []
-    for place in range(len(reference.low)):
+    for place in range(reference.places):
         chosen = np.ones(labels.size, bool) if place == 0 else cell == place - 1
-        low, high = _bounds(config, reference, place, scores[chosen])
+        low, high = reference.bounds(scores[chosen], config.tolerance)
         found.append(_Place(labels[chosen], scores[chosen], low, high))
     return found
 
@@ -317,18 +211,19 @@ def _advance(
     )
     if state.firing is not None:
         return _recovering(state, *streams[state.firing])
-    if _evidence(state) >= config.threshold:
-        return replace(state, firing=_clearest(bets), recovery=(0.0,) * len(bets[0].capital))
+    off = [bet for bet in range(len(bets)) if state.recent[bet // 2].beyond(bet % 2)]
+    if _evidence(state, off) >= config.threshold:
+        firing = _clearest(bets, off)
+        return replace(state, firing=firing, recovery=(0.0,) * len(bets[0].capital))
     return state
 
 
-def _clearest(bets: tuple[Bets, ...]) -> int:
-    """Return the strongest direction that the opposite direction does not contradict.
+def _clearest(bets: tuple[Bets, ...], places: list[int]) -> int:
+    """Return the strongest of some directions that the opposite direction does not contradict.
 
     Where scores mean the reverse of what they did, all rows together are too low and too high.
     """
-    odds = [one.evidence / max(1.0, bets[place ^ 1].evidence) for place, one in enumerate(bets)]
-    return odds.index(max(odds))
+    return max(places, key=lambda place: bets[place].evidence / max(1.0, bets[place ^ 1].evidence))
 
 
 def _recovering(state: CalibrationState, seen: Floats, fine: Floats) -> CalibrationState:
@@ -341,11 +236,16 @@ def _recovering(state: CalibrationState, seen: Floats, fine: Floats) -> Calibrat
     return replace(state, recovery=recovery)
 
 
-def _evidence(state: CalibrationState) -> float:
-    """Return the average capital: half of it of the bets on all rows, half of those in cells."""
-    overall = math.fsum(part.evidence for part in state.bets[:2]) / 2.0
-    cells = state.bets[2:]
-    return (overall + math.fsum(part.evidence for part in cells) / len(cells)) / 2.0
+def _evidence(state: CalibrationState, counted: Collection[int] | None = None) -> float:
+    """Return the average capital: half of it of the bets on all rows, half of those in cells.
+
+    Bets that are not counted are taken to have lost all.
+    """
+    kept = [
+        part.evidence if counted is None or place in counted else 0.0
+        for place, part in enumerate(state.bets)
+    ]
+    return (math.fsum(kept[:2]) / 2.0 + math.fsum(kept[2:]) / len(kept[2:])) / 2.0
 
 
 def _verdict(
@@ -365,6 +265,8 @@ def _verdict(
         where = _where(reference, state.firing)
         status = Status.DRIFT
         reason = f"scores are {DIRECTIONS[state.firing % 2]}{where}: {claim}"
+        if not recent.beyond(state.firing % 2):
+            reason += "; that they are right again is not proven yet"
     elif state.rows < config.min_rows:
         status = Status.INCONCLUSIVE
         reason = f"{state.rows} labelled rows so far, {config.min_rows} are needed"
