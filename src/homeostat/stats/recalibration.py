@@ -71,10 +71,8 @@ def fit_calibration(scores: Floats, labels: Floats, kind: Kind) -> Calibration:
     >>> fit_calibration(scores, labels, "isotonic")(np.array([0.1, 0.6, 0.9])).round(2).tolist()
     [0.2, 0.5, 0.7]
     """
-    cells = _cells(scores)
-    rows = np.bincount(cells.of_row).astype(np.float64)
-    hits = np.bincount(cells.of_row, labels).astype(np.float64)
-    return _fit(kind, cells.means, hits, rows)
+    order = np.argsort(scores, kind="stable")
+    return _fit(kind, *_pool(scores[order], labels[order]))
 
 
 def choose_calibration(scores: Floats, labels: Floats, folds: Folds) -> tuple[Kind, Floats]:
@@ -95,19 +93,16 @@ def choose_calibration(scores: Floats, labels: Floats, folds: Folds) -> tuple[Ki
     """
     best, chosen = scores, KINDS[0]
     loss = _losses(scores, labels)
-    cells = _cells(scores)
-    names, fold = np.unique(folds, return_inverse=True)
-    place, size = fold * cells.means.size + cells.of_row, names.size * cells.means.size
-    rows = np.bincount(place, minlength=size).reshape(names.size, -1).astype(np.float64)
-    hits = np.bincount(place, labels, size).reshape(names.size, -1)
-    parts = [fold == index for index in range(names.size)]
+    order = np.argsort(scores, kind="stable")
+    rising = scores[order], labels[order], folds[order]
+    parts = {}
+    for fold in np.unique(folds):
+        rest = rising[2] != fold
+        parts[fold] = folds == fold, _pool(rising[0][rest], rising[1][rest])
     for kind in KINDS[1:]:
         held_out = np.empty(scores.size)
-        for index, out in enumerate(parts):
-            rest = rows.sum(axis=0) - rows[index]
-            some = rest > 0.0
-            others = (hits.sum(axis=0) - hits[index])[some]
-            held_out[out] = _fit(kind, cells.means[some], others, rest[some])(scores[out])
+        for out, pooled in parts.values():
+            held_out[out] = _fit(kind, *pooled)(scores[out])
         losses = _losses(held_out, labels)
         gain = loss - losses
         if gain.mean() > _GAIN * gain.std() / np.sqrt(gain.size):
@@ -162,24 +157,17 @@ def _beta_features(scores: Floats) -> Floats:
     return np.column_stack((np.log(held), -np.log1p(-held)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cells:
-    """The cell of each row, and the mean score of each cell: rising."""
+def _pool(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return mean score, positives and rows of each distinct score, or of cells of many.
 
-    of_row: Folds
-    means: Floats
-
-
-def _cells(scores: Floats) -> _Cells:
-    """Give each distinct score a cell, or if they are many, cells of equally many rows."""
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    cell = np.cumsum(np.append(False, ordered[1:] != ordered[:-1]))
+    Scores are rising.
+    """
+    fresh = np.append(True, scores[1:] != scores[:-1])
+    cell = np.cumsum(fresh) - 1
     if cell[-1] >= _CELLS:
-        first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
         # Equal scores share a cell: that of the first of them.
-        cell = (first * _CELLS // scores.size)[cell]
-        cell = np.cumsum(np.append(False, cell[1:] != cell[:-1]))
-    of_row = np.empty(scores.size, np.int64)
-    of_row[order] = cell
-    return _Cells(of_row, np.bincount(cell, ordered) / np.bincount(cell))
+        places = (np.flatnonzero(fresh) * _CELLS // scores.size)[cell]
+        cell = np.cumsum(np.append(False, places[1:] != places[:-1]))
+    rows = np.bincount(cell).astype(np.float64)
+    hits = np.bincount(cell, labels).astype(np.float64)
+    return np.bincount(cell, scores) / rows, hits, rows
