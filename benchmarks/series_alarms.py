@@ -85,7 +85,7 @@ def alarms(config: SeriesConfig, values: Floats, first: int) -> list[int]:
         if verdict.status is Status.DRIFT and not before:
             found.append(place)
         if baseline is not None and renewable(config, baseline, state):
-            baseline = fit(config, points[: place + 1])
+            baseline = fit(config, points[: place + 1], state.apart)
     return found
 
 

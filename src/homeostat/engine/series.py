@@ -247,11 +247,14 @@ def _judge(
     feed: _Feed,
     point: Point,
 ) -> tuple[SeriesState, Verdict]:
-    baseline = None if state.anchor is None else _baseline(threshold, config, feed, state.anchor)
+    apart = state.apart
+    baseline = None
+    if state.anchor is not None:
+        baseline = _baseline(threshold, config, feed, state.anchor, apart)
     if baseline is None:
         # What the evidence was held against is gone: no longer accepted, or no longer kept.
-        state = SeriesState()
-        baseline = _baseline(threshold, config, feed, point.window.start)
+        state = SeriesState(apart=apart)
+        baseline = _baseline(threshold, config, feed, point.window.start, apart)
     state, verdict = dynamic.evaluate(
         config, baseline, state, plan.spec.name, threshold.name, point
     )
@@ -260,17 +263,25 @@ def _judge(
     if verdict.status is Status.DRIFT and config.monitor is Monitor.VALUE:
         verdict = _contrasted(plan, feed, baseline, verdict)
     if dynamic.renewable(config, baseline, state):
-        state = replace(state, anchor=None)
+        renewed = _baseline(threshold, config, feed, point.window.end, state.apart)
+        state = state if renewed is None else replace(state, anchor=None)
     return state, verdict
 
 
 def _baseline(
-    threshold: MetricThreshold, config: SeriesConfig, feed: _Feed, end: datetime
+    threshold: MetricThreshold,
+    config: SeriesConfig,
+    feed: _Feed,
+    end: datetime,
+    apart: tuple[Window, ...],
 ) -> SeriesBaseline | None:
-    """Learn from the history until `end` that the owner lets count."""
+    """Learn from the history until `end` that the owner lets count, later alarms left out."""
     since = threshold.since
     history = feed.until(end, config.history)
-    return dynamic.fit(config, [p for p in history if since is None or p.window.start >= since])
+    if since is not None:
+        history = tuple(p for p in history if p.window.start >= since)
+        apart = tuple(alarm for alarm in apart if alarm.start >= since)
+    return dynamic.fit(config, history, apart)
 
 
 def _contrasted(

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from homeostat.adapters.records.codec import decode, encode
 from homeostat.alerting.incident import IncidentState, Stage
 from homeostat.alerting.rules import VALUE_DROP
 from homeostat.detectors.series.dynamic import SeriesConfig
@@ -318,6 +319,7 @@ def test_a_level_accepted_during_an_alarm_is_learnt_and_then_watched(since: int)
     accepted = replace(dynamic(), since=START + since * DAY)
     memory, before = judge(recorded(*points[: HISTORY + 12]), dynamic())
     assert before[-1].status is Status.DRIFT
+    memory = decode(encode(memory), SeriesMemory)
     memory, said = judge(recorded(*points[: HISTORY + 70]), accepted, memory)
     assert said[0].status is Status.INCONCLUSIVE
     assert {v.status for v in said[20:]} == {Status.OK}

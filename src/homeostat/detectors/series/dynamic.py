@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from homeostat.detectors.series.alarm import Alarm, begin
 from homeostat.detectors.series.point import Point
 from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
 from homeostat.domain.window import Window
@@ -35,11 +36,13 @@ MOST = 2_000
 """Windows of history that are used."""
 
 CALM = 3
-"""Windows in a row within the band that end an alarm."""
+"""Windows in a row within the band without which no alarm ends."""
 
 BAND = 0.95
 RECENT = 5.0
 """Windows over which the recent deviation is averaged, exponentially."""
+
+MOST_APART = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,11 @@ class SeriesState:
         Deviation of the last judged window, and its end.
     recent, weight : float
         Recent mean deviation in the figure's unit, and the windows behind it, at most `RECENT`.
-    firing : bool
+    alarm : Alarm or None
     calm : int
         Windows in a row within the band.
+    apart : tuple of Window
+        Of past alarms: no history.
     """
 
     anchor: datetime | None = None
@@ -134,8 +139,14 @@ class SeriesState:
     until: datetime | None = None
     recent: float = 0.0
     weight: float = 0.0
-    firing: bool = False
+    alarm: Alarm | None = None
     calm: int = 0
+    apart: tuple[Window, ...] = ()
+
+    @property
+    def firing(self) -> bool:
+        """Whether there is an alarm."""
+        return self.alarm is not None
 
     @property
     def tally(self) -> Tally:
@@ -145,7 +156,9 @@ class SeriesState:
         return Tally(self.seen, self.starts, total, since)
 
 
-def fit(config: SeriesConfig, history: Sequence[Point]) -> SeriesBaseline | None:
+def fit(
+    config: SeriesConfig, history: Sequence[Point], apart: Sequence[Window] = ()
+) -> SeriesBaseline | None:
     """Learn what is usual.
 
     Parameters
@@ -154,6 +167,8 @@ def fit(config: SeriesConfig, history: Sequence[Point]) -> SeriesBaseline | None
     history : sequence of Point
         Healthy windows in order of time; the newest `MOST` within ``config.history`` of the last
         are used, those without a number or with too few rows passed over.
+    apart : sequence of Window
+        Times of alarms, whose windows are passed over too.
 
     Returns
     -------
@@ -171,7 +186,8 @@ def fit(config: SeriesConfig, history: Sequence[Point]) -> SeriesBaseline | None
     >>> found.windows, round(found.seasonal.level)
     (56, 100)
     """
-    usable = [p for p in history if p.usable and p.rows >= config.min_rows]
+    healthy = (p for p in history if not any(p.window.start in alarm for alarm in apart))
+    usable = [p for p in healthy if p.usable and p.rows >= config.min_rows]
     if usable:
         reach = usable[-1].window.end - config.history
         usable = [p for p in usable if p.window.start >= reach][-MOST:]
@@ -222,7 +238,8 @@ def evaluate(
     SeriesState, Verdict
         The score is the recent mean deviation from what is usual, in the figure's own unit; the
         details hold the band and the history behind it. An alarm needs evidence and a recent
-        deviation of at least the change that matters; it ends after `CALM` windows within the band.
+        deviation of at least the change that matters. It ends after `CALM` windows within the band
+        once there is as much evidence that its shift, or one that just matters, is over.
     """
     unjudged = point.unjudged(config.min_rows)
     if unjudged is not None:
@@ -231,12 +248,11 @@ def evaluate(
         few = (Status.INCONCLUSIVE, f"fewer than {FEWEST} windows of history")
         return state, _silent(config, model, subject, point, *few)
     if state.anchor != baseline.window.end:
-        fresh = SeriesState(baseline.window.end, firing=state.firing, calm=state.calm)
-        state = replace(fresh, last=state.last, until=state.until)
-    state = _advance(baseline, state, point)
+        cleared = replace(state, seen=0, starts=(), total=(0.0,) * 4, since=())
+        state = replace(cleared, anchor=baseline.window.end, recent=0.0, weight=0.0)
+    state = _advance(config, baseline, state, point)
     evidence = _evidence(baseline, state)
-    matters = _matters(config, baseline)
-    state = _decide(config, state, evidence, matters)
+    state = _decide(config, baseline, state, evidence, point.window.end)
     return state, _verdict(config, baseline, state, model, subject, point, evidence)
 
 
@@ -250,20 +266,25 @@ def renewable(config: SeriesConfig, baseline: SeriesBaseline, state: SeriesState
     return _evidence(baseline, state) < math.sqrt(config.threshold)
 
 
-def _advance(baseline: SeriesBaseline, state: SeriesState, point: Point) -> SeriesState:
+def _advance(
+    config: SeriesConfig, baseline: SeriesBaseline, state: SeriesState, point: Point
+) -> SeriesState:
     seasonal, window = baseline.seasonal, point.window
     place = (window.start.hour, window.start.weekday())
     deviation = seasonal.deviation(point.value, point.error, *place)
     joined = state.until == window.start
-    score = seasonal.score(seasonal.renewal(deviation, state.last if joined else None))
+    news = seasonal.renewal(deviation, state.last if joined else None)
+    score = seasonal.score(news)
     tally = changepoint.update(
         state.tally, baseline.scores, np.array([score]), baseline.scores.weigh(1.0)
     )
     kept = min(state.weight, RECENT - 1.0)
     away = point.value - seasonal.expected(*place)
     inside = seasonal.p_value(deviation) > 1.0 - BAND
+    least = _matters(config, baseline) / _least(seasonal.scale)
     return replace(
         state,
+        alarm=state.alarm and state.alarm.followed(seasonal, deviation, news, least),
         seen=tally.seen,
         starts=tally.starts,
         total=tuple(tally.total.ravel().tolist()),
@@ -291,14 +312,28 @@ def _matters(config: SeriesConfig, baseline: SeriesBaseline) -> float:
 
 
 def _decide(
-    config: SeriesConfig, state: SeriesState, evidence: float, matters: float
+    config: SeriesConfig,
+    baseline: SeriesBaseline,
+    state: SeriesState,
+    evidence: float,
+    now: datetime,
 ) -> SeriesState:
-    if state.firing:
-        if state.calm < CALM:
+    if state.alarm is not None:
+        if state.calm < CALM or state.alarm.back < math.log(config.threshold):
             return state
-        return SeriesState(state.anchor, last=state.last, until=state.until)
+        apart = (*state.apart, Window(state.alarm.onset, now))[-MOST_APART:]
+        return SeriesState(state.anchor, last=state.last, until=now, apart=apart)
     way = {"both": abs(state.recent), "above": state.recent, "below": -state.recent}[config.ways]
-    return replace(state, firing=evidence >= config.threshold and way >= matters)
+    if evidence < config.threshold or way < _matters(config, baseline):
+        return state
+    factors = changepoint.log_factors(state.tally, baseline.scores)[:, 0]
+    onset = now - (state.seen - state.starts[int(np.argmax(factors))]) * config.every
+    shift = state.recent / _least(baseline.seasonal.scale)
+    return replace(state, alarm=begin(onset, shift, state.weight))
+
+
+def _least(scale: float) -> float:
+    return max(scale, 1e-12)
 
 
 def _verdict(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from homeostat.detectors.series.alarm import begin
 from homeostat.detectors.series.dynamic import (
     CALM,
     FEWEST,
@@ -46,7 +47,7 @@ def play(
         state, verdict = evaluate(config, baseline, state, "m", "auc", series[at])
         said.append(verdict)
         if renew and baseline is not None and renewable(config, baseline, state):
-            baseline = fit(config, series[: at + 1])
+            baseline = fit(config, series[: at + 1], state.apart)
     return said
 
 
@@ -91,6 +92,41 @@ def test_an_alarm_ends_when_figures_are_usual_again() -> None:
     last = max(at for at, v in enumerate(said) if v.status is Status.DRIFT)
     assert 24 <= last < 24 + 2 * CALM
     assert said[-1].evidence < 900.0
+
+
+@pytest.mark.parametrize("size", [1.5, 2.0, 3.0])
+def test_a_shift_that_lasts_is_one_alarm(size: float) -> None:
+    counts = []
+    for seed in range(6):
+        values = np.random.default_rng(seed).normal(0.0, 1.0, HISTORY + 90)
+        values[HISTORY + 10 :] -= size
+        said = play(values)
+        counts.append(len(begins(said)))
+        assert (said[-1].status is Status.DRIFT) == bool(counts[-1]), seed
+    assert max(counts) == 1
+    assert sum(counts) >= 5
+
+
+def test_outliers_do_not_end_an_alarm() -> None:
+    for seed in range(6):
+        values = np.random.default_rng(seed).standard_t(3, HISTORY + 90) / 3**0.5
+        values[HISTORY + 10 :] -= 2.0
+        values[HISTORY + 40 :: 15] += 30.0
+        values[HISTORY + 45 :: 15] -= 30.0
+        assert len(begins(play(values))) == 1, seed
+
+
+def test_what_was_an_alarm_becomes_no_history() -> None:
+    values = quiet(2, HISTORY + 140)
+    values[HISTORY + 10 : HISTORY + 50] -= 0.05
+    said = play(values)
+    assert len(begins(said)) == 1
+    first = f"{START + (HISTORY + 10) * DAY:%Y-%m-%d}"
+    moved = [v for v in said[60:] if f"from {START:%Y-%m-%d}" not in v.reason]
+    assert moved[-1].reason.split("windows from ")[1][:10] > first
+    for verdict in moved:
+        assert verdict.detail("usual") == pytest.approx(0.9, abs=0.005)
+        assert verdict.detail("lower") > 0.86
 
 
 def test_nothing_is_renewed_while_it_fires() -> None:
@@ -184,7 +220,7 @@ def test_another_history_starts_the_evidence_afresh() -> None:
     again, _ = evaluate(CONFIG, other, state, "m", "auc", series[61])
     assert (state.seen, again.seen) == (1, 1)
     assert not renewable(CONFIG, other, SeriesState())
-    assert not renewable(CONFIG, other, SeriesState(seen=99, firing=True))
+    assert not renewable(CONFIG, other, SeriesState(seen=99, alarm=begin(START, 2.0, 5.0)))
     assert renewable(CONFIG, other, SeriesState(seen=99))
 
 
