@@ -121,6 +121,10 @@ class UnitOfWork(Protocol):
         """Write metric points; a later point for the same identity restates it."""
         ...
 
+    def withdraw(self, *points: MetricPoint) -> None:
+        """Remove metric points by their identity, before those that this unit measures."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PendingEffect:

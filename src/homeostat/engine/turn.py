@@ -67,6 +67,7 @@ class Judged:
     verdicts: tuple[Verdict, ...]
     points: tuple[MetricPoint, ...]
     decisions: tuple[Decision, ...]
+    withdrawn: tuple[MetricPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Turn:
         rolled = advance(self.plan, rolled, after, self.ports.log, self.ports.scorer, self.now)
         after = self._follow_champion(after, rolled.state)
         self.uow.judge(*judged.verdicts)
+        self.uow.withdraw(*judged.withdrawn)
         self.uow.measure(*judged.points)
         self._measure_importance(judged.watch, rolled.state.champion, for_importance)
         self.uow.decide(*judged.decisions, *noted, *alerted.decisions)
@@ -132,7 +134,8 @@ class Turn:
         restated = restate(plan, log, self.ports.records, watch, rollout.champion, now)
         points += restated.points
         decided = (*decisions, *doubts, *restated.decisions)
-        return Judged(restated.watch.noting(verdicts), verdicts, points, decided)
+        watch = restated.watch.noting(verdicts)
+        return Judged(watch, verdicts, points, decided, restated.withdrawn)
 
     def _judge_drift(
         self, watch: Watch, reference: Reference | None, champion: str

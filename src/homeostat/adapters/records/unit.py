@@ -46,6 +46,7 @@ class Unit:
     _effects: dict[str, Effect] = field(default_factory=dict)
     _verdicts: list[Verdict] = field(default_factory=list)
     _points: list[MetricPoint] = field(default_factory=list)
+    _withdrawn: list[MetricPoint] = field(default_factory=list)
 
     def prepare(self, keys: Sequence[str]) -> None:
         """Read the states under these keys in one query."""
@@ -99,6 +100,10 @@ class Unit:
         """Write metric points at commit."""
         self._points += points
 
+    def withdraw(self, *points: MetricPoint) -> None:
+        """Remove metric points at commit, before new ones are written."""
+        self._withdrawn += points
+
     def commit(self, now: datetime) -> None:
         """Write everything in one transaction; a unit that changed nothing opens none.
 
@@ -109,13 +114,15 @@ class Unit:
         StorageError
             If the database failed.
         """
-        if not (self._bodies or self._decisions or self._effects or self._verdicts or self._points):
+        written = (self._decisions, self._effects, self._verdicts, self._points, self._withdrawn)
+        if not self._bodies and not any(written):
             return
         with self.database.write() as connection:
             for key in sorted(self._bodies):
                 self._swap(connection, key, self._bodies[key])
             self._append(connection)
             self._intend(connection, now)
+            self._withdraw(connection)
             self._measure(connection)
 
     def _swap(self, connection: sa.Connection, key: str, body: str | None) -> None:
@@ -165,25 +172,37 @@ class Unit:
             }
             connection.execute(insert(connection, effects).values(row).on_conflict_do_nothing())
 
+    def _withdraw(self, connection: sa.Connection) -> None:
+        if not self._withdrawn:
+            return
+        same = (column == sa.bindparam(f"the_{column.name}") for column in metrics.primary_key)
+        connection.execute(
+            sa.delete(metrics).where(*same),
+            [
+                {f"the_{name}": part for name, part in _identity(point).items()}
+                for point in self._withdrawn
+            ],
+        )
+
     def _measure(self, connection: sa.Connection) -> None:
         if not self._points:
             return
-        rows = [
-            {
-                "model": point.model,
-                "name": point.name,
-                "start": to_micros(point.window.start),
-                "end": to_micros(point.window.end),
-                "version": point.version,
-                "cohort": point.cohort,
-                "segment": point.segment,
-                "body": encode(point),
-            }
-            for point in self._points
-        ]
+        rows = [_identity(point) | {"body": encode(point)} for point in self._points]
         statement = insert(connection, metrics)
         restate = statement.on_conflict_do_update(
             index_elements=list(metrics.primary_key.columns),
             set_={"body": statement.excluded.body},
         )
         connection.execute(restate, rows)
+
+
+def _identity(point: MetricPoint) -> dict[str, str | int]:
+    return {
+        "model": point.model,
+        "name": point.name,
+        "start": to_micros(point.window.start),
+        "end": to_micros(point.window.end),
+        "version": point.version,
+        "cohort": point.cohort,
+        "segment": point.segment,
+    }

@@ -194,6 +194,21 @@ def check_metrics_are_restated(records: Records) -> None:
     assert records.metrics("other") == ()
 
 
+def check_metrics_are_withdrawn(records: Records) -> None:
+    """A point is removed by all that identifies it; one that was never written is no matter."""
+    kept = replace(_point(0), segment="land=FR")
+    with records.begin() as unit:
+        unit.measure(_point(0), kept, _point(1))
+    with records.begin() as unit:
+        unit.measure(_point(1, value=0.7))
+        unit.withdraw(_point(0, value=0.1), _point(1), _point(2))
+    found = [(p.window, p.segment, p.value) for p in records.metrics("fraud", segment=None)]
+    assert found == [(_window(0), "land=FR", 0.9), (_window(1), "", 0.7)]
+    with records.begin() as unit:
+        unit.withdraw(kept)
+    assert [p.window for p in records.metrics("fraud", segment=None)] == [_window(1)]
+
+
 def check_segments_are_apart(records: Records) -> None:
     """The same metric of a segment is a point of its own, and shown where it is asked for."""
     parts = [replace(_point(0), segment=name) for name in ("", "land=FR", "land='; DROP")]
@@ -273,6 +288,7 @@ RECORDS_CHECKS: tuple[Callable[[Records], None], ...] = (
     check_decisions,
     check_verdicts,
     check_metrics_are_restated,
+    check_metrics_are_withdrawn,
     check_segments_are_apart,
     check_effects,
     check_intent_is_idempotent,

@@ -54,6 +54,7 @@ class MemoryUnit:
         self.effects: list[Effect] = []
         self.verdicts: list[Verdict] = []
         self.points: list[MetricPoint] = []
+        self.withdrawn: list[MetricPoint] = []
 
     def prepare(self, keys: Sequence[str]) -> None:
         """Nothing to do: everything is at hand."""
@@ -91,6 +92,10 @@ class MemoryUnit:
     def measure(self, *points: MetricPoint) -> None:
         """Write metric points at commit."""
         self.points += points
+
+    def withdraw(self, *points: MetricPoint) -> None:
+        """Remove metric points at commit."""
+        self.withdrawn += points
 
     def changes(self) -> dict[str, tuple[int, object | None]]:
         """Return the changed states with the versions that they replace."""
@@ -135,6 +140,8 @@ class MemoryRecords:
                 self._numbers.append(effect.key)
                 pending = PendingEffect(len(self._numbers), effect, 0, EPOCH)
                 self._effects[effect.key] = _Entry(pending)
+        for p in unit.withdrawn:
+            self._points.pop((p.model, *_order(p)), None)
         for p in unit.points:
             self._points[p.model, *_order(p)] = p
 
