@@ -181,7 +181,7 @@ def measure_windows(
             faults = tuple(fault.window(now) for fault in watch.faults)
             parts = with_segments(log, plan.spec, cohort, window, now, faults)
             for segment, rows in parts:
-                points += measure_rows(plan.spec, rows, window, cohort.name, segment)
+                points += measure_rows(plan, rows, window, cohort.name, segment)
                 if cohort.name == MATURED and not segment:
                     watch = _count(plan, watch, rollout, rows, window)
             cursors[cohort.name] = window.end
@@ -190,15 +190,17 @@ def measure_windows(
 
 
 def measure_rows(
-    spec: ModelSpec, rows: Outcomes, window: Window, cohort: str, segment: str = ""
+    plan: ModelPlan, rows: Outcomes, window: Window, cohort: str, segment: str = ""
 ) -> list[MetricPoint]:
-    """Return the metrics of every version that scored rows of the window."""
+    """Return the metrics of every version that scored rows of the window, and enough of them."""
+    spec = plan.spec
     points: list[MetricPoint] = []
     for version in sorted({str(name) for name in rows.rows["version"].to_pylist()}):
         scores, labels = rows.of(version)
         points += detector.measure(
             spec, version, window, scores, labels, rows.coverage, cohort,
             rows.probabilities(version, len(spec.classes)), segment,
+            plan.performance.min_rows,
         )  # fmt: skip
     return points
 

@@ -68,7 +68,7 @@ def restate(
         after: dict[_Key, MetricPoint] = {}
         cohort = Cohort(MATURED, plan.spec.labels.maturity)
         for segment, rows in with_segments(log, plan.spec, cohort, window, now, faults):
-            found = measure_rows(plan.spec, rows, window, MATURED, segment)
+            found = measure_rows(plan, rows, window, MATURED, segment)
             after |= {_key(point): point for point in found}
             if not segment:
                 watch = _recount(plan, watch, rows, champion, window)

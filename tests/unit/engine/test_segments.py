@@ -30,8 +30,11 @@ TONE = replace(SPEC, task=Task.MULTICLASS, classes=CLASSES)
 SIZE = 300
 
 
-def measured(spec: ModelSpec, log: MemoryLog) -> dict[tuple[str, str], MetricPoint]:
-    found = measure_windows(replace(PLAN, spec=spec), log, watch(), REST, START + 3 * DAY)
+def measured(
+    spec: ModelSpec, log: MemoryLog, min_rows: int = 30
+) -> dict[tuple[str, str], MetricPoint]:
+    plan = replace(PLAN, spec=spec, performance=replace(PLAN.performance, min_rows=min_rows))
+    found = measure_windows(plan, log, watch(), REST, START + 3 * DAY)
     return {(p.segment, p.name): p for p in found.points}
 
 
@@ -60,12 +63,19 @@ def test_of_many_values_the_most_frequent_are_named_and_the_rest_are_one() -> No
     scores, labels = scored(2 * MOST_SEGMENTS + 60)
     lands = [f"L{number % 60:02d}" for number in range(labels.size)]
     lands[-60:] = [f"L{number % MOST_SEGMENTS:02d}" for number in range(60)]
-    found = measured(BY_LAND, logged(BY_LAND, labels, score=scores, land=lands))
+    found = measured(BY_LAND, logged(BY_LAND, labels, score=scores, land=lands), min_rows=1)
     sizes = {segment: p.n for (segment, name), p in found.items() if name == "accuracy"}
     assert len(sizes) == 1 + MOST_SEGMENTS + 1
     rest = sum(1 for land in lands if int(land[1:]) >= MOST_SEGMENTS)
     assert sizes["land=(others)"] == rest > 0
     assert sum(n for segment, n in sizes.items() if segment) == sizes[""]
+
+
+def test_a_segment_with_too_few_labels_has_no_figures() -> None:
+    scores, labels = scored()
+    lands = ["DE"] * 29 + ["FR"] * 30 + ["ES"] * (SIZE - 59)
+    found = measured(BY_LAND, logged(BY_LAND, labels, score=scores, land=lands))
+    assert {segment for segment, _ in found} == {"", "land=FR", "land=ES"}
 
 
 def test_probabilities_give_the_metrics_that_need_them() -> None:

@@ -23,6 +23,7 @@ def measure(
     cohort: str,
     probabilities: ArrayLike | None = None,
     segment: str = "",
+    min_rows: int = 1,
 ) -> tuple[MetricPoint, ...]:
     """Compute all metrics of the model's task, each with a 95 % interval.
 
@@ -42,18 +43,23 @@ def measure(
         Shape (n, classes), of a multi-class model; if one is missing, so are metrics of them.
     segment : str
         Which rows they are; empty for all of them.
+    min_rows : int
+        Labelled rows below which there is no metric.
 
     Returns
     -------
     tuple of MetricPoint
-        The metrics that `realize` knows; one that is not available on these rows (AUC of one class)
-        is left out.
+        The metrics that `realize` knows, each with the number of rows that it rests on: of
+        precision those predicted positive. One that is not available on these rows (AUC of one
+        class) is left out.
     """
     given = np.asarray(scores, dtype=np.float64)
     true = np.asarray(labels, dtype=np.float64)
     if given.shape != true.shape:
         raise ValueError(f"{given.size} scores for {true.size} labels")
     known = np.isfinite(given) & np.isfinite(true)
+    if np.count_nonzero(known) < min_rows:
+        return ()
     chances = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)[known]
     rows = _labelled(spec, given[known], true[known], chances).by_score()
     return tuple(
@@ -65,7 +71,7 @@ def measure(
             value=found.value,
             lower=found.lower,
             upper=found.upper,
-            n=rows.labels.size,
+            n=found.n,
             coverage=coverage,
             cohort=cohort,
             segment=segment,

@@ -100,7 +100,7 @@ class Performance(Part):
     margin: Weight = 0.02
     """Loss above the champion's baseline that the owner tolerates (losses lie in [0, 1])."""
     min_rows: Count = 30
-    """Labelled rows before performance can be called ok."""
+    """Labelled rows before performance can be called ok, and before a window has metrics."""
     scale: Annotated[Number, Field(gt=0)] = 1.0
     """Regression only: the absolute error that counts as a loss of 1."""
 

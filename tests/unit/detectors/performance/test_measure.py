@@ -85,6 +85,24 @@ def test_one_class_leaves_out_what_is_undefined() -> None:
     assert all(math.isfinite(point.value) for point in found.values())
 
 
+def test_each_metric_says_how_many_rows_it_rests_on() -> None:
+    scores = np.linspace(0.0, 0.6, 100)
+    labels = np.zeros(100)
+    labels[[3, 50, 98]] = 1.0
+    found = points(Task.BINARY, scores, labels)
+    assert found["precision"].n == (scores >= 0.5).sum()
+    assert found["recall"].n == 3
+    assert found["specificity"].n == 97
+    assert {found[name].n for name in ("accuracy", "brier", "log_loss", "bias")} == {100}
+
+
+def test_too_few_labelled_rows_give_no_points() -> None:
+    scores, labels = np.linspace(0.0, 1.0, 40), np.tile([0.0, 1.0, np.nan, 1.0], 10)
+    arguments = (spec(Task.BINARY), "v1", DAY, scores, labels, 0.75, "matured")
+    assert measure(*arguments, min_rows=31) == ()
+    assert measure(*arguments, min_rows=30) == measure(*arguments) != ()
+
+
 @pytest.mark.parametrize("task", list(Task))
 def test_no_usable_rows_give_no_points(task: Task) -> None:
     assert points(task, [], []) == {}
