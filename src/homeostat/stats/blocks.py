@@ -86,7 +86,7 @@ class BlockEffects:
     seen: float = 0.0
 
     def reach(self, tail: float) -> float:
-        """Return the effect that a new day's is above with a chance of `tail`.
+        """Return the effect that a new day's is above with a chance of `tail`; inf before any day.
 
         The error of the known days' mean is part of it: ``t * sd * sqrt(1 + 1 / days)`` for the
         day, the larger of what was seen and what was assumed with it; and in quadrature that of
@@ -96,7 +96,11 @@ class BlockEffects:
         --------
         >>> round(BlockEffects(14, 0.005).reach(0.001), 3)
         0.019
+        >>> BlockEffects().reach(0.001)
+        inf
         """
+        if not self.days:
+            return math.inf
         known = self.days - 1.0
         day = t_quantile(known + PRIOR_BLOCKS, 1.0 - tail) * self.between
         if known:
