@@ -56,6 +56,11 @@ class AlarmBudget:
                 "an alarm budget needs a positive number of alarms and a positive period"
             )
 
+    @property
+    def rate(self) -> float:
+        """Alarms a day."""
+        return self.alarms / (self.period / timedelta(days=1))
+
     def threshold(self, every: timedelta, share: float = 1.0) -> float:
         """Evidence (average run length in evaluations) at which to alarm.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -17,9 +18,12 @@ from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.value.metric import ValueMetric
 from homeostat.detectors.volume.detector import VolumeConfig
+from homeostat.domain.errors import ConfigError
 from homeostat.domain.model import ModelSpec
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
+
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,8 @@ class ModelPlan:
     ----------
     spec : ModelSpec
     drift, quality, volume, performance, service
-        Configurations of the monitors; their shares of the alarm budget add up to at most 1.
+        Configurations of the monitors, with their shares of the alarm budget. Drift spends its share
+        twice (inputs and scores), service too (availability and latency).
     metric_window : timedelta
         Length of the windows in which metrics such as AUC are written.
     rules : tuple of AlertRule
@@ -111,6 +116,12 @@ class ModelPlan:
         What predictions are worth.
     thresholds : tuple of MetricThreshold
         On any metric; the dynamic ones have shares of the alarm budget too.
+
+    Raises
+    ------
+    ConfigError
+        If the monitors together may spend more than the largest budget that one of them has a share
+        of.
     """
 
     spec: ModelSpec
@@ -130,3 +141,16 @@ class ModelPlan:
     reference: ReferencePolicy = ReferencePolicy()
     business: tuple[ValueMetric, ...] = ()
     thresholds: tuple[MetricThreshold, ...] = ()
+
+    def __post_init__(self) -> None:
+        dynamic = [t.config for t in self.thresholds if isinstance(t.config, SeriesConfig)]
+        calibration = [] if self.calibration is None else [self.calibration]
+        once = (self.quality, self.volume, self.performance, *calibration, *dynamic)
+        spenders = (self.drift, self.drift, self.service, self.service, *once)
+        whole = max(spender.budget.rate for spender in spenders)
+        spent = math.fsum(spender.share * spender.budget.rate for spender in spenders) / whole
+        if spent > 1.0 + ROUNDING:
+            raise ConfigError(
+                f"the monitors of {self.spec.name} spend {spent:.3g} times the alarm budget",
+                "lower their shares until they add up to at most 1",
+            )

@@ -30,7 +30,11 @@ from simulation.world import DAY, MODEL, PLAN, SPEC, START, Fate, World, memory_
 from unit.engine.bench import logged, watch
 
 REST = RolloutState(MODEL, RolloutStage.CHAMPION, "1")
-JUDGED = replace(PLAN, calibration=CalibrationConfig(share=0.05))
+JUDGED = replace(
+    PLAN,
+    performance=replace(PLAN.performance, share=0.2),
+    calibration=CalibrationConfig(share=0.05),
+)
 SIZE = 4000
 RNG = np.random.default_rng(4)
 SCORES = RNG.uniform(0.05, 0.95, SIZE)

@@ -50,7 +50,7 @@ BUSINESS = (
     metric("caught", "amount if label == 1 and prediction == 1 else 0"),
     metric("asked", "sum(1)"),
 )
-VALUED = replace(PLAN, business=BUSINESS)
+VALUED = replace(PLAN, business=BUSINESS, performance=replace(PLAN.performance, share=0.15))
 
 
 @pytest.fixture
