@@ -236,7 +236,9 @@ class _Case:
             harmful=False,
             action=action,
             advice=advise(action, causes, broken, harmful=False, since=None),
-            text=f"{describe(causes, faults, None, harmful=False)} {judged(inputs=inputs is not None)}",
+            text=" ".join(
+                [describe(causes, faults, None, harmful=False), judged(inputs=inputs is not None)]
+            ),
             columns=_columns(broken),
             faults=faults,
             tests=() if inputs is None else (Test("inputs", inputs.p_value, inputs.effect),),
