@@ -17,7 +17,7 @@ tolerance is all that stands for that.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -42,17 +42,22 @@ Floats = NDArray[np.float64]
 PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CAP = 10.0  # times the threshold: bounds the time to recover
 MEMORY = 1000  # rows over which the recent gap is taken
+SUDDEN = 10  # rows of one call whose gap counts by itself: a big change need not fill the memory
 DIRECTIONS = ("too low", "too high")
 
 
 @dataclass(frozen=True, slots=True)
 class RecentGap:
-    """Mean of label minus score over recent rows, and how large it may be, either way."""
+    """Mean of label minus score over recent rows, and how large it may be, either way.
+
+    ``weight`` is the number of rows that it rests on, of all the ``rows`` so far.
+    """
 
     rows: int = 0
     gap: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    weight: float = 0.0
 
     @property
     def allowed(self) -> float:
@@ -160,7 +165,7 @@ class _Place:
             return past
         weights = (1.0 - 1.0 / MEMORY) ** np.arange(n - 1, -1, -1, dtype=np.float64)
         whole = float(weights.sum())
-        kept = min(MEMORY - whole, float(past.rows))
+        kept = min(MEMORY - whole, past.weight)
 
         def mean(values: Floats, before: float) -> float:
             return (float(values @ weights) + kept * before) / (whole + kept)
@@ -170,6 +175,7 @@ class _Place:
             mean(self.labels - self.scores, past.gap),
             mean(self.scores - self.low, past.low),
             mean(self.high - self.scores, past.high),
+            whole + kept,
         )
 
 
@@ -211,11 +217,24 @@ def _advance(
     )
     if state.firing is not None:
         return _recovering(state, *streams[state.firing])
-    off = [bet for bet in range(len(bets)) if state.recent[bet // 2].beyond(bet % 2)]
-    if _evidence(state, off) >= config.threshold:
-        firing = _clearest(bets, off)
-        return replace(state, firing=firing, recovery=(0.0,) * len(bets[0].capital))
-    return state
+    fresh = [place.follow(RecentGap()) for place in places]
+    off = [stream for stream in range(len(bets)) if _off(state.recent, fresh, stream)]
+    if _evidence(state, off) < config.threshold:
+        return state
+    firing = _clearest(bets, off)
+    recent = list(state.recent)
+    if not recent[firing // 2].beyond(firing % 2):
+        # What was before the change is no part of it.
+        recent[firing // 2] = replace(fresh[firing // 2], rows=recent[firing // 2].rows)
+    recovery = (0.0,) * len(bets[0].capital)
+    return replace(state, firing=firing, recent=tuple(recent), recovery=recovery)
+
+
+def _off(recent: Sequence[RecentGap], fresh: Sequence[RecentGap], stream: int) -> bool:
+    """Return whether more is amiss than is tolerated, of late or in the rows of this call."""
+    place, direction = divmod(stream, 2)
+    sudden = fresh[place].rows >= SUDDEN and fresh[place].beyond(direction)
+    return recent[place].beyond(direction) or sudden
 
 
 def _clearest(bets: tuple[Bets, ...], places: list[int]) -> int:

@@ -259,6 +259,18 @@ def test_evidence_of_what_is_past_is_no_alarm() -> None:
     assert (verdict.status, state.firing) == (Status.OK, None)
 
 
+def test_a_big_change_fires_at_once_and_is_told_without_what_was_before() -> None:
+    rng, state = np.random.default_rng(5), CalibrationState()
+    reference = fit(*draw(rng, 20_000, -1.0), CONFIG)
+    for index, rows in enumerate((4000, 60)):
+        labels, scores = draw(rng, rows, -1.0, 4.0 * index)
+        state, verdict = evaluate(CONFIG, reference, state, "m", "1", day(index), labels, scores)
+    assert verdict.status is Status.DRIFT
+    assert verdict.score > 0.4 > verdict.effect_threshold
+    assert "proven" not in verdict.reason
+    assert state.rows == 4060
+
+
 def test_an_alarm_whose_end_is_not_proven_says_so() -> None:
     rng, said = np.random.default_rng(4), np.full(4000, 0.5)
     state, found = CalibrationState(), []
