@@ -133,15 +133,15 @@ def _fit_beta(means: Floats, hits: Floats, rows: Floats) -> tuple[float, float, 
     features = np.column_stack((_beta_features(means), np.ones(means.size)))
     shrink = np.array([_RIDGE, _RIDGE, 0.0])
     weights = np.array([0.0, 0.0, np.log(hits.sum() / (rows.sum() - hits.sum()))])
-    for _ in range(_STEPS):
+    reach, steps = np.inf, 0
+    while reach > _SETTLED and steps < _STEPS:
         chance = 1.0 / (1.0 + np.exp(-features @ weights))
         slope = features.T @ (hits - rows * chance) - shrink * weights
         curve = (features.T * (rows * chance * (1.0 - chance))) @ features
         step = np.linalg.solve(curve + np.diag(shrink + _FLAT), slope)
         reach = float(np.abs(features @ step).max())
         weights += step * min(1.0, 1.0 / max(reach, _SETTLED))  # further the curvature is another
-        if reach < _SETTLED:
-            break
+        steps += 1
     # A map that falls anywhere would turn the order of the scores round: flat there instead.
     return max(0.0, float(weights[0])), max(0.0, float(weights[1])), float(weights[2])
 

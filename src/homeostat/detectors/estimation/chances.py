@@ -100,10 +100,10 @@ def fit_chances(
         if worse > MOST_WORSE:
             return plain
     gain = _gains(by_score, better, hits)
-    if gain.mean() < CLEAR * gain.std() / np.sqrt(gain.size):
-        return plain
-    trees = _fit_trees(by_score, hits, codes, np.arange(labels.size), rng, MOST_ROWS)
-    return Chances(tuple(calibrations), trees, by_score, better)
+    clear = bool(gain.mean() >= CLEAR * gain.std() / np.sqrt(gain.size))
+    rows = np.arange(labels.size)
+    trees = _fit_trees(by_score, hits, codes, rows, rng, MOST_ROWS) if clear else ()
+    return Chances(tuple(calibrations), trees, by_score, better if clear else by_score)
 
 
 def _fit_trees(
