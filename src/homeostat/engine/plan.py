@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 from homeostat.alerting.rules import AlertRule
 from homeostat.detectors.calibration.detector import CalibrationConfig
@@ -20,6 +20,7 @@ from homeostat.detectors.value.metric import ValueMetric
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.model import ModelSpec
+from homeostat.domain.verdict import AlarmBudget
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
 
@@ -85,6 +86,13 @@ class MetricThreshold:
     since: datetime | None = None
 
 
+class _Spender(Protocol):
+    @property
+    def budget(self) -> AlarmBudget: ...
+    @property
+    def share(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
     """A model's spec, monitors, alert rules and policies.
@@ -93,8 +101,8 @@ class ModelPlan:
     ----------
     spec : ModelSpec
     drift, quality, volume, performance, service
-        Configurations of the monitors, with their shares of the alarm budget. Drift spends its share
-        twice (inputs and scores), service too (availability and latency).
+        Configurations of the monitors, with their shares of the alarm budget. Drift spends its
+        share twice (inputs and scores), service too (availability and latency).
     metric_window : timedelta
         Length of the windows in which metrics such as AUC are written.
     rules : tuple of AlertRule
@@ -145,8 +153,14 @@ class ModelPlan:
     def __post_init__(self) -> None:
         dynamic = [t.config for t in self.thresholds if isinstance(t.config, SeriesConfig)]
         calibration = [] if self.calibration is None else [self.calibration]
-        once = (self.quality, self.volume, self.performance, *calibration, *dynamic)
-        spenders = (self.drift, self.drift, self.service, self.service, *once)
+        once: tuple[_Spender, ...] = (
+            self.quality,
+            self.volume,
+            self.performance,
+            *calibration,
+            *dynamic,
+        )
+        spenders: tuple[_Spender, ...] = (self.drift, self.drift, self.service, self.service, *once)
         whole = max(spender.budget.rate for spender in spenders)
         spent = math.fsum(spender.share * spender.budget.rate for spender in spenders) / whole
         if spent > 1.0 + ROUNDING:
