@@ -86,16 +86,14 @@ def accuracy(table: Crosstab) -> Estimate:
 
 def precision(table: Crosstab, positive: int = 1) -> Estimate:
     """Return the share of rows predicted as `positive` that are, with Wilson's interval."""
-    said = np.zeros(table.weights.shape)
-    said[:, positive] = 1.0
-    return _share(table, _one(table, positive), said, "no row is predicted positive")
+    found = _precision(table, positive)
+    return found if table.n else missing(NO_ROWS)
 
 
 def recall(table: Crosstab, positive: int = 1) -> Estimate:
     """Return the share of `positive` rows that were predicted as such, with Wilson's interval."""
-    true = np.zeros(table.weights.shape)
-    true[positive] = 1.0
-    return _share(table, _one(table, positive), true, "no label is positive")
+    found = _recall(table, positive)
+    return found if table.n else missing(NO_ROWS)
 
 
 def specificity(table: Crosstab, positive: int = 1) -> Estimate:
@@ -174,12 +172,12 @@ def weighted_f1(table: Crosstab) -> Estimate:
 
 def macro_precision(table: Crosstab) -> Estimate:
     """Return the mean precision of the classes that occur; of one never predicted it is 0."""
-    return _combined(table, [precision(table, each) for each in _occurring(table)])
+    return _combined(table, [_precision(table, each) for each in _occurring(table)])
 
 
 def macro_recall(table: Crosstab) -> Estimate:
     """Return the mean recall of the classes that occur; of one that is never true it is 0."""
-    return _combined(table, [recall(table, each) for each in _occurring(table)])
+    return _combined(table, [_recall(table, each) for each in _occurring(table)])
 
 
 def mcc(table: Crosstab) -> Estimate:
@@ -214,6 +212,24 @@ def _share(table: Crosstab, inside: Floats, whole: Floats, problem: str = NO_ROW
     error = math.sqrt(float((table.squares * moved**2).sum()))
     rows = total**2 / float((table.squares * whole).sum())
     return estimates.share(share, error, n, rows)
+
+
+def _precision(table: Crosstab, place: int) -> Estimate:
+    said = Crosstab(table.weights[:, place], table.squares[:, place], table.counts[:, place])
+    return _share_of(said, place, "no row is predicted positive")
+
+
+def _recall(table: Crosstab, place: int) -> Estimate:
+    true = Crosstab(table.weights[place], table.squares[place], table.counts[place])
+    return _share_of(true, place, "no label is positive")
+
+
+def _share_of(line: Crosstab, place: int, problem: str) -> Estimate:
+    """Return the share of one cell in a row or column: to look at all cells would be cubic."""
+    inside = np.zeros(line.weights.size)
+    inside[place] = 1.0
+    found = _share(line, inside, np.ones(inside.size))
+    return missing(problem) if found.problem else found
 
 
 def _one(table: Crosstab, positive: int) -> Floats:

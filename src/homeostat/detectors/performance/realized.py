@@ -206,9 +206,10 @@ def _macro_auc(rows: Labelled) -> Estimate:
         return missing(f"a class has {fewest} rows, {NEEDED} are needed", n)
     total, moved = 0.0, np.zeros(n)
     for place in occurring:
-        order = np.argsort(rows.scores[:, place], kind="stable")
+        scores = np.ascontiguousarray(rows.scores[:, place])
+        order = np.argsort(scores)
         true = (rows.labels[order] == place).astype(np.float64)
-        ranked = ranking.tally(true, rows.scores[order, place], weights[order])
+        ranked = ranking.tally(true, scores[order], weights[order])
         positive, negative = ranking.auc_influence(ranked)
         at = np.repeat(np.arange(ranked.rows.size), ranked.rows)
         moved[order] += np.where(true == 1.0, positive[at], negative[at])
