@@ -12,7 +12,8 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import reduce
@@ -25,10 +26,13 @@ from homeostat.domain.errors import ConfigError
 from homeostat.domain.model import ColumnKind, Schema
 
 LONGEST = 2_000
-DEEPEST = 100
+DEEPEST, MOST_PARTS = 100, 1_000
 
 Values = NDArray[np.generic]
 Evaluate = Callable[[pa.Table], Values]
+Join = Callable[[Values, Values], Values]
+Test = Callable[[Values, pa.Table], tuple[Values, Values]]
+"""From the values on the left: whether the comparison holds, and the values on its right."""
 
 
 class Type(StrEnum):
@@ -52,24 +56,20 @@ TYPE_OF = {
     ColumnKind.CATEGORICAL: Type.TEXT,
     ColumnKind.BOOLEAN: Type.TRUTH,
 }
-ARITHMETIC: dict[type[ast.operator], Callable[[Values, Values], Values]] = {
+ARITHMETIC: dict[type[ast.operator], Join] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-ORDER: dict[type[ast.cmpop], Callable[[Values, Values], Values]] = {
+ORDER: dict[type[ast.cmpop], Join] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-
-
-FUNCTIONS: dict[str, Callable[[Values, Values], Values]] = {"min": np.minimum, "max": np.maximum}
-ALLOWED = (
-    "columns, numbers, 'text', + - * /, comparisons, in, and, or, not, a if condition else b, "
-)
+FUNCTIONS: dict[str, Join] = {"min": np.minimum, "max": np.maximum}
+ALLOWED = "columns, numbers, 'text', + - * /, comparisons, in, and, or, not, a if truth else b, "
 ALLOWED += "min, max, abs, missing(name), column('name')"
 
 
@@ -124,7 +124,7 @@ def parse(text: str, columns: Mapping[str, Type], wanted: Type = Type.TRUTH) -> 
     Parameters
     ----------
     text : str
-        At most `LONGEST` characters, nested at most `DEEPEST` deep.
+        At most `LONGEST` characters and `MOST_PARTS` parts, nested at most `DEEPEST` deep.
     columns : mapping of str to Type
     wanted : Type
         What it has to yield.
@@ -153,7 +153,7 @@ def read(text: str) -> ast.expr:
     Raises
     ------
     ConfigError
-        If it is no expression, too long or nested too deep.
+        If it is no expression, too long, of too many parts or nested too deep.
     """
     if len(text) > LONGEST:
         problem = f"an expression has {len(text)} characters; at most {LONGEST} are taken"
@@ -164,12 +164,14 @@ def read(text: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f"expression {text!r} cannot be read", remedy) from error
     level: list[ast.AST] = [tree]
+    parts = 0
     for _ in range(DEEPEST):
+        parts += sum(isinstance(node, ast.expr) for node in level)
         level = [below for node in level for below in ast.iter_child_nodes(node)]
-        if not level:
+        if not level and parts <= MOST_PARTS:
             return tree
-    problem = f"expression {text[:40]!r}... is nested more than {DEEPEST} deep"
-    raise ConfigError(problem, "split it, or prepare a feature")
+    problem = f"has more than {MOST_PARTS:,} parts or is nested more than {DEEPEST} deep"
+    raise ConfigError(f"expression {text[:40]!r}... {problem}", "split it, or prepare a feature")
 
 
 def check(
@@ -240,8 +242,7 @@ class _Checker:
         truth = self.check(node.test, Type.TRUTH).evaluate
         chosen = self._part(node.body)
         other = self.check(node.orelse, chosen.type).evaluate
-        value = chosen.evaluate
-        return Part(chosen.type, lambda rows: np.where(truth(rows), value(rows), other(rows)))
+        return Part(chosen.type, lambda t: np.where(truth(t), chosen.evaluate(t), other(t)))
 
     def _function(self, node: ast.Call) -> Evaluate:
         name = ast.unparse(node.func)
@@ -278,13 +279,9 @@ class _Checker:
         return Part(kind, lambda _: value)
 
     def _finite(self, node: ast.Constant, number: float) -> float:
-        try:
-            value = float(number)
-        except OverflowError:
-            value = math.inf
-        if math.isinf(value):
+        if abs(number) > sys.float_info.max:
             raise self._error(node, "is too large a number")
-        return value
+        return float(number)
 
     def _name(self, node: ast.expr) -> Part:
         name = self._column(node)
@@ -295,9 +292,7 @@ class _Checker:
         match node:
             case ast.Name(id=name):
                 pass
-            case ast.Call(
-                func=ast.Name(id="column"), args=[ast.Constant(value=str() as name)], keywords=[]
-            ):
+            case ast.Call(func=ast.Name(id="column"), args=[ast.Constant(str(name))], keywords=[]):
                 pass
             case _:
                 raise self._error(node, "names no column")
@@ -321,52 +316,62 @@ class _Checker:
     def _logic(self, node: ast.BoolOp) -> Evaluate:
         parts = [self.check(value, Type.TRUTH).evaluate for value in node.values]
         join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-
         start = np.full(1, isinstance(node.op, ast.And))
         return lambda table: reduce(join, (part(table) for part in parts), start)
 
     def _comparison(self, node: ast.Compare) -> Evaluate:
-        sides = [node.left, *node.comparators]
-        pairs = [
-            self._pair(sides[i], operation, sides[i + 1]) for i, operation in enumerate(node.ops)
-        ]
-        true = np.ones(1, dtype=np.bool_)
-        return lambda table: reduce(np.logical_and, (pair(table) for pair in pairs), true)
-
-    def _pair(self, left: ast.expr, operation: ast.cmpop, right: ast.expr) -> Evaluate:
-        if isinstance(operation, ast.In | ast.NotIn):
-            return self._membership(left, operation, right)
-        first = self._part(left)
-        second = self.check(right, first.type).evaluate
-        if isinstance(operation, ast.Eq | ast.NotEq):
-            return _equality(first, second, negated=isinstance(operation, ast.NotEq))
-        if type(operation) not in ORDER or first.type is not Type.NUMBER:
-            raise self._error(left, "can only be compared with == and !=")
-        apply = ORDER[type(operation)]
-        return lambda table: apply(first.evaluate(table), second(table))
-
-    def _membership(
-        self, left: ast.expr, operation: ast.In | ast.NotIn, right: ast.expr
-    ) -> Evaluate:
-        if not isinstance(right, ast.Tuple | ast.List) or not right.elts:
-            raise self._error(right, "is not a list of values such as ('DE', 'FR')")
-        item = self._part(left)
-        choices = [
-            _equality(item, self.check(choice, item.type).evaluate, negated=False)
-            for choice in right.elts
-        ]
-        present = _present(item)
-        negated = isinstance(operation, ast.NotIn)
+        first = left = self._part(node.left)
+        tests: list[Test] = []
+        source = node.left
+        for operation, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(source, ast.Tuple | ast.List):
+                raise self._error(source, "is not allowed here")
+            if isinstance(operation, ast.In | ast.NotIn):
+                tests.append(self._membership(left, operation, right))
+            else:
+                second = self.check(right, left.type)
+                tests.append(_against(self._join(source, left, operation), second))
+                left = second
+            source = right
 
         def evaluate(table: pa.Table) -> Values:
-            found = _any(table, choices)
-            return np.logical_and(present(table), np.logical_not(found)) if negated else found
+            held: Values = np.ones(1, dtype=np.bool_)
+            values = first.evaluate(table)
+            for test in tests:
+                holds, values = test(values, table)
+                held = np.logical_and(held, holds)
+            return held
 
         return evaluate
 
+    def _join(self, source: ast.expr, left: Part, operation: ast.cmpop) -> Join:
+        allowed = ORDER | SAME if left.type is Type.NUMBER else SAME
+        if type(operation) not in allowed:
+            raise self._error(source, "can only be compared with == and !=")
+        return allowed[type(operation)]
 
-def _any(table: pa.Table, tests: Sequence[Evaluate]) -> Values:
-    return reduce(np.logical_or, (test(table) for test in tests), np.zeros(1, dtype=np.bool_))
+    def _membership(self, left: Part, operation: ast.In | ast.NotIn, right: ast.expr) -> Test:
+        if not isinstance(right, ast.Tuple | ast.List) or not right.elts:
+            raise self._error(right, "is not a list of values such as ('DE', 'FR')")
+        choices = [self.check(choice, left.type).evaluate for choice in right.elts]
+        negated = isinstance(operation, ast.NotIn)
+
+        def test(values: Values, table: pa.Table) -> tuple[Values, Values]:
+            same = (_equal(values, choice(table)) for choice in choices)
+            found = reduce(np.logical_or, same, np.zeros(1, dtype=np.bool_))
+            if negated:
+                found = np.logical_and(_present(values), np.logical_not(found))
+            return found, values
+
+        return test
+
+
+def _against(join: Join, right: Part) -> Test:
+    def test(values: Values, table: pa.Table) -> tuple[Values, Values]:
+        others = right.evaluate(table)
+        return join(values, others), others
+
+    return test
 
 
 def _read(table: pa.Table, name: str, kind: Type) -> Values:
@@ -377,20 +382,19 @@ def _read(table: pa.Table, name: str, kind: Type) -> Values:
     return values
 
 
-def _present(part: Part) -> Evaluate:
-    if part.type is Type.NUMBER:
-        return lambda table: np.logical_not(np.isnan(part.evaluate(table)))
-    absent = np.array(None, dtype=object)
-    return lambda table: np.not_equal(part.evaluate(table), absent)
+def _present(values: Values) -> Values:
+    if values.dtype == np.object_:
+        return np.asarray(np.not_equal(values, np.array(None, dtype=object)), dtype=np.bool_)
+    return np.logical_not(np.isnan(values))
 
 
-def _equality(first: Part, second: Evaluate, *, negated: bool) -> Evaluate:
-    if not negated:
-        return lambda table: np.equal(first.evaluate(table), second(table)).astype(np.bool_)
-    one, other = _present(first), _present(Part(first.type, second))
+def _equal(one: Values, other: Values) -> Values:
+    return np.equal(one, other).astype(np.bool_)
 
-    def evaluate(table: pa.Table) -> Values:
-        differs = np.not_equal(first.evaluate(table), second(table)).astype(np.bool_)
-        return np.logical_and(differs, np.logical_and(one(table), other(table)).astype(np.bool_))
 
-    return evaluate
+def _unequal(one: Values, other: Values) -> Values:
+    differs = np.not_equal(one, other).astype(np.bool_)
+    return np.logical_and(differs, np.logical_and(_present(one), _present(other)))
+
+
+SAME: dict[type[ast.cmpop], Join] = {ast.Eq: _equal, ast.NotEq: _unequal}

@@ -1,6 +1,8 @@
 """Conditions and numbers over a row."""
 
 import math
+from dataclasses import dataclass
+from typing import cast
 
 import pyarrow as pa
 import pytest
@@ -63,6 +65,58 @@ def test_conditions(text: str, expected: list[int]) -> None:
     assert parse(text, COLUMNS).matches(ROWS).astype(int).tolist() == expected
 
 
+class Counted(dict[str, Type]):
+    """Columns that count how often their types are asked for."""
+
+    asked = 0
+
+    def __getitem__(self, name: str) -> Type:
+        self.asked += 1
+        return super().__getitem__(name)
+
+
+@dataclass
+class Rows:
+    """A table that counts how often its columns are read."""
+
+    table: pa.Table
+    read: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        return self.table.num_rows
+
+    def __getitem__(self, name: str) -> object:
+        self.read += 1
+        return self.table[name]
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        "1 if 0 < ({}) < 9 else 2",
+        "1 if 0 == ({}) == 9 == 1 else 2",
+        "1 if 0 != ({}) != 9 else 2",
+        "3 if ({}) in (1, 2, 5) else 1",
+        "3 if ({}) not in (1, 2, 5) else 1",
+        "({}) if online else 7",
+        "abs(min(({}), 4))",
+    ],
+)
+def test_each_part_is_built_and_evaluated_once(nest: str) -> None:
+    text = "age"
+    for _ in range(16):
+        text = nest.format(text)
+    columns, rows = Counted(COLUMNS), Rows(ROWS)
+    found = parse(text, columns, Type.NUMBER)
+    named = 1 + text.count("online")
+    assert columns.asked == named
+    numbers = found.numbers(cast(pa.Table, rows))
+    assert rows.read == named
+    oracle = [eval(text, {"age": age, "online": on}) for age, on in ((20.0, True), (30.0, False))]
+    assert numbers.tolist()[:2] == oracle
+
+
 def test_columns_are_those_named() -> None:
     assert parse("missing(land) or amount > age", COLUMNS).columns == {"land", "amount", "age"}
 
@@ -104,6 +158,10 @@ def test_columns_are_those_named() -> None:
         ("-" * 1900 + "1 > 0", "cannot be read|nested"),
         ("(" * 300 + "1" + ")" * 300, "cannot be read"),
         ("online" + " and online" * LONGEST, "at most"),
+        ("2 in(" + "-1," * 600 + ")", "more than 1,000 parts"),
+        ("land in ('DE', 'FR') == land", "is not allowed here"),
+        ("amount < 3 < land", "is text, where a number"),
+        ("online < True", "== and !="),
     ],
 )
 def test_everything_else_is_refused_with_its_place(text: str, problem: str) -> None:
