@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from homeostat.diagnosis.sides import SCORE, Sides
 from homeostat.stats.classifier import fit_quadratic
 from homeostat.stats.overlap import apply_ridge, fit_ridge, weighted_gaps
+from homeostat.stats.special import chi2_sf, normal_quantile
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -111,13 +112,16 @@ def expectations(
     return held_out, mean
 
 
-def domain_z(before: Floats, now: Floats, rng: np.random.Generator) -> float:
+def domain_z(
+    before: Floats, now: Floats, days: tuple[Indices, Indices] | None, rng: np.random.Generator
+) -> float:
     """Return how well a direction learnt on earlier folds tells the sides apart on later ones.
 
     Standard normal if both sides are alike: each fold is judged by what was learnt on those before
-    it only.
+    it only. Folds are of whole days where both sides have enough; otherwise what sets the few days
+    apart is learnt and judged on the same days, and counts by Scheffe's bound only.
     """
-    folds = deal(len(before), rng), deal(len(now), rng)
+    folds, apart = deal_days((len(before), len(now)), days, rng)
     total = weights = 0.0
     for one, two in _chain(folds):
         learn = np.vstack((before[one[0]], now[two[0]]))
@@ -129,28 +133,31 @@ def domain_z(before: Floats, now: Floats, rng: np.random.Generator) -> float:
         scores = [apply_ridge(model, side)[:, None] for side in (before[one[1]], now[two[1]])]
         flat = [np.full(len(side), 1.0 / len(side)) for side in scores]
         weight = float(np.sqrt(one[0].sum()))
-        total += weight * float(weighted_gaps(scores[0], scores[1], flat[0], flat[1]).z[0])
+        theirs = _days_of(days, (one[1], two[1]))
+        total += weight * float(weighted_gaps(scores[0], scores[1], flat[0], flat[1], theirs).z[0])
         weights += weight**2
-    return float(total / np.sqrt(weights))
+    z = float(total / np.sqrt(weights))
+    return z if apart else scheffe(z, before.shape[1])
 
 
 def residual_z(
     functions: tuple[Floats, Floats],
     residuals: tuple[Floats, Floats],
     weights: tuple[Floats, Floats],
+    days: tuple[Indices, Indices] | None,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """Return evidence that residuals follow rows otherwise than they did, and its size.
 
     On each fold, the difference of two ridge regressions of the residuals, fitted on the folds
-    before it, is correlated with the residuals of each side.
+    before it, is correlated with the residuals of each side. Days are dealt as in `domain_z`.
 
     Returns
     -------
     tuple of float
         A standard normal if nothing changed, large if something did; a correlation.
     """
-    folds = deal(len(residuals[0]), rng), deal(len(residuals[1]), rng)
+    folds, apart = deal_days((len(residuals[0]), len(residuals[1])), days, rng)
     total = squares = effects = 0.0
     for halves in _chain(folds):
         models = [
@@ -163,12 +170,51 @@ def residual_z(
             guess = apply_ridge(models[1], rows) - apply_ridge(models[0], rows)
             seen.append((residuals[s][half[1]] * guess)[:, None])
         shares = [weights[s][half[1]] / weights[s][half[1]].sum() for s, half in enumerate(halves)]
-        gaps = weighted_gaps(seen[0], seen[1], shares[0], shares[1])
+        theirs = _days_of(days, (halves[0][1], halves[1][1]))
+        gaps = weighted_gaps(seen[0], seen[1], shares[0], shares[1], theirs)
         weight = float(np.sqrt(halves[0][0].sum()))
         total += weight * float(gaps.z[0])
         squares += weight**2
-        effects = float(gaps.effect[0])
-    return float(total / np.sqrt(squares)), effects
+        effects += weight**2 * float(gaps.effect[0])
+    z = float(total / np.sqrt(squares))
+    return z if apart else scheffe(z, functions[0].shape[1]), effects / squares
+
+
+def scheffe(z: float, directions: int) -> float:
+    """Return the normal number as rare as the best of all combinations of normal numbers.
+
+    Examples
+    --------
+    >>> round(scheffe(3.0, 1), 2), scheffe(3.0, 20) < 0.0
+    (2.78, True)
+    """
+    if z <= 0.0:
+        return z
+    tail = chi2_sf(float(directions), z * z)
+    return -normal_quantile(min(max(tail, 1e-300), 1.0 - 1e-12))
+
+
+def deal_days(
+    sizes: tuple[int, int], days: tuple[Indices, Indices] | None, rng: np.random.Generator
+) -> tuple[tuple[Indices, Indices], bool]:
+    """Return a fold for each row, of whole days if both sides have at least as many as folds.
+
+    The second is whether rows of different folds are independent.
+    """
+    if days is None:
+        return (deal(sizes[0], rng), deal(sizes[1], rng)), True
+    places = [np.unique(side, return_inverse=True)[1] for side in days]
+    counts = [int(place.max()) + 1 for place in places]
+    if min(counts) < FOLDS:
+        return (deal(sizes[0], rng), deal(sizes[1], rng)), False
+    dealt = [deal(count, rng)[place] for count, place in zip(counts, places, strict=True)]
+    return (dealt[0], dealt[1]), True
+
+
+def _days_of(
+    days: tuple[Indices, Indices] | None, rows: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+) -> tuple[Indices, Indices] | None:
+    return None if days is None else (days[0][rows[0]], days[1][rows[1]])
 
 
 def _chain(

@@ -26,7 +26,7 @@ from homeostat.diagnosis.advice import (
 from homeostat.diagnosis.carriers import moved_columns, onset, segment_shares, share_out, trace
 from homeostat.diagnosis.decide import DecisionConfig, decide
 from homeostat.diagnosis.mechanisms import Departure, Evidence, weigh, weigh_inputs
-from homeostat.diagnosis.sides import Sides, build_sides, row_loss, score_errors
+from homeostat.diagnosis.sides import Sides, both, build_sides, days_of, row_loss, score_errors
 from homeostat.diagnosis.split import add_fault, is_harmful, rank, split_change
 from homeostat.domain.decision import Cause
 from homeostat.domain.explanation import (
@@ -40,6 +40,7 @@ from homeostat.domain.explanation import (
 )
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, from_micros
+from homeostat.stats.blocks import FEW_BLOCKS
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +90,9 @@ def explain(
     Parameters
     ----------
     before, now : Predictions
-        Of the same task and classes; current labels may be missing in part or all.
+        Of the same task and classes; current labels may be missing in part or all. With timestamps
+        rows of a day may have an effect in common, as large as days of the reference show; without
+        them rows are taken as independent, which is among the caveats.
     rng : Generator
         The same seed gives the same result.
     config : DiagnoseConfig
@@ -141,6 +144,7 @@ class _Case:
             for mended, known in zip(self._sound, self._known, strict=True)
         )
         sides = self._sides(self._draw(labelled=False) if partly else labelled)
+        self._say_days()
         if self._broken:
             self.causes = (Cause.DATA_FAULT,)
         least = self.config.min_rows
@@ -180,6 +184,22 @@ class _Case:
         """Return which rows have a label and a loss."""
         return ~np.isnan(row_loss(self.before)), ~np.isnan(row_loss(self.now))
 
+    @property
+    def _days(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        return both(days_of(self.before), days_of(self.now))
+
+    def _say_days(self) -> None:
+        """Say what is taken for granted of effects that rows of a day have in common."""
+        if self._days is None:
+            self.caveats.append(
+                "no timestamps: rows are taken as independent, and what a day does by itself may "
+                "pass for a change"
+            )
+        elif (seen := np.unique(self._days[0]).size) < FEW_BLOCKS:
+            self.caveats.append(
+                f"reference rows of {seen} days: how days differ by themselves is assumed, not seen"
+            )
+
     def _draw(self, *, labelled: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Draw the rows to look at: all are drawn from, or only those with labels."""
         drawn = []
@@ -204,20 +224,12 @@ class _Case:
 
     def _say_labels(self, before: int, now: int) -> None:
         """Say how many rows have labels, and how many of them were looked at."""
-        known, rows, least = (
-            int(np.count_nonzero(self.now.known)),
-            len(self.now),
-            self.config.min_rows,
-        )
+        known, rows = int(np.count_nonzero(self.now.known)), len(self.now)
+        least = self.config.min_rows
         if min(before, now) < least:
-            few = (
-                f"{before:,} reference and {now:,} current"
-                if before < least
-                else f"{now:,} current"
-            )
             self.caveats.append(
-                f"{few} rows with labels, {least} are needed: whether labels or their meaning "
-                "changed cannot be told"
+                f"{before:,} reference and {now:,} current rows with labels, {least} are "
+                "needed: whether labels or their meaning changed cannot be told"
             )
         elif known < rows:
             self.caveats.append(
@@ -230,15 +242,14 @@ class _Case:
         faults, broken = tuple(item.fault for item in self.found), self._broken
         causes, inputs = self.causes, self.inputs
         action = Action.MEND_UPSTREAM if broken else Action.WAIT_FOR_LABELS
+        said = describe(causes, faults, None, harmful=False)
         return Explanation(
             cause=causes[0] if causes else Cause.UNKNOWN,
             causes=causes,
             harmful=False,
             action=action,
             advice=advise(action, causes, broken, harmful=False, since=None),
-            text=" ".join(
-                [describe(causes, faults, None, harmful=False), judged(inputs=inputs is not None)]
-            ),
+            text=f"{said} {judged(inputs=inputs is not None)}",
             columns=_columns(broken),
             faults=faults,
             tests=() if inputs is None else (Test("inputs", inputs.p_value, inputs.effect),),
@@ -330,7 +341,7 @@ class _Case:
         partly = any(item.fault.share < 1.0 for item in self.found) and self.mended.scored
         if not partly:
             return change
-        return add_fault(change, (before, now), (self.mended.rows_before, self.mended.rows_now))
+        return add_fault(change, (before, now), self._sound, self._days)
 
     def _segments(
         self, labelled: tuple[NDArray[np.intp], ...], losses: tuple[Floats, Floats]

@@ -2,6 +2,12 @@
 
 Covariate shift leaves P(label | inputs) as it was, label shift P(inputs | label), pure concept
 drift P(inputs). Each of the three is tested as a hypothesis of its own.
+
+Where both sides have timestamps, rows of a day may have an effect in common: how days of the
+reference differ is part of what is left to chance when a change is claimed: in inputs, labels given
+inputs, and the mix of labels. Which story fits a change that is beyond days is told from rows as if
+independent: an error made wide by days would let any story pass. Without timestamps rows are taken
+as independent throughout.
 """
 
 from __future__ import annotations
@@ -46,7 +52,9 @@ class Evidence:
     Attributes
     ----------
     inputs : Departure
-        From "inputs are as they were"; the size is ``2 AUC - 1`` of telling rows apart.
+        From "inputs are as they were"; the size is the larger of ``sqrt(pi) (2 AUC - 1)`` of
+        telling rows apart, the gap of normal means that such an AUC belongs to, and of the largest
+        gap of a function's means in standard deviations.
     by_label : Departure
         From "for a given label inputs are as they were".
     labels : Departure
@@ -91,7 +99,7 @@ class Evidence:
 def weigh_inputs(sides: Sides, rng: np.random.Generator) -> Departure:
     """Test whether inputs, of rows with and without labels, are as they were."""
     one, two, _ = make_basis(sides)
-    return _inputs((one, two), held_out_odds(sides, rng), rng)[0]
+    return _inputs((one, two), held_out_odds(sides, rng), sides.days, rng)[0]
 
 
 def weigh(sides: Sides, rng: np.random.Generator) -> Evidence:
@@ -106,11 +114,11 @@ def weigh(sides: Sides, rng: np.random.Generator) -> Evidence:
     one, two, columns = make_basis(sides)
     functions = (one, two)
     odds = held_out_odds(sides, rng)
-    inputs, input_gaps = _inputs(functions, odds, rng)
+    inputs, input_gaps = _inputs(functions, odds, sides.days, rng)
     weights = overlap_weights(*odds)
     expected = expectations(functions, sides.before.targets, rng)
     residuals = (sides.before.targets - expected[0], sides.now.targets - expected[1])
-    labels, label_gaps = _labels(functions, residuals, weights, rng)
+    labels, label_gaps = _labels(functions, residuals, weights, sides.days, rng)
     shares = _shares(sides)
     mix = _mix(sides, shares)
     by_label = _by_label(sides, functions, shares, rng)
@@ -139,11 +147,12 @@ def _flat(rows: int) -> Floats:
 def _inputs(
     functions: tuple[Floats, Floats],
     odds: tuple[Floats, Floats],
+    days: tuple[Indices, Indices] | None,
     rng: np.random.Generator,
 ) -> tuple[Departure, Gaps]:
     one, two = functions
-    gaps = weighted_gaps(one, two, _flat(len(one)), _flat(len(two)))
-    p_value = 2.0 * min(gaps.p_value, normal_sf(domain_z(one, two, rng)))
+    gaps = weighted_gaps(one, two, _flat(len(one)), _flat(len(two)), days)
+    p_value = 2.0 * min(gaps.p_value, normal_sf(domain_z(one, two, days, rng)))
     area = auc(np.repeat([0.0, 1.0], [len(one), len(two)]), np.concatenate(odds))
     largest = float(np.abs(gaps.effect).max(initial=0.0))
     # The gap of normal means that this area belongs to, near 0: sqrt(pi) (2 AUC - 1).
@@ -155,6 +164,7 @@ def _labels(
     functions: tuple[Floats, Floats],
     residuals: tuple[Floats, Floats],
     weights: Weights,
+    days: tuple[Indices, Indices] | None,
     rng: np.random.Generator,
 ) -> tuple[Departure, Gaps]:
     count = residuals[0].shape[1]
@@ -165,9 +175,11 @@ def _labels(
             np.column_stack((part, part[:, None] * side))
             for part, side in zip(parts, functions, strict=True)
         ]
-        gaps = weighted_gaps(rows[0], rows[1], weights.before, weights.now)
+        gaps = weighted_gaps(rows[0], rows[1], weights.before, weights.now, days)
         first = first or gaps
-        z, size = residual_z(functions, (parts[0], parts[1]), (weights.before, weights.now), rng)
+        z, size = residual_z(
+            functions, (parts[0], parts[1]), (weights.before, weights.now), days, rng
+        )
         p_value = 2.0 * min(gaps.p_value, normal_sf(z))
         found.append(Departure(p_value, max(abs(float(gaps.effect[0])), size)))
     assert first is not None
@@ -199,7 +211,16 @@ def _mix(sides: Sides, shares: tuple[Floats, Floats]) -> Departure:
     # Of many classes a rare one may double by chance: only those count that moved beyond it.
     sure = np.abs(gap) > 3.0 * np.maximum(error, 1e-12)
     effect = float(np.abs(odds[sure]).max(initial=0.0))
-    return Departure(chi2_sf(freedom, statistic), effect)
+    p_value = chi2_sf(freedom, statistic)
+    if sides.days is not None:
+        kinds = np.flatnonzero(seen)
+        rows = [
+            (side.groups[:, None] == kinds).astype(np.float64) for side in (sides.before, sides.now)
+        ]
+        p_value = max(
+            p_value, weighted_gaps(rows[0], rows[1], _flat(n), _flat(m), sides.days).p_value
+        )
+    return Departure(p_value, effect)
 
 
 def _by_label(
@@ -234,7 +255,9 @@ def _by_label(
     largest = max(float(np.abs(gaps.z).max(initial=0.0)) for gaps in tests)
     p_value = 2.0 * many * normal_sf(largest)
     drawn = _redraw(sides, shares, rng)
-    learned = normal_sf(domain_z(one[drawn], two, rng)) if drawn.size > 50 else 1.0
+    learned = 1.0
+    if drawn.size > 50:
+        learned = normal_sf(domain_z(one[drawn], two, None, rng))
     effect = float(np.abs(whole.effect).max(initial=0.0))
     return Departure(min(1.0, 2.0 * min(p_value, learned)), effect)
 
@@ -249,7 +272,7 @@ def _less_mix(gaps: Gaps, sides: Sides, functions: tuple[Floats, Floats], weight
     inner = weighted_gaps(before, now, weights, _flat(len(now)))
     error = np.maximum(inner.error, 1e-12)
     z = np.where(gaps.z == 0.0, 0.0, gaps.gap / error)
-    return Gaps(gaps.gap, inner.error, z, gaps.effect)
+    return Gaps(gaps.gap, inner.error, z, gaps.effect, inner.freedom)
 
 
 def _within(sides: Sides, functions: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
@@ -324,7 +347,7 @@ def _offset(
             np.column_stack([part[0] for part in parts]),
             np.column_stack([part[1] for part in parts]),
         )
-    return _labels(functions, residuals, weights, rng)[0]
+    return _labels(functions, residuals, weights, None, rng)[0]
 
 
 def _shifted(

@@ -22,6 +22,7 @@ BINS = 30  # of a number to be predicted, where classes are needed, at most
 BIN_ROWS = 150  # rows of one
 _CLIP = 5.0  # robust standard deviations at which a residual is cut
 _EDGE = 1e-6
+_DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,8 @@ class Side:
     loss : ndarray of float64, shape (n,)
         Brier score, error or absolute error; NaN where the label or the prediction is missing.
     labels : ndarray of float64, shape (n,)
+    days : ndarray of int64, shape (n,), optional
+        Since 1970, in UTC; rows of a day may have an effect in common.
     """
 
     rows: Floats
@@ -47,6 +50,7 @@ class Side:
     groups: Indices
     loss: Floats
     labels: Floats
+    days: Indices | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -64,7 +68,13 @@ class Side:
             self.groups[rows],
             self.loss[rows],
             self.labels[rows],
+            None if self.days is None else self.days[rows],
         )
+
+
+def both(before: Indices | None, now: Indices | None) -> tuple[Indices, Indices] | None:
+    """Return days of both sides, if both have them."""
+    return None if before is None or now is None else (before, now)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +98,11 @@ class Sides:
     tables: tuple[Table, Table]
     task: Task
     groups: int
+
+    @property
+    def days(self) -> tuple[Indices, Indices] | None:
+        """Day of each row before and now; None if rows are taken as independent."""
+        return both(self.before.days, self.now.days)
 
     def labelled(self) -> Sides:
         """Return only rows with a label and a loss."""
@@ -128,7 +143,12 @@ def build_sides(
     edges = _edges(before)
     scale = _scale(before, scores=scores)
     made = [
-        Side(encoder.transform(table), *_labels(side, edges, scale, scores=scores), side.labels)
+        Side(
+            encoder.transform(table),
+            *_labels(side, edges, scale, scores=scores),
+            side.labels,
+            days_of(side),
+        )
         for table, side in zip(tables, (before, now), strict=True)
     ]
     groups = edges.size + 1 if before.task is Task.REGRESSION else max(2, len(before.classes))
@@ -141,6 +161,11 @@ def build_sides(
         before.task,
         groups,
     )
+
+
+def days_of(rows: Predictions) -> Indices | None:
+    """Return the day of each row since 1970, in UTC; None without timestamps."""
+    return None if rows.timestamps is None else rows.timestamps // _DAY
 
 
 def row_loss(rows: Predictions) -> Floats:

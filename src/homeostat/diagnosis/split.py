@@ -12,9 +12,11 @@ from homeostat.diagnosis.mechanisms import Evidence
 from homeostat.diagnosis.sides import Side, Sides
 from homeostat.domain.decision import Cause
 from homeostat.domain.explanation import Change, Part
-from homeostat.stats.special import normal_quantile
+from homeostat.stats.overlap import block_variance
+from homeostat.stats.special import normal_quantile, t_quantile
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 _REACH = normal_quantile(0.975)
 
@@ -49,7 +51,8 @@ def split_change(
     weights are cross-fitted, and so is what inputs make one expect of an amount, which is taken
     out first, so that an error of one of the two does little harm. The part of a changed mix of
     labels is the sum over labels of the change of their share times their mean before. Intervals
-    come from influence functions.
+    come from influence functions; where rows have days, how those of the reference differ is part
+    of their errors, and Student's quantiles take the normal's place.
     """
     before, now = amounts
     n, m = before.size, now.size
@@ -69,16 +72,22 @@ def split_change(
         first, amount = "label" if only else "covariate", total - meaning
         influence = whole[0] - inner[0], whole[1] - inner[1]
     rest = whole[0] - influence[0], whole[1] - influence[1]
+    days = sides.days
     parts = (
-        _part(first, amount, influence),
-        _part(_rest_name(first, causes), total - amount, rest),
+        _part(first, amount, influence, days),
+        _part(_rest_name(first, causes), total - amount, rest, days),
     )
     return Change(
-        metric, float(before.mean()), float(now.mean()), _part("total", total, whole), parts
+        metric, float(before.mean()), float(now.mean()), _part("total", total, whole, days), parts
     )
 
 
-def add_fault(change: Change, amounts: tuple[Floats, Floats], kept: tuple[Mask, Mask]) -> Change:
+def add_fault(
+    change: Change,
+    amounts: tuple[Floats, Floats],
+    kept: tuple[Mask, Mask],
+    days: tuple[Indices, Indices] | None,
+) -> Change:
     """Add what rows that are broken, and were left out of a change, do to it.
 
     Parameters
@@ -88,6 +97,7 @@ def add_fault(change: Change, amounts: tuple[Floats, Floats], kept: tuple[Mask, 
     amounts : tuple of ndarray of float64
         Of all rows; NaN where not known.
     kept : tuple of ndarray of bool
+    days : tuple of ndarray of int64, optional
     """
     means, influence = [], []
     for side, sound in zip(amounts, kept, strict=True):
@@ -99,8 +109,11 @@ def add_fault(change: Change, amounts: tuple[Floats, Floats], kept: tuple[Mask, 
         influence.append((whole, whole - inside * (known - usual) / np.count_nonzero(inside)))
     total = means[1][0] - means[0][0]
     part = total - (means[1][1] - means[0][1])
-    change_total = _part("total", total, (influence[0][0], influence[1][0]))
-    fault = _part("fault", part, (influence[0][1], influence[1][1]))
+    if days is not None:
+        ours, theirs = (day[~np.isnan(side)] for day, side in zip(days, amounts, strict=True))
+        days = ours, theirs
+    change_total = _part("total", total, (influence[0][0], influence[1][0]), days)
+    fault = _part("fault", part, (influence[0][1], influence[1][1]), days)
     others = tuple(
         Part("concept", p.amount, p.lower, p.upper) if p.name == "fault" else p
         for p in change.parts
@@ -117,9 +130,21 @@ def _rest_name(first: str, causes: Sequence[Cause]) -> str:
     return "concept"
 
 
-def _part(name: str, amount: float, influence: tuple[Floats, Floats]) -> Part:
-    error = float(np.sqrt(sum(float(side @ side) for side in influence)))
-    return Part(name, amount, amount - _REACH * error, amount + _REACH * error)
+def _part(
+    name: str,
+    amount: float,
+    influence: tuple[Floats, Floats],
+    days: tuple[Indices, Indices] | None,
+) -> Part:
+    variance, reach = sum(float(side @ side) for side in influence), _REACH
+    if days is not None and variance > 0.0:
+        flat = tuple(np.full(side.size, 1.0 / side.size) for side in influence)
+        rows = (influence[0] * influence[0].size)[:, None]
+        more, freedom = block_variance(rows, (flat[0], flat[1]), days, np.array([variance]))
+        variance += float(more[0])
+        reach = t_quantile(float(freedom[0]), 0.975) if np.isfinite(freedom[0]) else _REACH
+    error = float(np.sqrt(variance))
+    return Part(name, amount, amount - reach * error, amount + reach * error)
 
 
 def _label_part(

@@ -281,3 +281,38 @@ def test_segments_that_carry_the_loss_are_named() -> None:
 def test_the_same_seed_says_the_same() -> None:
     now = story("binary", N, 82, concept=0.5)
     assert why("binary", now) == why("binary", now)
+
+
+def dated(days: int, first: int, rng: np.random.Generator, by_day: float, lift: float) -> Columns:
+    """Return rows of days that differ by themselves, in inputs and in the chance of a label."""
+    day = np.sort(rng.integers(0, days, 4000))
+    x = rng.normal(size=(4000, 3)) + rng.normal(0.0, by_day or 1e-9, (days, 3))[day]
+    odds = x @ np.array([1.0, 0.6, -0.4]) - 1.0
+    moved = rng.normal(0.0, by_day or 1e-9, days)[day] + lift * x[:, 1]
+    chance = 1 / (1 + np.exp(-odds - moved))
+    at = np.datetime64("2026-01-01", "s") + 86_400 * (first + day) + rng.integers(0, 86_400, 4000)
+    known = {f"x{k}": x[:, k] for k in range(3)}
+    label = (rng.random(4000) < chance).astype(float)
+    return {**known, "score": 1 / (1 + np.exp(-odds)), "label": label, "at": at}
+
+
+@pytest.mark.parametrize("days", [1, 10])
+def test_what_days_do_by_themselves_is_no_change(days: int) -> None:
+    spec = replace(SPECS["binary"], timestamp="at")
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        before, now = dated(30, 0, rng, 0.1, 0.0), dated(days, 30, rng, 0.1, 0.0)
+        found = hs.diagnose(before, now, spec)
+        assert found.cause is Cause.NONE, found
+        assert not any("taken as independent" in caveat for caveat in found.caveats)
+    changed = dated(days, 30, np.random.default_rng(9), 0.1, -1.5)
+    assert hs.diagnose(before, changed, spec).causes == (CONCEPT,)
+
+
+def test_what_is_taken_for_granted_of_days_is_said() -> None:
+    rng = np.random.default_rng(3)
+    now = dated(1, 30, rng, 0.0, 0.0)
+    few = hs.diagnose(dated(3, 0, rng, 0.0, 0.0), now, replace(SPECS["binary"], timestamp="at"))
+    assert any("reference rows of 3 days" in caveat for caveat in few.caveats)
+    none = why("binary", story("binary", N, 85))
+    assert any("rows are taken as independent" in caveat for caveat in none.caveats)

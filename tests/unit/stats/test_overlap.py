@@ -5,7 +5,16 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import Ridge
 
-from homeostat.stats.overlap import apply_ridge, fit_ridge, overlap_weights, weighted_gaps
+from homeostat.stats.blocks import PRIOR_BLOCKS
+from homeostat.stats.overlap import (
+    ASSUMED,
+    apply_ridge,
+    as_normal,
+    block_variance,
+    fit_ridge,
+    overlap_weights,
+    weighted_gaps,
+)
 
 
 def test_overlap_weights_balance_what_they_are_fitted_on() -> None:
@@ -56,3 +65,59 @@ def test_ridge_is_that_of_scikit_learn() -> None:
     oracle = Ridge(alpha=3.0).fit(rows, target, sample_weight=weights / weights.mean())
     np.testing.assert_allclose(found[:-1], oracle.coef_, rtol=1e-6)
     np.testing.assert_allclose(apply_ridge(found, rows), oracle.predict(rows), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("now_days", "effect"), [(1, 0.0), (1, 0.1), (7, 0.1)])
+def test_what_blocks_do_by_themselves_is_no_gap(now_days: int, effect: float) -> None:
+    largest = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        days = (
+            np.repeat(np.arange(30), 400),
+            30 + np.repeat(np.arange(now_days), 12_000 // now_days),
+        )
+        moved = rng.normal(0.0, effect, 30 + now_days) if effect else np.zeros(30 + now_days)
+        one, two = (rng.normal(size=side.size) + moved[side] for side in days)
+        flat = tuple(np.full(side.size, 1.0 / side.size) for side in days)
+        gaps = weighted_gaps(one[:, None], two[:, None], flat[0], flat[1], days)
+        largest.append(abs(float(gaps.z[0])))
+    assert np.mean(np.array(largest) > 1.96) <= 0.08
+    assert np.mean(np.array(largest) > 3.3) <= 0.01
+
+
+def test_days_that_both_groups_share_cancel() -> None:
+    rng = np.random.default_rng(4)
+    days = rng.integers(0, 20, 4000), rng.integers(0, 20, 4000)
+    moved = rng.normal(size=20)
+    one, two = (moved[side] + 0.1 * rng.normal(size=4000) for side in days)
+    flat = np.full(4000, 1.0 / 4000)
+    apart = weighted_gaps(one[:, None], two[:, None], flat, flat, (days[0], days[1] + 20))
+    shared = weighted_gaps(one[:, None], two[:, None], flat, flat, days)
+    assert shared.error[0] < apart.error[0] / 5.0
+
+
+def test_one_block_leaves_what_is_assumed() -> None:
+    x = np.random.default_rng(5).normal(size=(500, 2))
+    flat = np.full(500, 1.0 / 500)
+    one_day = np.zeros(500, dtype=np.int64), np.ones(500, dtype=np.int64)
+    more, freedom = block_variance(x, (flat, flat), one_day, np.full(2, 1 / 250))
+    assert more == pytest.approx(2 * ASSUMED**2 * x.var(axis=0))
+    assert (freedom > PRIOR_BLOCKS).all()
+    still, endless = block_variance(np.ones((500, 1)), (flat, flat), one_day, np.zeros(1))
+    assert (still[0], endless[0]) == (0.0, np.inf)
+
+
+def test_a_row_a_block_tells_nothing_of_blocks() -> None:
+    x = np.arange(50.0)[:, None]
+    flat = np.full(50, 1.0 / 50)
+    each = np.arange(50), np.arange(50) + 50
+    more, _ = block_variance(x, (flat, flat), each, np.ones(1))
+    assert 0.0 < more[0] < 0.01 * x.var()
+
+
+@pytest.mark.parametrize("freedom", [4.0, 10.0, 33.0, 1000.0])
+@pytest.mark.parametrize("t", [0.5, 2.0, 3.0, -3.0])
+def test_student_is_as_rare_as_the_normal_number(freedom: float, t: float) -> None:
+    z = float(as_normal(np.array([t]), np.array([freedom]))[0])
+    assert np.sign(z) == np.sign(t)
+    assert stats.norm.sf(abs(z)) == pytest.approx(stats.t.sf(abs(t), freedom), rel=0.05)
