@@ -20,7 +20,8 @@ class DecisionConfig:
     level : float
         Chance at which each hypothesis is given up wrongly.
     min_inputs, min_labels : float
-        Standardised sizes from which inputs, and labels given inputs, changed by what matters.
+        Sizes from which inputs, and labels given inputs, changed by what matters: gaps of means in
+        standard deviations, of inputs ``sqrt(pi) (2 AUC - 1)`` if that is more.
     min_mix : float
         Mean change of the classes' log-odds that matters.
     """

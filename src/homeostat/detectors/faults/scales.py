@@ -106,7 +106,7 @@ def find_swaps(
             noise = _NOISE * float(np.sqrt(1.0 / ours[0].size + 1.0 / ours[1].size))
             a, b = _mixed(ours[0], theirs[0], ours[1]), _mixed(theirs[0], ours[0], theirs[1])
             poor = max(a.left, b.left) > noise or abs(a.share - b.share) > 0.1 or a.share < 0.05
-            alike = min(distance(*ours), distance(*theirs)) < 4.0 * a.left
+            alike = min(distance(*ours), distance(*theirs)) < 4.0 * max(a.left, b.left)
             if poor or alike:
                 continue
             text = f"{first} and {second} hold each other's values in {a.share:.0%} of rows"

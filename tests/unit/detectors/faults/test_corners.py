@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from homeostat.detectors.faults.columns import Kind, read_pair
+from homeostat.detectors.faults.clocks import find_clock_shift, find_duplicates
+from homeostat.detectors.faults.columns import Kind, Values, read_pair
 from homeostat.detectors.faults.config import FaultConfig
 from homeostat.detectors.faults.find import find_faults
 from homeostat.detectors.faults.mend import mend
@@ -143,6 +144,40 @@ def test_missing_values_that_are_too_few_to_matter_are_no_fault() -> None:
 def test_infinite_columns_say_nothing() -> None:
     wild = source_and("x", np.tile([np.inf, -np.inf], N // 2), 1)
     assert not kinds(wild, wild)
+
+
+@pytest.mark.parametrize(("before", "now"), [(4_000, 40_000), (40_000, 4_000)])
+def test_rows_of_few_kinds_repeat_without_being_copies(before: int, now: int) -> None:
+    rng = np.random.default_rng(3)
+    config = FaultConfig()
+
+    def rows(n: int, kinds: int) -> list[np.ndarray]:
+        return [rng.integers(0, kinds, n).astype(np.float64) for _ in range(3)]
+
+    assert find_duplicates(rows(before, 60), rows(now, 60), config) is None
+    copied = [np.concatenate((column, column[: now // 4])) for column in rows(now, 5_000)]
+    found = find_duplicates(rows(before, 5_000), copied, config)
+    assert found is not None
+    assert found.fault.share == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("rows", [2_000, 20_000, 500_000])
+def test_a_moved_clock_is_found_however_many_rows(rows: int) -> None:
+    rng = np.random.default_rng(4)
+    usual = 1.0 + 0.7 * np.sin(np.arange(24) / 24 * 2 * np.pi)
+
+    def times(pattern: np.ndarray, shift: int) -> Values:
+        hours = rng.choice(24, rows, p=pattern / pattern.sum())
+        seconds = 3600.0 * (24 * rng.integers(0, 14, rows) + (hours + shift) % 24)
+        return Values(Kind.TIME, "timestamp", seconds, np.full(rows, -1, dtype=np.int64))
+
+    # Another month has about the same hours, never the very same.
+    later = usual + rng.normal(0.0, 0.05, 24)
+    found = find_clock_shift("at", times(usual, 0), times(later, 3), FaultConfig())
+    assert found is not None
+    assert found.fault.offset == 3 * 3600.0
+    other = np.roll(usual, 3) ** 4
+    assert find_clock_shift("at", times(usual, 0), times(other, 0), FaultConfig()) is None
 
 
 def test_hours_of_no_clock_are_numbers() -> None:
