@@ -26,7 +26,15 @@ from homeostat.diagnosis.advice import (
 from homeostat.diagnosis.carriers import moved_columns, onset, segment_shares, share_out, trace
 from homeostat.diagnosis.decide import DecisionConfig, decide
 from homeostat.diagnosis.mechanisms import Departure, Evidence, weigh, weigh_inputs
-from homeostat.diagnosis.sides import Sides, both, build_sides, days_of, row_loss, score_errors
+from homeostat.diagnosis.sides import (
+    Sides,
+    both,
+    build_sides,
+    days_of,
+    loss_name,
+    row_loss,
+    score_errors,
+)
 from homeostat.diagnosis.split import add_fault, is_harmful, rank, split_change
 from homeostat.domain.decision import Cause
 from homeostat.domain.explanation import (
@@ -38,7 +46,6 @@ from homeostat.domain.explanation import (
     FaultKind,
     Test,
 )
-from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, from_micros
 from homeostat.stats.blocks import FEW_BLOCKS
 
@@ -268,8 +275,7 @@ class _Case:
         inputs, causes = self.inputs or evidence.inputs, self.causes
         faults, broken = tuple(item.fault for item in self.found), self._broken
         losses = known.before.loss, known.now.loss
-        name = "mean absolute error" if known.task is Task.REGRESSION else "Brier score"
-        loss = split_change(name, losses, known, evidence, causes, self.rng)
+        loss = split_change(loss_name(self.before), losses, known, evidence, causes, self.rng)
         loss = self._with_broken(loss, row_loss(self.before), row_loss(self.now))
         harmful = is_harmful(loss, self.config.min_harm)
         causes = rank(causes, loss)

@@ -169,7 +169,10 @@ def days_of(rows: Predictions) -> Indices | None:
 
 
 def row_loss(rows: Predictions) -> Floats:
-    """Return each row's loss: Brier score, zero-one error without scores, or absolute error.
+    """Return each row's loss, whose mean `hs.evaluate` calls by `loss_name`.
+
+    The Brier score, of several classes the sum of all classes' squared errors; zero-one error
+    without scores; absolute error.
 
     Examples
     --------
@@ -180,14 +183,25 @@ def row_loss(rows: Predictions) -> Floats:
     >>> row_loss(rows).tolist()
     [0.5625, 1.0]
     """
+    if not _scored(rows):
+        return row_losses(rows.task, rows.predictions, rows.labels)
+    found = row_losses(rows.task, rows.scores, rows.labels)
+    return 2.0 * found if rows.task is Task.MULTICLASS else found
+
+
+def loss_name(rows: Predictions) -> str:
+    """Return what the mean of `row_loss` is called."""
+    if rows.task is Task.REGRESSION:
+        return "mae"
+    return "brier" if _scored(rows) else "error rate"
+
+
+def _scored(rows: Predictions) -> bool:
+    """Whether there are probabilities, not only classes or numbers."""
     scores = rows.scores
-    if (
-        rows.task is Task.REGRESSION
-        or not scores.size
-        or (scores.ndim == 1 and bool(np.isnan(scores).all()))
-    ):
-        scores = rows.predictions
-    return row_losses(rows.task, scores, rows.labels)
+    if rows.task is Task.REGRESSION or not scores.size:
+        return False
+    return scores.ndim == 2 or not bool(np.isnan(scores).all())
 
 
 def _useful(one: Values, two: Values) -> bool:

@@ -309,6 +309,17 @@ def test_what_days_do_by_themselves_is_no_change(days: int) -> None:
     assert hs.diagnose(before, changed, spec).causes == (CONCEPT,)
 
 
+@pytest.mark.parametrize(
+    ("task", "name"), [("binary", "brier"), ("regression", "mae"), ("multiclass", "brier")]
+)
+def test_the_loss_is_that_of_an_evaluation(task: str, name: str) -> None:
+    now = story(task, N, 86)
+    found, judged = why(task, now), hs.evaluate(now, SPECS[task])
+    assert found.loss is not None
+    assert found.loss.metric == name
+    assert found.loss.now == pytest.approx(judged[name].value)
+
+
 def test_what_is_taken_for_granted_of_days_is_said() -> None:
     rng = np.random.default_rng(3)
     now = dated(1, 30, rng, 0.0, 0.0)
