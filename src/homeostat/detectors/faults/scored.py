@@ -8,15 +8,13 @@ from numpy.typing import NDArray
 from homeostat.detectors.faults.clocks import find_clock_shift, find_duplicates
 from homeostat.detectors.faults.columns import Columns, Kind, Values
 from homeostat.detectors.faults.config import FaultConfig
+from homeostat.detectors.faults.fallback import find_constant_score
 from homeostat.detectors.faults.find import find_faults
-from homeostat.detectors.faults.masses import Found, find_missing
-from homeostat.domain.explanation import DataFault, FaultKind
+from homeostat.detectors.faults.masses import Found
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 
 Floats = NDArray[np.float64]
-
-_CONSTANT = 0.95
 
 
 def find_in_predictions(
@@ -24,7 +22,7 @@ def find_in_predictions(
 ) -> tuple[Found, ...]:
     """Find faults of features, scores, times and whole rows."""
     found = list(find_faults(*columns, config))
-    score = find_constant_score(_said(before), _said(now), config)
+    score = find_constant_score(_said(before), _said(now), config, now.timestamps)
     if score is not None:
         found.append(score)
     if before.timestamps is not None and now.timestamps is not None:
@@ -54,29 +52,3 @@ def _keys(rows: Predictions, columns: Columns) -> list[Floats]:
     if rows.timestamps is not None:
         keys.append(rows.timestamps.astype(np.float64))
     return keys
-
-
-def find_constant_score(before: Floats, now: Floats, config: FaultConfig) -> Found | None:
-    """Find a model that says the same of all rows, or of many nothing."""
-    if min(before.size, now.size) < config.min_rows:
-        return None
-    one, two = _number(before), _number(now)
-    missing = find_missing("the score", one, two, config)
-    if missing:
-        return missing
-    there, were = now[np.isfinite(now)], before[np.isfinite(before)]
-    if min(there.size, were.size) < config.min_rows:
-        return None
-    values, counts = np.unique(there, return_counts=True)
-    place = int(np.argmax(counts))
-    share = float(counts[place]) / there.size
-    usual = float(np.unique(were, return_counts=True)[1].max()) / were.size
-    if share < _CONSTANT or usual > 0.5:
-        return None
-    text = f"the score is {values[place]:.4g} in {share:.0%} of rows"
-    fault = DataFault(FaultKind.CONSTANT_SCORE, ("the score",), text, share)
-    return Found(fault, now == values[place])
-
-
-def _number(values: Floats) -> Values:
-    return Values(Kind.NUMBER, "double", values, np.full(values.size, -1, dtype=np.int64))
