@@ -15,6 +15,7 @@ from homeostat.detectors.faults.find import find_suspects
 from homeostat.detectors.faults.masses import Found
 from homeostat.detectors.faults.mend import Mended, mend
 from homeostat.detectors.faults.scored import find_in_predictions
+from homeostat.detectors.faults.telling import leave_out_clocks
 from homeostat.diagnosis.advice import (
     Remedies,
     advise,
@@ -106,7 +107,12 @@ def explain(
     value : tuple of ndarray of float64, optional
         What each prediction was worth, before and now, NaN where not known.
     """
-    columns = read_pair(before.features, now.features)
+    one, two, clocks = leave_out_clocks(
+        *read_pair(before.features, now.features),
+        (before.timestamps, now.timestamps),
+        config.faults,
+    )
+    columns = one, two
     found = find_in_predictions(before, now, columns, config.faults)
     case = _Case(
         before, now, mend(*columns, found, (len(before), len(now))), found, value, config, rng
@@ -122,6 +128,7 @@ def explain(
         # Labels follow from inputs as they did once the units are put right.
         if set(other.causes) <= {Cause.DATA_FAULT}:
             case = other
+    case.caveats.extend(clocks)
     return case.conclude()
 
 
