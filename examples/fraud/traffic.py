@@ -18,7 +18,7 @@ Labels
     Fraud is reported by chargeback after a log-normal delay: median 4 days, 99 % within 10 days.
     Honest payments never report themselves: their label 0 comes with the settlement at an age of
     exactly 10 days. The one fraud in a hundred reported later is first settled as honest and then
-    corrected. A fifth of all payments, chosen by a hash of the payment's number, is *audited*: the
+    corrected. Three in ten payments, chosen by a hash of the payment's number, is *audited*: the
     customer is asked in the app, and 95 % answer within 90 seconds. Whether they answer depends on
     nothing else; those who do not are labelled like everybody else.
 
@@ -62,7 +62,7 @@ V = TypeVar("V")
 
 MATURITY = timedelta(days=10)
 AUDIT_MATURITY = timedelta(minutes=2)
-AUDITED_SHARE = 0.2
+AUDITED_SHARE = 0.3
 
 FEATURES = (
     "amount",

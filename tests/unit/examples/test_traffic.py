@@ -141,10 +141,10 @@ def test_labels_arrive_as_documented(month: pa.Table) -> None:
     assert np.mean(age[audited] <= 90 / 86_400) == pytest.approx(0.95, abs=0.005)
 
 
-def test_audit_is_a_fifth_and_independent_of_the_outcome(month: pa.Table) -> None:
+def test_three_in_ten_are_audited_and_independent_of_the_outcome(month: pa.Table) -> None:
     audited, fraud = month["audited"].to_numpy(), month["label"].to_numpy() == 1
-    assert audited.mean() == pytest.approx(0.2, abs=0.003)
-    error = 5 * np.sqrt(0.2 * 0.8 / fraud.sum())
+    assert audited.mean() == pytest.approx(0.3, abs=0.003)
+    error = 5 * np.sqrt(0.3 * 0.7 / fraud.sum())
     assert audited[fraud].mean() == pytest.approx(audited[~fraud].mean(), abs=error)
 
 

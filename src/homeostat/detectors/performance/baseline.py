@@ -24,7 +24,7 @@ ASSUMED_SHARE = 0.07  # the same in standard deviations of a row, as drift assum
 ASSUMED_PART = 0.1  # the same as a part of the mean loss: what is small moves by little
 SURE_PART = 0.5  # part of the mean loss by which no day moves two versions apart
 EDGE_ROWS = 10_000.0  # rows that a rise by just the margin is expected to go unreported
-STEPS = 6  # limits at which day effects are bet against
+STEPS = (0.4, 0.2, 0.15, 0.1, 0.1, 0.05)  # what each limit of day effects may spend
 TINY = 1e-6
 
 
@@ -193,8 +193,9 @@ def rungs(config: PerformanceConfig, baseline: LossBaseline) -> Rungs:
 
     A rise that equals the margin is harmless by definition, so not to report it for `EDGE_ROWS`,
     or a day, is enough. A day's effect is no change: limits that it exceeds with ever smaller
-    chances p are bet against, and evidence counts for ``1 / (2 k (p_before - p))`` times what it
-    is. In the days between two limits the upper one's bets are fair, so that over all days the
+    chances p are bet against, and evidence counts for ``s / (2 (p_before - p))`` times what it is,
+    where the shares s of `STEPS` add up to 1: most for the limits that bind on most days. In the
+    days between two limits the upper one's bets are fair, so that over all days the
     expected evidence is at most half of what fair bets have, and a quarter of the budget is for
     days above the last limit.
 
@@ -205,9 +206,9 @@ def rungs(config: PerformanceConfig, baseline: LossBaseline) -> Rungs:
         return Rungs((config.margin,), (1.0,))
     budget = config.threshold * (config.every / DAY)
     edge = max(1.0, EDGE_ROWS * effects.days / baseline.n)
-    tails = np.geomspace(0.5, min(0.05, 0.25 / budget), STEPS)
+    tails = np.geomspace(0.5, min(0.05, 0.25 / budget), len(STEPS))
     chances = -np.diff(tails, prepend=1.0)
-    boosts = 1.0 / (2.0 * STEPS * chances)
+    boosts = np.asarray(STEPS) / (2.0 * chances)
     above = (config.margin, *(effects.reach(float(tail)) for tail in tails))
     return Rungs(above, (max(1.0, budget / edge), *boosts.tolist()))
 

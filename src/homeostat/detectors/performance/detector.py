@@ -49,6 +49,7 @@ Ints = NDArray[np.int64]
 
 PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CALM = 3.0  # evidence below which nothing has begun
+PATIENT = 0.1  # share of the evidence that whole hours may spend: they have time
 MEMORY = 100  # rows over which the recent mean loss is taken
 
 
@@ -115,7 +116,7 @@ def evaluate(
     The null is "the mean loss, given the past, is at most the baseline's, but for effects of days
     and hours as the reference has them"; a rise up to the margin is no reason either. Both are
     bet against (see `rungs`), with the bound of the row's hour where the baseline has the hours.
-    Where hours differ by themselves, half of the evidence is from their means.
+    Where hours differ by themselves, `PATIENT` of the evidence is from their means.
     New bets start with the time that has passed since the last call, so the budget holds in time;
     another version starts afresh.
 
@@ -185,7 +186,7 @@ def _follow(
     state = replace(state, bets=bets[0], further=bets[1:], evidence=evidence)
     if hours is not None and baseline.effects.within:
         hourly = bet_hourly(config, baseline.of_hours, state.hourly, values, hours)
-        evidence = 0.5 * (state.evidence + hourly.evidence)
+        evidence = (1.0 - PATIENT) * state.evidence + PATIENT * hourly.evidence
         state = replace(state, hourly=hourly, evidence=evidence)
     if state.firing:
         most = rungs(config, baseline.of_hours).most
