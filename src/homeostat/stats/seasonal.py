@@ -2,8 +2,9 @@
 
 A figure is a level, plus what the hour of day and the day of week add (robust regression, shrunk as
 far as it is noise), plus a deviation that remembers the one before (an autoregression), plus news.
-The ranks of a value's news among that of the history are conformal: they need no distribution, only
-that news could have come in any order. Beyond the history's extremes a Pareto tail carries on.
+A value's news is ranked among the history's leave-one-out news, as the jackknife does: that needs
+no distribution, only that news could have come in any order, and is nearly, not exactly, conformal.
+Beyond the history's extremes a Pareto tail carries on.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Seasonal:
         return _score(self.news, news)
 
     def p_value(self, deviation: float) -> float:
-        """Return the two-sided conformal p-value of one window's deviation."""
+        """Return the two-sided p-value of one window's deviation, ties and itself halved."""
         return min(1.0, 2.0 * min(_above(self.deviations, deviation), _below(self, deviation)))
 
     def band(self, error: float, hour: int, weekday: int, level: float = 0.95) -> Floats:
@@ -139,6 +140,8 @@ def fit_seasonal(
     spread = math.sqrt(max(seen**2 - noise**2, 0.0))
     apart = left / np.array([_safe(math.hypot(spread, error)) for error in errors.tolist()])
     memory = _memory(apart, joined)
+    # Ranks are against what a window is off a baseline that it had no part in (leave-one-out).
+    apart = apart / (1.0 - _leverage(design[:, effects != 0.0]))
     fresh = apart.copy()
     after = joined.copy()
     after[0] = False
@@ -192,6 +195,13 @@ def _regress(values: Floats, design: Floats, errors: Floats) -> tuple[float, Flo
     explained = float(weights @ (design @ effects) ** 2) / rank
     kept = max(0.0, 1.0 - left / explained) if explained > 0.0 else 0.0
     return level, kept * effects
+
+
+def _leverage(design: Floats) -> Floats:
+    """Return the diagonal of the hat matrix of level and effects, at most 1/2."""
+    whole = np.column_stack((np.ones(len(design)), design))
+    hat = np.einsum("ij,ji->i", whole, np.linalg.pinv(whole))
+    return np.minimum(np.asarray(hat, dtype=np.float64), 0.5)
 
 
 def _memory(apart: Floats, joined: NDArray[np.bool_]) -> float:

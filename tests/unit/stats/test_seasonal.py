@@ -104,6 +104,22 @@ def test_news_of_the_history_is_uniform_and_ranks_are_conformal() -> None:
     assert ranks == pytest.approx([2 * 0.11, 2 * 0.31, 2 * 0.29, 2 * 0.09], abs=0.011)
 
 
+@pytest.mark.statistical
+@pytest.mark.parametrize(("windows", "most"), [(28, 2 / 29), (56, 0.05)], ids=["28", "56"])
+def test_windows_to_come_are_ranked_as_the_history_is(windows: int, most: float) -> None:
+    # Of n windows' ranks, the extremes alone make up 2 / (n + 1).
+    rng, found, scores = np.random.default_rng(windows), [], []
+    for _ in range(150):
+        values = rng.normal(0.0, 1.0, windows + 7) - 3.0 * (np.arange(windows + 7) % 7 >= 5)
+        known = fitted(values[:windows])
+        for at in range(windows + 3, windows + 7):
+            deviation = known.deviation(float(values[at]), 0.0, 0, at % 7)
+            found.append(known.p_value(deviation) < 0.05)
+            scores.append(known.score(deviation))
+    assert np.mean(found) <= most
+    assert np.std(scores) == pytest.approx(1.0, abs=0.06)
+
+
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_scores_rise_with_news(one: float, other: float) -> None:
     found = fitted(np.random.default_rng(0).normal(0.0, 1.0, 60))
