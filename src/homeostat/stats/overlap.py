@@ -173,6 +173,16 @@ def block_variance(
         for place, weight in ((ours, weights[0]), (theirs, weights[1]))
     ]
     spread = float(((shares[1] - shares[0]) ** 2).sum())
+    between, known = _between(before, ours)
+    more = spread * between
+    freedom = np.full(more.size, np.inf)
+    there = more > 0.0
+    freedom[there] = (known + PRIOR_BLOCKS) * ((rows[there] + more[there]) / more[there]) ** 2
+    return more, freedom
+
+
+def _between(before: Floats, ours: NDArray[np.intp]) -> tuple[Floats, float]:
+    """Return the variance of blocks' effects, and the degrees of freedom that were seen."""
     seen, owner, counts = np.unique(ours, return_inverse=True, return_counts=True)
     known = seen.size - 1.0
     inside = len(before) - seen.size
@@ -191,11 +201,7 @@ def block_variance(
         unseen = within * np.sqrt(2.0 / known)
         found = (np.maximum(among / known - within, 0.0) + unseen) / typical
     between = (PRIOR_BLOCKS * ASSUMED**2 * usual + known * found) / (PRIOR_BLOCKS + known)
-    more = spread * between
-    freedom = np.full(more.size, np.inf)
-    there = more > 0.0
-    freedom[there] = (known + PRIOR_BLOCKS) * ((rows[there] + more[there]) / more[there]) ** 2
-    return more, freedom
+    return between, known
 
 
 def as_normal(t: Floats, freedom: Floats) -> Floats:
