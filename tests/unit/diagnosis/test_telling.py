@@ -6,7 +6,7 @@ import numpy as np
 
 import homeostat as hs
 from homeostat.domain.decision import Cause
-from homeostat.domain.explanation import Action
+from homeostat.domain.explanation import Action, FaultKind
 from unit.diagnosis.stories import SPECS, story
 
 N = 2000
@@ -28,3 +28,18 @@ def test_a_score_that_stands_in_for_half_of_the_rows_is_mended() -> None:
     found = hs.diagnose(story("binary", N, 1), now, SPECS["binary"])
     assert (found.cause, found.action) == (Cause.DATA_FAULT, Action.MEND_UPSTREAM)
     assert found.columns == ("the score",)
+
+
+def test_rows_that_only_a_broken_column_makes_alike_are_no_duplicates() -> None:
+    def shops(seed: int) -> dict[str, np.ndarray]:
+        rows = story("binary", N, seed)
+        return {name: rows[name] for name in ("x", "shop", "score", "label")}
+
+    now = shops(51)
+    broken = np.random.default_rng(3).random(N) < 0.09
+    now["x"] = np.where(broken, -np.inf, now["x"].astype(float))
+    faults = hs.diagnose(shops(1), now, SPECS["binary"]).faults
+    assert [fault.kind for fault in faults] == [FaultKind.DEFAULT]
+    now["score"] = np.where(broken, 0.3, now["score"].astype(float))
+    faults = hs.diagnose(shops(1), now, SPECS["binary"]).faults
+    assert {fault.kind for fault in faults} == {FaultKind.DEFAULT, FaultKind.CONSTANT_SCORE}

@@ -21,6 +21,7 @@ from homeostat.detectors.faults.masses import (
     word_shares,
 )
 from homeostat.detectors.faults.scales import distance, find_scale, find_swaps
+from homeostat.detectors.faults.shapes import find_power, find_signs
 from homeostat.domain.explanation import DataFault, FaultKind
 
 __all__ = ["FaultConfig", "find_faults"]
@@ -95,7 +96,8 @@ def check_column(name: str, one: Values, two: Values, config: FaultConfig) -> Fo
     if one.is_code:
         word = find_word(name, as_words(one), as_words(two), config)
         return word or find_number(name, one, two, config)
-    return find_number(name, one, two, config) or find_scale(name, one, two, config)
+    kinds = (find_number, find_signs, find_scale, find_power)
+    return next((found for kind in kinds if (found := kind(name, one, two, config))), None)
 
 
 def _schema(before: Columns, now: Columns) -> Iterator[Found]:

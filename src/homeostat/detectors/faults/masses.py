@@ -174,7 +174,7 @@ def _find_renamed(
         text = f"{name}: texts are cut short, such as {_example(cut)}"
         return Found(DataFault(FaultKind.TRUNCATED, (name,), text, mass, p_value), rows)
     known = sorted(before, key=lambda word: -before[word])
-    gone = [w for w in known if now.get(w, 0.0) < 0.5 * before[w]]
+    gone = [w for w in known if w not in now]
     whole = mass >= 0.95
     paired = known if whole or len(new) == len(known) else gone
     fresh = sorted(new, key=lambda word: -new[word])
@@ -185,7 +185,11 @@ def _find_renamed(
     gap = sum(abs(before[a] / lost - new[b] / mass) for a, b in pairs) / 2.0
     noise = 0.5 * float(np.sqrt(len(fresh) / max(1.0, mass * sizes[1])))
     balanced = whole or abs(lost - mass) <= 0.25 * mass or len(new) == len(known)
-    if gap > _LIKE + noise or not balanced:
+    errors = [np.sqrt(before[a] * (1.0 / sizes[0] + 1.0 / sizes[1])) for a, _ in pairs]
+    alike = all(
+        abs(before[a] - new[b]) <= 3.0 * error for (a, b), error in zip(pairs, errors, strict=True)
+    )
+    if gap > _LIKE + noise or not balanced or (paired is gone and not alike):
         return None
     mapping = {b: a for a, b in pairs}
     text = f"{name}: categories have other names, such as {_example(mapping)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,8 @@ from homeostat.domain.predictions import Predictions
 
 Floats = NDArray[np.float64]
 
+_WHOLE = 0.9  # share of rows from which a fault does not tell rows from others
+
 
 def find_in_predictions(
     before: Predictions, now: Predictions, columns: tuple[Columns, Columns], config: FaultConfig
@@ -29,9 +33,28 @@ def find_in_predictions(
         sides = [_times(rows.timestamps) for rows in (before, now)]
         clock = find_clock_shift("timestamp", sides[0], sides[1], config)
         found += [clock] if clock else []
-    keys = [_keys(rows, side) for rows, side in zip((before, now), columns, strict=True)]
-    repeats = find_duplicates(keys[0], keys[1], config)
+    repeats = _find_repeats(before, now, columns, found, config)
     return (*found, repeats) if repeats else tuple(found)
+
+
+def _find_repeats(
+    before: Predictions,
+    now: Predictions,
+    columns: tuple[Columns, Columns],
+    found: Sequence[Found],
+    config: FaultConfig,
+) -> Found | None:
+    """Find rows that repeat others, but not those that other faults make alike."""
+    broken = {name for item in found for name in item.fault.columns}
+    kept = [{n: v for n, v in side.items() if n not in broken} for side in columns]
+    keys = [_keys(rows, side) for rows, side in zip((before, now), kept, strict=True)]
+    touched = np.zeros(len(now), dtype=bool)
+    for item in found:
+        if item.fault.share < _WHOLE:
+            touched |= item.rows
+    keys[0].append(np.zeros(len(before)))
+    keys[1].append(np.where(touched, np.arange(len(now)) + 1.0, 0.0))
+    return find_duplicates(keys[0], keys[1], config)
 
 
 def _said(rows: Predictions) -> Floats:
@@ -46,9 +69,9 @@ def _times(micros: NDArray[np.int64] | None) -> Values:
 
 
 def _keys(rows: Predictions, columns: Columns) -> list[Floats]:
-    """Return columns by which a row repeats another."""
+    """Return columns by which a row repeats another: its scores, too."""
     keys = [v.codes.astype(np.float64) if v.words else v.numbers for v in columns.values()]
-    keys.append(rows.labels)
+    keys += [rows.labels, rows.predictions, *np.atleast_2d(rows.scores.T)]
     if rows.timestamps is not None:
         keys.append(rows.timestamps.astype(np.float64))
     return keys
