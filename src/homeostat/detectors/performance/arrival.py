@@ -271,7 +271,9 @@ def weigh_window(learned: Learned, places: Places) -> ArrivalWeights:
     cells = tally(delays, seen)
     mass = solve(delays, cells, np.array([0]), habit_of(delays, record)).mass
     covered = mass * (cells.labels > 0.0)
-    support = float((covered.sum(axis=1) / mass.sum(axis=1)).min())
+    whole = mass.sum(axis=1)
+    none = np.zeros(whole.size)
+    support = float(np.divide(covered.sum(axis=1), whole, out=none, where=whole > 0.0).min())
     reason = estimate(delays, seen, record)[0].reason or _unsupported(support)
     known = delays.seen(seen)
     coverage, weights = float(known.mean()), np.zeros(len(seen))

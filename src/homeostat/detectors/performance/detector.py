@@ -49,7 +49,7 @@ Ints = NDArray[np.int64]
 
 PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CALM = 3.0  # evidence below which nothing has begun
-PATIENT = 0.1  # share of the evidence that whole hours may spend: they have time
+PATIENT = 0.5  # share of the evidence that whole hours may spend
 MEMORY = 100  # rows over which the recent mean loss is taken
 
 

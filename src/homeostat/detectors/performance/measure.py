@@ -9,6 +9,7 @@ from homeostat.detectors.performance.realized import Labelled, realize
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
+from homeostat.stats.estimates import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -62,23 +63,15 @@ def measure(
         return ()
     chances = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)[known]
     rows = _labelled(spec, given[known], true[known], chances).by_score()
+    told = {name: found for name, found in realize(rows).estimates.items() if found.bounded}
     return tuple(
-        MetricPoint(
-            model=spec.name,
-            version=version,
-            name=name,
-            window=window,
-            value=found.value,
-            lower=found.lower,
-            upper=found.upper,
-            n=found.n,
-            coverage=coverage,
-            cohort=cohort,
-            segment=segment,
-        )
-        for name, found in realize(rows).estimates.items()
-        if found.bounded
+        MetricPoint(spec.name, version, name, window, *_figure(found), coverage, cohort, segment)
+        for name, found in told.items()
     )
+
+
+def _figure(found: Estimate) -> tuple[float, float, float, int]:
+    return found.value, found.lower, found.upper, found.n
 
 
 def _labelled(
