@@ -42,9 +42,8 @@ def diagnose(
     reference, current : dataframe, mapping of columns or path
         Scored rows with labels, as for `homeostat.compare`. Reference rows are ones that the model
         was not trained on. Of current rows labels may be missing, in part or all; what cannot be
-        told then is among the caveats. Days may differ by themselves, as far as the timestamps of
-        the reference show; without timestamps rows are taken as independent, so that give them,
-        and a reference of some weeks, wherever current rows are those of a few days.
+        told then is among the caveats. Without timestamps rows are taken as independent: give them,
+        and a reference of some weeks, where current rows are those of a few days.
     spec : PredictionSpec
     value : str or mapping, optional
         What predictions are worth: a column, which then is no feature; or an amount, or a column

@@ -10,16 +10,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.detectors.performance.cohorts import mature
+from homeostat.detectors.performance.cohorts import MICRO, mature
 from homeostat.detectors.performance.evaluation import Request, evaluate_predictions
 from homeostat.detectors.performance.realized import NAMES
 from homeostat.detectors.performance.weighted import weigh
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.evaluation import KNOWN, MATURED, WEIGHTED, WINDOW, Evaluation
 from homeostat.domain.model import Task
-from homeostat.domain.predictions import Predictions, PredictionSpec
+from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.windows import check_count, check_length, check_moment, named
+
+MOST_WINDOWS = 10_000
 
 
 def evaluate(
@@ -33,7 +36,7 @@ def evaluate(
     quantile: float = 0.5,
     as_of: datetime | None = None,
     cohort: Literal["matured", "weighted", "known"] = "matured",
-    delay_by: Sequence[str] = (),
+    delay_by: str | Sequence[str] = (),
 ) -> Evaluation:
     """Measure realized performance, each figure with a 95 % interval and what it rests on.
 
@@ -60,14 +63,13 @@ def evaluate(
         ``"matured"``: leave out predictions too young for their labels to be complete, if there is
         a maturity. ``"weighted"``: count them, each early label for those still to come.
         ``"known"``: count them as if early labels were a sample.
-    delay_by : sequence of str
+    delay_by : str or sequence of str
         For ``"weighted"``: columns that decide how long a label takes.
 
     Raises
     ------
     NotFoundError, DataError, ConfigError
-        If the data cannot be read or an option is wrong. What is wrong with rows is no error: the
-        result's problems say what was done about it.
+        If the data cannot be read or an option is wrong. Problems of the result tell of rows.
 
     Examples
     --------
@@ -79,9 +81,10 @@ def evaluate(
     auc: 0.8339 [0.8083, 0.8567], n 1,000, labels of 100%
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
+    check_moment("as_of", as_of)
     rows = read_predictions(data, spec, labelled=True)
     request = _request(rows, metrics, value, window, min_rows, quantile)
-    return _judged(rows, spec, as_of, (cohort, tuple(delay_by)), request)
+    return _judged(rows, spec, as_of, (cohort, named(delay_by)), request)
 
 
 def _judged(
@@ -174,13 +177,18 @@ def _window(window: timedelta | int | None, rows: Predictions) -> timedelta | in
     if isinstance(window, timedelta):
         if rows.timestamps is None:
             raise ConfigError("windows of time need timestamps", "name the timestamp column")
-        if window < timedelta(seconds=1):
-            raise ConfigError(f"a window of {window} is too short", "give a second or more")
+        check_length("window", window)
+        numbers = rows.timestamps[rows.timestamps != NEVER] // (window // MICRO)
+        check_count(np.unique(numbers).size, MOST_WINDOWS)
         return window
-    return None if window is None else _at_least_one("window", window)
+    if window is None:
+        return None
+    size = _at_least_one("window", window, " rows, or a timedelta")
+    check_count(-(-len(rows) // size), MOST_WINDOWS)
+    return size
 
 
-def _at_least_one(name: str, number: int) -> int:
-    if number < 1:
-        raise ConfigError(f"{name} is {number}", "give 1 or more")
-    return number
+def _at_least_one(name: str, number: object, what: str = "") -> int:
+    if not isinstance(number, (int, np.integer)) or number < 1:
+        raise ConfigError(f"{name} is {number!r}", f"give 1 or more{what}")
+    return int(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,8 +19,10 @@ from homeostat.domain.predictions import (
 from homeostat.domain.window import Window, closed_windows
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.windows import check_count, check_length, check_moment, named
 
 MICROSECOND = timedelta(microseconds=1)
+MOST_WINDOWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,9 @@ def early_rates(
     spec: PredictionSpec,
     every: timedelta = timedelta(days=7),
     as_of: datetime | None = None,
-    delay_by: tuple[str, ...] = (),
+    delay_by: str | Sequence[str] = (),
 ) -> tuple[EarlyWindow, ...]:
     """Estimate what the labels of young windows will come to, before they are all in.
-
-    Labels that come early are no sample of all: each counts for those of its kind still to come.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def early_rates(
         Length of a window.
     as_of : datetime, optional
         Leave out what came later.
-    delay_by : tuple of str
+    delay_by : str or sequence of str
         Columns that decide how long a label takes, for example the lead time of a booking.
 
     Returns
@@ -92,10 +93,12 @@ def early_rates(
             "early answers need to know when labels are complete, and when they came",
             "give timestamp, arrival and maturity in the spec",
         )
+    check_length("every", every)
+    check_moment("as_of", as_of)
     rows = read_predictions(data, spec, labelled=True)
     if not rows.classes:
         raise ConfigError("early rates are of classes", "give the spec of a classifier")
-    return _windows(rows, spec.maturity, every, as_of, delay_by)
+    return _windows(rows, spec.maturity, every, as_of, named(delay_by))
 
 
 def _windows(
@@ -113,9 +116,11 @@ def _windows(
     known = rows.arrivals[rows.arrivals != NEVER]
     newest = max(int(made.max()), int(known.max(initial=0)))
     now = newest if as_of is None else to_micros(as_of)
-    learned = as_seen(rows, now, maturity, delay_by)
-    ages, length = learned.rows.ages, every // MICROSECOND
+    length = every // MICROSECOND
     since = max(int(made.min()), now - maturity // MICROSECOND)
+    check_count((now - since) // length, MOST_WINDOWS)
+    learned = as_seen(rows, now, maturity, delay_by)
+    ages = learned.rows.ages
     found = []
     for window in closed_windows(from_micros(since), from_micros(now), every):
         oldest = now - to_micros(window.start)

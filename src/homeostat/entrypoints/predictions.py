@@ -26,6 +26,7 @@ from homeostat.domain.predictions import (
 )
 from homeostat.domain.repeats import drop_repeats
 from homeostat.entrypoints.frames import Data, open_rows
+from homeostat.entrypoints.windows import EARLIEST, LATEST, SPAN
 from homeostat.profiles.cast import BOOLEAN_WORDS, Chunks, Texts, read_as
 from homeostat.profiles.profile import Profile
 
@@ -74,7 +75,8 @@ def read_predictions(
     opened = open_rows(data, role)
     if isinstance(opened, Profile):
         raise DataError(f"{role} is a profile, which holds no predictions: give the rows")
-    absent = [n for n in (*spec.used, *spec.segments, *spec.features) if n not in opened.names]
+    names = set(opened.names)
+    absent = [n for n in (*spec.used, *spec.segments, *spec.features) if n not in names]
     optional = set() if labelled else {spec.label, spec.arrival, *spec.features}
     if set(absent) - optional:
         wanted = ", ".join(repr(name) for name in absent if name not in optional)
@@ -244,8 +246,18 @@ class _Reader:
         return values
 
     def _times(self, name: str) -> Micros | None:
+        """Return times; what no window can hold is not known."""
         if not name:
             return None
+        times = self._any_times(name)
+        odd = (times != NEVER) & ((times < EARLIEST) | (times >= LATEST))
+        if odd.any():
+            self.problems.append(
+                f"{int(odd.sum()):,} of {odd.size:,} times of {name!r} are {SPAN}: taken as unknown"
+            )
+        return np.where(odd, NEVER, times)
+
+    def _any_times(self, name: str) -> Micros:
         column = self.table.column(name)
         kind = column.type
         if pt.is_null(kind):

@@ -301,6 +301,8 @@ def test_what_it_says_can_be_kept() -> None:
         ({"value": "much"}, "no table of numbers"),
         ({"window": DAY}, "name the timestamp column"),
         ({"window": 0}, "window is 0"),
+        ({"window": 7.5}, "window is 7.5; give 1 or more rows, or a timedelta"),
+        ({"as_of": "2026-02-01"}, "as_of is '2026-02-01'; give a datetime"),
         ({"min_rows": 0}, "min_rows is 0"),
         ({"quantile": 1.0}, "quantile is 1.0"),
     ],
@@ -318,3 +320,22 @@ def test_other_wrong_options_are_named_too() -> None:
         hs.evaluate(data, spec(timestamp="at"), window=timedelta(0))
     with pytest.raises(ConfigError, match="for a regression"):
         hs.evaluate(data, hs.PredictionSpec("regression"), value=[[1.0]])
+
+
+def test_times_that_no_window_holds_are_unknown_and_counted() -> None:
+    data = scored(np.random.default_rng(0))
+    at = [START + k * DAY / 24 for k in range(N)]
+    at[:2] = datetime(9999, 12, 31), datetime(1, 1, 1)
+    found = hs.evaluate({**data, "at": pa.array(at)}, spec(timestamp="at"), window=10 * DAY)
+    assert "2 of 1,200 times of 'at' are outside the years 1678 to 2261: taken as unknown" in (
+        found.problems
+    )
+    assert len(found.select(metric="accuracy", by="window")) == 6
+
+
+def test_more_windows_than_anybody_reads_are_refused() -> None:
+    n = 10_001
+    data = {"score": np.full(n, 0.5), "label": np.ones(n), "at": START + np.arange(n) * DAY / 24}
+    for window in (1, timedelta(minutes=5)):
+        with pytest.raises(ConfigError, match=r"makes 10,001 windows; at most 10,000"):
+            hs.evaluate(data, hs.PredictionSpec("binary", timestamp="at"), window=window)

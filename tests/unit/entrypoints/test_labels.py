@@ -78,3 +78,37 @@ def test_data_without_arrivals_are_refused() -> None:
 
 def test_without_rows_there_are_no_windows() -> None:
     assert early_rates(table().slice(0, 0), SPEC) == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"every": timedelta(0)}, "too short; give a second"),
+        ({"every": timedelta(seconds=1)}, "windows; at most 1,000"),
+        ({"every": timedelta(days=1_000_000)}, "too long"),
+        ({"every": 7}, "every is 7; give a timedelta"),
+        ({"as_of": "2024-03-01"}, "as_of is '2024-03-01'; give a datetime"),
+        ({"as_of": datetime(9999, 12, 31)}, "outside the years"),
+    ],
+    ids=["nothing", "seconds", "ages", "number", "text", "end of time"],
+)
+def test_windows_and_moments_that_cannot_be_are_refused(
+    options: dict[str, object], match: str
+) -> None:
+    with pytest.raises(ConfigError, match=match):
+        early_rates(table(), SPEC, **options)  # type: ignore[arg-type]
+
+
+def test_one_column_may_be_named_by_itself() -> None:
+    week = timedelta(days=5)
+    alone = early_rates(table(), SPEC, week, delay_by="desk")
+    assert alone == early_rates(table(), SPEC, week, delay_by=("desk",))
+
+
+def test_before_any_label_came_nothing_can_be_told() -> None:
+    rows = table()
+    for name in ("came", "fraud"):
+        rows = rows.set_column(rows.column_names.index(name), name, pa.nulls(len(rows)))
+    found = early_rates(rows, SPEC, timedelta(days=5))
+    assert found
+    assert all(one.positive.reason.startswith("not yet identifiable") for one in found)

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from homeostat.alerting.rules import default_rules
+from homeostat.detectors.performance.realized import NAMES
 from homeostat.detectors.value.metric import (
     LABEL,
     PREDICTION,
@@ -27,6 +28,8 @@ from homeostat.domain.model import (
     Task,
 )
 from homeostat.domain.record import RESERVED
+from homeostat.engine.estimates import PREFIX
+from homeostat.engine.importance import IMPORTANCE
 from homeostat.entrypoints.settings.monitors import Budget, Business, Monitors
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.upkeep import Alerts, Retraining, Rollout, Tier
@@ -231,12 +234,24 @@ class Model(Part):
             except ConfigError as error:
                 raise wrong(error.problem, error.remedy, "business", name, "value") from None
         seen = {name for name, part in self.business.items() if part.alert}
+        written = self._written()
         for number, threshold in enumerate(self.monitors.thresholds):
+            if threshold.metric not in written:
+                problem = f"nobody writes a metric {threshold.metric!r} of a {self.task} model"
+                remedy = nearest(threshold.metric, written)
+                raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
             if threshold.name in seen:
                 problem = f"{threshold.name!r} has such a threshold already"
                 remedy = "keep one of them"
                 raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
             seen.add(threshold.name)
+
+    def _written(self) -> list[str]:
+        """Return the names of the metrics that can have a threshold."""
+        own = NAMES[self.task]
+        estimated = (PREFIX + name for name in own)
+        importances = (IMPORTANCE + name for name in self.features)
+        return [*own, *estimated, *self.business, *importances]
 
     def metric(self, name: str) -> ValueMetric:
         """Return the domain's view of a business metric."""

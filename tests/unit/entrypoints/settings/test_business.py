@@ -84,6 +84,15 @@ def test_the_alarm_budget_is_kept_with_thresholds_and_without(tmp_path: Path, te
         ("business: {auc: {value: 'amount'}}", "metric of Homeostat's own"),
         ("business: {v: {value: 'amount', since: soon}}", "is no time"),
         ("business: {v: {value: 'amount', min_change: 0}}", "greater than 0"),
+        (
+            "monitors: {thresholds: [{metric: nope, above: 1}]}",
+            "nobody writes a metric 'nope' of a binary model; known: accuracy",
+        ),
+        (
+            "monitors: {thresholds: [{metric: estimated_acuracy, below: 1}]}",
+            "did you mean 'estimated_accuracy'",
+        ),
+        ("monitors: {thresholds: [{metric: mae, above: 1}]}", "nobody writes a metric 'mae'"),
         ("monitors: {thresholds: [{metric: auc}]}", "needs above, below or dynamic"),
         ("monitors: {thresholds: [{metric: auc, below: 1, dynamic: both}]}", "make it two"),
         ("monitors: {thresholds: [{metric: auc, below: 2, above: 1}]}", "swap the two"),
@@ -110,3 +119,12 @@ def test_classes_by_name_have_no_score(tmp_path: Path) -> None:
     assert plan.business[0].kind is Kind.RATE
     with pytest.raises(ConfigError, match="'score' is no column"):
         read(tmp_path, text + "    business: {v: {value: score}}\n")
+
+
+@pytest.mark.parametrize(
+    "metric", ["brier", "estimated_auc", "caught", "'importance:amount'", "positive_rate"]
+)
+def test_whatever_is_written_can_have_a_threshold(tmp_path: Path, metric: str) -> None:
+    more = f"        - {{metric: {metric}, above: 0.9}}\n"
+    plan = read(tmp_path, TEXT + MORE + more)
+    assert plan.thresholds[-1].metric == metric.strip("'")
