@@ -327,3 +327,17 @@ def test_what_is_taken_for_granted_of_days_is_said() -> None:
     assert any("reference rows of 3 days" in caveat for caveat in few.caveats)
     none = why("binary", story("binary", N, 85))
     assert any("rows are taken as independent" in caveat for caveat in none.caveats)
+
+
+def test_a_class_that_was_rare_and_is_most_of_all_is_a_label_shift() -> None:
+    rng = np.random.default_rng(0)
+
+    def side(rows: int, positive: int) -> dict[str, object]:
+        label = np.zeros(rows, dtype=int)
+        label[:positive] = 1
+        x = rng.normal(label * 1.0)
+        return {"x": x, "score": 1.0 / (1.0 + np.exp(-x)), "label": label}
+
+    # Fifteen rows of a class are too few to draw today's mix of labels from.
+    found = hs.diagnose(side(400, 15), side(400, 380), hs.PredictionSpec())
+    assert found.cause is LABEL

@@ -121,8 +121,7 @@ def hide_young(rows: Predictions, maturity: timedelta, now: int) -> Predictions:
     >>> hide_young(rows, timedelta(microseconds=4), now=6).labels.tolist()
     [1.0, nan]
     """
-    if rows.timestamps is None:
-        return rows
+    assert rows.timestamps is not None
     young = rows.known & (rows.timestamps != NEVER) & (rows.timestamps > now - maturity // MICRO)
     count = int(young.sum())
     if not count:
