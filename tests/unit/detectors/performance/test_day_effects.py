@@ -121,8 +121,8 @@ def test_bursts_within_hours_hide_no_rise_that_lasts() -> None:
         fired = []
         for rate in (0.02, 0.08):
             state = PerformanceState()
-            hours, wrong = bursts(7, 6, rate)
-            for day in range(6):
+            hours, wrong = bursts(7, 3, rate)
+            for day in range(3):
                 mine = hours // 24 == 7 + day
                 window = Window(START + (7 + day) * 24 * HOUR, START + (8 + day) * 24 * HOUR)
                 state, verdict = evaluate(
