@@ -79,11 +79,12 @@ def admit_labels(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Tab
 
 
 def _cast(rows: pa.Table, schema: pa.Schema, owner: str) -> tuple[pa.Table, Problems]:
-    unknown = [name for name in rows.column_names if name not in schema.names]
-    if unknown:
-        raise DataError(f"unknown column {unknown[0]!r}: {owner} has {', '.join(schema.names)}")
     if rows.schema.equals(schema):
         return rows, {}
+    names = set(schema.names)
+    unknown = [name for name in rows.column_names if name not in names]
+    if unknown:
+        raise DataError(f"unknown column {unknown[0]!r}: {owner} has {', '.join(schema.names)}")
     problems: Problems = {}
     columns: list[pa.ChunkedArray[pa.Scalar[pa.DataType]]] = []
     for field in schema:
@@ -136,9 +137,10 @@ def _note(problems: Problems, bad: NDArray[np.bool_], column: str, reason: str) 
 
 
 def _require_text(table: pa.Table, name: str, problems: Problems) -> None:
-    values = table.column(name).to_pylist()
-    if not all(values):
-        _note(problems, np.array([not value for value in values]), name, "is missing")
+    sizes = pc.coalesce(pc.binary_length(table.column(name)), pa.scalar(0, pa.int32()))
+    there = np.asarray(sizes) > 0
+    if not there.all():
+        _note(problems, ~there, name, "is missing")
 
 
 def _require_finite(table: pa.Table, name: str, problems: Problems) -> None:

@@ -17,6 +17,7 @@ from homeostat.adapters.records.tables import (
     log_files,
     log_profiles,
     log_quarantine,
+    log_removed,
     log_segments,
 )
 from homeostat.adapters.records.unit import insert, inserted
@@ -41,16 +42,17 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
-    """What one roll adds, all of it or nothing.
+class Change:
+    """What a roll or a compaction changes, all of it or nothing.
 
     ``segments`` maps a name to the offsets before and after; ``profiles`` maps (model, version,
     hour in microseconds) to the profile of the rows that were added.
     """
 
-    segments: Mapping[str, tuple[int, int]]
-    files: Sequence[FileEntry]
-    profiles: Mapping[tuple[str, str, int], Profile]
+    added: Sequence[FileEntry] = ()
+    removed: Sequence[FileEntry] = ()
+    segments: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    profiles: Mapping[tuple[str, str, int], Profile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,56 +78,52 @@ class Catalogue:
     """The log's tables in the records database."""
 
     database: Database
-    _known: int = field(default=0, init=False)
+    _added: int = field(default=0, init=False)
+    _removed: int = field(default=0, init=False)
     _stamp: int | None = field(default=None, init=False)
     _rolled: dict[str, int] = field(default_factory=dict, init=False)
 
-    def poll(self) -> tuple[dict[str, int], list[FileEntry]]:
-        """Return how far each segment was rolled, and the files added since the last poll.
+    def poll(self) -> tuple[dict[str, int], list[FileEntry], list[FileEntry]]:
+        """Return how far each segment was rolled, and the files added and removed since last time.
 
-        Both are of one snapshot: no row is in both a file and the rest of a segment.
+        All are of one snapshot: no row is in both a file and the rest of a segment, or in two
+        files.
         """
         # Asked first: what is committed in between is found by the next poll.
         stamp = self.database.stamp()
         if stamp is not None and stamp == self._stamp:
-            return self._rolled, []
-        query = sa.select(log_files).where(log_files.c.number > self._known)
+            return self._rolled, [], []
         with self.database.read() as connection:
             rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
-            rows = connection.execute(query.order_by(log_files.c.number)).all()
-        if rows:
-            self._known = rows[-1].number
+            added, self._added = _since(connection, log_files, self._added)
+            removed, self._removed = _since(connection, log_removed, self._removed)
         self._stamp, self._rolled = stamp, rolled
-        return rolled, [
-            FileEntry(
-                Kind[row.kind],
-                row.model,
-                row.day,
-                row.path,
-                row.rows,
-                row.bytes,
-                row.first,
-                row.last,
-            )
-            for row in rows
-        ]
+        return rolled, added, removed
 
-    def register(self, roll: Roll) -> None:
-        """Write a roll in one transaction.
+    def register(self, change: Change, now: datetime) -> None:
+        """Write a change in one transaction.
 
         Raises
         ------
         ConflictError
-            If a segment was rolled by another process meanwhile.
+            If another process rolled a segment or removed a file meanwhile.
         StorageError
             If the database failed; nothing was written.
         """
         with self.database.write() as connection:
-            for name, (before, after) in roll.segments.items():
+            for name, (before, after) in change.segments.items():
                 self._advance(connection, name, before, after)
-            if roll.files:
-                connection.execute(sa.insert(log_files), [_file_row(file) for file in roll.files])
-            for (model, version, hour), profile in roll.profiles.items():
+            for file in change.removed:
+                gone = sa.delete(log_files).where(log_files.c.path == file.path)
+                if connection.execute(gone).rowcount != 1:
+                    raise ConflictError(f"{file.path} was removed by another process meanwhile")
+            if change.removed:
+                at = to_micros(now)
+                rows = [{**_file_row(file), "at": at} for file in change.removed]
+                connection.execute(sa.insert(log_removed), rows)
+            if change.added:
+                connection.execute(sa.insert(log_files), [_file_row(file) for file in change.added])
+            for (model, version, hour), profile in change.profiles.items():
                 _merge(connection, {"model": model, "version": version, "hour": hour}, profile)
 
     def _advance(self, connection: sa.Connection, name: str, before: int, after: int) -> None:
@@ -157,10 +155,12 @@ class Catalogue:
             rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
             return rolled, list(connection.execute(query).scalars())
 
-    def paths(self) -> set[str]:
-        """Return the paths of all files."""
+    def paths(self, since: datetime) -> set[str]:
+        """Return the paths of all files, and of those that were removed after `since`."""
+        lately = sa.select(log_removed.c.path).where(log_removed.c.at > to_micros(since))
         with self.database.read() as connection:
-            return set(connection.execute(sa.select(log_files.c.path)).scalars())
+            found = set(connection.execute(sa.select(log_files.c.path)).scalars())
+            return found | set(connection.execute(lately).scalars())
 
     def totals(self) -> tuple[int, int, int, int]:
         """Return the files' number, prediction rows, label rows and bytes."""
@@ -212,6 +212,17 @@ def of_kinds(profile: Profile, kinds: Mapping[str, ColumnKind]) -> Profile:
     kept = {name: c for name, c in profile.columns.items() if kinds.get(name) == c.kind}
     pairs = profile.pairs
     return Profile(profile.rows, kept, pairs if pairs and kept.keys() >= set(pairs.names) else None)
+
+
+def _since(connection: sa.Connection, table: sa.Table, number: int) -> tuple[list[FileEntry], int]:
+    """Return the files in rows after `number`, and the last row's number."""
+    query = sa.select(table).where(table.c.number > number).order_by(table.c.number)
+    rows = connection.execute(query).all()
+    files = [
+        FileEntry(Kind[r.kind], r.model, r.day, r.path, r.rows, r.bytes, r.first, r.last)
+        for r in rows
+    ]
+    return files, rows[-1].number if rows else number
 
 
 def _file_row(file: FileEntry) -> dict[str, object]:

@@ -42,14 +42,23 @@ class Frame:
     end: int
 
 
-def pack(kind: Kind, model: str, rows: pa.Table) -> bytes:
+def pack(kind: Kind, model: str, rows: pa.Table) -> bytearray:
     """Return the bytes of a frame."""
-    sink = pa.BufferOutputStream()
+    counter, name = pa.MockOutputStream(), model.encode()
+    _write(counter, rows)
+    start = HEADER.size + len(name)
+    frame = bytearray(start + counter.size())
+    frame[HEADER.size : start] = name
+    # Written where it belongs: the rows are copied once.
+    _write(pa.FixedSizeBufferWriter(pa.py_buffer(memoryview(frame)[start:])), rows)
+    checksum = zlib.crc32(memoryview(frame)[HEADER.size :])
+    HEADER.pack_into(frame, 0, MAGIC, kind, len(name), counter.size(), checksum)
+    return frame
+
+
+def _write(sink: pa.NativeFile, rows: pa.Table) -> None:
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
-    body = model.encode() + sink.getvalue().to_pybytes()
-    name = len(model.encode())
-    return HEADER.pack(MAGIC, kind, name, len(body) - name, zlib.crc32(body)) + body
 
 
 def scan(path: Path, start: int, stop: int | None = None) -> Iterator[Frame]:

@@ -3,48 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from homeostat.adapters.durable import exclusive, make_folder
-from homeostat.adapters.predlog.catalogue import Catalogue, Quarantined, of_kinds
+from homeostat.adapters.durable import exclusive, make_folder, publish
+from homeostat.adapters.predlog.catalogue import Catalogue, Quarantined
 from homeostat.adapters.predlog.frames import Kind, pack
-from homeostat.adapters.predlog.memory import keys_of
-from homeostat.adapters.predlog.parquet import HOUR, FileStore, align, within
-from homeostat.adapters.predlog.roll import (
-    SORT,
-    described_schema,
-    personal_columns,
-    profile_kinds,
-    write_files,
-)
+from homeostat.adapters.predlog.group import GroupCommit
+from homeostat.adapters.predlog.keys import Keys
+from homeostat.adapters.predlog.labels import SETTLE_ROWS, settle_labels
+from homeostat.adapters.predlog.parquet import FileStore
+from homeostat.adapters.predlog.reading import LogReader
+from homeostat.adapters.predlog.roll import described_schema, write_files
 from homeostat.adapters.predlog.segments import (
     SegmentWriter,
     damaged_names,
     remove_if_abandoned,
     segment_names,
 )
-from homeostat.adapters.predlog.state import LogState
+from homeostat.adapters.predlog.state import RECENT, LogState
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems, admit_labels, admit_predictions
-from homeostat.domain.columns import answered, floats, micros, texts, where
 from homeostat.domain.errors import StorageError
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.record import TIMESTAMP, prediction_schema
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt, Rejected
-from homeostat.profiles.build import profile_table
-from homeostat.profiles.format import from_bytes
-from homeostat.profiles.profile import Profile, merge_all
+from homeostat.profiles.profile import Profile
 
-CACHED_PROFILES = 512
+GRACE = timedelta(minutes=15)
+"""How long a file that was replaced is kept: readers may be at it."""
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
+
+
+@dataclass(eq=False)
+class Sent:
+    """Rows of one call on their way into the log, and what became of them.
+
+    ``fresh`` says which are stored now, ``other`` which are taken by another content.
+    """
+
+    kind: Kind
+    model: str
+    rows: pa.Table
+    fresh: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    other: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,8 @@ class FilePredictionLog:
         Holds the catalogue; its clock tells which times lie in the future.
     fsync : bool
         Off only in simulations, in which nothing has to survive.
+    settle_rows : int
+        New labels from which they are sorted by the day of their predictions.
 
     Raises
     ------
@@ -91,7 +104,14 @@ class FilePredictionLog:
         If the folder cannot be made.
     """
 
-    def __init__(self, root: Path, records: DatabaseRecords, *, fsync: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        records: DatabaseRecords,
+        *,
+        fsync: bool = True,
+        settle_rows: int = SETTLE_ROWS,
+    ) -> None:
         self.root = root
         self._clock = records.clock
         landing = root / "landing"
@@ -99,12 +119,15 @@ class FilePredictionLog:
             make_folder(landing)
         except OSError as error:
             raise StorageError(f"the prediction log {root} cannot be made: {error}") from error
-        self._store = FileStore(root, fsync)
+        self._store = FileStore(root, read_salt(root, fsync=fsync), fsync)
         self._catalogue = Catalogue(records.database)
         self._state = LogState(landing, self._catalogue, self._store)
         self._writer = SegmentWriter(landing, fsync)
-        self._in_flight: set[Hashable] = set()
-        self._decoded: OrderedDict[bytes, Profile] = OrderedDict()
+        self._group = GroupCommit(self._commit)
+        self._reader = LogReader(
+            self._state, self._catalogue, self._store, lambda: self._writer.segment
+        )
+        self._settle_rows = settle_rows
         # Whether there may be files of rolls that were never registered.
         self._strangers = True
         with self._state.lock:
@@ -124,79 +147,55 @@ class FilePredictionLog:
         StorageError
             If the disk or the database failed; nothing of the call is acknowledged.
         """
-        now = self._clock.now()
-        table, problems = admit_predictions(spec, rows, now)
+        table, problems = admit_predictions(spec, rows, self._clock.now())
         table = table.replace_schema_metadata(described_schema(spec).metadata)
-        keys: list[Hashable] = []
-        fresh: list[int] = []
-        good = _without(table, problems)
-        with self._state.lock:
-            numbered = [(row, *pair) for row, pair in zip(good[0], keys_of(good[1]), strict=True)]
-            self._wait_for({key for _, key, _ in numbered})
-            known = self._state.known(spec.name, good[1])
-            batch: dict[Hashable, int] = {}
-            for row, key, content in numbered:
-                stored = batch.get(key, known.get(key))
-                if stored is None:
-                    batch[key] = content
-                    fresh.append(row)
-                elif stored != content:
-                    problems[row] = OTHER_CONTENT
-            keys = list(batch)
-            self._in_flight.update(keys)
-        self._store_rows(Kind.PREDICTIONS, spec.name, table, fresh, keys, rows, problems)
-        return _receipt(len(rows), fresh, problems)
+        return self._send(Kind.PREDICTIONS, spec.name, table, problems, rows)
 
     def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
         """Store labels; durable on return. One sent twice is a duplicate. Raises as `append`."""
-        now = self._clock.now()
-        table, problems = admit_labels(spec, labels, now)
-        row_numbers, good = _without(table, problems)
-        keys: dict[Hashable, int] = {}
+        table, problems = admit_labels(spec, labels, self._clock.now())
+        return self._send(Kind.LABELS, spec.name, table, problems, labels)
+
+    def _send(
+        self, kind: Kind, model: str, table: pa.Table, problems: Problems, sent: pa.Table
+    ) -> Receipt:
+        good = np.setdiff1d(np.arange(len(table)), list(problems))
+        item = Sent(kind, model, table.take(good) if problems else table)
+        if good.size:
+            self._group.submit(item)
+        for row in good[item.other].tolist():
+            problems[row] = OTHER_CONTENT
+        if problems:
+            self._quarantine(kind, model, sent, problems)
+        accepted = int(np.count_nonzero(item.fresh))
+        rejected = tuple(Rejected(row, *problems[row]) for row in sorted(problems))
+        return Receipt(accepted, len(table) - accepted - len(rejected), rejected)
+
+    def _commit(self, group: list[Sent]) -> None:
+        """Store what is new in calls that wait together, with one write and one sync."""
+        tables: list[tuple[Kind, str, pa.Table, Keys]] = []
         with self._state.lock:
-            arrivals = micros(good, "arrival").tolist()
-            ids, values = texts(good, "prediction_id"), floats(good, "label")
-            triples = list(zip(ids, arrivals, values, strict=True))
-            self._wait_for(set(triples))
-            known = self._state.labels(spec.name)
-            for row, triple in zip(row_numbers, triples, strict=True):
-                if not known.has(*triple):
-                    keys.setdefault(triple, row)
-            self._in_flight.update(keys)
-        fresh = list(keys.values())
-        self._store_rows(Kind.LABELS, spec.name, table, fresh, list(keys), labels, problems)
-        return _receipt(len(labels), fresh, problems)
-
-    def _wait_for(self, keys: set[Hashable]) -> None:
-        # A repetition may be acknowledged only once the first one is durable.
-        while not self._in_flight.isdisjoint(keys):
-            self._state.lock.wait()
-
-    def _store_rows(
-        self,
-        kind: Kind,
-        model: str,
-        table: pa.Table,
-        fresh: list[int],
-        keys: list[Hashable],
-        sent: pa.Table,
-        problems: Problems,
-    ) -> None:
-        def landed(segment: str, end: int) -> None:
-            with self._state.lock:
-                self._state.land(kind, model, rows)
+            for items in _alike(group):
+                kind, model = items[0].kind, items[0].model
+                rows = pa.concat_tables([item.rows for item in items]).combine_chunks()
+                judged = self._state.judge(kind, model, rows)
+                at = 0
+                for item in items:
+                    item.fresh, item.other = (
+                        found[at : at + len(item.rows)] for found in (judged.new, judged.other)
+                    )
+                    at += len(item.rows)
+                if len(judged.keys) < len(rows):
+                    rows = rows.filter(judged.fresh)
+                if len(rows):
+                    tables.append((kind, model, rows, judged.keys))
+        if not tables:
+            return
+        ends = self._writer.write([pack(kind, model, rows) for kind, model, rows, _ in tables])
+        with self._state.lock:
+            for table, (segment, end) in zip(tables, ends, strict=True):
+                self._state.land(*table)
                 self._state.frontier[segment] = self._state.durable[segment] = end
-
-        rows = table if len(fresh) == len(table) else table.take(pa.array(fresh, pa.int64()))
-        try:
-            if problems:
-                self._quarantine(kind, model, sent, problems)
-            if fresh:
-                self._writer.append(pack(kind, model, rows), landed)
-        finally:
-            with self._state.lock:
-                self._in_flight.difference_update(keys)
-                self._state.lock.notify_all()
 
     def _quarantine(self, kind: Kind, model: str, sent: pa.Table, problems: Problems) -> None:
         now = self._clock.now()
@@ -224,148 +223,91 @@ class FilePredictionLog:
         self, spec: ModelSpec, window: Window, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return the records in the window, by timestamp, prediction_id and version."""
-        with self._state.lock:
-            self._state.refresh(self._writer.segment)
-            start, end = to_micros(window.start), to_micros(window.end)
-            files, tables = self._state.gather(spec.name, start, end)
-        parts = [*map(self._store.read, files), *tables]
-        table = self._select(spec, parts, start, end, columns).sort_by(SORT[Kind.PREDICTIONS])
-        return table if columns is None else table.select(list(columns))
-
-    def _select(
-        self,
-        spec: ModelSpec,
-        parts: list[pa.Table],
-        start: int,
-        end: int,
-        columns: Sequence[str] | None = None,
-    ) -> pa.Table:
-        schema = prediction_schema(spec)
-        if columns is not None:
-            wanted = {*columns, *(name for name, _ in SORT[Kind.PREDICTIONS])}
-            schema = pa.schema([field for field in schema if field.name in wanted])
-        found = [align(within(part, "timestamp", start, end), schema) for part in parts]
-        return pa.concat_tables([table for table in found if len(table)] or [schema.empty_table()])
+        return self._reader.rows(spec, to_micros(window.start), to_micros(window.end), columns)
 
     def labelled(
         self, spec: ModelSpec, window: Window, as_of: datetime, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return `rows` with ``label`` and ``arrival`` as known at `as_of`; null: not yet."""
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "prediction_id"]))
-        table = self.rows(spec, window, wanted)
-        ids = texts(table, "prediction_id")
-        until = to_micros(as_of)
-        with self._state.lock:
-            labels = self._state.labels(spec.name)
-            known = [labels.known(key, until) for key in ids]
-        values = pa.array([None if pair is None else pair[1] for pair in known], pa.float64())
-        times = pa.array([None if pair is None else pair[0] for pair in known], pa.int64())
-        if columns is not None:
-            table = table.select(list(columns))
-        return table.append_column("label", values).append_column("arrival", times.cast(TIMESTAMP))
+        start, end = to_micros(window.start), to_micros(window.end)
+        return self._reader.labelled(spec, start, end, to_micros(as_of), columns)
 
     def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
         """Return the profile of what was answered in the window.
 
         Whole hours are merged from the profiles that were stored when their rows were rolled.
         """
-        start, end = to_micros(window.start), to_micros(window.end)
-        first, last = -(-start // HOUR) * HOUR, end // HOUR * HOUR
-        if first >= last:
-            first = last = end
-        with self._state.lock:
-            stored, landed = self._whole_hours(spec, first, last, version)
-            edges = [(start, first), (last, end)]
-            parts = [(self._state.gather(spec.name, a, b), a, b) for a, b in edges if a < b]
-        tables = [self._select(spec, landed, first, last)]
-        for (files, memory), a, b in parts:
-            tables.append(self._select(spec, [*map(self._store.read, files), *memory], a, b))
-        rows = answered(pa.concat_tables(tables))
-        if version:
-            rows = where(rows, "version", version)
-        kinds = profile_kinds(spec)
-        fresh = profile_table(rows, kinds, personal_columns(spec), pairs=True)
-        return merge_all([fresh, *(of_kinds(profile, kinds) for profile in stored)])
+        return self._reader.profile(spec, to_micros(window.start), to_micros(window.end), version)
 
-    def _whole_hours(
-        self, spec: ModelSpec, first: int, last: int, version: str
-    ) -> tuple[list[Profile], list[pa.Table]]:
-        if first >= last:
-            self._state.refresh(self._writer.segment)
-            return [], []
-        while True:
-            self._state.refresh(self._writer.segment)
-            rolled, blobs = self._catalogue.profiles(spec.name, first, last, version)
-            if rolled == self._state.rolled:
-                break
-        return [self._decode(b) for b in blobs], self._state.landed_tables(spec.name, first, last)
-
-    def _decode(self, blob: bytes) -> Profile:
-        profile = self._decoded.get(blob)
-        if profile is None:
-            profile = self._decoded[blob] = from_bytes(blob)
-            if len(self._decoded) > CACHED_PROFILES:
-                self._decoded.popitem(last=False)
-        else:
-            self._decoded.move_to_end(blob)
-        return profile
+    def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
+        """Count ids with a label from before `older_than` whose prediction is still unknown."""
+        return self._reader.orphans(spec.name, to_micros(older_than))
 
     def roll(self, now: datetime) -> int:
         """Move landed rows to Parquet files with their hourly profiles; return the rows moved.
+
+        Appends and reads go on meanwhile.
 
         Raises
         ------
         StorageError
             If the disk or the database failed: nothing was moved, nothing is lost.
         """
-        del now  # what has landed is moved, whatever its age
         try:
-            with exclusive(self.root / ".roll.lock"), self._state.lock:
-                self._state.refresh(self._writer.segment)
+            with exclusive(self.root / ".roll.lock"):
                 if self._strangers:
-                    self._store.sweep(self._catalogue.paths())
+                    self._store.sweep(self._catalogue.paths(now - GRACE))
                 self._strangers = True
-                moved = self._move()
+                moved = self._move(now)
+                self._settle_labels(now)
                 self._strangers = False
                 self._drop_segments()
                 return moved
         except OSError as error:
             raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
 
-    def _move(self) -> int:
+    def _move(self, now: datetime) -> int:
         state = self._state
-        written, roll = write_files(state, self._store)
-        if not roll.segments:
+        with state.lock:
+            state.refresh(self._writer.segment)
+            snapshot = state.freeze()
+        change = write_files(snapshot, self._store)
+        if not change.segments:
             return 0
-        self._catalogue.register(roll)
-        for entry, table in written:
-            self._store.remember(entry, table)
-        state.landed.clear()
-        state.rolled.update({name: after for name, (_, after) in roll.segments.items()})
-        for entry in self._catalogue.poll()[1]:
-            state.enter(entry, own=True)
-        return sum(len(table) for _, table in written)
+        self._catalogue.register(change, now)
+        with state.lock:
+            state.settle(snapshot, self._catalogue.poll()[1])
+        return sum(entry.rows for entry in change.added)
+
+    def _settle_labels(self, now: datetime) -> None:
+        state = self._state
+        with state.lock:
+            models = [model for kind, model in state.files if kind is Kind.LABELS]
+        for model in models:
+            with state.lock:
+                labels = dict(state.files[Kind.LABELS, model])
+                predicted = dict(state.files[Kind.PREDICTIONS, model])
+            if sum(file.rows for file in labels.get(RECENT, ())) >= self._settle_rows:
+                change = settle_labels(self._store, model, labels, predicted)
+                self._catalogue.register(change, now)
+                with state.lock:
+                    state.refresh(self._writer.segment)
 
     def _drop_segments(self) -> None:
-        state = self._state
+        landing, state = self._state.landing, self._state
         gone = [
             name
-            for name in segment_names(state.landing)
+            for name in segment_names(landing)
             if name != self._writer.segment
-            and remove_if_abandoned(state.landing / name, state.rolled.get(name, 0))
+            and remove_if_abandoned(landing / name, state.rolled.get(name, 0))
         ]
         if gone:
             self._catalogue.forget(gone)
-            for name in gone:
-                state.rolled.pop(name, None)
-                state.frontier.pop(name, None)
-                state.durable.pop(name, None)
-
-    def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
-        """Count labels that arrived before `older_than` and whose prediction is still unknown."""
-        with self._state.lock:
-            self._state.refresh(self._writer.segment)
-            return self._state.orphans(spec.name, to_micros(older_than))
+            with state.lock:
+                for name in gone:
+                    state.rolled.pop(name, None)
+                    state.frontier.pop(name, None)
+                    state.durable.pop(name, None)
 
     def status(self) -> LogStatus:
         """Return figures about the log, without reading its rows."""
@@ -388,11 +330,39 @@ class FilePredictionLog:
         )
 
 
-def _without(table: pa.Table, problems: Problems) -> tuple[list[int], pa.Table]:
-    rows = [row for row in range(len(table)) if row not in problems]
-    return rows, table.take(pa.array(rows, pa.int64())) if problems else table
+def _alike(group: Sequence[Sent]) -> list[list[Sent]]:
+    """Return the calls of each model, kind and schema, in their order."""
+    parts: list[list[Sent]] = []
+    for item in group:
+        for part in parts:
+            first = part[0]
+            if (item.kind, item.model) == (
+                first.kind,
+                first.model,
+            ) and item.rows.schema.equals(first.rows.schema, check_metadata=True):
+                part.append(item)
+                break
+        else:
+            parts.append([item])
+    return parts
 
 
-def _receipt(sent: int, fresh: list[int], problems: Problems) -> Receipt:
-    rejected = tuple(Rejected(row, *problems[row]) for row in sorted(problems))
-    return Receipt(len(fresh), sent - len(fresh) - len(rejected), rejected)
+def read_salt(root: Path, *, fsync: bool) -> int:
+    """Return the log's salt; made with the log, never changed.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read or made.
+    """
+    path = root / "salt"
+    try:
+        if not path.exists():
+            with exclusive(root / ".roll.lock"):
+                if not path.exists():
+                    temporary = root / "salt.tmp"
+                    temporary.write_text(secrets.token_hex(8))
+                    (publish if fsync else os.replace)(temporary, path)
+        return int(path.read_text(), 16)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"the prediction log's salt {path} cannot be read: {error}") from error

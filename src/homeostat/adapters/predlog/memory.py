@@ -1,18 +1,17 @@
-"""What the log keeps in memory: landed rows, known ids, labels."""
+"""What has landed and is not yet in files: blocks of rows, and their keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from homeostat.domain.columns import floats, micros, texts
+from homeostat.adapters.predlog.keys import Keys, merge
+from homeostat.domain.columns import micros
 
-Key = tuple[str, str]
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Some rows with the bounds of their times, in microseconds since 1970."""
 
@@ -29,99 +28,96 @@ class Block:
 class Landed:
     """Rows that are durable in segments and not yet in columnar files.
 
-    Blocks are merged like the digits of a binary counter, so that thousands of small appends are
-    read as a handful of blocks, and each row is copied a logarithmic number of times.
+    Appending only keeps a table; blocks are merged when somebody reads, like the digits of a
+    binary counter, so that each row is copied a logarithmic number of times. Those on their way
+    into files are frozen: they are read as before, and no longer merged.
     """
 
     time: str
-    blocks: list[Block] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+    frozen: list[Block] = field(default_factory=list)
+    _live: list[Block] = field(default_factory=list)
+    _new: list[pa.Table] = field(default_factory=list)
 
     def add(self, table: pa.Table) -> None:
         """Add rows."""
+        self.rows += len(table)
+        self.bytes += table.nbytes
+        self._new.append(table)
+
+    def freeze(self) -> list[pa.Table]:
+        """Return all rows so far; they are frozen from now on."""
+        self.frozen = self.blocks
+        self._live = []
+        return [block.table for block in self.frozen]
+
+    def drop(self) -> None:
+        """Let go of the frozen rows: they are in files."""
+        for block in self.frozen:
+            self.rows -= len(block.table)
+            self.bytes -= block.table.nbytes
+        self.frozen = []
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks."""
+        for table in _joined(self._new):
+            self._merge(table)
+        self._new = []
+        return [*self.frozen, *self._live]
+
+    def _merge(self, table: pa.Table) -> None:
         times = micros(table, self.time)
         block = Block(table, int(times.min()), int(times.max()))
         while (
-            self.blocks
-            and len(self.blocks[-1].table) <= 2 * len(block.table)
-            and self.blocks[-1].table.schema.equals(table.schema, check_metadata=True)
+            self._live
+            and len(self._live[-1].table) <= 2 * len(block.table)
+            and self._live[-1].table.schema.equals(table.schema, check_metadata=True)
         ):
-            last = self.blocks.pop()
+            last = self._live.pop()
             merged = pa.concat_tables([last.table, block.table]).combine_chunks()
             block = Block(merged, min(last.first, block.first), max(last.last, block.last))
-        self.blocks.append(block)
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return sum(len(block.table) for block in self.blocks)
+        self._live.append(block)
 
 
-def keys_of(table: pa.Table) -> Iterator[tuple[Key, int]]:
-    """Yield each row's identity (prediction_id, version) and a fingerprint of its content."""
-    ids, versions = texts(table, "prediction_id"), texts(table, "version")
-    times = micros(table, "timestamp").tolist()
-    scores = floats(table, "score")
-    for key, content in zip(
-        zip(ids, versions, strict=True), zip(times, scores, strict=True), strict=True
-    ):
-        yield key, hash(content)
+def _joined(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """Return the tables with neighbours of one schema joined."""
+    runs: list[list[pa.Table]] = []
+    for table in tables:
+        if runs and runs[-1][0].schema.equals(table.schema, check_metadata=True):
+            runs[-1].append(table)
+        else:
+            runs.append([table])
+    return [pa.concat_tables(run).combine_chunks() for run in runs]
+
+
+FAN = 8
 
 
 @dataclass
-class Labels:
-    """All labels of a model, by prediction.
+class LandedKeys:
+    """Keys of landed rows, frozen as rows are; eight parts of about one size become one."""
 
-    What counts does not depend on the order in which labels were stored: the latest arrival, and of
-    several at the same time the largest label. A repetition does not move the arrival.
-    """
+    frozen: list[Keys] = field(default_factory=list)
+    _tiers: list[list[Keys]] = field(default_factory=list)
 
-    _pairs: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
-    _ids: set[str] | None = None
-    _orphans: dict[str, int] = field(default_factory=dict)
+    def add(self, keys: Keys) -> None:
+        """Add the keys of rows that have landed."""
+        for tier in self._tiers:
+            tier.append(keys)
+            if len(tier) < FAN:
+                return
+            keys = merge(tier)
+            tier.clear()
+        self._tiers.append([keys])
 
-    def has(self, prediction_id: str, arrival: int, label: float) -> bool:
-        """Whether this very label is stored."""
-        return (arrival, label) in self._pairs.get(prediction_id, ())
-
-    def add(self, table: pa.Table) -> None:
-        """Add labels; those that are known already change nothing."""
-        ids, labels = texts(table, "prediction_id"), floats(table, "label")
-        for key, arrival, label in zip(ids, micros(table, "arrival").tolist(), labels, strict=True):
-            pairs = self._pairs.get(key, ())
-            if (arrival, label) not in pairs:
-                self._pairs[key] = tuple(sorted((*pairs, (arrival, label))))
-            if self._ids is not None and key not in self._ids:
-                self._orphans[key] = self._pairs[key][0][0]
-
-    def known(self, prediction_id: str, as_of: int) -> tuple[int, float] | None:
-        """Return (arrival, label) as known at `as_of` microseconds."""
-        found: tuple[int, float] | None = None
-        for arrival, label in self._pairs.get(prediction_id, ()):
-            if arrival > as_of:
-                break
-            if found is None or found[1] != label:
-                found = (arrival, label)
-        return found
+    def freeze(self) -> None:
+        """Freeze the keys so far."""
+        self.frozen = list(self.all)
+        self._tiers = []
 
     @property
-    def watches_ids(self) -> bool:
-        """Whether orphans are counted already."""
-        return self._ids is not None
-
-    def watch(self, ids: Iterable[str]) -> None:
-        """Begin to count orphans; `ids` are those of all predictions so far."""
-        self._ids = set(ids)
-        self._orphans = {
-            key: pairs[0][0] for key, pairs in self._pairs.items() if key not in self._ids
-        }
-
-    def predicted(self, ids: Iterable[str]) -> None:
-        """Note further predictions."""
-        if self._ids is not None:
-            for key in ids:
-                self._ids.add(key)
-                self._orphans.pop(key, None)
-
-    def orphans(self, older_than: int) -> int:
-        """Count labels without prediction that first arrived before `older_than` microseconds."""
-        return sum(arrival < older_than for arrival in self._orphans.values())
+    def all(self) -> Iterable[Keys]:
+        """Keys of all rows, in several parts."""
+        return (*self.frozen, *(keys for tier in self._tiers for keys in tier))

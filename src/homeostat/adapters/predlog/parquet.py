@@ -1,34 +1,58 @@
-"""Columnar files: written durably, read through a cache of bounded size."""
+"""Columnar files and their keys: written durably, read through a cache of bounded size."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homeostat.adapters.durable import folder_name, make_folder, publish
+from homeostat.adapters.predlog import keys as keyfile
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.domain.columns import micros
+from homeostat.adapters.predlog.keys import Keys, make_keys, read_keys, write_keys
+from homeostat.domain.columns import Floats, micros
 from homeostat.domain.errors import StorageError
+from homeostat.domain.window import EPOCH
 
-CACHE_BYTES = 256 * 2**20
+CACHE_BYTES = 96 * 2**20
+ROW_GROUP = 131_072
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
+MICROSECOND = timedelta(microseconds=1)
+
+EVER = (-(2**63), 2**63 - 1)
 
 TIME_FIELD = {Kind.PREDICTIONS: "timestamp", Kind.LABELS: "arrival"}
-"""The field by which each kind of rows is partitioned."""
+"""The field by which each kind of rows is ordered in time."""
+SORT: dict[Kind, list[tuple[str, Literal["ascending", "descending"]]]] = {
+    Kind.PREDICTIONS: [(name, "ascending") for name in ("timestamp", "prediction_id", "version")],
+    Kind.LABELS: [(name, "ascending") for name in ("arrival", "prediction_id", "label")],
+}
+IDENTITY = {
+    Kind.PREDICTIONS: ("prediction_id", "version", "timestamp", "score"),
+    Kind.LABELS: ("prediction_id", "arrival", "label"),
+}
+"""The fields of which keys are made."""
+
+logger = logging.getLogger(__name__)
 
 
 def split_by(table: pa.Table, name: str, step: int) -> Iterator[tuple[int, pa.Table]]:
     """Yield the rows of each step of time (its start in microseconds), in order."""
     steps = micros(table, name) // step
+    if len(steps) and steps.min() == steps.max():
+        yield int(steps[0]) * step, table
+        return
     for number in np.unique(steps).tolist():
         yield number * step, table.filter(pa.array(steps == number))
 
@@ -38,17 +62,40 @@ def day_text(start: int) -> str:
     return str(np.datetime64(start, "us").astype("datetime64[D]"))
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a file's footer says: its columns, and the first and last time of each row group."""
+
+    names: tuple[str, ...]
+    groups: tuple[tuple[int, int], ...]
+
+
 @dataclass
 class FileStore:
-    """Files under ``<root>/<kind>/model=<model>/day=<day>/``.
+    """Files under ``<root>/<kind>/model=<model>/day=<day>/``, each with a key file beside it.
 
     Paths in the catalogue are relative to the root, so that the folder can be moved.
+
+    Parameters
+    ----------
+    root : Path
+    salt : int
+        Of the hashes in key files; see `hash_texts`.
+    fsync : bool
+        Off only in simulations.
+    cache_bytes : int
+        Memory for columns that were read.
     """
 
     root: Path
+    salt: int
     fsync: bool = True
     cache_bytes: int = CACHE_BYTES
-    _cache: OrderedDict[str, pa.Table] = field(default_factory=OrderedDict, init=False)
+    _columns: OrderedDict[tuple[str, int, str], Floats] = field(
+        default_factory=OrderedDict, init=False
+    )
+    _layouts: dict[str, Layout] = field(default_factory=dict, init=False)
+    _keys: dict[str, Keys] = field(default_factory=dict, init=False)
     _cached: int = field(default=0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -63,16 +110,13 @@ class FileStore:
         folder = Path(kind.name.lower()) / f"model={folder_name(model)}" / f"day={day}"
         relative = folder / f"{name}.parquet"
         final = self.root / relative
-        temporary = final.with_suffix(".tmp")
         if self.fsync:
             make_folder(final.parent)
         else:
             final.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, temporary, compression="zstd")
-        if self.fsync:
-            publish(temporary, final)
-        else:
-            temporary.replace(final)
+        keys = make_keys(kind, table, self.salt)
+        self._publish(final.with_suffix(keyfile.SUFFIX), lambda at: write_keys(at, keys))
+        self._publish(final, lambda at: write_table(table, at))
         times = micros(table, TIME_FIELD[kind])
         size = final.stat().st_size
         path = relative.as_posix()
@@ -80,37 +124,174 @@ class FileStore:
             kind, model, day, path, len(table), size, int(times.min()), int(times.max())
         )
 
-    def read(self, file: FileEntry) -> pa.Table:
-        """Return a file's rows; raises StorageError."""
-        with self._lock:
-            table = self._cache.get(file.path)
-            if table is not None:
-                self._cache.move_to_end(file.path)
-                return table
-        try:
-            # One file, not a data set: the folders' names are not columns.
-            table = pq.ParquetFile(self.root / file.path).read()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f"the log file {file.path} cannot be read: {error}") from error
-        self.remember(file, table)
-        return table
+    def _publish(self, final: Path, write: Callable[[Path], None]) -> None:
+        temporary = final.with_name(final.name + ".tmp")
+        write(temporary)
+        if self.fsync:
+            publish(temporary, final)
+        else:
+            temporary.replace(final)
 
-    def remember(self, file: FileEntry, table: pa.Table) -> None:
-        """Keep a file's rows in memory as long as there is room."""
+    def read(
+        self,
+        file: FileEntry,
+        names: Sequence[str] | None = None,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> pa.Table:
+        """Return rows of a file.
+
+        Parameters
+        ----------
+        file : FileEntry
+        names : sequence of str, optional
+            Columns wanted; those that the file does not have are left out.
+        start, end : int, optional
+            Row groups without a time in [start, end) microseconds are left out.
+
+        Raises
+        ------
+        StorageError
+            If the file is damaged or gone.
+        """
+        try:
+            layout = self._layout(file)
+            wanted = layout.names if names is None else [n for n in names if n in layout.names]
+            groups = [
+                number
+                for number, (first, last) in enumerate(layout.groups)
+                if (end is None or first < end) and (start is None or last >= start)
+            ]
+            return self._read(file, wanted, groups)
+        except (OSError, pa.ArrowException) as error:
+            raise StorageError(
+                f"the log file {file.path} cannot be read: {error}; "
+                "homeostat data repair sets it aside"
+            ) from error
+
+    def _read(self, file: FileEntry, names: Sequence[str], groups: Sequence[int]) -> pa.Table:
+        found: dict[tuple[int, str], Floats] = {}
         with self._lock:
-            if file.path not in self._cache:
-                self._cache[file.path] = table
-                self._cached += table.nbytes
-            while self._cached > self.cache_bytes and self._cache:
-                _, oldest = self._cache.popitem(last=False)
+            for group in groups:
+                for name in names:
+                    column = self._columns.get((file.path, group, name))
+                    if column is not None:
+                        self._columns.move_to_end((file.path, group, name))
+                        found[group, name] = column
+        opened: pq.ParquetFile | None = None
+        for group in groups:
+            missing = [name for name in names if (group, name) not in found]
+            if missing:
+                # One file, not a data set: the folders' names are not columns.
+                opened = opened or pq.ParquetFile(self.root / file.path)
+                part = opened.read_row_group(group, missing)
+                for name in missing:
+                    found[group, name] = part.column(name)
+                    self._remember(file.path, group, name, part.column(name))
+        if not groups:
+            opened = pq.ParquetFile(self.root / file.path)
+            return opened.schema_arrow.empty_table().select(list(names))
+        return pa.table(
+            {
+                name: pa.chunked_array([c for g in groups for c in found[g, name].chunks])
+                for name in names
+            }
+        )
+
+    def _remember(self, path: str, group: int, name: str, column: Floats) -> None:
+        with self._lock:
+            if (path, group, name) not in self._columns:
+                self._columns[path, group, name] = column
+                self._cached += column.nbytes
+            while self._cached > self.cache_bytes and self._columns:
+                _, oldest = self._columns.popitem(last=False)
                 self._cached -= oldest.nbytes
 
+    def _layout(self, file: FileEntry) -> Layout:
+        layout = self._layouts.get(file.path)
+        if layout is None:
+            layout = self._layouts[file.path] = read_layout(
+                self.root / file.path, TIME_FIELD[file.kind]
+            )
+        return layout
+
+    def keys(self, file: FileEntry) -> Keys:
+        """Return the keys of a file's rows; made anew, in memory, if the key file is damaged.
+
+        Raises
+        ------
+        StorageError
+            If the file itself is damaged too.
+        """
+        keys = self._keys.get(file.path)
+        if keys is None:
+            path = (self.root / file.path).with_suffix(keyfile.SUFFIX)
+            try:
+                keys = read_keys(path, file.rows)
+            except (OSError, ValueError) as error:
+                logger.warning("key file %s %s: it is made anew", path, error)
+                keys = make_keys(file.kind, self.read(file, IDENTITY[file.kind]), self.salt)
+            self._keys[file.path] = keys
+        return keys
+
+    def forget(self, file: FileEntry) -> None:
+        """Let go of what is held of a file that is no longer part of the log."""
+        self._layouts.pop(file.path, None)
+        self._keys.pop(file.path, None)
+        with self._lock:
+            for key in [key for key in self._columns if key[0] == file.path]:
+                self._cached -= self._columns.pop(key).nbytes
+
     def sweep(self, registered: set[str]) -> None:
-        """Delete files of rolls that were never registered; only while no roll is under way."""
+        """Delete files that are not part of the log; only while nothing is written to it."""
         for kind in Kind:
             for path in (self.root / kind.name.lower()).glob("model=*/day=*/*"):
-                if path.relative_to(self.root).as_posix() not in registered:
+                name = path.with_suffix(".parquet").relative_to(self.root).as_posix()
+                if name not in registered or path.suffix == ".tmp":
                     path.unlink()
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a columnar file, without syncing it; raises OSError."""
+    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def read_layout(path: Path, time: str) -> Layout:
+    """Read a file's footer; raises OSError or ArrowException."""
+    with pq.ParquetFile(path) as opened:
+        names = tuple(opened.schema_arrow.names)
+        metadata = opened.metadata
+        place = next(
+            n for n in range(metadata.num_columns) if metadata.schema.column(n).path == time
+        )
+        groups = []
+        for number in range(metadata.num_row_groups):
+            bounds = metadata.row_group(number).column(place).statistics
+            if bounds is None or not bounds.has_min_max:
+                groups.append(EVER)
+            else:
+                groups.append((_micros(bounds.min), _micros(bounds.max)))
+    return Layout(names, tuple(groups))
+
+
+def _micros(moment: object) -> int:
+    assert isinstance(moment, datetime)
+    return (moment - EPOCH) // MICROSECOND
+
+
+def in_order(table: pa.Table, kind: Kind) -> pa.Table:
+    """Return rows by time, then by the other fields of `SORT`.
+
+    Rows are seldom of one microsecond, and then sorting by time alone does.
+    """
+    times = micros(table, TIME_FIELD[kind])
+    steps = np.diff(times)
+    if (steps > 0).all():
+        return table
+    order = np.argsort(times, kind="stable")
+    if (np.diff(times[order]) > 0).all():
+        return table.take(order)
+    return table.sort_by(SORT[kind])
 
 
 def within(table: pa.Table, name: str, start: int, end: int) -> pa.Table:

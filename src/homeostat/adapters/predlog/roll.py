@@ -10,31 +10,18 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from typing import Literal
 
 import pyarrow as pa
 
-from homeostat.adapters.predlog.catalogue import FileEntry, Roll, of_kinds
+from homeostat.adapters.predlog.catalogue import Change, FileEntry, of_kinds
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.parquet import (
-    DAY,
-    HOUR,
-    TIME_FIELD,
-    FileStore,
-    day_text,
-    split_by,
-)
-from homeostat.adapters.predlog.state import LogState
+from homeostat.adapters.predlog.parquet import DAY, HOUR, FileStore, day_text, in_order, split_by
+from homeostat.adapters.predlog.state import RECENT, Snapshot
 from homeostat.domain.columns import answered, texts, where
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import prediction_schema
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.profile import Profile
-
-SORT: dict[Kind, list[tuple[str, Literal["ascending", "descending"]]]] = {
-    Kind.PREDICTIONS: [(name, "ascending") for name in ("timestamp", "prediction_id", "version")],
-    Kind.LABELS: [(name, "ascending") for name in ("arrival", "prediction_id", "label")],
-}
 
 KINDS = b"homeostat.kinds"
 PERSONAL = b"homeostat.personal"
@@ -60,30 +47,33 @@ def described_schema(spec: ModelSpec) -> pa.Schema:
     return prediction_schema(spec).with_metadata(metadata)
 
 
-def write_files(state: LogState, store: FileStore) -> tuple[list[tuple[FileEntry, pa.Table]], Roll]:
-    """Write the landed rows to new files; return them and what to register.
+def write_files(snapshot: Snapshot, store: FileStore) -> Change:
+    """Write landed rows to new files; return what to register.
 
     Raises
     ------
     OSError
         If the disk failed or is full.
     """
-    written: list[tuple[FileEntry, pa.Table]] = []
+    written: list[FileEntry] = []
     profiles: dict[tuple[str, str, int], Profile] = {}
     token = secrets.token_hex(8)
-    for (kind, model), landed in state.landed.items():
-        for table in _by_schema([block.table for block in landed.blocks]):
+    for (kind, model), tables in snapshot.tables.items():
+        for table in _by_schema(tables):
             if kind is Kind.PREDICTIONS:
                 _profile(model, table, profiles)
-            for start, part in split_by(table.sort_by(SORT[kind]), TIME_FIELD[kind], DAY):
+                days = [(day_text(at), part) for at, part in split_by(table, "timestamp", DAY)]
+            else:
+                days = [(RECENT, table)]
+            for day, part in days:
                 name = f"{token}-{len(written):04d}"
-                written.append((store.write(kind, model, day_text(start), name, part), part))
+                written.append(store.write(kind, model, day, name, in_order(part, kind)))
     segments = {
-        name: (state.rolled.get(name, 0), end)
-        for name, end in state.frontier.items()
-        if end > state.rolled.get(name, 0)
+        name: (snapshot.rolled.get(name, 0), end)
+        for name, end in snapshot.frontier.items()
+        if end > snapshot.rolled.get(name, 0)
     }
-    return written, Roll(segments, [entry for entry, _ in written], profiles)
+    return Change(written, (), segments, profiles)
 
 
 def _by_schema(tables: list[pa.Table]) -> list[pa.Table]:

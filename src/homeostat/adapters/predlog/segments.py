@@ -1,4 +1,4 @@
-"""Appending to a landing segment with group commit: concurrent appenders share one fsync."""
+"""Landing segments: files that are only appended to, one for each process that writes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import fcntl
 import logging
 import os
 import secrets
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from homeostat.adapters.durable import sync
@@ -21,16 +21,6 @@ SUFFIX = ".seg"
 DAMAGED = ".damaged"
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One append on its way to the disk. ``on_durable(segment, end)`` is called in file order."""
-
-    frame: bytes
-    on_durable: Callable[[str, int], None]
-    settled: bool = False
-    problem: OSError | None = None
 
 
 @dataclass
@@ -54,66 +44,43 @@ class SegmentWriter:
     folder: Path
     fsync: bool = True
     segment_bytes: int = SEGMENT_BYTES
-    _turn: threading.Condition = field(default_factory=threading.Condition, init=False)
-    _queue: list[Ticket] = field(default_factory=list, init=False)
-    _busy: bool = field(default=False, init=False)
     _descriptor: int = field(default=-1, init=False)
     _size: int = field(default=0, init=False)
     segment: str = field(default="", init=False)
 
-    def append(self, frame: bytes, on_durable: Callable[[str, int], None]) -> None:
-        """Write a frame; it is durable on return.
+    def write(self, frames: Sequence[bytearray]) -> list[tuple[str, int]]:
+        """Write frames with one sync, from one thread at a time; they are durable on return.
+
+        Returns
+        -------
+        list of (str, int)
+            Segment of each frame, and the offset after it.
 
         Raises
         ------
         StorageError
-            If the disk failed or is full: the frame is not acknowledged.
+            If the disk failed or is full: none of the frames is acknowledged.
         """
-        ticket = Ticket(frame, on_durable)
-        with self._turn:
-            self._queue.append(ticket)
-            while self._busy and not ticket.settled:
-                self._turn.wait()
-            if not ticket.settled:
-                self._busy = True
-                batch, self._queue = self._queue, []
-        if not ticket.settled:
-            self._lead(batch)
-        if ticket.problem is not None:
-            raise StorageError(
-                f"the prediction log in {self.folder} cannot be written: {ticket.problem}; "
-                "nothing of this call was stored"
-            ) from ticket.problem
-
-    def _lead(self, batch: list[Ticket]) -> None:
-        problem: OSError | None = None
         try:
-            self._write(batch)
+            if self._descriptor < 0 or self._size >= self.segment_bytes:
+                self._open()
+            self._put(memoryview(frames[0] if len(frames) == 1 else b"".join(frames)))
         except OSError as error:
-            problem = error
-        finally:
-            with self._turn:
-                for ticket in batch:
-                    ticket.settled, ticket.problem = True, problem
-                self._busy = False
-                self._turn.notify_all()
-
-    def _write(self, batch: list[Ticket]) -> None:
-        if self._descriptor < 0 or self._size >= self.segment_bytes:
-            self._open()
-        data = memoryview(b"".join(ticket.frame for ticket in batch))
-        try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._descriptor, data[written:])
-            if self.fsync:
-                os.fsync(self._descriptor)
-        except OSError:
             self.close()
-            raise
-        for ticket in batch:
-            self._size += len(ticket.frame)
-            ticket.on_durable(self.segment, self._size)
+            raise StorageError(
+                f"the prediction log in {self.folder} cannot be written: {error}; "
+                "nothing of this call was stored"
+            ) from error
+        ends = [self._size + end for end in accumulate(map(len, frames))]
+        self._size = ends[-1]
+        return [(self.segment, end) for end in ends]
+
+    def _put(self, data: memoryview) -> None:
+        written = 0
+        while written < len(data):
+            written += os.write(self._descriptor, data[written:])
+        if self.fsync:
+            os.fsync(self._descriptor)
 
     def _open(self) -> None:
         self.close()

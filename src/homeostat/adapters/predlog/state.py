@@ -3,27 +3,65 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind, scan
-from homeostat.adapters.predlog.memory import Key, Labels, Landed, keys_of
-from homeostat.adapters.predlog.parquet import DAY, TIME_FIELD, FileStore, day_text, split_by
+from homeostat.adapters.predlog.hashing import Hashes
+from homeostat.adapters.predlog.keys import HALF, Keys, identities, merge
+from homeostat.adapters.predlog.memory import Landed, LandedKeys
+from homeostat.adapters.predlog.parquet import DAY, TIME_FIELD, FileStore, day_text
 from homeostat.adapters.predlog.segments import segment_names
-from homeostat.domain.columns import texts
+from homeostat.domain.columns import micros, texts
 from homeostat.domain.errors import StorageError
 
-KNOWN_KEYS = 2_000_000
+RECENT = "recent"
+"""Stands for the day of labels that were not yet sorted by the day of their predictions."""
+UNKNOWN = "unknown"
+"""Stands for the day of labels whose predictions are not known."""
+
+Part = tuple[Kind, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Landed rows that are about to become files, and how far they reach in each segment."""
+
+    tables: dict[Part, list[pa.Table]]
+    frontier: dict[str, int]
+    rolled: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Which rows of a table are new.
+
+    Attributes
+    ----------
+    fresh : pyarrow.BooleanArray
+    new, other : ndarray of bool
+        The same as ``fresh``; and rows whose id and version are taken, with another content.
+    keys : Keys
+        Of the new rows, in their order.
+    """
+
+    fresh: pa.BooleanArray
+    new: NDArray[np.bool_]
+    other: NDArray[np.bool_]
+    keys: Keys
 
 
 @dataclass
 class LogState:
-    """Landed rows, files, ids and labels. Every method expects `lock` to be held.
+    """Landed rows, their keys, and files. Every method expects `lock` to be held.
 
     Attributes
     ----------
@@ -31,24 +69,24 @@ class LogState:
         How far each segment was rolled, as of the last refresh.
     frontier : dict
         How far each segment was read into ``landed``.
-    own : set of str
-        Segments that this process writes: their rows come from the writer, not from the file.
+    durable : dict
+        How far this process's own segments are written.
     """
 
     landing: Path
     catalogue: Catalogue
     store: FileStore
-    lock: threading.Condition = field(default_factory=threading.Condition)
+    lock: threading.RLock = field(default_factory=threading.RLock)
     rolled: dict[str, int] = field(default_factory=dict)
     frontier: dict[str, int] = field(default_factory=dict)
     durable: dict[str, int] = field(default_factory=dict)
-    landed: dict[tuple[Kind, str], Landed] = field(default_factory=dict)
-    files: dict[tuple[Kind, str], dict[str, list[FileEntry]]] = field(
+    landed: dict[Part, Landed] = field(default_factory=dict)
+    files: dict[Part, dict[str, list[FileEntry]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
-    _days: OrderedDict[tuple[str, str], dict[Key, int]] = field(default_factory=OrderedDict)
-    _known: int = 0
-    _labels: dict[str, Labels] = field(default_factory=dict)
+    _keys: dict[tuple[Kind, str, str], LandedKeys] = field(
+        default_factory=lambda: defaultdict(LandedKeys)
+    )
 
     def refresh(self, writing: str = "") -> None:
         """Take in what other processes appended and rolled; `writing` is this process's segment.
@@ -70,9 +108,8 @@ class LogState:
         # Listed before the catalogue is read: a segment that is deleted in between was rolled, and
         # its rows are in files that this reading of the catalogue may not show.
         names = segment_names(self.landing)
-        rolled, added = self.catalogue.poll()
-        for entry in added:
-            self.enter(entry)
+        rolled, added, removed = self.catalogue.poll()
+        self.swap(added, removed)
         if rolled != self.rolled:
             self._forget_landed(rolled)
         try:
@@ -82,25 +119,22 @@ class LogState:
             return False
         return True
 
+    def swap(self, added: Iterable[FileEntry], removed: Iterable[FileEntry]) -> None:
+        """Take files in that became part of the log, and let go of those that no longer are."""
+        for entry in added:
+            self.files[entry.kind, entry.model][entry.day].append(entry)
+        for entry in removed:
+            days = self.files[entry.kind, entry.model]
+            days[entry.day] = [file for file in days[entry.day] if file.path != entry.path]
+            if not days[entry.day]:
+                del days[entry.day]
+            self.store.forget(entry)
+
     def _forget_landed(self, rolled: dict[str, int]) -> None:
         # Another process rolled some of the landed rows, so that they are in files now.
         self.rolled, self.frontier = rolled, dict(rolled)
         self.landed.clear()
-        self._days.clear()
-        self._known = 0
-
-    def enter(self, entry: FileEntry, *, own: bool = False) -> None:
-        """Take in a file that was registered; the rows of an `own` one are known already."""
-        self.files[entry.kind, entry.model][entry.day].append(entry)
-        if own:
-            return
-        labels = self._labels.get(entry.model)
-        if entry.kind is Kind.PREDICTIONS:
-            self._known -= len(self._days.pop((entry.model, entry.day), ()))
-        if labels is not None and entry.kind is Kind.LABELS:
-            labels.add(self.store.read(entry))
-        elif labels is not None and labels.watches_ids:
-            labels.predicted(texts(self.store.read(entry), "prediction_id"))
+        self._keys.clear()
 
     def _take_in(self, name: str, stop: int | None) -> None:
         start = self.frontier.get(name, 0)
@@ -108,91 +142,119 @@ class LogState:
         if size <= start:
             return
         for frame in scan(self.landing / name, start, stop):
-            rows = frame.rows
-            if frame.kind is Kind.PREDICTIONS:
-                known = self.known(frame.model, rows)
-                fresh = _first_of_each([key for key, _ in keys_of(rows)], known)
-                rows = rows.filter(pa.array(fresh, pa.bool_()))
-            self.land(frame.kind, frame.model, rows)
+            judged = self.judge(frame.kind, frame.model, frame.rows)
+            self.land(frame.kind, frame.model, frame.rows.filter(judged.fresh), judged.keys)
             self.frontier[name] = frame.end
 
-    def land(self, kind: Kind, model: str, rows: pa.Table) -> None:
-        """Add durable rows, none of which is known."""
+    def land(self, kind: Kind, model: str, rows: pa.Table, found: Keys) -> None:
+        """Add durable rows, none of which is known; `found` are their keys, in the rows' order."""
         if not len(rows):
             return
         if (kind, model) not in self.landed:
             self.landed[kind, model] = Landed(TIME_FIELD[kind])
         self.landed[kind, model].add(rows)
-        if kind is Kind.LABELS:
-            if model in self._labels:
-                self._labels[model].add(rows)
-            return
-        for start, part in split_by(rows, "timestamp", DAY):
-            day = self._days.get((model, day_text(start)))
-            if day is not None:
-                day.update(keys_of(part))
-                self._known += len(part)
-        if model in self._labels:
-            self._labels[model].predicted(texts(rows, "prediction_id"))
+        days = self._days(kind, rows)
+        for day in np.unique(days).tolist():
+            mine = days == day
+            part = Keys(found.keys[mine], found.details[mine], found.rows[mine])
+            self._keys[kind, model, _scope(kind, day)].add(merge([part]))
 
-    def known(self, model: str, rows: pa.Table) -> dict[Key, int]:
-        """Return the fingerprints of all stored rows of the days that `rows` are of."""
-        days = [day_text(start) for start, _ in split_by(rows, "timestamp", DAY)]
-        if len(days) == 1:
-            return self._day(model, days[0])
-        found: dict[Key, int] = {}
-        for day in days:
-            found.update(self._day(model, day))
+    def judge(self, kind: Kind, model: str, rows: pa.Table) -> Judged:
+        """Say which rows are neither stored nor repeat an earlier one of `rows`."""
+        keys, details = identities(kind, rows, self.store.salt)
+        same, alike = _repeated(keys, details)
+        days = self._days(kind, rows)
+        for day in np.unique(days).tolist():
+            mine = np.flatnonzero(days == day)
+            for known in self._known(kind, model, _scope(kind, day)):
+                found = known.find(keys[mine], details[mine])
+                same[mine] |= found[0]
+                alike[mine] |= found[1]
+        other = np.zeros(len(same), np.bool_)
+        if kind is Kind.PREDICTIONS:
+            doubtful = np.flatnonzero(alike & ~same)
+            if doubtful.size:
+                other[doubtful] = self._taken(model, rows, doubtful)
+        fresh = ~same & ~other
+        places = np.zeros(np.count_nonzero(fresh), np.uint32)
+        return Judged(pa.array(fresh), fresh, other, Keys(keys[fresh], details[fresh], places))
+
+    def _taken(self, model: str, rows: pa.Table, doubtful: NDArray[np.intp]) -> list[bool]:
+        """Say of rows whose hashes are known whether their ids and versions are."""
+        asked = rows.select(["prediction_id", "version"]).take(doubtful)
+        names, ids = asked.column_names, asked.column("prediction_id").combine_chunks()
+        landed = self.landed.get((Kind.PREDICTIONS, model))
+        tables = [block.table.select(names) for block in (landed.blocks if landed else ())]
+        for day in np.unique(self._days(Kind.PREDICTIONS, rows)[doubtful]).tolist():
+            files = self.files[Kind.PREDICTIONS, model].get(_scope(Kind.PREDICTIONS, day), ())
+            tables.extend(self.store.read(file, names) for file in files)
+        stored = set[tuple[str, str]]()
+        for table in tables:
+            stored.update(_pairs(table.filter(pc.is_in(table.column("prediction_id"), ids))))
+        first: dict[tuple[str, str], int] = {}
+        for place, pair in enumerate(_pairs(rows.slice(0, int(doubtful.max())))):
+            first.setdefault(pair, place)
+        return [
+            pair in stored or first.get(pair, place) < place
+            for pair, place in zip(_pairs(asked), doubtful.tolist(), strict=True)
+        ]
+
+    def _days(self, kind: Kind, rows: pa.Table) -> NDArray[np.int64]:
+        # A label's prediction may be of any day: all labels are looked for among all recent ones.
+        if kind is Kind.LABELS:
+            return np.zeros(len(rows), np.int64)
+        return micros(rows, "timestamp") // DAY
+
+    def _known(self, kind: Kind, model: str, scope: str) -> Iterator[Keys]:
+        # Not read from the defaultdict: looking must not make entries.
+        landed = self._keys.get((kind, model, scope))
+        yield from landed.all if landed else ()
+        scopes = (RECENT, UNKNOWN) if kind is Kind.LABELS else (scope,)
+        for name in scopes:
+            yield from map(self.store.keys, self.files[kind, model].get(name, ()))
+
+    def predicted(self, model: str, keys: Hashes) -> NDArray[np.bool_]:
+        """Say which keys are of stored predictions, of any day and version."""
+        found = np.zeros(len(keys), np.bool_)
+        parts = [part for (kind, name, _), part in self._keys.items() if (kind, name) == (
+            Kind.PREDICTIONS, model)]  # fmt: skip
+        for known in (keys_ for part in parts for keys_ in part.all):
+            found |= known.has(keys)
+        for day in self.days(model):
+            for file in self.files[Kind.PREDICTIONS, model][day]:
+                left = np.flatnonzero(~found)
+                found[left] = self.store.keys(file).has(keys[left])
         return found
 
-    def _day(self, model: str, day: str) -> dict[Key, int]:
-        known = self._days.get((model, day))
-        if known is None:
-            known = {}
-            for entry in self.files[Kind.PREDICTIONS, model][day]:
-                known.update(keys_of(self.store.read(entry)))
-            landed = self.landed.get((Kind.PREDICTIONS, model))
-            for block in landed.blocks if landed else ():
-                for start, part in split_by(block.table, "timestamp", DAY):
-                    if day_text(start) == day:
-                        known.update(keys_of(part))
-            self._days[model, day] = known
-            self._known += len(known)
-            while self._known > KNOWN_KEYS and len(self._days) > 1:
-                self._known -= len(self._days.popitem(last=False)[1])
-        self._days.move_to_end((model, day))
-        return known
+    def days(self, model: str) -> list[str]:
+        """Return the days of prediction files, newest first."""
+        return sorted(self.files[Kind.PREDICTIONS, model], reverse=True)
 
-    def labels(self, model: str) -> Labels:
-        """Return the labels of a model, read on first use."""
-        if model not in self._labels:
-            labels = Labels()
-            for table in self._tables(Kind.LABELS, model):
-                labels.add(table)
-            self._labels[model] = labels
-        return self._labels[model]
+    def freeze(self) -> Snapshot:
+        """Return what has landed so far, to be made into files."""
+        for part in self._keys.values():
+            part.freeze()
+        tables = {part: landed.freeze() for part, landed in self.landed.items()}
+        return Snapshot(tables, dict(self.frontier), dict(self.rolled))
 
-    def orphans(self, model: str, older_than: int) -> int:
-        """Count labels without prediction; the first call reads the ids of all predictions."""
-        labels = self.labels(model)
-        if not labels.watches_ids:
-            tables = self._tables(Kind.PREDICTIONS, model)
-            labels.watch(key for t in tables for key in texts(t, "prediction_id"))
-        return labels.orphans(older_than)
-
-    def _tables(self, kind: Kind, model: str) -> list[pa.Table]:
-        files = [file for day in self.files[kind, model].values() for file in day]
-        landed = self.landed.get((kind, model))
-        blocks = landed.blocks if landed else []
-        return [*map(self.store.read, files), *(block.table for block in blocks)]
+    def settle(self, snapshot: Snapshot, added: Iterable[FileEntry]) -> None:
+        """Let go of rows that have become files."""
+        if self.rolled != snapshot.rolled:
+            return  # a refresh in between has seen to it
+        self.swap(added, ())
+        for landed in self.landed.values():
+            landed.drop()
+        for keys in self._keys.values():
+            keys.frozen = []
+        self.rolled.update(snapshot.frontier)
 
     def gather(self, model: str, start: int, end: int) -> tuple[list[FileEntry], list[pa.Table]]:
         """Return the prediction files and landed tables with rows in [start, end) microseconds."""
         days = self.files[Kind.PREDICTIONS, model]
         files = [
             file
-            for day in np.arange(start // DAY, (end - 1) // DAY + 1).tolist()
-            for file in days.get(day_text(day * DAY), ())
+            for day in window_days(start, end)
+            for file in days.get(day, ())
             if file.first < end and file.last >= start
         ]
         return files, self.landed_tables(model, start, end)
@@ -203,11 +265,35 @@ class LogState:
         blocks = landed.blocks if landed else []
         return [block.table for block in blocks if block.overlaps(start, end)]
 
+    def labels(
+        self, model: str, days: Sequence[str] | None = None
+    ) -> tuple[list[FileEntry], list[pa.Table]]:
+        """Return the files and tables of labels of these days' predictions, and of others."""
+        by_day = self.files[Kind.LABELS, model]
+        scopes = by_day if days is None else [*days, RECENT, UNKNOWN]
+        landed = self.landed.get((Kind.LABELS, model))
+        files = [file for scope in scopes for file in by_day.get(scope, ())]
+        return files, [block.table for block in (landed.blocks if landed else ())]
 
-def _first_of_each(keys: list[Key], known: dict[Key, int]) -> list[bool]:
-    seen: set[Key] = set()
-    fresh = []
-    for key in keys:
-        fresh.append(key not in known and key not in seen)
-        seen.add(key)
-    return fresh
+
+def window_days(start: int, end: int) -> list[str]:
+    """Return the dates of the days in [start, end) microseconds."""
+    return [day_text(day * DAY) for day in range(start // DAY, (end - 1) // DAY + 1)]
+
+
+def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
+    return zip(texts(table, "prediction_id"), texts(table, "version"), strict=True)
+
+
+def _scope(kind: Kind, day: int) -> str:
+    return RECENT if kind is Kind.LABELS else day_text(day * DAY)
+
+
+def _repeated(keys: Hashes, details: Hashes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which rows repeat an earlier one: in key and detail, or in key and its upper half."""
+    same, alike = (np.zeros(len(keys), np.bool_) for _ in range(2))
+    for found, part in ((same, details), (alike, details >> HALF)):
+        order = np.lexsort((part, keys))  # stable: of equal ones the first comes first
+        again = (np.diff(keys[order]) == 0) & (np.diff(part[order]) == 0)
+        found[order[1:][again]] = True
+    return same, alike & ~same

@@ -80,18 +80,19 @@ log_segments = sa.Table(
     "log_segments", metadata, sa.Column("name", sa.Text, primary_key=True), _integer("rolled")
 )
 
-log_files = _numbered(
-    "log_files",
-    _text("kind"),
-    _text("model"),
-    _text("day"),
-    sa.Column("path", sa.Text, nullable=False, unique=True),
-    _integer("rows"),
-    _integer("bytes"),
-    _integer("first"),
-    _integer("last"),
-)
+
+def _files(name: str, *columns: SchemaItem) -> sa.Table:
+    fields = (_text("kind"), _text("model"), _text("day"))
+    path = sa.Column("path", sa.Text, nullable=False, unique=True)
+    figures = (_integer(figure) for figure in ("rows", "bytes", "first", "last"))
+    return _numbered(name, *fields, path, *figures, *columns)
+
+
+log_files = _files("log_files")
 sa.Index("log_files_by_time", log_files.c.model, log_files.c.kind, log_files.c.first)
+
+# Files that are part of the log no more, and since when: readers may still be at them.
+log_removed = _files("log_removed", _integer("at"))
 
 log_profiles = sa.Table(
     "log_profiles",

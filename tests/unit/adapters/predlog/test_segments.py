@@ -13,11 +13,9 @@ from homeostat.simulation.conformance.log import T0, labels, predictions
 
 
 def test_frames_come_back_in_order(tmp_path: Path) -> None:
-    ends: list[tuple[str, int]] = []
     writer = SegmentWriter(tmp_path)
     sent = [(Kind.PREDICTIONS, "é", predictions(["a"])), (Kind.LABELS, "b", labels(["x"], 1, T0))]
-    for kind, model, rows in sent:
-        writer.append(pack(kind, model, rows), lambda name, end: ends.append((name, end)))
+    ends = writer.write([pack(*sent[0])]) + writer.write([pack(*sent[1])])
     path = tmp_path / writer.segment
     found = list(scan(path, 0))
     assert [(f.kind, f.model) for f in found] == [(kind, model) for kind, model, _ in sent]
@@ -30,22 +28,21 @@ def test_frames_come_back_in_order(tmp_path: Path) -> None:
 def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path, segment_bytes=1)
     for _ in range(3):
-        writer.append(pack(Kind.PREDICTIONS, "m", predictions(["a"])), lambda _name, _end: None)
+        writer.write([pack(Kind.PREDICTIONS, "m", predictions(["a"]))])
     assert len(segment_names(tmp_path)) == 3
 
 
 def test_only_rolled_segments_without_writer_are_removed(tmp_path: Path) -> None:
-    ends: list[int] = []
     writer = SegmentWriter(tmp_path)
     frame = pack(Kind.PREDICTIONS, "m", predictions(["a"]))
-    writer.append(frame, lambda _name, end: ends.append(end))
-    path = tmp_path / writer.segment
-    assert not remove_if_abandoned(path, ends[0]), "still locked by its writer"
+    ((segment, end),) = writer.write([frame])
+    path = tmp_path / segment
+    assert not remove_if_abandoned(path, end), "still locked by its writer"
     writer.close()
     assert not remove_if_abandoned(path, 0), "not rolled yet"
     with path.open("ab") as file:
         file.write(frame[:-3])
-    assert remove_if_abandoned(path, ends[0]), "a torn tail was never acknowledged"
+    assert remove_if_abandoned(path, end), "a torn tail was never acknowledged"
     assert segment_names(tmp_path) == []
 
 

@@ -1,0 +1,192 @@
+"""Which rows are stored: sorted hashes of their ids, in memory or mapped from a file.
+
+A key file holds a header (``<4sIQ``: magic ``HSK1``, CRC-32 of the rest, number of rows) and then,
+for all rows by ascending (key, detail): the keys and the details (64 bits each) and where each row
+stands in its columnar file (32 bits). It is made from that file alone and can be made anew.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.hashing import Hashes, hash_numbers, hash_texts
+from homeostat.domain.columns import float_array, micros
+
+Places: TypeAlias = "NDArray[np.intp]"
+
+MAGIC = b"HSK1"
+HEADER = struct.Struct("<4sIQ")
+SUFFIX = ".keys"
+HALF = np.uint64(32)
+LOWER_HALF = np.uint64(2**32 - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """Rows by ascending (key, detail).
+
+    Attributes
+    ----------
+    keys : ndarray of uint64
+        Hash of the prediction id.
+    details : ndarray of uint64
+        Of predictions: hash of the version (upper half) and of timestamp and score (lower half);
+        of labels: hash of arrival and label.
+    rows : ndarray of uint32
+        Where each stands in the table that the keys were made of.
+    """
+
+    keys: Hashes
+    details: Hashes
+    rows: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def find(self, keys: Hashes, details: Hashes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Say of each (key, detail) whether it is here, and whether one like it is.
+
+        Returns
+        -------
+        same : ndarray of bool
+            Both are equal.
+        alike : ndarray of bool
+            Key and upper half of the detail are equal.
+        """
+        start, stop = self._range(keys)
+        same, alike = np.zeros(len(keys), np.bool_), np.zeros(len(keys), np.bool_)
+        (met,) = np.nonzero(start < stop)
+        if met.size:
+            wanted, first, last = details[met], start[met], stop[met]
+            version = (wanted >> HALF) << HALF
+            for found, asked, cut in ((same, wanted, 0), (alike, version, HALF)):
+                at = self._at(first, last, asked)
+                near = self.details[np.minimum(at, len(self) - 1)]
+                found[met] = (at < last) & (near >> np.uint64(cut) == asked >> np.uint64(cut))
+        return same, alike
+
+    def has(self, keys: Hashes) -> NDArray[np.bool_]:
+        """Say of each key whether it is here, with whatever detail."""
+        if not len(self):
+            return np.zeros(len(keys), np.bool_)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self) - 1)
+        return np.asarray(self.keys[at] == keys, np.bool_)
+
+    def match(self, keys: Hashes) -> tuple[Places, NDArray[np.uint32]]:
+        """Return the pairs of equal keys: places in `keys`, and `rows` of those here."""
+        start, stop = self._range(keys)
+        counts = stop - start
+        asked = np.repeat(np.arange(len(keys)), counts)
+        first = np.repeat(start - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+        return asked, self.rows[first + np.arange(len(asked))]
+
+    def _range(self, keys: Hashes) -> tuple[Places, Places]:
+        start = np.searchsorted(self.keys, keys)
+        inside = np.minimum(start, max(len(self) - 1, 0))
+        met = (start < len(self)) & (self.keys[inside] == keys) if len(self) else start < 0
+        stop = start.copy()
+        stop[met] = np.searchsorted(self.keys, keys[met], "right")
+        return start, stop
+
+    def _at(self, start: Places, stop: Places, wanted: Hashes) -> Places:
+        """Return where in each range the first detail stands that is not below the wanted one."""
+        low, high = start.copy(), stop.copy()
+        while (low < high).any():
+            middle = (low + high) // 2
+            open_ = low < high
+            below = self.details[np.minimum(middle, len(self) - 1)] < wanted
+            low = np.where(open_ & below, middle + 1, low)
+            high = np.where(open_ & ~below, middle, high)
+        return low
+
+
+def identities(kind: Kind, table: pa.Table, salt: int) -> tuple[Hashes, Hashes]:
+    """Return each row's key and detail; see `Keys`."""
+    keys = hash_texts(table.column("prediction_id"), salt)
+    if kind is Kind.LABELS:
+        label = float_array(table.column("label")) + 0.0  # -0.0 is 0.0
+        return keys, hash_numbers(micros(table, "arrival"), label)
+    versions = table.column("version").combine_chunks().dictionary_encode()
+    hashed = hash_texts(pa.chunked_array([versions.dictionary]), salt)
+    version = hashed[np.asarray(versions.indices)] if len(table) else np.empty(0, np.uint64)
+    score = float_array(table.column("score")) + 0.0
+    content = hash_numbers(micros(table, "timestamp"), score)
+    return keys, ((version >> HALF) << HALF) | (content >> HALF)
+
+
+def make_keys(kind: Kind, table: pa.Table, salt: int) -> Keys:
+    """Return the keys of a table's rows."""
+    keys, details = identities(kind, table, salt)
+    return _ordered(keys, details, np.arange(len(keys), dtype=np.uint32))
+
+
+def merge(parts: Sequence[Keys]) -> Keys:
+    """Return the keys of several tables; the places of their rows are lost."""
+    keys = np.concatenate([part.keys for part in parts])
+    return _ordered(
+        keys, np.concatenate([part.details for part in parts]), np.zeros(len(keys), np.uint32)
+    )
+
+
+def _ordered(keys: Hashes, details: Hashes, rows: NDArray[np.uint32]) -> Keys:
+    order = np.argsort(keys, kind="stable")
+    if (np.diff(keys[order]) == 0).any():
+        order = np.lexsort((details, keys))
+    return Keys(keys[order], details[order], rows[order])
+
+
+def write_keys(path: Path, keys: Keys) -> None:
+    """Write a key file, without syncing it; raises OSError."""
+    parts = [np.ascontiguousarray(part).data for part in (keys.keys, keys.details, keys.rows)]
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    with path.open("wb") as file:
+        file.write(HEADER.pack(MAGIC, checksum, len(keys)))
+        for part in parts:
+            file.write(part)
+
+
+def read_keys(path: Path, rows: int, *, check: bool = False) -> Keys:
+    """Map the key file of so many rows; with `check` its checksum is compared.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is no whole key file.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size < HEADER.size:
+            raise ValueError("is cut short")
+        mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+    magic, checksum, count = HEADER.unpack_from(mapped)
+    if magic != MAGIC or size != HEADER.size + 20 * count:
+        raise ValueError("is no whole key file")
+    if count != rows:
+        raise ValueError(f"is of {count:,} rows, not of {rows:,}")
+    if check and zlib.crc32(memoryview(mapped)[HEADER.size :]) != checksum:
+        raise ValueError("has another checksum than when it was written")
+    at = HEADER.size
+    return Keys(
+        np.frombuffer(mapped, np.uint64, count, at),
+        np.frombuffer(mapped, np.uint64, count, at + 8 * count),
+        np.frombuffer(mapped, np.uint32, count, at + 16 * count),
+    )
