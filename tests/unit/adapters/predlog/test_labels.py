@@ -1,0 +1,40 @@
+"""Where labels lie, and which one counts."""
+
+from pathlib import Path
+
+from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.predlog.catalogue import Catalogue
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.records import DatabaseRecords
+from homeostat.domain.columns import floats
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
+
+
+def test_labels_are_sorted_by_the_day_of_their_predictions(tmp_path: Path) -> None:
+    records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", SimulatedClock(NOW))
+    log = FilePredictionLog(tmp_path / "log", records, settle_rows=1)
+    log.append(SPEC, predictions(["a", "b"], T0 + 23 * HOUR, step=2 * HOUR))
+    log.append_labels(SPEC, labels(["a", "b", "z"], 1.0, T0 + 30 * HOUR))
+    log.append_labels(SPEC, labels(["a"], 0.0, T0 + 40 * HOUR))
+    log.roll(NOW)
+
+    def days() -> set[str]:
+        found = Catalogue(records.database).poll()[1]
+        return {file.day for file in found if file.kind is Kind.LABELS}
+
+    assert days() == {"2024-01-01", "2024-01-02", "unknown"}
+    for opened_now in (log, FilePredictionLog(tmp_path / "log", records)):
+        assert floats(opened_now.labelled(SPEC, ALL, NOW), "label") == [0.0, 1.0]
+        early = opened_now.labelled(SPEC, ALL, T0 + 35 * HOUR)
+        assert floats(early, "label") == [1.0, 1.0]
+        assert opened_now.orphans(SPEC, NOW) == 1
+    log.append(SPEC, predictions(["z"], T0 + 50 * HOUR))
+    assert floats(log.labelled(SPEC, ALL, NOW), "label") == [0.0, 1.0, 1.0]
+    assert log.orphans(SPEC, NOW) == 0
+    log.append_labels(SPEC, labels(["a"], 0.0, T0 + 40 * HOUR))
+    log.append_labels(SPEC, labels(["b"], 0.0, T0 + 41 * HOUR))
+    log.roll(NOW)
+    assert "unknown" not in days()
+    assert floats(log.labelled(SPEC, ALL, NOW), "label") == [0.0, 0.0, 1.0]
+    assert log.status().labels == 5, "a repetition is not stored twice"
