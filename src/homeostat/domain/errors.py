@@ -11,6 +11,7 @@
     │   └── PermissionDeniedError token missing, wrong, or without the scope
     ├── IllegalTransitionError    a state machine was asked for a step its table lacks
     ├── StorageError              the prediction log or the records database failed
+    ├── OverloadError             more is asked for than can be done; try again later (HTTP 429)
     ├── ArtifactError             a model artifact is missing, corrupt or not what was registered
     ├── TrainingError             a trainer crashed, timed out or returned something unusable
     └── DeliveryError             a receiver did not take a notification
@@ -94,6 +95,10 @@ class IllegalTransitionError(HomeostatError):
 
 class StorageError(HomeostatError):
     """The prediction log or the records database failed."""
+
+
+class OverloadError(HomeostatError):
+    """More is asked for than can be done now; nothing was done, and later it may be."""
 
 
 class ArtifactError(HomeostatError):

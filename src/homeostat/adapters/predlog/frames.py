@@ -66,9 +66,13 @@ def scan(path: Path, start: int, stop: int | None = None) -> Iterator[Frame]:
 
     Damaged bytes before a whole frame are skipped with a warning.
     """
-    with path.open("rb") as file:
+    size = path.stat().st_size if stop is None else stop
+    if size <= start:
+        return
+    # Mapped, not read: rows of frames that nobody looks at cost no memory.
+    with pa.memory_map(str(path)) as file:
         file.seek(start)
-        data = file.read() if stop is None else file.read(max(stop - start, 0))
+        data = memoryview(file.read_buffer(size - start))
     last = 0
     for at, end in _spans(data):
         if at > last:
@@ -79,7 +83,7 @@ def scan(path: Path, start: int, stop: int | None = None) -> Iterator[Frame]:
         body = data[at + HEADER.size : end]
         with pa.ipc.open_stream(pa.py_buffer(body[name:])) as reader:
             rows = reader.read_all()
-        yield Frame(Kind(kind), body[:name].decode(), rows, start + end)
+        yield Frame(Kind(kind), bytes(body[:name]).decode(), rows, start + end)
 
 
 def damaged_at(path: Path) -> int | None:
@@ -87,7 +91,7 @@ def damaged_at(path: Path) -> int | None:
 
     A last frame of which bytes are missing is what a crash leaves behind, not damage.
     """
-    data = path.read_bytes()
+    data = memoryview(path.read_bytes())
     last = 0
     for at, end in _spans(data):
         if at > last:
@@ -96,19 +100,25 @@ def damaged_at(path: Path) -> int | None:
     return None if _torn(data[last:]) else last
 
 
-def _spans(data: bytes) -> Iterator[tuple[int, int]]:
+def _spans(data: memoryview) -> Iterator[tuple[int, int]]:
     """Yield where each whole frame begins and ends."""
     at = 0
     while at >= 0:
         end = _end(data, at)
         if end is None:
-            at = data.find(MAGIC, at + 1)
+            at = _next(data, at + 1)
         else:
             yield at, end
             at = end
 
 
-def _end(data: bytes, at: int) -> int | None:
+def _next(data: memoryview, at: int) -> int:
+    """Return where the next frame may begin, or -1."""
+    found = bytes(data[at:]).find(MAGIC)
+    return found if found < 0 else at + found
+
+
+def _end(data: memoryview, at: int) -> int | None:
     """Return the end of the frame that begins at an offset; None if no whole frame does."""
     if len(data) - at < HEADER.size:
         return None
@@ -117,11 +127,12 @@ def _end(data: bytes, at: int) -> int | None:
     end = begin + name + payload
     if magic != MAGIC or kind not in tuple(Kind) or end > len(data):
         return None
-    return end if zlib.crc32(memoryview(data)[begin:end]) == checksum else None
+    return end if zlib.crc32(data[begin:end]) == checksum else None
 
 
-def _torn(rest: bytes) -> bool:
+def _torn(tail: memoryview) -> bool:
     """Whether what follows the last whole frame is nothing or the beginning of a frame."""
+    rest = bytes(tail)
     if len(rest) < HEADER.size:
         return rest[: len(MAGIC)] == MAGIC[: len(rest)]
     magic, kind, name, payload, _ = HEADER.unpack_from(rest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,7 +34,7 @@ from homeostat.adapters.predlog.state import RECENT, LogState
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems, admit_labels, admit_predictions
-from homeostat.domain.errors import StorageError
+from homeostat.domain.errors import OverloadError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt, Rejected
@@ -41,6 +42,10 @@ from homeostat.profiles.profile import Profile
 
 GRACE = timedelta(minutes=15)
 """How long a file that was replaced is kept: readers may be at it."""
+ROLL_BYTES = 48 * 2**20
+"""Bytes of landed rows from which they should be rolled, and about how many are at a time."""
+MOST_LANDED = 2**30
+"""Bytes of landed rows from which no more are taken until some were rolled."""
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 
 
@@ -97,6 +102,13 @@ class FilePredictionLog:
         Off only in simulations, in which nothing has to survive.
     settle_rows : int
         New labels from which they are sorted by the day of their predictions.
+    most_landed : int
+        Bytes of landed rows from which calls are refused.
+
+    Attributes
+    ----------
+    full : threading.Event
+        Set when so much has landed that a roll should not wait for its time.
 
     Raises
     ------
@@ -111,6 +123,7 @@ class FilePredictionLog:
         *,
         fsync: bool = True,
         settle_rows: int = SETTLE_ROWS,
+        most_landed: int = MOST_LANDED,
     ) -> None:
         self.root = root
         self._clock = records.clock
@@ -128,6 +141,8 @@ class FilePredictionLog:
             self._state, self._catalogue, self._store, lambda: self._writer.segment
         )
         self._settle_rows = settle_rows
+        self._most_landed = most_landed
+        self.full = threading.Event()
         # Whether there may be files of rolls that were never registered.
         self._strangers = True
         with self._state.lock:
@@ -146,6 +161,8 @@ class FilePredictionLog:
             If there is a column that the model does not have.
         StorageError
             If the disk or the database failed; nothing of the call is acknowledged.
+        OverloadError
+            If more has landed than is being rolled; nothing of the call is stored.
         """
         table, problems = admit_predictions(spec, rows, self._clock.now())
         table = table.replace_schema_metadata(described_schema(spec).metadata)
@@ -159,6 +176,11 @@ class FilePredictionLog:
     def _send(
         self, kind: Kind, model: str, table: pa.Table, problems: Problems, sent: pa.Table
     ) -> Receipt:
+        if self._state.bytes > self._most_landed:
+            raise OverloadError(
+                f"the prediction log {self.root} has {self._state.bytes:,} bytes that wait to be "
+                "moved to columnar files, and takes no more until they are"
+            )
         good = np.setdiff1d(np.arange(len(table)), list(problems))
         item = Sent(kind, model, table.take(good) if problems else table)
         if good.size:
@@ -191,11 +213,17 @@ class FilePredictionLog:
                     tables.append((kind, model, rows, judged.keys))
         if not tables:
             return
+        before = self._writer.segment
         ends = self._writer.write([pack(kind, model, rows) for kind, model, rows, _ in tables])
         with self._state.lock:
             for table, (segment, end) in zip(tables, ends, strict=True):
-                self._state.land(*table)
+                self._state.land(segment, *table)
                 self._state.frontier[segment] = self._state.durable[segment] = end
+            if before and before != self._writer.segment:
+                self._state.refresh(self._writer.segment)
+                self._state.unload(before)
+            if self._state.bytes >= ROLL_BYTES:
+                self.full.set()
 
     def _quarantine(self, kind: Kind, model: str, sent: pa.Table, problems: Problems) -> None:
         now = self._clock.now()
@@ -260,6 +288,7 @@ class FilePredictionLog:
                 self._strangers = True
                 moved = self._move(now)
                 self._settle_labels(now)
+                self.full.clear()
                 self._strangers = False
                 self._drop_segments()
                 return moved
@@ -267,17 +296,21 @@ class FilePredictionLog:
             raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
 
     def _move(self, now: datetime) -> int:
+        """Move what has landed by now, in steps that fit into memory."""
         state = self._state
         with state.lock:
             state.refresh(self._writer.segment)
-            snapshot = state.freeze()
-        change = write_files(snapshot, self._store)
-        if not change.segments:
-            return 0
-        self._catalogue.register(change, now)
-        with state.lock:
-            state.settle(snapshot, self._catalogue.poll()[1])
-        return sum(entry.rows for entry in change.added)
+            goal = dict(state.frontier)
+        moved = 0
+        while any(state.rolled.get(name, 0) < end for name, end in goal.items()):
+            with state.lock:
+                snapshot = state.freeze(ROLL_BYTES)
+            change = write_files(snapshot, self._store)
+            self._catalogue.register(change, now)
+            with state.lock:
+                state.settle(snapshot, self._catalogue.poll()[1])
+            moved += sum(entry.rows for entry in change.added)
+        return moved
 
     def _settle_labels(self, now: datetime) -> None:
         state = self._state
@@ -314,9 +347,7 @@ class FilePredictionLog:
         with self._state.lock:
             self._state.refresh(self._writer.segment)
             files, predictions, labels, size = self._catalogue.totals()
-            landed = {Kind.PREDICTIONS: 0, Kind.LABELS: 0}
-            for (kind, _), part in self._state.landed.items():
-                landed[kind] += part.rows
+            landed = {kind: self._state.rows(kind) for kind in Kind}
             segments = len(segment_names(self._state.landing))
             damaged = len(damaged_names(self._state.landing))
         return LogStatus(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.keys import Keys, merge
 from homeostat.domain.columns import micros
 
@@ -121,3 +122,33 @@ class LandedKeys:
     def all(self) -> Iterable[Keys]:
         """Keys of all rows, in several parts."""
         return (*self.frozen, *(keys for tier in self._tiers for keys in tier))
+
+
+Part = tuple[Kind, str]
+"""A kind of rows of a model."""
+
+
+@dataclass
+class LandedSegment:
+    """What a segment holds that is not yet in files; keys by kind, model and day."""
+
+    parts: dict[Part, Landed] = field(default_factory=dict)
+    keys: dict[tuple[Kind, str, str], LandedKeys] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the rows."""
+        return sum(landed.bytes for landed in self.parts.values())
+
+    def freeze(self) -> dict[Part, list[pa.Table]]:
+        """Return all rows so far; they are frozen from now on."""
+        for keys in self.keys.values():
+            keys.freeze()
+        return {part: landed.freeze() for part, landed in self.parts.items()}
+
+    def drop(self) -> None:
+        """Let go of what is frozen: it is in files."""
+        for landed in self.parts.values():
+            landed.drop()
+        for keys in self.keys.values():
+            keys.frozen = []

@@ -17,8 +17,8 @@ from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind, scan
 from homeostat.adapters.predlog.hashing import Hashes
 from homeostat.adapters.predlog.keys import HALF, Keys, identities, merge
-from homeostat.adapters.predlog.memory import Landed, LandedKeys
-from homeostat.adapters.predlog.parquet import DAY, TIME_FIELD, FileStore, day_text
+from homeostat.adapters.predlog.memory import Landed, LandedKeys, LandedSegment, Part
+from homeostat.adapters.predlog.parquet import DAY, EVER, TIME_FIELD, FileStore, day_text
 from homeostat.adapters.predlog.segments import segment_names
 from homeostat.domain.columns import micros, texts
 from homeostat.domain.errors import StorageError
@@ -27,8 +27,6 @@ RECENT = "recent"
 """Stands for the day of labels that were not yet sorted by the day of their predictions."""
 UNKNOWN = "unknown"
 """Stands for the day of labels whose predictions are not known."""
-
-Part = tuple[Kind, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +78,9 @@ class LogState:
     rolled: dict[str, int] = field(default_factory=dict)
     frontier: dict[str, int] = field(default_factory=dict)
     durable: dict[str, int] = field(default_factory=dict)
-    landed: dict[Part, Landed] = field(default_factory=dict)
+    landed: dict[str, LandedSegment] = field(default_factory=dict)
     files: dict[Part, dict[str, list[FileEntry]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
-    )
-    _keys: dict[tuple[Kind, str, str], LandedKeys] = field(
-        default_factory=lambda: defaultdict(LandedKeys)
     )
 
     def refresh(self, writing: str = "") -> None:
@@ -131,10 +126,10 @@ class LogState:
             self.store.forget(entry)
 
     def _forget_landed(self, rolled: dict[str, int]) -> None:
-        # Another process rolled some of the landed rows, so that they are in files now.
+        # Another process rolled some of the landed rows, so that they are in files now. Of a row
+        # that is in two segments it may have kept the other one: all are looked at again.
         self.rolled, self.frontier = rolled, dict(rolled)
         self.landed.clear()
-        self._keys.clear()
 
     def _take_in(self, name: str, stop: int | None) -> None:
         start = self.frontier.get(name, 0)
@@ -143,21 +138,33 @@ class LogState:
             return
         for frame in scan(self.landing / name, start, stop):
             judged = self.judge(frame.kind, frame.model, frame.rows)
-            self.land(frame.kind, frame.model, frame.rows.filter(judged.fresh), judged.keys)
+            rows = frame.rows if judged.new.all() else frame.rows.filter(judged.fresh)
+            self.land(name, frame.kind, frame.model, rows, judged.keys)
             self.frontier[name] = frame.end
 
-    def land(self, kind: Kind, model: str, rows: pa.Table, found: Keys) -> None:
+    def land(self, segment: str, kind: Kind, model: str, rows: pa.Table, found: Keys) -> None:
         """Add durable rows, none of which is known; `found` are their keys, in the rows' order."""
         if not len(rows):
             return
-        if (kind, model) not in self.landed:
-            self.landed[kind, model] = Landed(TIME_FIELD[kind])
-        self.landed[kind, model].add(rows)
+        held = self.landed.setdefault(segment, LandedSegment())
+        held.parts.setdefault((kind, model), Landed(TIME_FIELD[kind])).add(rows)
         days = self._days(kind, rows)
         for day in np.unique(days).tolist():
             mine = days == day
             part = Keys(found.keys[mine], found.details[mine], found.rows[mine])
-            self._keys[kind, model, _scope(kind, day)].add(merge([part]))
+            held.keys.setdefault((kind, model, _scope(kind, day)), LandedKeys()).add(merge([part]))
+
+    def unload(self, segment: str) -> None:
+        """Hold the rows of a finished segment of this process as they lie in its file."""
+        held = self.landed.get(segment)
+        if held is None or any(landed.frozen for landed in held.parts.values()):
+            return
+        start = self.rolled.get(segment, 0)
+        parts: dict[Part, Landed] = {}
+        for frame in scan(self.landing / segment, start, self.durable[segment]):
+            part = frame.kind, frame.model
+            parts.setdefault(part, Landed(TIME_FIELD[frame.kind])).add(frame.rows)
+        held.parts = parts
 
     def judge(self, kind: Kind, model: str, rows: pa.Table) -> Judged:
         """Say which rows are neither stored nor repeat an earlier one of `rows`."""
@@ -183,8 +190,7 @@ class LogState:
         """Say of rows whose hashes are known whether their ids and versions are."""
         asked = rows.select(["prediction_id", "version"]).take(doubtful)
         names, ids = asked.column_names, asked.column("prediction_id").combine_chunks()
-        landed = self.landed.get((Kind.PREDICTIONS, model))
-        tables = [block.table.select(names) for block in (landed.blocks if landed else ())]
+        tables = [table.select(names) for table in self._tables(Kind.PREDICTIONS, model)]
         for day in np.unique(self._days(Kind.PREDICTIONS, rows)[doubtful]).tolist():
             files = self.files[Kind.PREDICTIONS, model].get(_scope(Kind.PREDICTIONS, day), ())
             tables.extend(self.store.read(file, names) for file in files)
@@ -206,9 +212,9 @@ class LogState:
         return micros(rows, "timestamp") // DAY
 
     def _known(self, kind: Kind, model: str, scope: str) -> Iterator[Keys]:
-        # Not read from the defaultdict: looking must not make entries.
-        landed = self._keys.get((kind, model, scope))
-        yield from landed.all if landed else ()
+        for held in self.landed.values():
+            landed = held.keys.get((kind, model, scope))
+            yield from landed.all if landed else ()
         scopes = (RECENT, UNKNOWN) if kind is Kind.LABELS else (scope,)
         for name in scopes:
             yield from map(self.store.keys, self.files[kind, model].get(name, ()))
@@ -216,10 +222,11 @@ class LogState:
     def predicted(self, model: str, keys: Hashes) -> NDArray[np.bool_]:
         """Say which keys are of stored predictions, of any day and version."""
         found = np.zeros(len(keys), np.bool_)
-        parts = [part for (kind, name, _), part in self._keys.items() if (kind, name) == (
-            Kind.PREDICTIONS, model)]  # fmt: skip
-        for known in (keys_ for part in parts for keys_ in part.all):
-            found |= known.has(keys)
+        for held in self.landed.values():
+            for (kind, name, _), landed in held.keys.items():
+                if (kind, name) == (Kind.PREDICTIONS, model):
+                    for known in landed.all:
+                        found |= known.has(keys)
         for day in self.days(model):
             for file in self.files[Kind.PREDICTIONS, model][day]:
                 left = np.flatnonzero(~found)
@@ -230,23 +237,45 @@ class LogState:
         """Return the days of prediction files, newest first."""
         return sorted(self.files[Kind.PREDICTIONS, model], reverse=True)
 
-    def freeze(self) -> Snapshot:
-        """Return what has landed so far, to be made into files."""
-        for part in self._keys.values():
-            part.freeze()
-        tables = {part: landed.freeze() for part, landed in self.landed.items()}
-        return Snapshot(tables, dict(self.frontier), dict(self.rolled))
+    def freeze(self, most: int) -> Snapshot:
+        """Return what has landed so far, oldest segments first, to be made into files.
+
+        Of the first segment all, of others as long as the rows are not more than `most` bytes.
+        """
+        tables: dict[Part, list[pa.Table]] = defaultdict(list)
+        frontier: dict[str, int] = {}
+        size = 0
+        for name in sorted(self.frontier):
+            if self.frontier[name] <= self.rolled.get(name, 0):
+                continue
+            held = self.landed.get(name, LandedSegment())
+            size += held.bytes
+            if frontier and size > most:
+                break
+            frontier[name] = self.frontier[name]
+            for part, found in held.freeze().items():
+                tables[part] += found
+        return Snapshot(dict(tables), frontier, dict(self.rolled))
 
     def settle(self, snapshot: Snapshot, added: Iterable[FileEntry]) -> None:
         """Let go of rows that have become files."""
         if self.rolled != snapshot.rolled:
             return  # a refresh in between has seen to it
         self.swap(added, ())
-        for landed in self.landed.values():
-            landed.drop()
-        for keys in self._keys.values():
-            keys.frozen = []
-        self.rolled.update(snapshot.frontier)
+        for name in snapshot.frontier:
+            if name in self.landed:
+                self.landed[name].drop()
+        self.rolled = self.rolled | snapshot.frontier
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all rows that have landed."""
+        return sum(held.bytes for held in self.landed.values())
+
+    def rows(self, kind: Kind) -> int:
+        """Return the number of landed rows of a kind."""
+        parts = (item for held in self.landed.values() for item in held.parts.items())
+        return sum(landed.rows for part, landed in parts if part[0] is kind)
 
     def gather(self, model: str, start: int, end: int) -> tuple[list[FileEntry], list[pa.Table]]:
         """Return the prediction files and landed tables with rows in [start, end) microseconds."""
@@ -261,8 +290,13 @@ class LogState:
 
     def landed_tables(self, model: str, start: int, end: int) -> list[pa.Table]:
         """Return the landed tables with rows in [start, end) microseconds."""
-        landed = self.landed.get((Kind.PREDICTIONS, model))
-        blocks = landed.blocks if landed else []
+        return self._tables(Kind.PREDICTIONS, model, start, end)
+
+    def _tables(
+        self, kind: Kind, model: str, start: int = EVER[0], end: int = EVER[1]
+    ) -> list[pa.Table]:
+        found = (held.parts.get((kind, model)) for held in self.landed.values())
+        blocks = (block for landed in found if landed for block in landed.blocks)
         return [block.table for block in blocks if block.overlaps(start, end)]
 
     def labels(
@@ -271,9 +305,8 @@ class LogState:
         """Return the files and tables of labels of these days' predictions, and of others."""
         by_day = self.files[Kind.LABELS, model]
         scopes = by_day if days is None else [*days, RECENT, UNKNOWN]
-        landed = self.landed.get((Kind.LABELS, model))
         files = [file for scope in scopes for file in by_day.get(scope, ())]
-        return files, [block.table for block in (landed.blocks if landed else ())]
+        return files, self._tables(Kind.LABELS, model)
 
 
 def window_days(start: int, end: int) -> list[str]:

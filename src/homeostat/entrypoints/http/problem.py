@@ -15,6 +15,7 @@ from homeostat.domain.errors import (
     DataError,
     HomeostatError,
     NotFoundError,
+    OverloadError,
     PermissionDeniedError,
     StorageError,
     UserError,
@@ -29,6 +30,7 @@ STATUS: tuple[tuple[type[HomeostatError], int], ...] = (
     (DataError, 422),
     (UserError, 400),
     (StorageError, 503),
+    (OverloadError, 429),
     (HomeostatError, 500),
 )
 
@@ -76,7 +78,9 @@ def endpoint(handler: Endpoint) -> Endpoint:
             return _tell(400, "the client went away", "", "")
         except HomeostatError as error:
             status = next(code for kind, code in STATUS if isinstance(error, kind))
-            remedy = "try again in a moment" if isinstance(error, StorageError) else ""
+            remedy = (
+                "try again in a moment" if isinstance(error, StorageError | OverloadError) else ""
+            )
             return _tell(status, str(error), "", remedy)
 
     return answer
@@ -86,6 +90,6 @@ def _tell(status: int, error: str, field: str, remedy: str) -> Response:
     answer = reply({"error": error, "field": field, "remedy": remedy}, status)
     if status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
-    if status == 503:
+    if status in {429, 503}:
         answer.headers["Retry-After"] = "1"
     return answer
