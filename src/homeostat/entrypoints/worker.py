@@ -30,10 +30,12 @@ class Worker:
     ----------
     engine : Engine
     log : PredictionLog
-        Rolled every `roll_every`.
+        Rolled every `roll_every`, and between ticks once `full` is set.
     clock : Clock
     every : timedelta
         Time between the starts of two ticks.
+    full : threading.Event
+        The log's own sign that so much has landed that a roll should not wait.
     """
 
     engine: Engine
@@ -41,24 +43,30 @@ class Worker:
     clock: Clock
     every: timedelta
     roll_every: timedelta = ROLL_EVERY
+    full: threading.Event = field(default_factory=threading.Event)
     problems: tuple[str, ...] = ()
     last_tick: datetime | None = None
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
-    _thread: threading.Thread | None = field(default=None, init=False)
+    _threads: tuple[threading.Thread, ...] = field(default=(), init=False)
     _rolled: float | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Begin to tick."""
-        self._thread = threading.Thread(target=self._run, name="homeostat-worker", daemon=True)
-        self._thread.start()
+        self._threads = tuple(
+            threading.Thread(target=work, name=f"homeostat-{name}", daemon=True)
+            for name, work in (("worker", self._run), ("roll", self._roll_when_full))
+        )
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, seconds: float = 60.0) -> bool:
         """Let the tick under way finish and stop; False if that takes longer."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(seconds)
-            return not self._thread.is_alive()
-        return True
+        self.full.set()
+        ends = self.clock.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(ends - self.clock.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -66,6 +74,16 @@ class Worker:
             self.once()
             spent = self.clock.monotonic() - began
             self._stop.wait(max(self.every.total_seconds() - spent, 0.0))
+
+    def _roll_when_full(self) -> None:
+        while not self._stop.is_set():
+            self.full.wait()
+            if self._stop.is_set():
+                return
+            self.full.clear()
+            for problem in _attempt(self._roll_now):
+                logger.error("%s", problem)
+                self._stop.wait(self.every.total_seconds())
 
     def once(self) -> None:
         """Roll if it is time, and tick."""
@@ -85,8 +103,12 @@ class Worker:
     def _roll(self) -> tuple[str, ...]:
         moment = self.clock.monotonic()
         if self._rolled is None or moment - self._rolled >= self.roll_every.total_seconds():
-            self.log.roll(self.clock.now())
+            self._roll_now()
             self._rolled = moment
+        return ()
+
+    def _roll_now(self) -> tuple[str, ...]:
+        self.log.roll(self.clock.now())
         return ()
 
 

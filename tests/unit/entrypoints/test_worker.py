@@ -149,3 +149,17 @@ def test_stop_lets_the_tick_under_way_finish() -> None:
 
 def test_one_that_never_began_can_be_stopped() -> None:
     assert World().worker.stop()
+
+
+def test_the_log_is_rolled_between_ticks_once_it_is_full() -> None:
+    world = World()
+    world.worker.every = timedelta(hours=1)
+    world.worker.start()
+    while not world.worker.last_tick:
+        Event().wait(0.01)
+    before = world.log.rolls
+    world.worker.full.set()
+    while world.log.rolls == before:
+        Event().wait(0.01)
+    assert world.worker.stop()
+    assert world.log.rolls == before + 1

@@ -108,7 +108,8 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
         ports, pages = deployment.ports(), deployment.pages()
         where = server.host if host is None else host, server.port if port is None else port
         bound = _listen(deployment, "server", *where)
-        worker = Worker(deployment.engine(ports), deployment.log, clock, server.tick)
+        log = deployment.log
+        worker = Worker(deployment.engine(ports), log, clock, server.tick, full=log.full)
         worker.start()
         try:
             run(application(pages), bound)
