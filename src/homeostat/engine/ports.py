@@ -81,6 +81,10 @@ class PredictionLog(Protocol):
         """Move landed rows to columnar files and register their profiles; return rows moved."""
         ...
 
+    def tidy(self, now: datetime) -> int:
+        """Merge small files and delete those that are replaced; return the files merged."""
+        ...
+
     def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
         """Count labels that arrived before `older_than` and whose prediction is still unknown."""
         ...

@@ -30,7 +30,7 @@ class Worker:
     ----------
     engine : Engine
     log : PredictionLog
-        Rolled every `roll_every`, and between ticks once `full` is set.
+        Rolled every `roll_every`, and between ticks once `full` is set; tidied up beside them.
     clock : Clock
     every : timedelta
         Time between the starts of two ticks.
@@ -54,7 +54,7 @@ class Worker:
         """Begin to tick."""
         self._threads = tuple(
             threading.Thread(target=work, name=f"homeostat-{name}", daemon=True)
-            for name, work in (("worker", self._run), ("roll", self._roll_when_full))
+            for name, work in (("worker", self._run), ("upkeep", self._keep_up))
         )
         for thread in self._threads:
             thread.start()
@@ -75,13 +75,15 @@ class Worker:
             spent = self.clock.monotonic() - began
             self._stop.wait(max(self.every.total_seconds() - spent, 0.0))
 
-    def _roll_when_full(self) -> None:
+    def _keep_up(self) -> None:
+        """Roll as soon as the log is full, and tidy it up now and then."""
         while not self._stop.is_set():
-            self.full.wait()
+            full = self.full.wait(self.roll_every.total_seconds())
             if self._stop.is_set():
                 return
             self.full.clear()
-            for problem in _attempt(self._roll_now):
+            work = self._roll_now if full else self._tidy
+            for problem in _attempt(work):
                 logger.error("%s", problem)
                 self._stop.wait(self.every.total_seconds())
 
@@ -105,6 +107,10 @@ class Worker:
         if self._rolled is None or moment - self._rolled >= self.roll_every.total_seconds():
             self._roll_now()
             self._rolled = moment
+        return ()
+
+    def _tidy(self) -> tuple[str, ...]:
+        self.log.tidy(self.clock.now())
         return ()
 
     def _roll_now(self) -> tuple[str, ...]:

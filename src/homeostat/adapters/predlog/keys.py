@@ -129,18 +129,19 @@ def identities(kind: Kind, table: pa.Table, salt: int) -> tuple[Hashes, Hashes]:
 def make_keys(kind: Kind, table: pa.Table, salt: int) -> Keys:
     """Return the keys of a table's rows."""
     keys, details = identities(kind, table, salt)
-    return _ordered(keys, details, np.arange(len(keys), dtype=np.uint32))
+    return in_key_order(keys, details, np.arange(len(keys), dtype=np.uint32))
 
 
 def merge(parts: Sequence[Keys]) -> Keys:
     """Return the keys of several tables; the places of their rows are lost."""
     keys = np.concatenate([part.keys for part in parts])
-    return _ordered(
+    return in_key_order(
         keys, np.concatenate([part.details for part in parts]), np.zeros(len(keys), np.uint32)
     )
 
 
-def _ordered(keys: Hashes, details: Hashes, rows: NDArray[np.uint32]) -> Keys:
+def in_key_order(keys: Hashes, details: Hashes, rows: NDArray[np.uint32]) -> Keys:
+    """Return keys made of columns in any order."""
     order = np.argsort(keys, kind="stable")
     if (np.diff(keys[order]) == 0).any():
         order = np.lexsort((details, keys))

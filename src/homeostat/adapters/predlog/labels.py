@@ -123,7 +123,7 @@ def settle_labels(
         part = table.take(rows[~known & ~again])
         if len(part):
             name = f"{token}-{len(written):04d}"
-            entry = store.write(Kind.LABELS, model, day, name, in_order(part, Kind.LABELS))
+            entry = store.write(Kind.LABELS, model, day, name, [in_order(part, Kind.LABELS)])
             written.append(entry)
 
     for day in sorted(predicted, reverse=True):

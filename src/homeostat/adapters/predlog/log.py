@@ -8,7 +8,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,17 @@ from homeostat.adapters.predlog.catalogue import Catalogue, Quarantined
 from homeostat.adapters.predlog.frames import Kind, pack
 from homeostat.adapters.predlog.group import GroupCommit
 from homeostat.adapters.predlog.keys import Keys
-from homeostat.adapters.predlog.labels import SETTLE_ROWS, settle_labels
+from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.reading import LogReader
-from homeostat.adapters.predlog.roll import described_schema, write_files
+from homeostat.adapters.predlog.roll import described_schema
 from homeostat.adapters.predlog.segments import (
     SegmentWriter,
     damaged_names,
-    remove_if_abandoned,
     segment_names,
 )
-from homeostat.adapters.predlog.state import RECENT, LogState
+from homeostat.adapters.predlog.state import LogState
+from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems, admit_labels, admit_predictions
@@ -40,10 +40,6 @@ from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt, Rejected
 from homeostat.profiles.profile import Profile
 
-GRACE = timedelta(minutes=15)
-"""How long a file that was replaced is kept: readers may be at it."""
-ROLL_BYTES = 48 * 2**20
-"""Bytes of landed rows from which they should be rolled, and about how many are at a time."""
 MOST_LANDED = 2**30
 """Bytes of landed rows from which no more are taken until some were rolled."""
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
@@ -140,11 +136,11 @@ class FilePredictionLog:
         self._reader = LogReader(
             self._state, self._catalogue, self._store, lambda: self._writer.segment
         )
-        self._settle_rows = settle_rows
+        self._upkeep = Upkeep(
+            root, self._state, self._catalogue, self._store, self._reader.writing, settle_rows
+        )
         self._most_landed = most_landed
         self.full = threading.Event()
-        # Whether there may be files of rolls that were never registered.
-        self._strangers = True
         with self._state.lock:
             self._state.refresh()
 
@@ -281,66 +277,21 @@ class FilePredictionLog:
         StorageError
             If the disk or the database failed: nothing was moved, nothing is lost.
         """
-        try:
-            with exclusive(self.root / ".roll.lock"):
-                if self._strangers:
-                    self._store.sweep(self._catalogue.paths(now - GRACE))
-                self._strangers = True
-                moved = self._move(now)
-                self._settle_labels(now)
-                self.full.clear()
-                self._strangers = False
-                self._drop_segments()
-                return moved
-        except OSError as error:
-            raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
-
-    def _move(self, now: datetime) -> int:
-        """Move what has landed by now, in steps that fit into memory."""
-        state = self._state
-        with state.lock:
-            state.refresh(self._writer.segment)
-            goal = dict(state.frontier)
-        moved = 0
-        while any(state.rolled.get(name, 0) < end for name, end in goal.items()):
-            with state.lock:
-                snapshot = state.freeze(ROLL_BYTES)
-            change = write_files(snapshot, self._store)
-            self._catalogue.register(change, now)
-            with state.lock:
-                state.settle(snapshot, self._catalogue.poll()[1])
-            moved += sum(entry.rows for entry in change.added)
+        moved = self._upkeep.roll(now)
+        self.full.clear()
         return moved
 
-    def _settle_labels(self, now: datetime) -> None:
-        state = self._state
-        with state.lock:
-            models = [model for kind, model in state.files if kind is Kind.LABELS]
-        for model in models:
-            with state.lock:
-                labels = dict(state.files[Kind.LABELS, model])
-                predicted = dict(state.files[Kind.PREDICTIONS, model])
-            if sum(file.rows for file in labels.get(RECENT, ())) >= self._settle_rows:
-                change = settle_labels(self._store, model, labels, predicted)
-                self._catalogue.register(change, now)
-                with state.lock:
-                    state.refresh(self._writer.segment)
+    def tidy(self, now: datetime, *, eager: bool = False) -> int:
+        """Merge small files and delete what is part of the log no more; return files merged.
 
-    def _drop_segments(self) -> None:
-        landing, state = self._state.landing, self._state
-        gone = [
-            name
-            for name in segment_names(landing)
-            if name != self._writer.segment
-            and remove_if_abandoned(landing / name, state.rolled.get(name, 0))
-        ]
-        if gone:
-            self._catalogue.forget(gone)
-            with state.lock:
-                for name in gone:
-                    state.rolled.pop(name, None)
-                    state.frontier.pop(name, None)
-                    state.durable.pop(name, None)
+        Appends, reads and rolls go on meanwhile. With `eager` all that can be merged is.
+
+        Raises
+        ------
+        StorageError
+            If the disk or the database failed, or a file is damaged: nothing is lost.
+        """
+        return self._upkeep.tidy(now, eager=eager)
 
     def status(self) -> LogStatus:
         """Return figures about the log, without reading its rows."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +21,15 @@ from homeostat.adapters.durable import folder_name, make_folder, publish
 from homeostat.adapters.predlog import keys as keyfile
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.keys import Keys, make_keys, read_keys, write_keys
+from homeostat.adapters.predlog.hashing import Hashes
+from homeostat.adapters.predlog.keys import (
+    Keys,
+    identities,
+    in_key_order,
+    make_keys,
+    read_keys,
+    write_keys,
+)
 from homeostat.domain.columns import Floats, micros
 from homeostat.domain.errors import StorageError
 from homeostat.domain.window import EPOCH
@@ -63,11 +73,20 @@ def day_text(start: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """What a file's footer says: its columns, and the first and last time of each row group."""
+class Span:
+    """A row group: its first and last time, and its rows."""
 
-    names: tuple[str, ...]
-    groups: tuple[tuple[int, int], ...]
+    first: int
+    last: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """What a file's footer says."""
+
+    schema: pa.Schema
+    groups: tuple[Span, ...]
 
 
 @dataclass
@@ -99,8 +118,17 @@ class FileStore:
     _cached: int = field(default=0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def write(self, kind: Kind, model: str, day: str, name: str, table: pa.Table) -> FileEntry:
+    def write(
+        self, kind: Kind, model: str, day: str, name: str, pieces: Iterable[pa.Table]
+    ) -> FileEntry:
         """Write a file; it is durable on return, and part of the log once it is registered.
+
+        Parameters
+        ----------
+        kind, model, day, name
+            Where it belongs.
+        pieces : iterable of pyarrow.Table
+            Its rows, in order; at least one.
 
         Raises
         ------
@@ -114,23 +142,13 @@ class FileStore:
             make_folder(final.parent)
         else:
             final.parent.mkdir(parents=True, exist_ok=True)
-        keys = make_keys(kind, table, self.salt)
-        self._publish(final.with_suffix(keyfile.SUFFIX), lambda at: write_keys(at, keys))
-        self._publish(final, lambda at: write_table(table, at))
-        times = micros(table, TIME_FIELD[kind])
-        size = final.stat().st_size
-        path = relative.as_posix()
-        return FileEntry(
-            kind, model, day, path, len(table), size, int(times.min()), int(times.max())
-        )
-
-    def _publish(self, final: Path, write: Callable[[Path], None]) -> None:
-        temporary = final.with_name(final.name + ".tmp")
-        write(temporary)
-        if self.fsync:
-            publish(temporary, final)
-        else:
-            temporary.replace(final)
+        told, key_file = _Told(kind, self.salt), final.with_suffix(keyfile.SUFFIX)
+        write_pieces(map(told.see, pieces), _temporary(final))
+        write_keys(_temporary(key_file), told.keys)
+        for done in (key_file, final):
+            (publish if self.fsync else os.replace)(_temporary(done), done)
+        size, path = final.stat().st_size, relative.as_posix()
+        return FileEntry(kind, model, day, path, told.rows, size, told.first, told.last)
 
     def read(
         self,
@@ -138,6 +156,8 @@ class FileStore:
         names: Sequence[str] | None = None,
         start: int | None = None,
         end: int | None = None,
+        *,
+        cache: bool = True,
     ) -> pa.Table:
         """Return rows of a file.
 
@@ -148,6 +168,8 @@ class FileStore:
             Columns wanted; those that the file does not have are left out.
         start, end : int, optional
             Row groups without a time in [start, end) microseconds are left out.
+        cache : bool
+            Keep what is read in memory, if there is room.
 
         Raises
         ------
@@ -156,20 +178,19 @@ class FileStore:
         """
         try:
             layout = self._layout(file)
-            wanted = layout.names if names is None else [n for n in names if n in layout.names]
+            wanted = layout.schema.names if names is None else _known(layout.schema, names)
             groups = [
                 number
-                for number, (first, last) in enumerate(layout.groups)
-                if (end is None or first < end) and (start is None or last >= start)
+                for number, span in enumerate(layout.groups)
+                if (end is None or span.first < end) and (start is None or span.last >= start)
             ]
-            return self._read(file, wanted, groups)
+            return self._read(file, wanted, groups, cache=cache)
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(
-                f"the log file {file.path} cannot be read: {error}; "
-                "homeostat data repair sets it aside"
-            ) from error
+            raise _unreadable(file, error) from error
 
-    def _read(self, file: FileEntry, names: Sequence[str], groups: Sequence[int]) -> pa.Table:
+    def _read(
+        self, file: FileEntry, names: Sequence[str], groups: Sequence[int], *, cache: bool
+    ) -> pa.Table:
         found: dict[tuple[int, str], Floats] = {}
         with self._lock:
             for group in groups:
@@ -187,7 +208,8 @@ class FileStore:
                 part = opened.read_row_group(group, missing)
                 for name in missing:
                     found[group, name] = part.column(name)
-                    self._remember(file.path, group, name, part.column(name))
+                    if cache:
+                        self._remember(file.path, group, name, part.column(name))
         if not groups:
             opened = pq.ParquetFile(self.root / file.path)
             return opened.schema_arrow.empty_table().select(list(names))
@@ -214,6 +236,20 @@ class FileStore:
                 self.root / file.path, TIME_FIELD[file.kind]
             )
         return layout
+
+    def schema(self, file: FileEntry) -> pa.Schema:
+        """Return a file's columns, with what a roll noted of the model; raises StorageError."""
+        return self._footer(file).schema
+
+    def spans(self, file: FileEntry) -> tuple[Span, ...]:
+        """Return a file's row groups; raises StorageError."""
+        return self._footer(file).groups
+
+    def _footer(self, file: FileEntry) -> Layout:
+        try:
+            return self._layout(file)
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(file, error) from error
 
     def keys(self, file: FileEntry) -> Keys:
         """Return the keys of a file's rows; made anew, in memory, if the key file is damaged.
@@ -251,27 +287,69 @@ class FileStore:
                     path.unlink()
 
 
-def write_table(table: pa.Table, path: Path) -> None:
+def _unreadable(file: FileEntry, error: Exception) -> StorageError:
+    remedy = "homeostat data repair sets it aside"
+    return StorageError(f"the log file {file.path} cannot be read: {error}; {remedy}")
+
+
+@dataclass
+class _Told:
+    """What is to be known of rows that are being written."""
+
+    kind: Kind
+    salt: int
+    rows: int = 0
+    first: int = EVER[1]
+    last: int = EVER[0]
+    parts: list[tuple[Hashes, Hashes]] = field(default_factory=list)
+
+    def see(self, table: pa.Table) -> pa.Table:
+        times = micros(table, TIME_FIELD[self.kind])
+        self.rows += len(table)
+        self.first, self.last = min(self.first, int(times.min())), max(self.last, int(times.max()))
+        self.parts.append(identities(self.kind, table, self.salt))
+        return table
+
+    @property
+    def keys(self) -> Keys:
+        keys, details = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        return in_key_order(keys, details, np.arange(self.rows, dtype=np.uint32))
+
+
+def write_pieces(pieces: Iterable[pa.Table], path: Path) -> None:
     """Write a columnar file, without syncing it; raises OSError."""
-    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP)
+    rest = iter(pieces)
+    first = next(rest)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in chain([first], rest):
+            writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")
 
 
 def read_layout(path: Path, time: str) -> Layout:
     """Read a file's footer; raises OSError or ArrowException."""
     with pq.ParquetFile(path) as opened:
-        names = tuple(opened.schema_arrow.names)
-        metadata = opened.metadata
+        schema, metadata = opened.schema_arrow, opened.metadata
         place = next(
             n for n in range(metadata.num_columns) if metadata.schema.column(n).path == time
         )
         groups = []
         for number in range(metadata.num_row_groups):
-            bounds = metadata.row_group(number).column(place).statistics
+            group = metadata.row_group(number)
+            bounds = group.column(place).statistics
             if bounds is None or not bounds.has_min_max:
-                groups.append(EVER)
+                groups.append(Span(*EVER, group.num_rows))
             else:
-                groups.append((_micros(bounds.min), _micros(bounds.max)))
-    return Layout(names, tuple(groups))
+                groups.append(Span(_micros(bounds.min), _micros(bounds.max), group.num_rows))
+    return Layout(schema, tuple(groups))
+
+
+def _known(schema: pa.Schema, names: Sequence[str]) -> list[str]:
+    held = set(schema.names)
+    return [name for name in names if name in held]
 
 
 def _micros(moment: object) -> int:

@@ -67,7 +67,7 @@ def write_files(snapshot: Snapshot, store: FileStore) -> Change:
                 days = [(RECENT, table)]
             for day, part in days:
                 name = f"{token}-{len(written):04d}"
-                written.append(store.write(kind, model, day, name, in_order(part, kind)))
+                written.append(store.write(kind, model, day, name, [in_order(part, kind)]))
     segments = {
         name: (snapshot.rolled.get(name, 0), end)
         for name, end in snapshot.frontier.items()

@@ -142,6 +142,11 @@ class MemoryLog:
         moved, self._landed = self._landed, 0
         return moved
 
+    def tidy(self, now: datetime) -> int:
+        """Return zero: memory has no files to merge."""
+        del now
+        return 0
+
     def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
         """Count labels that arrived before `older_than` and whose prediction is still unknown."""
         model = self._models[spec.name]

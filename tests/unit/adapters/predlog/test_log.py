@@ -171,7 +171,7 @@ def test_roll_on_a_full_disk_moves_nothing(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq, "write_table", full)
+        patch.setattr(pq, "ParquetWriter", full)
         with pytest.raises(StorageError, match="No space left"):
             log.roll(NOW)
     assert ids(log) == ["a", "b"]
@@ -197,6 +197,8 @@ def test_roll_that_dies_before_its_commit_left_only_strangers(
         assert ids(survivor) == ["a", "b"]
     log.close()
     assert opened(tmp_path).roll(NOW) == 2
+    assert len(parquet_files(tmp_path)) == 2
+    opened(tmp_path).tidy(NOW)
     assert len(parquet_files(tmp_path)) == 1
     assert ids(opened(tmp_path)) == ["a", "b"]
     assert opened(tmp_path).profile(SPEC, ALL).rows == 2

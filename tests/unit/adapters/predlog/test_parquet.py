@@ -12,7 +12,7 @@ from homeostat.simulation.conformance.log import predictions
 def test_cache_gives_up_the_oldest_columns_and_reads_them_again(tmp_path: Path) -> None:
     table = predictions(["a", "b"])
     store = FileStore(tmp_path, 1, fsync=False, cache_bytes=int(1.5 * table.nbytes))
-    files = [store.write(Kind.PREDICTIONS, "m", "2024-01-01", name, table) for name in "xy"]
+    files = [store.write(Kind.PREDICTIONS, "m", "2024-01-01", name, [table]) for name in "xy"]
     for file in files:
         assert store.read(file).equals(table.replace_schema_metadata())
     for file in files:
@@ -25,7 +25,8 @@ def test_cache_gives_up_the_oldest_columns_and_reads_them_again(tmp_path: Path) 
 def test_sweep_keeps_what_is_registered(tmp_path: Path) -> None:
     store = FileStore(tmp_path, 1)
     kept, stranger = (
-        store.write(Kind.PREDICTIONS, "m", "2024-01-01", name, predictions(["a"])) for name in "xy"
+        store.write(Kind.PREDICTIONS, "m", "2024-01-01", name, [predictions(["a"])])
+        for name in "xy"
     )
     store.sweep({kept.path})
     left = {path.name for path in (tmp_path / stranger.path).parent.iterdir()}
@@ -38,7 +39,7 @@ def test_sweep_keeps_what_is_registered(tmp_path: Path) -> None:
 def test_keys_are_made_anew_from_the_file(tmp_path: Path, damage: bytes) -> None:
     table = predictions(["b", "a"])
     store = FileStore(tmp_path, 1)
-    file = store.write(Kind.PREDICTIONS, "m", "2024-01-01", "x", table)
+    file = store.write(Kind.PREDICTIONS, "m", "2024-01-01", "x", [table])
     (tmp_path / file.path).with_suffix(".keys").write_bytes(damage)
     again, before = store.keys(file), make_keys(Kind.PREDICTIONS, table, 1)
     assert again.keys.tolist() == before.keys.tolist()

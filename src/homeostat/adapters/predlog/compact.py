@@ -1,0 +1,138 @@
+"""Merging small files of a day into few large ones, a bounded piece at a time."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from homeostat.adapters.predlog.catalogue import Change, FileEntry
+from homeostat.adapters.predlog.parquet import (
+    ROW_GROUP,
+    TIME_FIELD,
+    FileStore,
+    Span,
+    align,
+    in_order,
+    within,
+)
+from homeostat.adapters.predlog.state import RECENT, UNKNOWN
+
+FAN = 8
+"""Files of about one size that are worth merging."""
+LARGEST = 4_000_000
+"""Rows of a file that is not merged any more."""
+SLICE = 4 * ROW_GROUP
+"""About as many rows are held in memory at a time."""
+
+
+def choose(
+    files: Mapping[str, Sequence[FileEntry]], *, closed: str, eager: bool = False
+) -> list[list[FileEntry]]:
+    """Return the files to be merged with each other.
+
+    Parameters
+    ----------
+    files : mapping of str to FileEntries
+        The files of one kind and model by day.
+    closed : str
+        Days before this one grow no more, as a rule.
+    eager : bool
+        Merge whatever can be merged.
+
+    Examples
+    --------
+    >>> from homeostat.adapters.predlog.frames import Kind
+    >>> def file(rows: int) -> FileEntry:
+    ...     return FileEntry(Kind.PREDICTIONS, "m", "2024-01-01", f"{rows}", rows, 1, 0, 0)
+    >>> today = {"2024-01-01": [file(rows) for rows in (900_000, 1, 2, 3)]}
+    >>> choose(today, closed="2024-01-01")
+    []
+    >>> [file.rows for file in choose(today, closed="2024-01-02")[0]]
+    [1, 2, 3]
+    """
+    chosen: list[list[FileEntry]] = []
+    for day, found in files.items():
+        if day in {RECENT, UNKNOWN}:
+            continue
+        small = sorted((f for f in found if f.rows < LARGEST), key=lambda file: file.rows)
+        least = 2 if eager or day < closed else FAN
+        group = small if eager else _alike(small, least)
+        if len(group) >= least:
+            chosen.append(group)
+    return chosen
+
+
+def _alike(files: Sequence[FileEntry], least: int) -> list[FileEntry]:
+    """Return the smallest files, as long as each is not far larger than those before together.
+
+    So a row is written again a logarithmic number of times, also if few rows come late.
+    """
+    group: list[FileEntry] = []
+    total = 0
+    for file in files:
+        if len(group) >= least and file.rows > FAN * total:
+            break
+        group.append(file)
+        total += file.rows
+    return group
+
+
+def compact(store: FileStore, group: Sequence[FileEntry]) -> Change:
+    """Write files of a day into few; return what to register.
+
+    Files whose columns differ stay apart: a column may have changed its meaning with its type.
+
+    Raises
+    ------
+    OSError, StorageError
+        If the disk failed, or a file is damaged: none of the group is touched.
+    """
+    by_schema: dict[bytes, list[FileEntry]] = defaultdict(list)
+    for file in group:
+        by_schema[store.schema(file).serialize().to_pybytes()].append(file)
+    added: list[FileEntry] = []
+    removed: list[FileEntry] = []
+    for files in by_schema.values():
+        if len(files) > 1:
+            first = files[0]
+            pieces = merged(store, files)
+            name = secrets.token_hex(8)
+            added.append(store.write(first.kind, first.model, first.day, name, pieces))
+            removed += files
+    return Change(added, removed)
+
+
+def merged(store: FileStore, files: Sequence[FileEntry]) -> Iterator[pa.Table]:
+    """Yield the rows of files of one schema by time, some at a time."""
+    kind, schema = files[0].kind, store.schema(files[0])
+    for start, end in slices([span for file in files for span in store.spans(file)]):
+        here = [file for file in files if file.first < end and file.last >= start]
+        parts = [store.read(file, None, start, end, cache=False) for file in here]
+        inside = [within(part, TIME_FIELD[kind], start, end) for part in parts]
+        found = [align(part, schema) for part in inside if len(part)]
+        if found:
+            yield in_order(pa.concat_tables(found).combine_chunks(), kind)
+
+
+def slices(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """Yield stretches of time that cover all spans, with about `SLICE` rows or one span each.
+
+    Examples
+    --------
+    >>> list(slices([Span(0, 9, SLICE), Span(5, 20, SLICE), Span(30, 40, 10)]))
+    [(0, 10), (10, 21), (21, 41)]
+    """
+    order = sorted(spans, key=lambda span: span.last)
+    start, rows = min(span.first for span in spans), 0
+    for span in order:
+        rows += span.rows
+        if rows >= SLICE and span.last >= start:
+            yield start, span.last + 1
+            start, rows = span.last + 1, 0
+    end = int(np.max([span.last for span in spans])) + 1
+    if start < end:
+        yield start, end

@@ -1,0 +1,141 @@
+"""Keeping the log in shape: landed rows into files, small files into large ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from homeostat.adapters.durable import exclusive
+from homeostat.adapters.predlog.catalogue import Catalogue
+from homeostat.adapters.predlog.compact import choose, compact
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.labels import settle_labels
+from homeostat.adapters.predlog.parquet import HOUR, FileStore, day_text
+from homeostat.adapters.predlog.roll import write_files
+from homeostat.adapters.predlog.segments import remove_if_abandoned, segment_names
+from homeostat.adapters.predlog.state import RECENT, LogState
+from homeostat.adapters.records.codec import to_micros
+from homeostat.domain.errors import StorageError
+
+GRACE = timedelta(minutes=15)
+"""How long a file that was replaced is kept: readers may be at it."""
+ROLL_BYTES = 48 * 2**20
+"""Bytes of landed rows from which they should be rolled, and about how many are at a time."""
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """Changes the files of a log; by one process at a time, whoever it is.
+
+    ``writing`` names the segment that this process writes; ``settle_rows`` is the number of new
+    labels from which they are sorted by the day of their predictions.
+    """
+
+    root: Path
+    state: LogState
+    catalogue: Catalogue
+    store: FileStore
+    writing: Callable[[], str]
+    settle_rows: int
+
+    def roll(self, now: datetime) -> int:
+        """Move landed rows to Parquet files with their hourly profiles; return the rows moved.
+
+        Appends and reads go on meanwhile.
+
+        Raises
+        ------
+        StorageError
+            If the disk or the database failed: nothing was moved, nothing is lost.
+        """
+        try:
+            with exclusive(self.root / ".roll.lock"):
+                moved = self._move(now)
+                self._settle_labels(now)
+                self._drop_segments()
+                return moved
+        except OSError as error:
+            raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
+
+    def tidy(self, now: datetime, *, eager: bool) -> int:
+        """Merge small files and delete what is part of the log no more; return files merged.
+
+        Appends, reads and rolls go on meanwhile. With `eager` all that can be merged is.
+
+        Raises
+        ------
+        StorageError
+            If the disk or the database failed, or a file is damaged: nothing is lost.
+        """
+        try:
+            with exclusive(self.root / ".tidy.lock"):
+                with exclusive(self.root / ".roll.lock"):
+                    self.store.sweep(self.catalogue.paths(now - GRACE))
+                return self._compact(now, eager=eager)
+        except OSError as error:
+            raise StorageError(f"the prediction log {self.root}: {error}") from error
+
+    def _compact(self, now: datetime, *, eager: bool) -> int:
+        state, done = self.state, 0
+        with state.lock:
+            state.refresh(self.writing())
+            days = [dict(by_day) for by_day in state.files.values()]
+        closed = day_text(to_micros(now) - HOUR)
+        groups = [group for found in days for group in choose(found, closed=closed, eager=eager)]
+        for group in groups:
+            change = compact(self.store, group)
+            if change.removed:
+                self.catalogue.register(change, now)
+                done += len(change.removed)
+                with state.lock:
+                    state.refresh(self.writing())
+        return done
+
+    def _move(self, now: datetime) -> int:
+        """Move what has landed by now, in steps that fit into memory."""
+        state = self.state
+        with state.lock:
+            state.refresh(self.writing())
+            goal = dict(state.frontier)
+        moved = 0
+        while any(state.rolled.get(name, 0) < end for name, end in goal.items()):
+            with state.lock:
+                snapshot = state.freeze(ROLL_BYTES)
+            change = write_files(snapshot, self.store)
+            self.catalogue.register(change, now)
+            with state.lock:
+                state.settle(snapshot, self.catalogue.poll()[1])
+            moved += sum(entry.rows for entry in change.added)
+        return moved
+
+    def _settle_labels(self, now: datetime) -> None:
+        state = self.state
+        with state.lock:
+            models = [model for kind, model in state.files if kind is Kind.LABELS]
+        for model in models:
+            with state.lock:
+                labels = dict(state.files[Kind.LABELS, model])
+                predicted = dict(state.files[Kind.PREDICTIONS, model])
+            if sum(file.rows for file in labels.get(RECENT, ())) >= self.settle_rows:
+                change = settle_labels(self.store, model, labels, predicted)
+                self.catalogue.register(change, now)
+                with state.lock:
+                    state.refresh(self.writing())
+
+    def _drop_segments(self) -> None:
+        landing, state = self.state.landing, self.state
+        gone = [
+            name
+            for name in segment_names(landing)
+            if name != self.writing()
+            and remove_if_abandoned(landing / name, state.rolled.get(name, 0))
+        ]
+        if gone:
+            self.catalogue.forget(gone)
+            with state.lock:
+                for name in gone:
+                    state.rolled.pop(name, None)
+                    state.frontier.pop(name, None)
+                    state.durable.pop(name, None)
