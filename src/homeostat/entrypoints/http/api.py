@@ -17,12 +17,14 @@ from starlette.routing import BaseRoute, Route
 from homeostat.domain.clock import Clock
 from homeostat.domain.model import ModelSpec
 from homeostat.engine import commands
-from homeostat.engine.ports import PredictionLog, Receipt, Records, Rejected
+from homeostat.engine.ports import PredictionLog, Receipt, Records
 from homeostat.entrypoints import current
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
-from homeostat.entrypoints.http.body import read_object
+from homeostat.entrypoints.http.body import held_size
+from homeostat.entrypoints.http.formats import read_body, read_object, read_rows
+from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
-from homeostat.entrypoints.http.rows import Rows, read_labels, read_predictions
+from homeostat.entrypoints.http.rows import Rows
 
 BASE = "/api/v1"
 MAX_BYTES = 32 * 1024 * 1024
@@ -34,7 +36,6 @@ NEEDS_SUBJECT = {
     commands.Request.ACKNOWLEDGE: "the incident's key",
 }
 
-ReadRows = Callable[[ModelSpec, Sequence[object], datetime], Rows]
 Append = Callable[[ModelSpec, pa.Table], Receipt]
 Listing = Callable[[Request, ModelSpec], object]
 
@@ -58,6 +59,7 @@ def api(
     clock: Clock,
     tokens: Tokens,
     max_bytes: int = MAX_BYTES,
+    intake: Intake | None = None,
 ) -> list[BaseRoute]:
     """Return the routes of the API.
 
@@ -72,8 +74,12 @@ def api(
         Who may ask; without any, only programs on this machine.
     max_bytes : int
         Larger requests are answered with 413.
+    intake : Intake, optional
+        What is taken at once; by default eight of the largest requests.
     """
-    shared = _Api(records, log, clock, Gate(tokens), {spec.name: spec for spec in specs}, max_bytes)
+    intake = intake or Intake(clock, 8 * max_bytes)
+    named = {spec.name: spec for spec in specs}
+    shared = _Api(records, log, clock, Gate(tokens), named, max_bytes, intake)
     model = f"{BASE}/models/{{model}}"
     reads: dict[str, Listing] = {
         "verdicts": shared.verdicts,
@@ -87,12 +93,12 @@ def api(
         Route(model, shared.read(shared.status), methods=["GET"]),
         Route(
             f"{model}/labels",
-            shared.ingest("labels", read_labels, log.append_labels),
+            shared.ingest("labels", log.append_labels),
             methods=["POST"],
         ),
         Route(
             f"{model}/predictions",
-            shared.ingest("predictions", read_predictions, log.append),
+            shared.ingest("predictions", log.append),
             methods=["POST"],
         ),
         Route(f"{model}/commands", endpoint(shared.command), methods=["POST"]),
@@ -118,6 +124,7 @@ class _Api:
     gate: Gate
     specs: dict[str, ModelSpec]
     max_bytes: int
+    intake: Intake
 
     def spec(self, request: Request) -> ModelSpec:
         name = str(request.path_params["model"])
@@ -126,24 +133,43 @@ class _Api:
             raise ProblemError(404, f"no model named {name!r}", f"known models: {known}", "model")
         return self.specs[name]
 
-    def ingest(self, field: str, read: ReadRows, append: Append) -> Endpoint:
+    def ingest(self, field: str, append: Append) -> Endpoint:
         async def handle(request: Request) -> Response:
-            await self.gate.admit(request, Scope.INGEST)
+            actor = await self.gate.admit(request, Scope.INGEST)
             spec = self.spec(request)
-            items = _list(await read_object(request, self.max_bytes), field)
-            now = self.clock.now()
-
-            def store() -> Receipt:
-                rows = read(spec, items, now)
-                if rows.rejected:
-                    self.log.refuse(spec.name, field, _refused(rows.rejected, items))
-                if not rows.places:
-                    return rows.receipt(Receipt(0))
-                return rows.receipt(append(spec, rows.table))
-
-            return _answer(await run_in_threadpool(store), field)
+            key = request.headers.get("idempotency-key", "")
+            with self.intake.holding(held_size(request, self.max_bytes)):
+                kind, body = await read_body(request, self.max_bytes)
+                receipt = await run_in_threadpool(
+                    self._store, spec, field, kind, body, append, actor, key
+                )
+            return _answer(receipt, field)
 
         return endpoint(handle)
+
+    def _store(
+        self,
+        spec: ModelSpec,
+        field: str,
+        kind: str,
+        body: bytes,
+        append: Append,
+        actor: str,
+        key: str,
+    ) -> Receipt:
+        place = f"{actor}/{spec.name}/{field}"
+        known = self.intake.answered(place, key, body) if key else None
+        if known is not None:
+            return known
+        rows = read_rows(spec, field, kind, body, self.clock.now())
+        self.intake.spend(actor, rows.count)
+        if rows.rejected:
+            self.log.refuse(spec.name, field, _refused(rows))
+        stored = append(spec, rows.table) if rows.places else Receipt(0)
+        receipt = rows.receipt(stored)
+        if key:
+            self.intake.remember(place, key, body, receipt)
+        return receipt
 
     def read(self, listing: Listing, name: str = "") -> Endpoint:
         async def handle(request: Request) -> Response:
@@ -199,8 +225,13 @@ class _Api:
         return reply({"submitted": command.request, "actor": actor}, 202)
 
 
-def _refused(rejected: Sequence[Rejected], items: Sequence[object]) -> list[tuple[str, str, str]]:
-    return [(r.column, r.reason, orjson.dumps(items[r.row]).decode()) for r in rejected]
+def _refused(rows: Rows) -> list[tuple[str, str, str]]:
+    return [(r.column, r.reason, _text(rows.originals.get(r.row))) for r in rows.rejected]
+
+
+def _text(item: object) -> str:
+    """Return a refused row as JSON, whatever it is made of."""
+    return orjson.dumps(item, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _answer(receipt: Receipt, field: str) -> Response:
@@ -212,17 +243,6 @@ def _answer(receipt: Receipt, field: str) -> Response:
     where = ".".join(part for part in (field, str(first.row), first.column) if part)
     remedy = "correct the rows listed under rejected and send them again"
     return reply(body | {"error": first.reason, "field": where, "remedy": remedy}, 422)
-
-
-def _list(body: dict[str, object], field: str) -> list[object]:
-    for key in body:
-        if key != field:
-            raise ProblemError(422, "unknown field", f"send {{{field!r}: [...]}}", key)
-    items = body.get(field)
-    if not isinstance(items, list):
-        said = "is missing" if items is None else "must be a list"
-        raise ProblemError(422, f"{field} {said}", f"send {{{field!r}: [...]}}", field)
-    return items
 
 
 def _command(body: dict[str, object], model: str, actor: str) -> commands.Command:

@@ -1,17 +1,14 @@
-"""Reading request bodies: bounded, JSON, an object."""
+"""Reading request bodies of bounded size."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import orjson
 from starlette.requests import Request
 
 from homeostat.entrypoints.http.problem import ProblemError
 
 
-async def read_object(request: Request, limit: int) -> dict[str, Any]:
-    """Return the JSON object in the request's body.
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """Return the request's body.
 
     Parameters
     ----------
@@ -22,29 +19,9 @@ async def read_object(request: Request, limit: int) -> dict[str, Any]:
     Raises
     ------
     ProblemError
-        415 if it is not declared as JSON, 413 if it is too large, 400 if it is not JSON (NaN and
-        Infinity are not) and 422 if it is no object.
+        413 if it is too large.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        said = f"content type is {kind!r}" if kind else "there is no content type"
-        raise ProblemError(415, said, "send Content-Type: application/json", "Content-Type")
-    body = await _read(request, limit)
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        remedy = "send valid JSON; NaN and Infinity are none, use null"
-        raise ProblemError(400, f"the body is not JSON ({error.msg}, {where})", remedy) from None
-    if not isinstance(value, dict):
-        raise ProblemError(422, "the body must be a JSON object", "wrap it in {...}")
-    return value
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise _too_large(limit)
+    declared_size(request, limit)
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
@@ -58,3 +35,20 @@ async def _read(request: Request, limit: int) -> bytes:
 def _too_large(limit: int) -> ProblemError:
     remedy = "send fewer rows at a time, or raise server.max_request_mb"
     return ProblemError(413, f"the body is larger than {limit} bytes", remedy)
+
+
+def held_size(request: Request, limit: int) -> int:
+    """Return how many bytes a body may take, decompressed; raises ProblemError if too many."""
+    size = declared_size(request, limit)
+    plain = request.headers.get("content-encoding", "identity") == "identity"
+    return size if plain else size + limit
+
+
+def declared_size(request: Request, limit: int) -> int:
+    """Return how large a body says it is, `limit` if it does not say; raises ProblemError."""
+    declared = request.headers.get("content-length", "")
+    if not (declared.isascii() and declared.isdecimal()):
+        return limit
+    if int(declared[:20]) > limit:
+        raise _too_large(limit)
+    return int(declared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -23,17 +23,34 @@ ISO = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows read from a request: those that fit, where they stood, and those that do not."""
+    """Rows read from a request: those that fit, where they stood, and those that do not.
+
+    ``originals`` holds the latter as they were sent, by where they stood.
+    """
 
     table: pa.Table
     places: tuple[int, ...]
     rejected: tuple[Rejected, ...]
+    originals: Mapping[int, object] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of rows sent."""
+        return len(self.places) + len(self.rejected)
 
     def receipt(self, stored: Receipt) -> Receipt:
         """Return the log's receipt for the whole request, rows numbered as the caller sent them."""
         again = (Rejected(self.places[r.row], r.column, r.reason) for r in stored.rejected)
         rejected = sorted((*self.rejected, *again), key=lambda r: r.row)
         return Receipt(stored.accepted, stored.duplicates, tuple(rejected))
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A row that is not even JSON, and why."""
+
+    text: str
+    reason: str
 
 
 def read_labels(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
@@ -110,6 +127,7 @@ def _read(
     rows: list[dict[str, object]] = []
     places: list[int] = []
     rejected: list[Rejected] = []
+    originals: dict[int, object] = {}
     for place, item in enumerate(items):
         found = _row(item, readers, finish)
         if isinstance(found, dict):
@@ -117,13 +135,17 @@ def _read(
             places.append(place)
         else:
             rejected.append(Rejected(place, *found))
-    return Rows(pa.Table.from_pylist(rows, schema=schema), tuple(places), tuple(rejected))
+            originals[place] = item.text if isinstance(item, Unread) else item
+    table = pa.Table.from_pylist(rows, schema=schema)
+    return Rows(table, tuple(places), tuple(rejected), originals)
 
 
 def _row(
     item: object, readers: Mapping[str, Read], finish: Callable[[dict[str, object]], None]
 ) -> dict[str, object] | tuple[str, str]:
     """Return the row, or the column that is wrong and why."""
+    if isinstance(item, Unread):
+        return "", item.reason
     if not isinstance(item, dict):
         return "", "must be a JSON object"
     for name in item:

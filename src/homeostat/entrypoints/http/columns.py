@@ -1,0 +1,120 @@
+"""The fast way from bytes to a table: whole columns at once, or not at all.
+
+Whatever is unusual about a body makes these functions return None: rows are then read one by one,
+which takes many times longer, and says of each bad row what is wrong.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from homeostat.domain.model import ModelSpec, Task
+from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, TIMESTAMP, prediction_schema
+from homeostat.entrypoints.http.rows import ROLES, TIERS
+
+Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
+
+DEFAULTS = {"role": "champion", "tier": "model", "reason": "", "entity": ""}
+CHOICES = {"role": ROLES, "tier": TIERS}
+NEEDED = {
+    "predictions": ("prediction_id", "timestamp", "version", "score"),
+    "labels": ("prediction_id", "label"),
+}
+
+
+def read_json(spec: ModelSpec, field: str, body: bytes, *, lines: bool) -> pa.Table | None:
+    """Read JSON: an object with the list ``field``, or with `lines` one row a line."""
+    schema = _schema(spec, field)
+    if schema is None or not body.strip():
+        return None
+    asked = schema if lines else pa.schema([(field, pa.list_(pa.struct(list(schema))))])
+    options = pj.ParseOptions(
+        explicit_schema=asked, unexpected_field_behavior="error", newlines_in_values=not lines
+    )
+    reading = pj.ReadOptions(use_threads=False, block_size=len(body) + 1)
+    try:
+        table = pj.read_json(io.BytesIO(body), reading, options)
+    except (pa.ArrowException, UnicodeDecodeError):
+        return None
+    if not lines:
+        if table.num_rows != 1 or table.column(0).null_count:
+            return None
+        rows = pc.list_flatten(table.column(0).combine_chunks())
+        if rows.null_count:
+            return None
+        fields = [field.name for field in asked.field(0).type.value_type]
+        table = pa.table({name: pc.struct_field(rows, name) for name in fields})
+    return finish(spec, field, table)
+
+
+def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
+    """Return the table as the log takes it, if all its rows are plainly good."""
+    if any(name not in table.column_names for name in NEEDED[field]):
+        return None
+    columns = {name: table.column(name) for name in table.column_names}
+    try:
+        for name in {"timestamp", "arrival"} & columns.keys():
+            columns[name] = columns[name].cast(TIMESTAMP)
+    except pa.ArrowInvalid:
+        return None
+    if any(columns[name].null_count or _blank(columns[name]) for name in NEEDED[field]):
+        return None
+    plain = None if any(map(_odd, columns.values())) else pa.table(columns)
+    if plain is None or field == "labels":
+        return plain
+    whole = complete(spec, plain)
+    known = (pc.all(pc.is_in(whole.column(n), pa.array(a))).as_py() for n, a in CHOICES.items())
+    return whole if all(known) else None
+
+
+def _schema(spec: ModelSpec, field: str) -> pa.Schema | None:
+    """Return the types as JSON has them; None where classes may be given by name."""
+    if field == "labels" and spec.task is not Task.REGRESSION and spec.classes:
+        return None
+    if spec.task is Task.MULTICLASS:
+        return None
+    schema = LABEL_SCHEMA if field == "labels" else prediction_schema(spec)
+    return pa.schema(
+        [pa.field(f.name, pa.string() if pa.types.is_timestamp(f.type) else f.type) for f in schema]
+    )
+
+
+def complete(spec: ModelSpec, table: pa.Table) -> pa.Table:
+    """Return prediction records with what may be left out: role, tier, reason, prediction."""
+    rows = table.num_rows
+    columns: dict[str, Column] = {name: table.column(name) for name in table.column_names}
+    for name, default in DEFAULTS.items():
+        usual: Column = pa.chunked_array([pa.repeat(pa.scalar(default), rows)])
+        given = columns.get(name, usual)
+        columns[name] = pc.coalesce(given, usual) if pa.types.is_string(given.type) else given
+    score = columns.get("score")
+    if score is not None and _is_number(score) and PROBABILITIES not in columns:
+        made: Column = score.cast(pa.float64())
+        if spec.task is Task.BINARY:
+            above = pc.greater_equal(made, pa.scalar(spec.threshold))
+            made = pa.chunked_array([above.cast(pa.float64())])
+        given = columns.get("prediction", made)
+        if _is_number(given):
+            columns["prediction"] = pc.coalesce(given.cast(pa.float64()), made)
+    return pa.table(columns)
+
+
+def _is_number(column: Column) -> bool:
+    return pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
+
+
+def _blank(column: Column) -> bool:
+    """Whether an empty text is among the values."""
+    if not pa.types.is_string(column.type):
+        return False
+    return bool(pc.any(pc.equal(column, pa.scalar(""))).as_py())
+
+
+def _odd(column: Column) -> bool:
+    """Whether a column holds a number that JSON has not: NaN or infinity."""
+    return pa.types.is_floating(column.type) and not pc.all(pc.is_finite(column)).as_py()
