@@ -36,7 +36,8 @@ NAMES = "abcdef"
 class World:
     """What a draw of rows is made of; `shift` and `moved` are of the current rows.
 
-    ``shift`` moves the features; ``prior`` keeps current positives by this chance (label shift);
+    ``shift`` moves the features, ``along`` two of them towards higher scores; ``prior`` keeps
+    current rows of one class (positives of two) by this chance (label shift);
     ``base`` is the constant of the log-odds and ``slope`` by what the model stretches them;
     ``unseen`` is the weight of a feature that labels depend on and the score does not;
     ``wander`` drifts the log-odds over the reference; ``moved`` is added to those of the current
@@ -47,6 +48,7 @@ class World:
     rows: int = 4000
     window: int = 1000
     shift: float = 0.0
+    along: float = 0.0
     prior: float = 1.0
     base: float = 0.0
     slope: float = 1.0
@@ -61,6 +63,9 @@ class World:
         """Return columns, among them the score or scores and the label ``y``."""
         n = max(2000, 2 * self.window) if current else self.rows
         inputs = rng.normal(self.shift if current else 0.0, 1.0, (4, n))
+        if current:
+            inputs[0] += self.along
+            inputs[2] -= self.along
         columns = {f"x{i}": values for i, values in enumerate(inputs)}
         columns["c"] = rng.uniform(2.0, 3.0, n) if current and self.corner else rng.random(n)
         drift = self.moved * np.ones(n) if current else self.wander * np.linspace(-1.0, 1.0, n)
@@ -69,13 +74,17 @@ class World:
             spread = np.exp(1.0 + 0.5 * inputs[0] + 0.5 * self.unseen * inputs[1] + drift)
             return columns | {"p": mean, "y": mean + spread * rng.normal(size=n)}
         if self.task == "multiclass":
-            return columns | self._several(inputs, drift, rng)
+            drawn = columns | self._several(inputs, drift, rng)
+            return self._kept(drawn, rng) if current else drawn
         seen = 1.2 * inputs[0] - 0.8 * inputs[2] + self.base
         truth = _logistic(seen + self.unseen * inputs[1] + drift)
         drawn = columns | {"p": _logistic(self.slope * seen), "y": 1.0 * (rng.random(n) < truth)}
-        if not current or self.prior == 1.0:
+        return self._kept(drawn, rng) if current else drawn
+
+    def _kept(self, drawn: Columns, rng: np.random.Generator) -> Columns:
+        if self.prior == 1.0:
             return drawn
-        kept = (drawn["y"] == 0.0) | (rng.random(n) < self.prior)
+        kept = (drawn["y"] != 1) | (rng.random(drawn["y"].size) < self.prior)
         return {name: values[kept] for name, values in drawn.items()}
 
     def _several(self, inputs: Floats, drift: Floats, rng: np.random.Generator) -> Columns:
@@ -125,7 +134,15 @@ WORLDS: dict[str, World] = {
     "features say more": World(unseen=1.0, rows=8000),
     "features say more, mild shift": World(unseen=1.0, shift=0.4, rows=8000),
     "features say more, strong shift": World(unseen=1.0, shift=1.0, rows=8000),
-    "label shift (assumption fails)": World(prior=0.4),
+    "scores shift": World(along=0.3),
+    "label shift": World(prior=0.4),
+    "label shift, mild": World(prior=0.75),
+    "label shift, slight": World(prior=0.88),
+    "label shift, features say more": World(prior=0.5, unseen=1.0, rows=8000),
+    "label shift, rarer": World(prior=0.4, base=-1.5, rows=8000, window=2000),
+    "label shift, windows of 5,000": World(prior=0.7, window=5000, rows=10_000),
+    "label shift beside covariate shift": World(prior=0.5, shift=0.2),
+    "3 classes, label shift": replace(CLASSED, prior=0.5),
     "rare positives": World(base=-5.5, rows=10_000, window=5000, threshold=0.05),
     "under-confident": World(slope=0.5, shift=0.4),
     "over-confident": World(slope=2.0, shift=0.4),

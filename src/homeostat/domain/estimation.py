@@ -39,7 +39,9 @@ class MetricEstimate:
     cross_checks : mapping of str to float
         What other methods say: ``reference`` (nothing has changed), ``score_only`` (calibrated
         scores, whatever the other columns say), and of accuracy ``thresholded_confidence`` and
-        ``confidence_difference``. They are shown even where nothing is identifiable, with what
+        ``confidence_difference``. ``label_shift`` is
+        what it is if only classes have become more or less frequent, where rows fit that too: the
+        interval reaches there. They are shown even where nothing is identifiable, with what
         would have been estimated as ``withheld``.
     """
 
@@ -69,7 +71,10 @@ class WindowEstimate:
     outside : float
         Share of rows with a value or category that the reference has not.
     unsupported : float
-        Share of rows where the reference is less than a tenth as dense; NaN if not told.
+        Share of rows where the reference is less than a tenth as dense; NaN if not told, as where
+        the reference itself is not stable.
+    partial : bool
+        Whether rows begin or end within it, so that it is about a part of its time or rows only.
     """
 
     first: int
@@ -80,6 +85,7 @@ class WindowEstimate:
     estimates: tuple[MetricEstimate, ...]
     outside: float
     unsupported: float
+    partial: bool = False
 
     def __getitem__(self, metric: str) -> MetricEstimate:
         for estimate in self.estimates:
@@ -144,6 +150,7 @@ def _window(window: WindowEstimate) -> dict[str, object]:
         "begin": window.begin.isoformat() if window.begin else None,
         "end": window.end.isoformat() if window.end else None,
         "n": window.n,
+        "partial": window.partial,
         "outside": _plain(window.outside),
         "unsupported": _plain(window.unsupported),
         "estimates": [

@@ -12,12 +12,14 @@ import numpy as np
 from homeostat.detectors.estimation.estimate import estimate_windows
 from homeostat.detectors.performance.cohorts import hide_young_of
 from homeostat.domain.errors import ConfigError, DataError
-from homeostat.domain.estimation import Estimation
-from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec
+from homeostat.domain.estimation import Estimation, WindowEstimate
+from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec, cut_windows
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
 
 MOST_WINDOWS = 10_000
+MOST_MISSING = 0.1
+"""Share of its time that a window may lack at either end of the rows and still be whole."""
 
 
 def estimate(
@@ -41,7 +43,7 @@ def estimate(
     spec : PredictionSpec
         Which columns are what. Features should be those that the model takes.
     window : int or timedelta, optional
-        Rows, or length of time, of each window; the last may be shorter.
+        Rows, or length of time (cut as by `homeostat.evaluate`), of each window.
     windows : int
         Into how many windows of equally many rows to cut, if `window` is not given.
     metrics : sequence of str, optional
@@ -78,7 +80,8 @@ def estimate(
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
     cuts = _windows(now, window, windows)
-    return estimate_windows(before, now, cuts, np.random.default_rng(seed), metrics)
+    found = estimate_windows(before, now, cuts, np.random.default_rng(seed), metrics)
+    return _marked(found, now, window)
 
 
 def _in_order(rows: Predictions) -> Predictions:
@@ -112,15 +115,35 @@ def _windows(
 def _by_time(rows: Predictions, window: timedelta) -> list[tuple[int, int]]:
     if rows.timestamps is None:
         raise ConfigError("window is a time but rows have none", "name the timestamp column")
-    if window <= timedelta(0):
+    if window < timedelta(microseconds=1):
         raise ConfigError(f"window is {window}", "give a time above 0")
-    known = rows.timestamps[rows.timestamps != NEVER]
-    if not known.size:
+    found, codes = cut_windows(rows.timestamps, window)
+    if not found:
         raise DataError("no row of current has a time")
+    # Rows are in order of time, those without one last.
+    ends = np.searchsorted(codes[codes >= 0], np.arange(len(found) + 1)).tolist()
+    return _few(list(pairwise(ends)))
+
+
+def _marked(found: Estimation, rows: Predictions, window: int | timedelta | None) -> Estimation:
+    """Mark windows that rows do not fill."""
+    if window is None:
+        return found
+    marks = [replace(each, partial=_partial(each, rows, window)) for each in found.windows]
+    return replace(found, windows=tuple(marks))
+
+
+def _partial(found: WindowEstimate, rows: Predictions, window: int | timedelta) -> bool:
+    """Tell whether rows begin or end within a window, by more than a tenth of its time."""
+    times = rows.timestamps
+    if times is None or not isinstance(window, timedelta):
+        return not isinstance(window, timedelta) and found.last - found.first < window
     length = window // timedelta(microseconds=1)
-    place = (known - known[0]) // length
-    starts = np.flatnonzero(np.append(True, place[1:] != place[:-1])).tolist()
-    return _few(list(zip(starts, [*starts[1:], known.size], strict=True)))
+    start = int(times[found.first]) // length * length
+    late = int(times[found.first]) - start if not found.first else 0
+    ends = found.last == times.size or int(times[found.last]) == NEVER
+    early = start + length - int(times[found.last - 1]) if ends else 0
+    return max(late, early) > MOST_MISSING * length
 
 
 def _few(cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:

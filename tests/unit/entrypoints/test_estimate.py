@@ -126,6 +126,58 @@ def test_constant_scores_say_so() -> None:
     assert found["auc"].value == pytest.approx(0.5, abs=0.01) or found["auc"].reason
 
 
+def kept(rows: dict[str, np.ndarray], share: float, seed: int) -> dict[str, np.ndarray]:
+    """Rows of which only some positives are kept: label shift."""
+    stays = (rows["y"] == 0) | (np.random.default_rng(seed).random(rows["y"].size) < share)
+    return {name: values[stays] for name, values in rows.items()}
+
+
+def test_where_only_classes_may_have_shifted_the_interval_holds_both_stories() -> None:
+    before, now = binary(8000, 1), kept(binary(6000, 2), 0.6, 3)
+    found = hs.estimate(before, blind(now), BINARY, windows=1, metrics=["recall", "precision"])
+    recall, precision = found.windows[0].estimates
+    flagged = now["p"] >= 0.5
+    realized = float(np.mean(flagged[now["y"] == 1]))
+    assert recall.lower < realized < recall.upper
+    assert recall.cross_checks["label_shift"] == pytest.approx(realized, abs=0.03)
+    assert abs(recall.value - realized) > 0.03
+    assert precision.cross_checks["label_shift"] == pytest.approx(
+        float(np.mean(now["y"][flagged])), abs=0.03
+    )
+    rarer = kept(binary(12_000, 2), 0.25, 3)
+    told = hs.estimate(before, blind(rarer), BINARY, windows=1).windows[0]["precision"]
+    assert told.standing is Standing.NOT_IDENTIFIABLE
+    assert told.reason.startswith("two stories fit the rows")
+    assert told.cross_checks["label_shift"] < told.cross_checks["withheld"]
+
+
+def test_label_shift_is_no_story_where_features_refute_it() -> None:
+    """More positives would raise both features; one has fallen."""
+    before, rng = binary(8000, 1, blind=1.0), np.random.default_rng(2)
+    now = {"x": rng.normal(0.5, 1.0, 4000), "z": rng.normal(-0.5, 1.0, 4000)}
+    now["p"] = logistic(1.2 * now["x"])
+    found = hs.estimate(before, now, BINARY, windows=1).windows[0]
+    assert all("label_shift" not in each.cross_checks for each in found.estimates)
+
+
+def test_a_reference_whose_scores_have_moved_tells_which_story_holds() -> None:
+    """Where scores rose and fell in the reference and labels with them, they still do."""
+    rng = np.random.default_rng(5)
+    level = np.repeat([-0.6, 0.6, 0.0, 0.6, -0.6, 0.0, 0.6, -0.6, 0.0, 0.3], 1000)
+    x = rng.normal(level, 1.0)
+    moved = {"x": x, "p": logistic(1.2 * x), "y": (rng.random(10_000) < logistic(1.5 * x)) * 1}
+    still = {name: values for name, values in binary(10_000, 1).items() if name != "z"}
+    now = {"x": rng.normal(0.4, 1.0, 2000)}
+    now["p"] = logistic(1.2 * now["x"])
+    told, untold = (
+        hs.estimate(before, now, BINARY, windows=1, metrics="precision").windows[0]["precision"]
+        for before in (moved, still)
+    )
+    assert told.cross_checks["label_shift"] > told.value + 0.1
+    assert told.upper < told.value + 0.06
+    assert "two stories" in untold.reason
+
+
 def test_few_rows_and_no_rows() -> None:
     before = binary(1000, 1)
     one = hs.estimate(before, blind(binary(1, 2)), BINARY).windows
@@ -187,16 +239,42 @@ def test_windows_of_time() -> None:
     hours = [start + timedelta(days=60, hours=i) for i in range(96)]
     now = beside(blind(binary(96, 2)), at=hours[::-1])
     found = hs.estimate(before, now, spec, window=timedelta(days=2), metrics="accuracy")
-    assert [(w.first, w.last, w.begin, w.end) for w in found.windows] == [
-        (0, 48, hours[0], hours[47]),
-        (48, 96, hours[48], hours[95]),
+    # Days 19,783 to 19,786 since 1970: windows of two days begin at even ones.
+    assert [(w.first, w.last, w.begin, w.end, w.partial) for w in found.windows] == [
+        (0, 24, hours[0], hours[23], True),
+        (24, 72, hours[24], hours[71], False),
+        (72, 96, hours[72], hours[95], True),
     ]
+    labelled = now.append_column("y", pa.array([0, 1] * 48))
+    windows = {
+        each.window for each in hs.evaluate(labelled, spec, window=timedelta(days=2)).figures
+    }
+    assert sum(window is not None for window in windows) == 3
     with pytest.raises(ConfigError, match="above 0"):
         hs.estimate(before, now, spec, window=timedelta(0))
     untimed = beside(blind(binary(96, 2)), at=pa.array([None] * 96, pa.timestamp("us")))
     with pytest.raises(DataError, match="no row of current has a time"):
         hs.estimate(before, untimed, spec, window=timedelta(days=1))
     assert hs.estimate(before, untimed, spec).windows[0].begin is None
+
+
+def test_windows_that_rows_do_not_fill_are_partial() -> None:
+    spec = hs.PredictionSpec("binary", label="y", score="p", timestamp="at")
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    before = beside(binary(1000, 1), at=[start + timedelta(hours=i) for i in range(1000)])
+    times = [start + timedelta(days=60, hours=i) for i in range(47)]
+    now = beside(blind(binary(48, 2)), at=[*times, None])
+    by_day = hs.estimate(before, now, spec, window=timedelta(days=1), metrics="accuracy")
+    assert [(w.first, w.last, w.partial) for w in by_day.windows] == [
+        (0, 24, False),
+        (24, 47, False),
+    ]
+    short = hs.estimate(before, now.slice(0, 40), spec, window=timedelta(days=1))
+    assert [w.partial for w in short.windows] == [False, True]
+    by_rows = hs.estimate(before, now, spec, window=20, metrics="accuracy")
+    assert [w.partial for w in by_rows.windows] == [False, False, True]
+    assert by_rows.to_dict()["windows"][2]["partial"] is True  # type: ignore[index]
+    assert not hs.estimate(before, now, spec, windows=5).windows[-1].partial
 
 
 def several(n: int, seed: int, shift: float = 0.0) -> dict[str, np.ndarray]:
@@ -244,6 +322,22 @@ def test_losses_of_a_regression_follow_the_inputs() -> None:
     assert found.windows[0]["rmse"].value == pytest.approx(found.windows[0]["mse"].value ** 0.5)
     assert "sign of an error" in found.windows[0]["bias"].reason
     assert "without them" in found.windows[0]["r2"].reason
+
+
+def test_relative_errors_of_cheaper_things_are_larger() -> None:
+    """An absolute error that does not shrink with the price: known without a row as cheap."""
+    rng = np.random.default_rng(3)
+
+    def goods(n: int, level: float) -> dict[str, np.ndarray]:
+        price = np.exp(rng.normal(level, 0.5, n))
+        return {"size": np.log(price), "p": price, "y": price + rng.normal(0.0, 2.0, n)}
+
+    before, now = goods(8000, 4.0), goods(4000, 3.5)
+    realized = float(np.mean(np.abs((now["p"] - now["y"]) / now["y"])))
+    found = hs.estimate(before, blind(now), REGRESSION, windows=1)
+    mape = found.windows[0]["mape"]
+    assert mape.lower < realized < mape.upper
+    assert abs(mape.value - realized) < 0.2 * abs(found.reference["mape"] - realized)
 
 
 def test_a_perfect_regression_and_labels_of_zero() -> None:

@@ -50,10 +50,9 @@ class Chances:
         columns = [fit(scores[:, k]) for k, fit in enumerate(self.calibrations)]
         return _normalised(np.stack(columns, axis=1))
 
-    def predict(self, scores: Floats, codes: Bins) -> Floats:
+    def with_features(self, by_score: Floats, codes: Bins) -> Floats:
         """Return chances by scores and features, shape (rows, columns)."""
-        first = self.from_scores(scores)
-        return _with_trees(first, self.trees, codes) if self.trees else first
+        return _with_trees(by_score, self.trees, codes) if self.trees else by_score
 
 
 def fit_chances(

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.estimation.chances import fit_chances
 from homeostat.detectors.estimation.features import fit_binning
-from homeostat.detectors.estimation.guess import Guess, folds_of
+from homeostat.detectors.estimation.guess import Guess, Rival, folds_of
+from homeostat.detectors.estimation.rival import LabelShift, Shifted
 from homeostat.stats.encoding import Table
 from homeostat.stats.expected import ON_SCORES, Expected, binary_metrics, multiclass_metrics
+from homeostat.stats.label_shift import by_priors, with_priors
 from homeostat.stats.special import chi2_sf
 
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -63,7 +65,11 @@ class ClassOutlook:
         binning = fit_binning(before, right)
         self.codes = binning.codes(before), binning.codes(after)
         self._model = fit_chances(reference.scores, reference.labels, self.codes[0], folds, rng)
-        self._now = self._model.predict(current.scores, self.codes[1])
+        self._by_score = self._model.from_scores(current.scores)
+        self._now = self._model.with_features(self._by_score, self.codes[1])
+        classes = max(2, reference.scores.shape[1])
+        self._label_shift = LabelShift(reference.labels, classes, self.codes[0])
+        self._whole = self._label_shift.explain(_of_all(self._now))
         self._uncertainty = _fit_uncertainty(reference.scores, self._model.held_out)
         confidence = _of_prediction(self._model.by_score, reference.predictions)
         self._mean_confidence = float(confidence.mean())
@@ -125,13 +131,27 @@ class ClassOutlook:
         """Return expected metrics of current rows."""
         return self._guesses(self._current, self._now[rows], rows)
 
+    def rivals(self, rows: Codes) -> Mapping[str, Rival]:
+        """Return metrics of current rows by label shift, if that explains them as well."""
+        chances = self._now[rows]
+        shifted = self._label_shift.explain(_of_all(chances), self._whole)
+        if not shifted.moved or not self._label_shift.fits(shifted, self.codes[1][:, rows]):
+            return {}
+        return self._rivals(self._current, chances, shifted, rows)
+
+    def held_out_rivals(self, rows: Codes) -> Mapping[str, Rival]:
+        """Return metrics of reference rows by label shift, if they have moved."""
+        chances = self._model.held_out[rows]
+        shifted = self._label_shift.explain(_of_all(chances))
+        return self._rivals(self._reference, chances, shifted, rows) if shifted.moved else {}
+
     def cross_checks(self, rows: Codes) -> Mapping[str, Mapping[str, float]]:
         """Return what scores alone say, and two methods for accuracy (Garg et al. 2022).
 
         The share of rows more confident than a cut that the reference's accuracy sets, and the
         accuracy of the reference less what confidence has lost since.
         """
-        chances = self._model.from_scores(self._current.scores[rows])
+        chances = self._by_score[rows]
         plain = self._metrics(self._current, chances, rows) if self._model.trees else {}
         said = {name: {"score_only": each.value} for name, each in plain.items()}
         confidence = _of_prediction(chances, self._current.predictions[rows])
@@ -165,6 +185,27 @@ class ClassOutlook:
             want = _want(name, chances, side.predictions[rows])
             learning = self._uncertainty.variance(each.slopes.reshape(chances.shape), cells)
             found[name] = Guess(each.value, each.variance(flat), learning, want)
+        return found
+
+    def _rivals(
+        self, side: Scored, before: Floats, shifted: Shifted, rows: Codes
+    ) -> dict[str, Rival]:
+        plain = self._metrics(side, before, rows)
+        one = side.scores.shape[1] == 1
+        shares = shifted.priors.shares
+        whole = with_priors(_of_all(before), self._label_shift.before, shares)
+        chances = whole[:, 1:] if one else whole
+        cells = self._uncertainty.cells(side.scores[rows])
+        found = {}
+        for name, each in self._metrics(side, chances, rows).items():
+            slopes = each.slopes.reshape(chances.shape)
+            learning = self._uncertainty.variance(slopes, cells)
+            full = np.hstack((np.zeros_like(slopes), slopes)) if one else slopes
+            way = by_priors(full, whole, shares)
+            learning += float(way @ shifted.priors.covariance @ way)
+            sampling = each.variance(chances[:, 0] if one else chances)
+            apart = each.value - plain[name].value
+            found[name] = Rival(Guess(each.value, sampling, learning), apart, shifted.sure)
         return found
 
 
@@ -230,6 +271,11 @@ def _with_scores(side: Scored) -> Table:
     for k in range(side.scores.shape[1]):
         numbers[f"\0score {k}"] = side.scores[:, k]
     return Table(numbers, side.features.categories)
+
+
+def _of_all(chances: Floats) -> Floats:
+    """Return the chance of each class, also where there are two."""
+    return np.hstack((1.0 - chances, chances)) if chances.shape[1] == 1 else chances
 
 
 def _of_prediction(chances: Floats, predictions: Codes) -> Floats:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.estimation.classes import ClassOutlook, Scored
-from homeostat.detectors.estimation.features import outside, read_features
-from homeostat.detectors.estimation.guess import Guess, Outlook, folds_of
+from homeostat.detectors.estimation.features import far, read_features
+from homeostat.detectors.estimation.guess import Outlook, Rival, folds_of
+from homeostat.detectors.estimation.intervals import (
+    Drift,
+    believe_rivals,
+    fit_drift,
+    hold_rival,
+    interval,
+)
 from homeostat.detectors.estimation.losses import REGRESSION, LossOutlook, Predicted
 from homeostat.detectors.estimation.support import Support
 from homeostat.domain.errors import DataError
@@ -21,36 +27,17 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Predictions, from_micros
 from homeostat.stats.encoding import Table
 from homeostat.stats.expected import BINARY, MULTICLASS
-from homeostat.stats.special import t_quantile
 
 Codes: TypeAlias = "NDArray[np.int64]"
 
 FOLDS = 5
-STRETCHES = 10
 FEWEST_REFERENCE = 100
 FEWEST_ROWS = 30
-WIDEST, WIDEST_LOSS = 0.15, 0.5
-"""Half an interval's width from which it says nothing: of metrics that are at most 1, and of losses
-as a share of the estimate."""
-
-TRUST = 1.0 / 3.0
-"""Standard error of an estimated change, as a share of it, before the reference has shown any."""
-
 UNSTABLE = 0.05
 """Drift of the share of a class beyond its scores, from which calibration does not hold."""
 
-_SHARES = frozenset({*BINARY} - {"log_loss", "mcc"})
 _METRICS = {Task.BINARY: BINARY, Task.MULTICLASS: MULTICLASS, Task.REGRESSION: REGRESSION}
 NAN = float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class _Drift:
-    """Standard error of one metric on held-out stretches, beyond sampling, and from how many."""
-
-    error: float
-    stretches: int
-    trust: float = TRUST  # standard error of an estimated change, as a share of it
 
 
 def estimate_windows(
@@ -85,7 +72,9 @@ def estimate_windows(
     An interval has the noise of the window's labels, the uncertainty of what was learnt, and what
     the estimate was wrong by beyond these on stretches of the reference that it was not learnt on.
     Nothing tells whether labels still follow from inputs as they did: a change is believed to
-    within a third (a standard error), closer where the reference had such changes.
+    within a third (a standard error), closer where the reference had such changes. Where rows look
+    as if only classes had become more or less frequent, the interval reaches to what that makes of
+    a metric, or as far as stretches of the reference leave it possible.
     """
     wanted = _wanted(reference.task, metrics)
     usable, _ = _usable(current, labelled=False)
@@ -97,14 +86,16 @@ def estimate_windows(
     folds = folds_of(len(labelled), FOLDS)
     outlook = _outlook((labelled, before), (now, after), wanted, folds, rng)
     spans = [(a, b) for a, b in np.searchsorted(usable, np.array(windows)).tolist()]
-    support = Support(outlook.codes, _far(before, after, folds), folds, spans, rng)
-    drift = _drift(outlook, [last - first for first, last in spans])
-    realized = outlook.realized(np.arange(outlook.reference_rows))
     unstable = outlook.unstable(UNSTABLE)
+    outside = far(before, after, folds)
+    support = Support(outlook.codes, outside, folds, spans, rng, dense=not unstable)
+    drift = fit_drift(outlook, [last - first for first, last in spans])
+    realized = outlook.realized(np.arange(outlook.reference_rows))
+    whys = [unstable or support.lacking(index) for index in range(len(spans))]
+    frames = _frames(outlook, spans, whys, drift, realized)
     found = []
-    for index, span in enumerate(spans):
-        lacking = unstable or support.lacking(index)
-        told = _window(outlook, np.arange(*span), lacking, drift, realized, wanted)
+    for index, (span, frame) in enumerate(zip(spans, frames, strict=True)):
+        told = _window(outlook, np.arange(*span), whys[index], frame, wanted)
         found.append(_describe(current, windows[index], span, told, support, index))
     errors = {name: each.error for name, each in drift.items()}
     problems = tuple(dict.fromkeys((*reference.problems, *current.problems, *rest, *said)))
@@ -185,49 +176,34 @@ def _scored(rows: Predictions, features: Table) -> Scored:
     return Scored(scores, predictions, labels, features, ranked)
 
 
-def _far(before: Table, after: Table, folds: Codes) -> tuple[float, NDArray[np.bool_]]:
-    """Return which rows have what the reference has not, and the most of a held-out stretch."""
-    shares = []
-    for fold in np.unique(folds):
-        out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        shares.append(float(outside(before.take(rest), before.take(out)).mean()))
-    return max(shares), outside(before, after)
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What a window's figures are held to, by metric."""
+
+    drift: Mapping[str, Drift]
+    realized: Mapping[str, float]
+    rivals: Mapping[str, Rival]
+    believed: Mapping[str, float]
 
 
-def _drift(outlook: Outlook, sizes: Sequence[int]) -> dict[str, _Drift]:
-    """Learn from held-out stretches by how much estimates err beyond sampling."""
-    rows = outlook.reference_rows
-    size = max(int(np.median(sizes)) if sizes else 0, FEWEST_REFERENCE // 2)
-    count = int(np.clip(rows // size, FOLDS, STRETCHES))
-    place = folds_of(rows, count)
-    excess: dict[str, list[float]] = {}
-    moves: dict[str, list[tuple[float, float]]] = {}
-    whole = outlook.realized(np.arange(rows))
-    for stretch in range(count):
-        chosen = np.flatnonzero(place == stretch)
-        truth = outlook.realized(chosen)
-        for name, guess in outlook.held_out(chosen).items():
-            error = truth.get(name, NAN) - guess.value
-            if not guess.want and np.isfinite(error):
-                known = guess.sampling + guess.learning
-                excess.setdefault(name, []).append(error**2 - known)
-                moves.setdefault(name, []).append((guess.value - whole[name], known))
-    found = {}
-    for name, each in excess.items():
-        square = max(0.0, float(np.mean(each)))
-        shown = sum(move**2 / max(known + square, 1e-300) for move, known in moves[name])
-        trust = float((1.0 / TRUST**2 + shown) ** -0.5)
-        found[name] = _Drift(float(np.sqrt(square)), len(each), trust)
-    return found
+def _frames(
+    outlook: Outlook,
+    spans: Sequence[tuple[int, int]],
+    whys: Sequence[str],
+    drift: Mapping[str, Drift],
+    realized: Mapping[str, float],
+) -> list[_Frame]:
+    """Return what the figures of each window are held to; where it has none, without a rival."""
+    rivals = [
+        {} if why else outlook.rivals(np.arange(*span))
+        for why, span in zip(whys, spans, strict=True)
+    ]
+    believed = believe_rivals(outlook, drift) if any(rivals) else {}
+    return [_Frame(drift, realized, each, believed) for each in rivals]
 
 
 def _window(
-    outlook: Outlook,
-    rows: Codes,
-    lacking: str,
-    drift: Mapping[str, _Drift],
-    realized: Mapping[str, float],
-    wanted: Sequence[str],
+    outlook: Outlook, rows: Codes, lacking: str, frame: _Frame, wanted: Sequence[str]
 ) -> tuple[MetricEstimate, ...]:
     guesses = outlook.expected(rows)
     checks = outlook.cross_checks(rows)
@@ -235,56 +211,35 @@ def _window(
         lacking = f"{rows.size} rows are too few: {FEWEST_ROWS} are needed"
     found = []
     for name in wanted:
-        said = {"reference": realized.get(name, NAN), **checks.get(name, {})}
-        guess = guesses[name]
+        guess, usual = guesses[name], frame.realized.get(name, NAN)
         why = guess.want or lacking
-        if not why and name not in drift:
+        if not why and name not in frame.drift:
             why = "no stretch of the reference is large enough to test the estimate on"
-        change = guess.value - realized.get(name, guess.value)
-        estimate = _interval(name, guess, drift.get(name, _Drift(0.0, 0)), change, rows.size)
-        why = why or estimate.reason
-        if why:
-            said["withheld"] = guess.value
-            estimate = replace(
-                estimate,
-                standing=Standing.NOT_IDENTIFIABLE,
-                value=NAN,
-                lower=NAN,
-                upper=NAN,
-                reason=why,
-            )
-        found.append(replace(estimate, cross_checks=said))
+        drift = frame.drift.get(name, Drift())
+        change = 0.0 if np.isnan(usual) else guess.value - usual
+        estimate = interval(name, guess, drift, change, rows.size)
+        said = {"reference": usual, **checks.get(name, {})}
+        if name in frame.rivals and not why:
+            believed = frame.believed.get(name, 1.0)
+            estimate = hold_rival(estimate, frame.rivals[name], drift, believed)
+        said |= estimate.cross_checks
+        found.append(_told(estimate, why or estimate.reason, said))
     return tuple(found)
 
 
-def _interval(name: str, guess: Guess, drift: _Drift, change: float, n: int) -> MetricEstimate:
-    """Return the estimate with its interval, and as its reason why it is too wide, if it is."""
-    known = guess.sampling + guess.learning
-    extra = drift.error**2
-    variance = known + extra + (drift.trust * change) ** 2
-    # Satterthwaite: only the part seen on few stretches is itself uncertain.
-    freedom = max(1, drift.stretches - 1) * (variance / extra) ** 2 if extra > 0.0 else np.inf
-    reach = _quantile(round(float(np.log(min(freedom, 1e6))), 2)) * float(np.sqrt(variance))
-    low = -1.0 if name == "mcc" else 0.0
-    high = 1.0 if name in _SHARES or name == "mcc" else float("inf")
-    lower, upper = max(low, guess.value - reach), min(high, guess.value + reach)
-    most = WIDEST_LOSS * guess.value if high == float("inf") else WIDEST
-    why = ""
-    if not np.isfinite(guess.value):
-        why = "it is not defined for these predictions"
-    elif reach > most:
-        why = (
-            f"the interval would reach {reach:.3g} to each side: the estimate is off by "
-            f"{drift.error:.3g} beyond sampling on held-out stretches of the reference, and a "
-            f"change of {change:.3g} is believed to within {abs(drift.trust * change):.3g}"
-        )
-    return MetricEstimate(name, Standing.ESTIMATED, guess.value, lower, upper, n, why)
-
-
-@lru_cache(maxsize=2048)
-def _quantile(log_freedom: float) -> float:
-    """Return Student's 97.5 % quantile; degrees of freedom are a guess, so few values serve all."""
-    return t_quantile(float(np.exp(log_freedom)), 0.975)
+def _told(estimate: MetricEstimate, why: str, said: dict[str, float]) -> MetricEstimate:
+    """Return the estimate, or that there is none and why."""
+    if not why:
+        return replace(estimate, cross_checks=said)
+    return replace(
+        estimate,
+        standing=Standing.NOT_IDENTIFIABLE,
+        value=NAN,
+        lower=NAN,
+        upper=NAN,
+        reason=why,
+        cross_checks=said | {"withheld": estimate.value},
+    )
 
 
 def _describe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ Floats: TypeAlias = "NDArray[np.float64]"
 Codes: TypeAlias = "NDArray[np.int64]"
 Words: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
 Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
+_T = TypeVar("_T", bound=np.generic)
 
 BINS = 32
 MOST_CATEGORIES = 254
@@ -138,19 +139,50 @@ def fit_binning(table: Table, target: Floats) -> Binning:
     return Binning(edges, ranks)
 
 
-def outside(reference: Table, current: Table) -> NDArray[np.bool_]:
-    """Return which current rows have a number or category beyond those of the reference."""
-    found = np.zeros(current.rows, bool)
+def far(reference: Table, current: Table, folds: Codes) -> tuple[float, NDArray[np.bool_]]:
+    """Tell which rows have a number or category beyond those of the reference.
+
+    Parameters
+    ----------
+    reference, current : Table
+    folds : ndarray of int64, shape (rows,)
+        Stretches of the reference, rising from 0.
+
+    Returns
+    -------
+    tested : float
+        The largest share of such rows in a stretch of the reference held beside the others.
+    outside : ndarray of bool, shape (rows,)
+        Of the current rows.
+    """
+    starts = np.searchsorted(folds, np.unique(folds))
+    own, now = np.zeros(reference.rows, bool), np.zeros(current.rows, bool)
+
+    def parts(column: NDArray[_T]) -> list[NDArray[_T]]:
+        return np.split(column, starts[1:])
+
     for name, values in reference.numbers.items():
-        there = values[~np.isnan(values)]
-        now = current.numbers[name]
-        found |= (now < there.min(initial=np.inf)) | (now > there.max(initial=-np.inf))
+        lows = np.fmin(np.fmin.reduceat(values, starts), np.inf)
+        highs = np.fmax(np.fmax.reduceat(values, starts), -np.inf)
+        new = current.numbers[name]
+        now |= (new < lows.min()) | (new > highs.max())
+        for fold, (part, there) in enumerate(zip(parts(values), parts(own), strict=True)):
+            low, high = np.delete(lows, fold).min(), np.delete(highs, fold).max()
+            if lows[fold] < low or highs[fold] > high:
+                np.logical_or(there, (part < low) | (part > high), out=there)
     for name, codes in reference.categories.items():
-        seen = np.bincount(codes[codes >= 0], minlength=int(codes.max(initial=0)) + 1) > 0
-        now_codes = current.categories[name]
-        known = np.append(seen, False)[np.clip(now_codes, 0, seen.size)]
-        found |= (now_codes >= 0) & ~known
-    return found
+        after = current.categories[name]
+        # A code of -1 is missing, and never beyond.
+        size = max(int(codes.max(initial=0)), int(after.max(initial=0))) + 2
+        rows = np.stack([np.bincount(part + 1, minlength=size) for part in parts(codes)])
+        rows[:, 0] = 1
+        whole = rows.sum(axis=0)
+        now |= (whole == 0)[after + 1]
+        for few, held, there in zip(rows, parts(codes), parts(own), strict=True):
+            beyond = few == whole
+            if few[beyond].any():
+                np.logical_or(there, beyond[held + 1], out=there)
+    return max(float(part.mean()) for part in parts(own)), now
 
 
 def _edges(values: Floats) -> Floats:

@@ -28,6 +28,19 @@ class Guess:
     want: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """What a metric is if classes' frequencies have changed instead of inputs (label shift).
+
+    ``apart`` is by how much that differs from the expected value; ``sure`` is the share of the
+    change of frequencies that is beyond noise, above 0 up to 1.
+    """
+
+    guess: Guess
+    apart: float
+    sure: float
+
+
 class Outlook(Protocol):
     """Expected metrics, learnt on labelled reference rows."""
 
@@ -55,6 +68,14 @@ class Outlook(Protocol):
 
     def expected(self, rows: Codes) -> Mapping[str, Guess]:
         """Return expected metrics of current rows."""
+        ...
+
+    def rivals(self, rows: Codes) -> Mapping[str, Rival]:
+        """Return metrics of current rows by label shift, if that explains them as well."""
+        ...
+
+    def held_out_rivals(self, rows: Codes) -> Mapping[str, Rival]:
+        """Return metrics of reference rows by label shift, if they have moved."""
         ...
 
     def cross_checks(self, rows: Codes) -> Mapping[str, Mapping[str, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.estimation.features import fit_binning
-from homeostat.detectors.estimation.guess import Guess, thin
+from homeostat.detectors.estimation.guess import Guess, Rival, thin
 from homeostat.stats.boosting import Bins, Effort, fit_trees
 from homeostat.stats.encoding import Encoder, Table, fit_encoder
 from homeostat.stats.gamma import fit_gamma
@@ -26,6 +26,7 @@ MOST_TERMS = 16
 NEEDS_SIGN = "the sign of an error does not follow from the inputs that the model has seen too"
 NEEDS_LABELS = "how much labels vary is not known without them"
 _FLAT = 1e-9
+_SMALL = 0.01  # share of predictions that are too small to divide by
 _PREDICTION = "\0prediction"
 
 _LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -60,7 +61,10 @@ class _Learnt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Smoothed:
-    """Log of one loss by its smooth part: of reference and current rows; and its mean held out."""
+    """Log of one loss, in its units, by its smooth part: of reference and current rows.
+
+    And what it is expected to be, held out.
+    """
 
     own: Floats
     current: Floats
@@ -90,10 +94,13 @@ class LossOutlook:
         names = dict.fromkeys(_LOSS_OF[each] for each in wanted if each in _LOSS_OF)
         kept = [name for name in names if not (name == "mape" and zero)]
         losses = [_LOSSES[name](reference.labels, reference.predictions) for name in kept]
-        starts = _learn_smooth(np.array(losses), smooth, (before, after), folds) if kept else []
+        units = [_units(name, reference.predictions, current.predictions) for name in kept]
+        starts = (
+            _learn_smooth(np.array(losses), units, smooth, (before, after), folds) if kept else []
+        )
         self._learnt: dict[str, _Learnt] = {
-            name: _learn(loss, start, self.codes, rng)
-            for name, loss, start in zip(kept, losses, starts, strict=True)
+            name: _learn(loss, unit, start, self.codes, rng)
+            for name, loss, unit, start in zip(kept, losses, units, starts, strict=True)
         }
 
     @property
@@ -124,6 +131,16 @@ class LossOutlook:
         """Return expected metrics of current rows."""
         return self._guesses(lambda learnt: learnt.expected[rows])
 
+    def rivals(self, rows: Codes) -> Mapping[str, Rival]:
+        """Return nothing: there are no classes."""
+        del rows
+        return {}
+
+    def held_out_rivals(self, rows: Codes) -> Mapping[str, Rival]:
+        """Return nothing: there are no classes."""
+        del rows
+        return {}
+
     def cross_checks(self, rows: Codes) -> Mapping[str, Mapping[str, float]]:
         """Return nothing: no second method needs as little."""
         del rows
@@ -148,22 +165,52 @@ class LossOutlook:
         return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Units:
+    """What losses of reference and current rows are multiplied by before they are learnt."""
+
+    before: Floats
+    after: Floats
+
+
+def _units(name: str, before: Floats, after: Floats) -> _Units:
+    """Return units in which a loss depends on inputs as little as may be.
+
+    A relative error is an absolute one over the label, which is about the prediction, and that is
+    known: in its units nothing has to be learnt about how relative errors grow where predictions
+    are smaller than the reference has had.
+    """
+    floor = float(np.quantile(np.abs(before), _SMALL))
+    if name != "mape" or not floor > 0.0:
+        return _Units(np.ones(before.size), np.ones(after.size))
+    return _Units(np.maximum(np.abs(before), floor), np.maximum(np.abs(after), floor))
+
+
 def _learn_smooth(
-    losses: Floats, smooth: _Smooth, tables: tuple[Table, Table], folds: Codes
+    losses: Floats,
+    units: Sequence[_Units],
+    smooth: _Smooth,
+    tables: tuple[Table, Table],
+    folds: Codes,
 ) -> list[_Smoothed]:
-    """Fit the smooth part of all losses, shape (losses, rows), also with stretches held out."""
+    """Fit the smooth part of all losses, shape (losses, rows), also with stretches held out.
+
+    ``own`` and ``current`` are in units, ``held_out`` is a loss again.
+    """
     before, after = (smooth.rows(table) for table in tables)
+    scale = np.stack([unit.before for unit in units])
+    scaled = losses * scale
     held_out = np.zeros_like(losses)
     for fold in np.unique(folds):
         out = folds == fold
         some = thin(np.flatnonzero(~out), MOST_ROWS // 3)
-        fits, weights = _fit_gamma(smooth, before[:, some], losses[:, some])
-        held = np.exp(smooth.levels(before[:, out], weights))
-        seen = np.exp(smooth.levels(before[:, some], weights))
+        fits, weights = _fit_gamma(smooth, before[:, some], scaled[:, some])
+        held = np.exp(smooth.levels(before[:, out], weights)) / scale[fits][:, out]
+        seen = np.exp(smooth.levels(before[:, some], weights)) / scale[fits][:, some]
         for place, means, fitted in zip(fits, held, seen, strict=True):
             held_out[place, out] = means * _level(losses[place, some], fitted)
     some = thin(np.arange(losses.shape[1]), MOST_ROWS)
-    fits, weights = _fit_gamma(smooth, before[:, some], losses[:, some])
+    fits, weights = _fit_gamma(smooth, before[:, some], scaled[:, some])
     found = [_Smoothed(np.zeros(0), np.zeros(after.shape[1]), each) for each in held_out]
     both = (smooth.levels(side, weights) for side in (before, after))
     for place, own, new in zip(fits, *both, strict=True):
@@ -180,15 +227,20 @@ def _fit_gamma(smooth: _Smooth, rows: Floats, losses: Floats) -> tuple[list[int]
 
 
 def _learn(
-    losses: Floats, start: _Smoothed, codes: tuple[Bins, Bins], rng: np.random.Generator
+    losses: Floats,
+    units: _Units,
+    start: _Smoothed,
+    codes: tuple[Bins, Bins],
+    rng: np.random.Generator,
 ) -> _Learnt:
     """Fit trees to one loss on top of its smooth part."""
     if not losses.any():
         return _Learnt(losses, losses, start.current, 0.0, 0.0)
     some = thin(np.arange(losses.size), MOST_ROWS)
-    trees = fit_trees(codes[0][:, some], losses[some], start.own[some], "gamma", rng, EFFORT)
-    fitted = np.exp(trees.add_to(start.own, codes[0]))
-    expected = np.exp(trees.add_to(start.current, codes[1]))
+    scaled = (losses * units.before)[some]
+    trees = fit_trees(codes[0][:, some], scaled, start.own[some], "gamma", rng, EFFORT)
+    fitted = np.exp(trees.add_to(start.own, codes[0])) / units.before
+    expected = np.exp(trees.add_to(start.current, codes[1])) / units.after
     level = _level(losses, fitted)
     left = losses - fitted * level
     spread = float(left @ left) / float(np.sum((fitted * level) ** 2))

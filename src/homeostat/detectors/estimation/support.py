@@ -36,7 +36,7 @@ class Support:
         Share with a number or category beyond those of the reference.
     unsupported : list of float
         Share that lies where the reference is less than a tenth as dense, told by a classifier
-        between reference and current rows; NaN where rows are too few for one.
+        between reference and current rows; NaN where rows are too few for one, or not `dense`.
     """
 
     def __init__(
@@ -46,11 +46,14 @@ class Support:
         folds: Codes,
         windows: Sequence[tuple[int, int]],
         rng: np.random.Generator,
+        *,
+        dense: bool,
     ) -> None:
         reference, current = codes
         self._tested_outside, outside = far
         self.outside = [float(outside[a:b].mean()) if b > a else 0.0 for a, b in windows]
-        self.unsupported = _unsupported(reference, current, windows, rng)
+        nothing = [float("nan")] * len(windows)
+        self.unsupported = _unsupported(reference, current, windows, rng) if dense else nothing
         self._worst = max((share for share in self.unsupported if not np.isnan(share)), default=0.0)
         self._reference, self._folds, self._rng = reference, folds, rng
 

@@ -69,18 +69,25 @@ def _tell(found: Estimation, metrics: Sequence[str]) -> None:
     ]
     usual = ("reference", "", *(number(found.reference[name]) for name in metrics))
     print_table(("window", "rows", *metrics), [usual, *rows], "There are no windows.")
-    reasons = {
-        each.reason
-        for part in found.windows
-        for each in part.estimates
-        if each.metric in metrics and each.reason
-    }
-    for sentence in (*sorted(reasons), *found.problems):
+    for sentence in (*_reasons(found, metrics), *found.problems):
         click.echo(f"  - {printable(sentence)}")
 
 
+def _reasons(found: Estimation, metrics: Sequence[str]) -> list[str]:
+    """Say of each window why something is not identifiable; metrics of one reason together."""
+    said = []
+    for part in found.windows:
+        whys: dict[str, list[str]] = {}
+        for name in metrics:
+            if part[name].reason:
+                whys.setdefault(part[name].reason, []).append(name)
+        said += [f"{_place(part)}, {', '.join(of)}: {why}" for why, of in whys.items()]
+    return said
+
+
 def _place(part: WindowEstimate) -> str:
-    return when(part.begin) if part.begin else f"{part.first:,} to {part.last:,}"
+    place = when(part.begin) if part.begin else f"{part.first:,} to {part.last:,}"
+    return f"{place} (partial)" if part.partial else place
 
 
 def _figure(found: MetricEstimate) -> str:

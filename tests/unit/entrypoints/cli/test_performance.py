@@ -68,6 +68,14 @@ def test_estimate_shows_windows_beside_the_reference(here: Path) -> None:
     assert len(json.loads(out)["windows"]) == 10
 
 
+def test_estimate_says_of_each_window_why_there_is_no_figure(here: Path) -> None:
+    more = ("--window", "391", "--metrics", "accuracy,auc")
+    out = call("estimate", "before.parquet", "after.parquet", *OPTIONS, *more)[1]
+    (last,) = [line for line in out.splitlines() if "too few" in line]
+    place = "2024-02-25 10:30 (partial), accuracy, auc"
+    assert last == f"  - {place}: 27 rows are too few: 30 are needed"
+
+
 def test_diagnose_says_why_and_what_to_do(here: Path) -> None:
     asked = ("diagnose", "before.parquet", "after.parquet", *OPTIONS)
     code, out, err = call(*asked, "--fail-on", "harm", "--segment", "[red]")
