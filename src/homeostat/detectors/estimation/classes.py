@@ -131,19 +131,22 @@ class ClassOutlook:
         """Return expected metrics of current rows."""
         return self._guesses(self._current, self._now[rows], rows)
 
-    def rivals(self, rows: Codes) -> Mapping[str, Rival]:
-        """Return metrics of current rows by label shift, if that explains them as well."""
-        chances = self._now[rows]
-        shifted = self._label_shift.explain(_of_all(chances), self._whole)
-        if not shifted.moved or not self._label_shift.fits(shifted, self.codes[1][:, rows]):
-            return {}
-        return self._rivals(self._current, chances, shifted, rows)
+    def rivals(self, rows: Codes, *, held_out: bool = False) -> Mapping[str, Rival]:
+        """Return metrics by label shift: of current rows, if that explains them as well.
 
-    def held_out_rivals(self, rows: Codes) -> Mapping[str, Rival]:
-        """Return metrics of reference rows by label shift, if they have moved."""
-        chances = self._model.held_out[rows]
-        shifted = self._label_shift.explain(_of_all(chances))
-        return self._rivals(self._reference, chances, shifted, rows) if shifted.moved else {}
+        Or of reference rows, learnt on other stretches, if they have moved.
+        """
+        side, known = (
+            (self._reference, self._model.held_out) if held_out else (self._current, self._now)
+        )
+        chances = known[rows]
+        whole = None if held_out else self._whole
+        shifted = self._label_shift.explain(_of_all(chances), whole)
+        if not shifted.moved:
+            return {}
+        if not held_out and not self._label_shift.fits(shifted, self.codes[1][:, rows]):
+            return {}
+        return self._rivals(side, chances, shifted, rows)
 
     def cross_checks(self, rows: Codes) -> Mapping[str, Mapping[str, float]]:
         """Return what scores alone say, and two methods for accuracy (Garg et al. 2022).

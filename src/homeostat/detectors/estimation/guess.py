@@ -70,12 +70,11 @@ class Outlook(Protocol):
         """Return expected metrics of current rows."""
         ...
 
-    def rivals(self, rows: Codes) -> Mapping[str, Rival]:
-        """Return metrics of current rows by label shift, if that explains them as well."""
-        ...
+    def rivals(self, rows: Codes, *, held_out: bool = False) -> Mapping[str, Rival]:
+        """Return metrics by label shift: of current rows, if that explains them as well.
 
-    def held_out_rivals(self, rows: Codes) -> Mapping[str, Rival]:
-        """Return metrics of reference rows by label shift, if they have moved."""
+        Or of reference rows, learnt on other stretches, if they have moved.
+        """
         ...
 
     def cross_checks(self, rows: Codes) -> Mapping[str, Mapping[str, float]]:

@@ -114,9 +114,9 @@ def believe_rivals(outlook: Outlook, drift: Mapping[str, Drift]) -> dict[str, fl
         for trial in shown.trials:
             first = int(trial.rows[0])
             if first not in cache:
-                cache[first] = outlook.held_out_rivals(trial.rows)
+                cache[first] = outlook.rivals(trial.rows, held_out=True)
             rival = cache[first].get(name)
-            if rival is None or not np.isfinite(rival.apart):
+            if rival is None:
                 continue
             weight = rival.sure**2 / max(trial.known + shown.error**2, 1e-300)
             along += weight * rival.apart * trial.error
@@ -158,8 +158,6 @@ def hold_rival(
     believed : float
         Share of the way to the rival's figure that the reference leaves possible.
     """
-    if not np.isfinite(rival.guess.value):
-        return estimate
     guess, value = rival.guess, estimate.value
     other = value + believed * rival.apart
     reach = _reach(guess.sampling + guess.learning + drift.error**2, drift)

@@ -131,14 +131,9 @@ class LossOutlook:
         """Return expected metrics of current rows."""
         return self._guesses(lambda learnt: learnt.expected[rows])
 
-    def rivals(self, rows: Codes) -> Mapping[str, Rival]:
+    def rivals(self, rows: Codes, *, held_out: bool = False) -> Mapping[str, Rival]:
         """Return nothing: there are no classes."""
-        del rows
-        return {}
-
-    def held_out_rivals(self, rows: Codes) -> Mapping[str, Rival]:
-        """Return nothing: there are no classes."""
-        del rows
+        del rows, held_out
         return {}
 
     def cross_checks(self, rows: Codes) -> Mapping[str, Mapping[str, float]]:
