@@ -193,7 +193,6 @@ class ClassOutlook:
     def _rivals(
         self, side: Scored, before: Floats, shifted: Shifted, rows: Codes
     ) -> dict[str, Rival]:
-        plain = self._metrics(side, before, rows)
         one = side.scores.shape[1] == 1
         shares = shifted.priors.shares
         whole = with_priors(_of_all(before), self._label_shift.before, shares)
@@ -207,8 +206,7 @@ class ClassOutlook:
             way = by_priors(full, whole, shares)
             learning += float(way @ shifted.priors.covariance @ way)
             sampling = each.variance(chances[:, 0] if one else chances)
-            apart = each.value - plain[name].value
-            found[name] = Rival(Guess(each.value, sampling, learning), apart, shifted.sure)
+            found[name] = Rival(Guess(each.value, sampling, learning), shifted.sure)
         return found
 
 

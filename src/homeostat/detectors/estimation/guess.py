@@ -32,12 +32,10 @@ class Guess:
 class Rival:
     """What a metric is if classes' frequencies have changed instead of inputs (label shift).
 
-    ``apart`` is by how much that differs from the expected value; ``sure`` is the share of the
-    change of frequencies that is beyond noise, above 0 up to 1.
+    ``sure`` is the share of the change of frequencies that is beyond noise, 0 to 1.
     """
 
     guess: Guess
-    apart: float
     sure: float
 
 

@@ -36,11 +36,12 @@ NAN = float("nan")
 class Trial:
     """One metric of a stretch of the reference, estimated by what was learnt on others.
 
-    ``error`` is realized less estimated, ``known`` the variance of it that is explained, ``move``
-    the estimate less the metric of the whole reference.
+    ``value`` is the estimate, ``error`` realized less estimated, ``known`` the variance of it that
+    is explained, ``move`` the estimate less the metric of the whole reference.
     """
 
     rows: Codes
+    value: float
     error: float
     known: float
     move: float
@@ -86,7 +87,7 @@ def fit_drift(outlook: Outlook, sizes: Sequence[int]) -> dict[str, Drift]:
             error = truth.get(name, NAN) - guess.value
             if not guess.want and np.isfinite(error):
                 known = guess.sampling + guess.learning
-                trial = Trial(chosen, error, known, guess.value - whole[name])
+                trial = Trial(chosen, guess.value, error, known, guess.value - whole[name])
                 trials.setdefault(name, []).append(trial)
     return {name: _drift(tuple(each)) for name, each in trials.items()}
 
@@ -119,8 +120,9 @@ def believe_rivals(outlook: Outlook, drift: Mapping[str, Drift]) -> dict[str, fl
             if rival is None:
                 continue
             weight = rival.sure**2 / max(trial.known + shown.error**2, 1e-300)
-            along += weight * rival.apart * trial.error
-            across += weight * rival.apart**2
+            apart = rival.guess.value - trial.value
+            along += weight * apart * trial.error
+            across += weight * apart**2
         found[name] = 1.0
         if across > 0.0:
             found[name] = float(np.clip((along + SURE * across**0.5) / across, 0.0, 1.0))
@@ -159,7 +161,7 @@ def hold_rival(
         Share of the way to the rival's figure that the reference leaves possible.
     """
     guess, value = rival.guess, estimate.value
-    other = value + believed * rival.apart
+    other = value + believed * (guess.value - value)
     reach = _reach(guess.sampling + guess.learning + drift.error**2, drift)
     lower, upper = _bounded(estimate.metric, other - reach, other + reach)
     lower, upper = min(lower, estimate.lower), max(upper, estimate.upper)

@@ -26,7 +26,6 @@ MOST_TERMS = 16
 NEEDS_SIGN = "the sign of an error does not follow from the inputs that the model has seen too"
 NEEDS_LABELS = "how much labels vary is not known without them"
 _FLAT = 1e-9
-_SMALL = 0.01  # share of predictions that are too small to divide by
 _PREDICTION = "\0prediction"
 
 _LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -173,12 +172,13 @@ def _units(name: str, before: Floats, after: Floats) -> _Units:
 
     A relative error is an absolute one over the label, which is about the prediction, and that is
     known: in its units nothing has to be learnt about how relative errors grow where predictions
-    are smaller than the reference has had.
+    are small. Predictions of both signs are no measure of labels; below the smallest that has been
+    seen relative errors grow no more.
     """
-    floor = float(np.quantile(np.abs(before), _SMALL))
-    if name != "mape" or not floor > 0.0:
+    least = float(np.abs(before).min())
+    if name != "mape" or not (before.min() > 0.0 or before.max() < 0.0):
         return _Units(np.ones(before.size), np.ones(after.size))
-    return _Units(np.maximum(np.abs(before), floor), np.maximum(np.abs(after), floor))
+    return _Units(np.abs(before), np.maximum(np.abs(after), least))
 
 
 def _learn_smooth(
