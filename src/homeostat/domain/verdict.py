@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
@@ -72,6 +72,39 @@ class AlarmBudget:
             Part of the budget, in (0, 1], that this monitor may spend.
         """
         return (self.period / every) / (self.alarms * share)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetShare:
+    """What a monitor may spend of the alarm budget; its configuration extends this.
+
+    Attributes
+    ----------
+    budget : AlarmBudget
+    every : timedelta
+        Nominal time between evaluations.
+    share : float
+        Part of the budget that the monitor may spend, in (0, 1].
+
+    Examples
+    --------
+    >>> BudgetShare(every=timedelta(hours=12), share=0.5).threshold
+    360.0
+    """
+
+    budget: AlarmBudget = field(default_factory=AlarmBudget)
+    every: timedelta = timedelta(days=1)
+    share: float = 0.25
+
+    @property
+    def threshold(self) -> float:
+        """Evidence at which to alarm, in units of `every`."""
+        return self.budget.threshold(self.every, self.share)
+
+    @property
+    def rate(self) -> float:
+        """False alarms a day that it may raise."""
+        return self.share * self.budget.rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal
 
 from homeostat.alerting.rules import AlertRule
 from homeostat.detectors.calibration.detector import CalibrationConfig
@@ -20,7 +20,7 @@ from homeostat.detectors.value.metric import ValueMetric
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.verdict import AlarmBudget
+from homeostat.domain.verdict import BudgetShare
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
 
@@ -86,13 +86,6 @@ class MetricThreshold:
     since: datetime | None = None
 
 
-class _Spender(Protocol):
-    @property
-    def budget(self) -> AlarmBudget: ...
-    @property
-    def share(self) -> float: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
     """A model's spec, monitors, alert rules and policies.
@@ -153,16 +146,11 @@ class ModelPlan:
     def __post_init__(self) -> None:
         dynamic = [t.config for t in self.thresholds if isinstance(t.config, SeriesConfig)]
         calibration = [] if self.calibration is None else [self.calibration]
-        once: tuple[_Spender, ...] = (
-            self.quality,
-            self.volume,
-            self.performance,
-            *calibration,
-            *dynamic,
-        )
-        spenders: tuple[_Spender, ...] = (self.drift, self.drift, self.service, self.service, *once)
+        once = (self.quality, self.volume, self.performance, *calibration, *dynamic)
+        twice = (self.drift, self.service)
+        spenders: tuple[BudgetShare, ...] = (*once, *twice, *twice)
         whole = max(spender.budget.rate for spender in spenders)
-        spent = math.fsum(spender.share * spender.budget.rate for spender in spenders) / whole
+        spent = math.fsum(spender.rate for spender in spenders) / whole
         if spent > 1.0 + ROUNDING:
             raise ConfigError(
                 f"the monitors of {self.spec.name} spend {spent:.3g} times the alarm budget",

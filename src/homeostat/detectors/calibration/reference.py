@@ -8,13 +8,12 @@ average is wrong for nearly every row where the scores are too extreme or too ti
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.domain.verdict import AlarmBudget
+from homeostat.domain.verdict import BudgetShare
 from homeostat.stats.calibration import EXTREME, log_odds, reliability
 from homeostat.stats.ranking import Ranking, rank
 from homeostat.stats.special import logit
@@ -30,16 +29,11 @@ _FEW = 1e-12  # rows, at least, to divide by or to take the logarithm of
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationConfig:
-    """What the owner tolerates.
+class CalibrationConfig(BudgetShare):
+    """What the owner tolerates, beside its share of the alarm budget.
 
     Attributes
     ----------
-    budget : AlarmBudget
-    every : timedelta
-        Nominal time between evaluations; calls may be more or less frequent.
-    share : float
-        Part of the budget that this monitor may spend, in (0, 1].
     tolerance : float
         Miscalibration that does not matter, in log-odds: 0.2 is a chance of 0.45 or 0.55 where the
         score says 0.5, and of 0.008 or 0.012 where it says 0.01.
@@ -49,17 +43,9 @@ class CalibrationConfig:
         Rows before the verdict can be ``ok``; an alarm needs no minimum, its evidence suffices.
     """
 
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
-    every: timedelta = timedelta(days=1)
-    share: float = 0.25
     tolerance: float = 0.2
     cells: int = 5
     min_rows: int = 100
-
-    @property
-    def threshold(self) -> float:
-        """Evidence at which to alarm, in units of `every`."""
-        return self.budget.threshold(self.every, self.share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from homeostat.detectors.drift.aspects import Aspect, Limits
 from homeostat.detectors.drift.rhythm import Match, Rhythm, fit_rhythm
 from homeostat.detectors.drift.streams import Stream, find_streams, group_series, read_all
-from homeostat.domain.verdict import AlarmBudget
+from homeostat.domain.verdict import BudgetShare
 from homeostat.domain.window import Window
 from homeostat.profiles.profile import Profile
 from homeostat.stats.changepoint import Baseline, Groups, fit_baseline
@@ -30,16 +30,11 @@ Windows = Sequence[tuple[Window, Profile]]
 
 
 @dataclass(frozen=True, slots=True)
-class DriftConfig:
-    """What the owner accepts and cares about.
+class DriftConfig(BudgetShare):
+    """What the owner accepts and cares about; columns share the evidence by its average.
 
     Attributes
     ----------
-    budget : AlarmBudget
-    every : timedelta
-        Length of the schedule: one evaluation per `every`.
-    share : float
-        Part of the budget that this monitor may spend, in (0, 1].
     min_rows : int
         Rows below which a window is inconclusive and leaves the evidence as it is.
     limits : Limits
@@ -48,17 +43,9 @@ class DriftConfig:
         Rhythms that are taken out before windows are judged.
     """
 
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
-    every: timedelta = timedelta(days=1)
-    share: float = 0.25
     min_rows: int = 50
     limits: Limits = field(default_factory=Limits)
     match: Match = "auto"
-
-    @property
-    def threshold(self) -> float:
-        """Average evidence over the columns at which the budget is spent."""
-        return self.budget.threshold(self.every, self.share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.domain.verdict import AlarmBudget
+from homeostat.domain.verdict import BudgetShare
 from homeostat.stats.blocks import FEW_BLOCKS, HOURS, BlockEffects, fit_effects
 from homeostat.stats.paired import SURE
 
@@ -29,16 +29,11 @@ TINY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class PerformanceConfig:
-    """What the owner tolerates.
+class PerformanceConfig(BudgetShare):
+    """What the owner tolerates, beside its share of the alarm budget.
 
     Attributes
     ----------
-    budget : AlarmBudget
-    every : timedelta
-        Nominal time between evaluations; calls may be more or less frequent.
-    share : float
-        Part of the budget that this monitor may spend, in (0, 1].
     margin : float
         Rise of the mean loss above the baseline that does not matter, in loss units; of the error
         rate as well.
@@ -48,17 +43,9 @@ class PerformanceConfig:
         Regression only: the absolute error that counts as a loss of 1.
     """
 
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
-    every: timedelta = timedelta(days=1)
-    share: float = 0.25
     margin: float = 0.02
     min_rows: int = 30
     scale: float = 1.0
-
-    @property
-    def threshold(self) -> float:
-        """Evidence at which to alarm, in units of `every`."""
-        return self.budget.threshold(self.every, self.share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def _judge(
     profile: Profile,
     column: Column,
 ) -> tuple[Verdict, str]:
-    level = config.threshold(len(reference.columns))
+    level = config.check_threshold(len(reference.columns))
     seen = profile.columns.get(column.name)
     broken = _broken(profile, column, seen)
     if broken is not None and profile.rows >= config.min_rows:
@@ -153,7 +153,7 @@ def _undecided(
         score=math.nan,
         effect_threshold=config.min_rise,
         evidence=1.0,
-        evidence_threshold=config.threshold(len(reference.columns)),
+        evidence_threshold=config.check_threshold(len(reference.columns)),
         p_value=math.nan,
         n_reference=reference.rows,
         n_current=rows,

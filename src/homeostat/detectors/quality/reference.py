@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 
 from homeostat.detectors.cells import FloatArray, count_cells
 from homeostat.domain.model import Column, ColumnKind, Schema
-from homeostat.domain.verdict import AlarmBudget
+from homeostat.domain.verdict import BudgetShare
 from homeostat.domain.window import Window
 from homeostat.profiles.compare import Binning, bin_reference, quantiles
 from homeostat.profiles.profile import ColumnProfile, Profile, merge_all
@@ -27,16 +27,11 @@ RARE = 0.005  # share below which zeros are no value of the column
 
 
 @dataclass(frozen=True, slots=True)
-class QualityConfig:
+class QualityConfig(BudgetShare):
     """What the owner accepts and cares about.
 
     Attributes
     ----------
-    budget : AlarmBudget
-    every : timedelta
-        Length of the schedule.
-    share : float
-        Part of the budget that this monitor may spend, in (0, 1].
     min_rows : int
         Rows below which a window is inconclusive.
     min_rise : float
@@ -45,16 +40,15 @@ class QualityConfig:
         Likewise for rows that break what the schema states.
     """
 
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
     every: timedelta = timedelta(minutes=15)
     share: float = 0.2
     min_rows: int = 30
     min_rise: float = 0.05
     min_breach: float = 0.01
 
-    def threshold(self, columns: int) -> float:
+    def check_threshold(self, columns: int) -> float:
         """Return the evidence of one check in one window at which to alarm."""
-        return self.budget.threshold(self.every, self.share) * CHECKS * max(1, columns)
+        return self.threshold * CHECKS * max(1, columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

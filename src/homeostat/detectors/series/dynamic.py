@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.series.alarm import Alarm, begin
 from homeostat.detectors.series.point import Point
-from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
+from homeostat.domain.verdict import BudgetShare, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats import changepoint
 from homeostat.stats.changepoint import Baseline, Tally
@@ -46,16 +46,11 @@ MOST_APART = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesConfig:
-    """What the owner accepts and cares about.
+class SeriesConfig(BudgetShare):
+    """What the owner accepts and cares about; ``every`` is the length of the windows.
 
     Attributes
     ----------
-    budget : AlarmBudget
-    every : timedelta
-        Length of the windows.
-    share : float
-        Part of the budget that this series may spend, in (0, 1].
     ways : {"both", "above", "below"}
         Which way a change matters.
     history : timedelta
@@ -69,8 +64,6 @@ class SeriesConfig:
     monitor : Monitor
     """
 
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
-    every: timedelta = timedelta(days=1)
     share: float = 0.1
     ways: Ways = "both"
     history: timedelta = timedelta(days=56)
@@ -78,11 +71,6 @@ class SeriesConfig:
     min_shift: float = 1.0
     min_change: float = 0.0
     monitor: Monitor = Monitor.METRIC
-
-    @property
-    def threshold(self) -> float:
-        """Evidence at which to alarm."""
-        return self.budget.threshold(self.every, self.share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import ArrayLike
 
-from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
+from homeostat.domain.verdict import BudgetShare, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats.evidence import Bets, bet, log_growth
 
@@ -22,16 +22,11 @@ RECOVERY_ROWS = 20  # rows within the objective that end an alarm
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceConfig:
-    """The service objective.
+class ServiceConfig(BudgetShare):
+    """The service objective; its share of the alarm budget is that of each of two subjects.
 
     Attributes
     ----------
-    budget : AlarmBudget
-    every : timedelta
-        Nominal time between evaluations; calls may be more or less frequent.
-    share : float
-        Part of the budget for each of the two subjects, in (0, 1].
     max_fallback : float
         Share of rows that may be answered by a fallback because the model failed, in (0, 1).
     max_latency_ms : float
@@ -40,17 +35,11 @@ class ServiceConfig:
         In (0, 1); 0.01 makes the objective one on the 99th percentile.
     """
 
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
     every: timedelta = timedelta(minutes=1)
     share: float = 0.1
     max_fallback: float = 0.02
     max_latency_ms: float = 250.0
     slow_share: float = 0.01
-
-    @property
-    def threshold(self) -> float:
-        """Evidence at which to alarm, in units of `every`."""
-        return self.budget.threshold(self.every, self.share)
 
 
 @dataclass(frozen=True, slots=True)

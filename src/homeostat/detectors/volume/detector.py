@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.domain.verdict import AlarmBudget, Monitor, Status, Verdict
+from homeostat.domain.verdict import BudgetShare, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats.evidence import p_to_e, shiryaev_roberts
 from homeostat.stats.special import t_sf
@@ -27,32 +27,21 @@ CAP = 4.0  # times the threshold: bounds the time to recover
 
 
 @dataclass(frozen=True, slots=True)
-class VolumeConfig:
-    """What the owner accepts and cares about.
+class VolumeConfig(BudgetShare):
+    """What the owner accepts and cares about; ``every`` is the length of the windows.
 
     Attributes
     ----------
-    budget : AlarmBudget
-    every : timedelta
-        Length of the windows.
-    share : float
-        Part of the budget that this monitor may spend, in (0, 1].
     min_change : float
         Change that matters, as a share of the expected rows: 0.5 is half missing, or twice as many.
     match : {"none", "hour", "weekday", "hour_of_week"}
         Which reference windows to compare with, where there are at least `GROUP_WINDOWS` of them.
     """
 
-    budget: AlarmBudget = field(default_factory=AlarmBudget)
     every: timedelta = timedelta(hours=1)
     share: float = 0.1
     min_change: float = 0.5
     match: Match = "hour"
-
-    @property
-    def threshold(self) -> float:
-        """Evidence at which to alarm."""
-        return self.budget.threshold(self.every, self.share)
 
 
 @dataclass(frozen=True, slots=True)

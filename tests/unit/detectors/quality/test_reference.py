@@ -56,4 +56,4 @@ def test_windows_much_shorter_than_the_references_are_not_comparable() -> None:
 
 
 def test_threshold_is_the_budgets_times_the_number_of_tests() -> None:
-    assert QualityConfig().threshold(10) == 8640 / 0.2 * 9 * 10
+    assert QualityConfig().check_threshold(10) == 8640 / 0.2 * 9 * 10
