@@ -1,19 +1,15 @@
 """What each column adds to an answer."""
 
-import itertools
-import math
 import sys
 from pathlib import Path
 
 import lightgbm
 import numpy as np
-import pyarrow as pa
 import pytest
-from numpy.typing import NDArray
 
+from by_definition import Opaque, rows, shapley
 from homeostat.adapters.explainers import attributions, explainer_of
 from homeostat.adapters.models import (
-    Predictor,
     Term,
     fit_encoding,
     load_predictor,
@@ -23,41 +19,8 @@ from homeostat.adapters.models import (
 )
 from homeostat.domain.errors import ArtifactError
 
-RNG = np.random.default_rng(6)
-ROWS = pa.table(
-    {"a": RNG.normal(size=300), "b": RNG.normal(size=300), "land": RNG.choice(["DE", "FR"], 300)}
-)
+ROWS = rows(300)
 TERMS = [Term("a", 2.0), Term("land", 1.5, category="FR"), Term("b", -1.0, mean=0.5, scale=2.0)]
-
-
-class Other:
-    """A model of a runtime that explains nothing."""
-
-    features = ("a", "b", "land")
-
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        return np.zeros(table.num_rows)
-
-
-def shapley(predictor: Predictor, row: pa.Table, background: pa.Table) -> dict[str, float]:
-    """Return Shapley values by their definition: over all orders of the columns."""
-    names = predictor.features
-
-    def value(known: frozenset[str]) -> float:
-        mixed = {
-            name: row[name].combine_chunks().take([0] * len(background))
-            if name in known
-            else background[name]
-            for name in names
-        }
-        return float(predictor.predict(pa.table(mixed)).mean())
-
-    found = dict.fromkeys(names, 0.0)
-    for order in itertools.permutations(names):
-        for place, name in enumerate(order):
-            before = frozenset(order[:place])
-            found[name] += value(before | {name}) - value(before)
-    return {name: total / math.factorial(len(names)) for name, total in found.items()}
 
 
 def test_a_linear_model_is_explained_exactly(tmp_path: Path) -> None:
@@ -115,4 +78,4 @@ def test_of_no_rows_nothing_is_said(tmp_path: Path) -> None:
 def test_other_models_need_shap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shap", None)
     with pytest.raises(ArtifactError, match=r"pip install 'homeostat\[shap\]'"):
-        explainer_of(Other(), ROWS)
+        explainer_of(Opaque(), ROWS)
