@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 
 NAN = float("nan")
 LEVEL = 0.95
+FARTHEST = 16.0  # logarithms: a bound ten million times the value says nothing
 NO_ROWS = "no labelled rows"
 ONE_ROW = "one row has no spread to tell an interval from"
 TOO_LARGE = "too large or too odd for a number: look at the rows"
@@ -212,17 +213,40 @@ def share(value: float, error: float, n: int, rows: float) -> Estimate:
     return within(value, intervals.wilson(value * size, size, LEVEL), n)
 
 
-def positive(value: float, error: float, n: int, rows: float) -> Estimate:
-    """Return an interval that is symmetric in the logarithm, for what cannot be negative.
+def positive(value: float, moved: Floats, n: int, rows: float) -> Estimate:
+    """Return Hall's interval on the logarithm, for what cannot be negative.
 
-    Where the value is 0 there is no logarithm, nor any spread: the interval is that point.
+    Squares of skewed errors are so skewed that few samples hold one of the rows that make most of
+    their mean; the logarithm takes away half of that, and Hall's transformation most of the rest.
+
+    Parameters
+    ----------
+    value : float
+        Where it is 0 there is no logarithm, nor any spread: the interval is that point.
+    moved : ndarray of float64, shape (n,)
+        How far each row moves the logarithm, from where it would be without: for a mean of ``x``
+        the part ``(x - mean) / (n mean)``.
+    n : int
+        Rows, for the record.
+    rows : float
+        Effective rows, above 1.
+
+    Examples
+    --------
+    >>> x = np.exp(np.random.default_rng(0).normal(size=50))
+    >>> found = positive(float(x.mean()), (x / x.mean() - 1.0) / 50, 50, 50.0)
+    >>> round(found.lower, 2), round(found.value, 2), round(found.upper, 2)
+    (1.29, 1.69, 2.35)
     """
+    error = math.sqrt(_square(moved) * rows / (rows - 1.0))
     if value <= 0.0 or not error > 0.0:
         return within(value, Interval(value, value), n)
-    reach = special.t_quantile(max(rows - 1.0, 1.0), (1.0 + LEVEL) / 2.0) * error / value
-    if reach > 500.0:
+    around = skewed(0.0, error, _skewness(moved), rows)
+    if max(-around.lower, around.upper) > FARTHEST:
         return missing("its error is too large for an interval", n)
-    return within(value, Interval(value * math.exp(-reach), value * math.exp(reach)), n)
+    return within(
+        value, Interval(value * math.exp(around.lower), value * math.exp(around.upper)), n
+    )
 
 
 def at_least(found: Estimate, rows: int, needed: int, what: str = "labelled rows") -> Estimate:

@@ -59,7 +59,8 @@ def mape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> 
 def wape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the sum of absolute errors over the sum of absolute labels.
 
-    The interval is symmetric in the logarithm, with the linearised error of a ratio of means.
+    The interval is one of the logarithm, with the error of the jackknife: a row far out moves both
+    sums, and what it would be without that row is not what a line says.
 
     Examples
     --------
@@ -71,43 +72,67 @@ def wape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> 
 
 
 def rmse(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
-    """Return the root of the mean squared error.
+    """Return the root of the mean squared error; see `homeostat.stats.estimates.positive`.
 
     Examples
     --------
     >>> rmse(np.array([0.0, 0.0]), np.array([1.0, 7.0])).value
     5.0
     """
-    squares = mean((predictions - labels) ** 2, weights)
-    if not squares.bounded:
-        return missing(squares.problem, squares.n)
-    value, lower, upper = (
-        math.sqrt(max(bound, 0.0)) for bound in (squares.value, squares.lower, squares.upper)
+    squares = (predictions - labels) ** 2
+    value, _, rows = mean_and_error(squares, weights)
+    if not rows > 1.0:
+        return missing(ONE_ROW if rows else NO_ROWS, squares.size)
+    parts = (
+        np.full(squares.size, 1.0 / squares.size) if weights is None else weights / weights.sum()
     )
-    return Estimate(value, lower, upper, squares.n)
+    moved = parts * (squares / value - 1.0) if value > 0.0 else np.zeros(squares.size)
+    found = positive(value, moved, squares.size, rows)
+    if found.problem:
+        return found
+    return Estimate(*map(math.sqrt, (found.value, found.lower, found.upper)), found.n)
 
 
 def r2(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
     """Return the share of variance explained; below 0 if worse than the mean.
 
-    The interval is symmetric in the logarithm of the rest, ``1 - R2``.
+    The interval is one of the logarithm of the rest, ``1 - R2``, as that of `wape`.
     """
     centre, _, _ = mean_and_error(labels, weights)
     around = (labels - centre) ** 2
-    rest = _ratio((predictions - labels) ** 2, around, weights, "every label is the same")
+    rest = _ratio((predictions - labels) ** 2, around, weights, "every label is the same", 1.0)
     if rest.problem:
         return rest
     return Estimate(1.0 - rest.value, 1.0 - rest.upper, 1.0 - rest.lower, rest.n)
 
 
-def _ratio(amounts: Floats, wholes: Floats, weights: Floats | None, zero: str) -> Estimate:
-    """Return the ratio of two means of what cannot be negative."""
+def _ratio(
+    amounts: Floats, wholes: Floats, weights: Floats | None, zero: str, centred: float = 0.0
+) -> Estimate:
+    """Return the ratio of two sums of what cannot be negative.
+
+    `centred` is 1 where the wholes are squares about a mean, which moves with each row.
+    """
     n = amounts.size
     whole, _, rows = mean_and_error(wholes, weights)
     if not rows > 1.0:
         return missing(ONE_ROW if rows else NO_ROWS, n)
     if not whole > 0.0:
         return missing(zero, n)
-    value = mean_and_error(amounts, weights)[0] / whole
-    _, error, _ = mean_and_error(amounts - value * wholes, weights)
-    return positive(value, error / whole, n, rows)
+    parts = _parts(n, weights)
+    amount = float(parts @ amounts)
+    if not amount > 0.0:
+        return positive(0.0, parts, n, rows)
+    without = 1.0 - parts
+    left = _rest(parts * amounts / amount, rows)
+    of = _rest(parts * wholes / whole / without**centred, rows)
+    return positive(amount / whole, without * np.log(of / left), n, rows)
+
+
+def _parts(n: int, weights: Floats | None) -> Floats:
+    return np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
+
+
+def _rest(shares: Floats, rows: float) -> Floats:
+    """Return what is left of a sum without each row, at least what one row has on average."""
+    return np.maximum(1.0 - shares, 1.0 / rows)

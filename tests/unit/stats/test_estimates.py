@@ -72,7 +72,7 @@ def test_numbers_out_of_range_have_no_estimate() -> None:
 
 
 def test_an_error_beyond_all_bounds_is_no_interval() -> None:
-    assert "too large" in positive(1e-9, 1.0, 30, 2.0).problem
+    assert "too large" in positive(1e-9, np.full(30, 9.0), 30, 2.0).problem
 
 
 def test_too_few_rows_are_named() -> None:
