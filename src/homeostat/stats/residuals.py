@@ -90,7 +90,8 @@ def rmse(labels: Floats, predictions: Floats, weights: Floats | None = None) -> 
     found = positive(value, moved, squares.size, rows)
     if found.problem:
         return found
-    return Estimate(*map(math.sqrt, (found.value, found.lower, found.upper)), found.n)
+    value, lower, upper = map(math.sqrt, (found.value, found.lower, found.upper))
+    return Estimate(value, lower, upper, found.n)
 
 
 def r2(labels: Floats, predictions: Floats, weights: Floats | None = None) -> Estimate:
