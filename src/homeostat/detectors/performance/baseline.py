@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DAY = timedelta(days=1)
-HOUR_ROWS = 100  # rows of each hour and its neighbours from which the rhythm of the day is known
+HOUR_ROWS = 100  # rows of each hour, none empty, and its neighbours that tell the rhythm of the day
 OWN_ROWS = 2000  # rows of each hour from which its neighbours are not asked
 ASSUMED = 0.005  # standard deviation of a day's effect where none is seen, at most
 ASSUMED_SHARE = 0.07  # the same in standard deviations of a row, as drift assumes it
@@ -139,7 +139,7 @@ def baseline(
     left, lost = values - known.mean, 0
     reach = 0 if int(counts.min()) >= OWN_ROWS else 2
     near = [(of_day - hour + reach) % HOURS <= 2 * reach for hour in range(HOURS)]
-    if min(int(rows.sum()) for rows in near) >= HOUR_ROWS:
+    if counts.all() and min(int(rows.sum()) for rows in near) >= HOUR_ROWS:
         bounds = tuple(_upper(values[rows], z) for rows in near)
         usual = np.array([values[rows].mean() for rows in near])
         left, lost = values - usual[of_day], HOURS - 1
