@@ -22,6 +22,8 @@ Places = NDArray[np.intp]
 
 UNCERTAINTY, DRIFT, VALUE = "uncertainty", "drift", "value"
 MOST_UNLIKE = 20.0
+TRUSTS = ((1.0, 0.75), (0.5, 0.25))
+"""Slopes of the log odds, and how likely: scores are right, or exaggerate as those of many do."""
 """Times by which a kind of row may be commoner than among the labelled ones, and count for it."""
 
 EVEN = "drawn as part of the even share"
@@ -102,10 +104,10 @@ class Aspect:
 
 
 def expected_deviation(rows: Predictions) -> Floats | None:
-    """Return how far each row's losses are expected to lie from their means, if scores are right.
+    """Return how far each row's losses are expected to lie from their means.
 
     The root of the expected squared distance (Sawade et al. 2010), of being wrong and of the Brier
-    score, each over its mean.
+    score, each over its mean; expected over whether scores are right or exaggerate (`TRUSTS`).
 
     Returns
     -------
@@ -129,8 +131,11 @@ def expected_deviation(rows: Predictions) -> Floats | None:
     brier = (chances**2).sum(axis=1, keepdims=True) - 2.0 * chances + 1.0
     found = np.zeros(len(rows))
     for losses in (1.0 - said, brier):
-        typical = float((chances * losses).sum(axis=1).mean())
-        found += relative((chances * (losses - typical) ** 2).sum(axis=1))
+        for trust, likely in TRUSTS:
+            true = chances**trust
+            true /= true.sum(axis=1, keepdims=True)
+            typical = float((true * losses).sum(axis=1).mean())
+            found += likely * relative((true * (losses - typical) ** 2).sum(axis=1))
     return np.sqrt(found)
 
 
