@@ -9,13 +9,14 @@ like it belongs to the other group. They are bounded, so that no row decides alo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.stats.blocks import PRIOR_BLOCKS
-from homeostat.stats.special import normal_sf
+from homeostat.stats.special import normal_quantile, normal_sf, t_sf
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -25,6 +26,7 @@ ASSUMED = 0.025
 """Standard deviation of the effect of a block where none is seen, in those of a row."""
 
 _TINY = 1e-12
+_RAREST = 1e-290
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,20 +207,31 @@ def _between(before: Floats, ours: NDArray[np.intp]) -> tuple[Floats, float]:
 
 
 def as_normal(t: Floats, freedom: Floats) -> Floats:
-    """Return the standard normal numbers that are as rare as Student's, by Wallace (1959).
+    """Return the standard normal numbers that are as rare as Student's.
 
     Examples
     --------
-    >>> from homeostat.stats.special import normal_sf, t_sf
+    >>> from homeostat.stats.special import normal_quantile, normal_sf, t_sf
     >>> z = as_normal(np.array([3.0, 3.0]), np.array([10.0, np.inf]))
     >>> round(normal_sf(float(z[0])), 4), round(t_sf(10, 3.0), 4), float(z[1])
     (0.0067, 0.0067, 3.0)
     """
-    finite = np.isfinite(freedom)
-    f = np.where(finite, freedom, 1.0)
-    # Near the normal law, and below it, log1p keeps its digits.
-    z = (8.0 * f + 1.0) / (8.0 * f + 3.0) * np.sqrt(f * np.log1p(t * t / f))
-    return np.where(finite, np.copysign(z, t), t)
+    pairs = zip(t.tolist(), freedom.tolist(), strict=True)
+    return np.array([math.copysign(_as_rare(abs(x), f), x) for x, f in pairs])
+
+
+def _as_rare(t: float, freedom: float) -> float:
+    if math.isinf(freedom):
+        return t
+    chance = t_sf(freedom, t)
+    if chance > _RAREST:
+        return max(-normal_quantile(chance), 0.0)
+    # Wallace (1959) is off by a part of what no chance can show any more.
+    return (
+        (8.0 * freedom + 1.0)
+        / (8.0 * freedom + 3.0)
+        * math.sqrt(freedom * math.log1p(t * t / freedom))
+    )
 
 
 def fit_ridge(rows: Floats, target: Floats, weights: Floats, penalty: float) -> Floats:

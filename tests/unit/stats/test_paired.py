@@ -27,7 +27,8 @@ def test_paired_bets_find_the_better_one() -> None:
 
 def test_paired_bets_prove_not_worse_within_a_margin() -> None:
     equal = np.zeros(500)
-    assert paired_e(bet_on_differences(PairedBets(), equal, margin=0.15))[2] > 20
+    assert paired_e(bet_on_differences(PairedBets(), equal, margin=0.05, sure=0.0))[2] > 20
+    assert paired_e(bet_on_differences(PairedBets(), equal, margin=0.05))[2] == 1.0  # one day's
     assert paired_e(bet_on_differences(PairedBets(), equal))[2] <= 1.0
     state = PairedBets()
     for day in range(10):
