@@ -28,7 +28,7 @@ EDGES = 128
 BLOCKS = 20
 HALF_LIFE = 0.5
 """Maturities after which a row counts for half as much."""
-SMALLEST = 1e-300
+SMALLEST = 1e-300  # weight, to divide by where no row is mature
 BORROWED = 1.0
 """Rows that a stratum borrows from all strata together."""
 
@@ -153,7 +153,7 @@ def fit(rows: Waiting, maturity: int, classes: int, strata: int) -> Delays:
     seen = taken < reached
     shape = (blocks, classes, strata, edges.size)
     cell = (block[seen], rows.classes[seen], rows.strata[seen])
-    fresh = _recency(rows.ages, block, HALF_LIFE * maturity)
+    fresh = _recency(rows.ages, block, blocks, HALF_LIFE * maturity)
     events = _count((*cell, taken[seen]), shape)
     left = _count((*cell, reached[seen] - 1), shape)
     old = reached == edges.size
@@ -188,11 +188,10 @@ def _count(cell: tuple[Places, ...], shape: tuple[int, ...]) -> Floats:
     return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(np.float64)
 
 
-def _recency(ages: Micros, block: Places, half_life: float) -> Floats:
+def _recency(ages: Micros, block: Places, blocks: int, half_life: float) -> Floats:
     """Return how much the rows of each block count, the newest as 1."""
-    if not ages.size:
-        return np.ones(1)
-    mean = np.bincount(block, ages.astype(np.float64)) / np.bincount(block)
+    rows = np.bincount(block, minlength=blocks)
+    mean = np.bincount(block, ages.astype(np.float64), minlength=blocks) / np.maximum(rows, 1)
     return np.asarray(0.5 ** ((mean - mean.min()) / half_life))
 
 

@@ -113,7 +113,7 @@ def test_final_shares_are_told_where_naive_ones_mislead(world: World) -> None:
 
 
 def test_delays_that_become_shorter_are_followed() -> None:
-    runs = [early(World(periods=14, slower=4.0), seed) for seed in range(60)]
+    runs = [early(World(periods=14, slower=4.0), seed) for seed in range(30)]
     errors = np.array([found.share - final for found, final in runs])
     assert abs(errors.mean()) < 0.02, "0.04 if all rows count alike"
     assert np.mean([final in found.interval for found, final in runs]) >= 0.92
