@@ -51,6 +51,7 @@ BEFORE = datetime(2024, 1, 1, tzinfo=UTC)
 START = BEFORE + 20 * DAY
 PER_HOUR = 20
 MICROS = 3_600_000_000
+SHIFT, FILLED = 0.8, 0.7
 SPEC = ModelSpec(
     name=MODEL,
     task=Task.BINARY,
@@ -91,12 +92,18 @@ PLAN = ModelPlan(
 
 @dataclass(frozen=True)
 class Fate:
-    """What happens in the world: the concept flips, amounts arrive in cents, labels stay away."""
+    """What happens in the world: the concept flips, amounts arrive in cents, labels stay away.
+
+    Signals shift; from a midnight on yes-labels are rarer; two in five signals are filled in.
+    """
 
     seed: int = 0
     flips: datetime | None = None
     cents: Window | None = None
     silent: Window | None = None
+    shifts: datetime | None = None
+    mixes: datetime | None = None
+    blank: Window | None = None
 
     def traffic(self, window: Window) -> pa.Table:
         """Return the window's requests with their labels and when those arrive, by time."""
@@ -128,10 +135,17 @@ def _day(fate: Fate, number: int) -> pa.Table:
     moments = np.sort(rng.integers(0, 24 * MICROS, size)) + number * 24 * MICROS
     flipped, cents = fate.holds(moments)
     signal = rng.normal(size=size)
+    if fate.shifts is not None:
+        signal += np.where(moments >= _micro(fate.shifts), SHIFT, 0.0)
     amount = rng.lognormal(3.0, 0.5, size) * np.where(cents, 100.0, 1.0)
     chance = 1 / (1 + np.exp(np.where(flipped, 3.0, -3.0) * signal))
     label = (rng.random(size) < chance).astype(np.float64)
+    if fate.mixes is not None and number * 24 * MICROS >= _micro(fate.mixes):
+        signal, label = _mixed(rng, size)
     delay = rng.integers(2, 20, size) * MICROS
+    if fate.blank is not None:
+        blank = (moments >= _micro(fate.blank.start)) & (moments < _micro(fate.blank.end))
+        signal = np.where(blank & (rng.random(size) < 0.4), FILLED, signal)
     return pa.table(
         {
             "prediction_id": [f"{number}-{i}" for i in range(size)],
@@ -143,6 +157,14 @@ def _day(fate: Fate, number: int) -> pa.Table:
             "arrival": pa.array(moments + delay, TIMESTAMP),
         }
     )
+
+
+def _mixed(rng: np.random.Generator, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw signals and labels of which three in four of the yes-labels are left out."""
+    drawn = rng.normal(size=4 * size)
+    yes = rng.random(drawn.size) < 1 / (1 + np.exp(-3.0 * drawn))
+    kept = np.flatnonzero(~yes | (rng.random(drawn.size) < 0.25))[:size]
+    return drawn[kept], yes[kept].astype(np.float64)
 
 
 def _micro(moment: datetime) -> int:

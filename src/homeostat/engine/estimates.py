@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
@@ -12,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from homeostat.detectors.estimation.estimate import estimate_windows
-from homeostat.domain.columns import where
-from homeostat.domain.errors import DataError, NotFoundError
+from homeostat.domain.errors import DataError
 from homeostat.domain.estimation import Standing, WindowEstimate
 from homeostat.domain.logged import logged_columns, logged_predictions
 from homeostat.domain.model import ModelSpec
@@ -22,6 +20,7 @@ from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.cohort import cohorts, without
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Registry
+from homeostat.engine.samples import backwards, scored_by, trained_until
 from homeostat.engine.watch import Watch
 
 ESTIMATED = "estimated"
@@ -32,7 +31,6 @@ PREFIX = "estimated_"
 FEWEST_LABELLED = 300
 MOST_CURRENT = 5_000
 MOST_WINDOWS = 31
-FIRST_PIECE = timedelta(hours=1)
 REACH = timedelta(days=120)
 EFFORT = 40
 
@@ -140,12 +138,12 @@ class Estimates:
             columns.append(cohort.column)
         parts: list[pa.Table] = []
         found = read = 0
-        for window in _backwards(*self._bounds(spec.name, champion, now - cohort.maturity)):
+        for window in backwards(*self._bounds(spec.name, champion, now - cohort.maturity)):
             table = self.log.labelled(spec, window, now, columns)
             read += table.num_rows
             if cohort.column:
                 table = table.filter(pc.field(cohort.column))
-            table = _scored_by(champion, without(table, faults))
+            table = scored_by(champion, without(table, faults))
             table = table.filter(~pc.field("label").is_null())
             parts.insert(0, table)
             found += table.num_rows
@@ -157,10 +155,7 @@ class Estimates:
         return whole.slice(max(0, whole.num_rows - most))
 
     def _bounds(self, model: str, champion: str, end: datetime) -> tuple[datetime, datetime]:
-        try:
-            trained = self.registry.get(model, champion).trained_until
-        except NotFoundError:
-            trained = None
+        trained = trained_until(self.registry, model, champion)
         start = end - REACH
         return (max(start, trained) if trained else start), end
 
@@ -169,7 +164,7 @@ class Estimates:
     ) -> pa.Table:
         """Return the champion's rows of a window, evenly spaced if they are many."""
         rows = without(self.log.rows(spec, window, list(logged_columns(spec))), faults)
-        rows = _scored_by(champion, rows)
+        rows = scored_by(champion, rows)
         if rows.num_rows <= MOST_CURRENT:
             return rows
         return rows.take(np.linspace(0, rows.num_rows - 1, MOST_CURRENT).astype(np.int64))
@@ -181,19 +176,6 @@ def _estimate(
     ends = list(accumulate((table.num_rows for table in asked), initial=0))
     reference, current = (logged_predictions(spec, t) for t in (known, pa.concat_tables(asked)))
     return estimate_windows(reference, current, list(pairwise(ends)), rng).windows
-
-
-def _backwards(start: datetime, end: datetime) -> Iterator[Window]:
-    """Yield windows from `end` back to `start`, each twice as long as the one before."""
-    length = FIRST_PIECE
-    while end > start:
-        yield Window(max(start, end - length), end)
-        end -= length
-        length *= 2
-
-
-def _scored_by(version: str, table: pa.Table) -> pa.Table:
-    return where(where(table, "version", version), "tier", "model")
 
 
 def _points(model: str, version: str, window: Window, told: WindowEstimate) -> list[MetricPoint]:

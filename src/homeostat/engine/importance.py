@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.importance.permutation import Score, importance
 from homeostat.domain.columns import answered, float_array, where
-from homeostat.domain.errors import NotFoundError
 from homeostat.domain.losses import row_losses
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.record import feature_schema
@@ -23,6 +22,7 @@ from homeostat.domain.window import Window
 from homeostat.engine.cohort import MATURED
 from homeostat.engine.plan import ImportancePolicy, ModelPlan
 from homeostat.engine.ports import PredictionLog, Registry, Scorer
+from homeostat.engine.samples import trained_until
 from homeostat.engine.training import clear_stretches
 from homeostat.engine.watch import Watch
 
@@ -168,10 +168,7 @@ class Importances:
         self, model: str, champion: str, window: Window, faults: tuple[Window, ...]
     ) -> Iterator[Window]:
         """Yield the window's days from after the champion's training, without faults."""
-        try:
-            trained = self.registry.get(model, champion).trained_until
-        except NotFoundError:
-            trained = None
+        trained = trained_until(self.registry, model, champion)
         start = max(window.start, trained) if trained else window.start
         while start < window.end:
             end = min(start + PIECE, window.end)

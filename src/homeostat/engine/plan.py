@@ -43,6 +43,13 @@ class EstimationPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplanationPolicy:
+    """How many rows from before and since a change are looked at, with and without labels."""
+
+    rows: int = 3_000
+
+
+@dataclass(frozen=True, slots=True)
 class ReferencePolicy:
     """Which windows inputs and scores are compared with.
 
@@ -108,6 +115,8 @@ class ModelPlan:
         Of binary models, with a share of the alarm budget; None: it is not judged.
     estimation : EstimationPolicy or None
         None: performance is not estimated before labels come.
+    diagnosis : ExplanationPolicy or None
+        None: what changed is diagnosed from verdicts only.
     reference : ReferencePolicy
         Of the drift monitors.
     gate_margin : float
@@ -138,6 +147,7 @@ class ModelPlan:
     importance: ImportancePolicy | None = None
     calibration: CalibrationConfig | None = None
     estimation: EstimationPolicy | None = None
+    diagnosis: ExplanationPolicy | None = None
     gate_margin: float = 0.0
     reference: ReferencePolicy = ReferencePolicy()
     business: tuple[ValueMetric, ...] = ()

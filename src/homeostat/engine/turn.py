@@ -16,6 +16,12 @@ from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
 from homeostat.engine.drift import judge_drift
 from homeostat.engine.estimates import EstimateMemory, Estimates, estimates_key
+from homeostat.engine.explanations import (
+    ExplanationMemory,
+    Explanations,
+    explanation_key,
+    unsound,
+)
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.importance import ImportanceMemory, Importances, importance_key
 from homeostat.engine.incidents import alert
@@ -31,6 +37,7 @@ from homeostat.engine.maintenance import Retrained, Workshop, retrain
 from homeostat.engine.outcomes import Found, judge_losses, measure_windows, paired_evidence
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
+from homeostat.engine.refine import note, refine
 from homeostat.engine.restate import restate
 from homeostat.engine.rollouts import Rolled, advance, guard, roll
 from homeostat.engine.series import (
@@ -41,6 +48,7 @@ from homeostat.engine.series import (
 )
 from homeostat.engine.watch import (
     DriftMemory,
+    Fault,
     Pairing,
     Watch,
     baseline_key,
@@ -84,16 +92,16 @@ class Turn:
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
         rolled = Rolled(rollout)
-        for_importance, for_estimates = self.rng.spawn(2)
+        for_importance, for_estimates, for_rows = self.rng.spawn(3)
         judged = self._judge(
             self._follow_champion(watch, rolled.state), rolled.state, for_estimates
         )
-        found = self._diagnose(judged.watch, rolled.state)
-        noted = self._note_diagnosis(judged.watch.diagnosis, found)
+        found, broken, noted = self._diagnose(judged.watch, rolled.state, for_rows)
         after = replace(judged.watch, diagnosis=found)
         alerted = alert(self.plan, self.uow, after.latest, found, commands, self.now)
         rolled = guard(self.plan, rolled, after, found, self.now)
-        rolled, retrained = self._retrain(after, rolled, commands)
+        learnable = unsound(self.plan, after, broken, self.now)
+        rolled, retrained = self._retrain(learnable, rolled, commands)
         rolled = advance(self.plan, rolled, after, self.ports.log, self.ports.scorer, self.now)
         after = self._follow_champion(after, rolled.state)
         self.uow.judge(*judged.verdicts)
@@ -196,7 +204,10 @@ class Turn:
                 Decision(watch.model, self.now, AUTOMATIC, "skip_importance", champion, text)
             )
 
-    def _diagnose(self, watch: Watch, rollout: RolloutState) -> Diagnosis | None:
+    def _diagnose(
+        self, watch: Watch, rollout: RolloutState, rng: np.random.Generator
+    ) -> tuple[Diagnosis | None, tuple[Fault, ...], tuple[Decision, ...]]:
+        """Name the cause by verdicts, and by rows; say which rows are not to be learnt from."""
         age = self.now - rollout.promoted_at if rollout.promoted_at else None
         previous = rollout.previous if rollout.on_probation(self.now) else ""
         symptoms = Symptoms(
@@ -206,18 +217,25 @@ class Turn:
             previous=previous,
             previous_better_e=paired_evidence(watch.warm).better_e,
         )
-        return diagnose(symptoms, DiagnosisConfig(young=self.plan.rollout.probation))
-
-    def _note_diagnosis(
-        self, before: Diagnosis | None, found: Diagnosis | None
-    ) -> tuple[Decision, ...]:
-        """Record a diagnosis when its cause or its columns change."""
-        if found is None or (
-            before and (before.cause, before.columns) == (found.cause, found.columns)
-        ):
-            return ()
-        text = f"{found.text} {found.advice}"
-        return (Decision(self.plan.spec.name, self.now, AUTOMATIC, "diagnose", found.cause, text),)
+        found = diagnose(symptoms, DiagnosisConfig(young=self.plan.rollout.probation))
+        before = memory = ExplanationMemory()
+        if self.plan.diagnosis is not None:
+            key = explanation_key(watch.model)
+            before = self.uow.load(key, ExplanationMemory) or before
+            explanations = Explanations(self.ports.log, self.ports.registry)
+            memory = explanations.look(
+                self.plan, before, rollout.champion, watch, found, self.now, rng
+            )
+            if memory != before:
+                self.uow.save(key, memory)
+        told = refine(found, memory.explanation)
+        noted = note(
+            watch.model,
+            self.now,
+            (watch.diagnosis, told),
+            (before.explanation, memory.explanation),
+        )
+        return told, memory.faults, noted
 
     def _retrain(
         self, watch: Watch, rolled: Rolled, commands: tuple[Command, ...]

@@ -30,7 +30,7 @@ from homeostat.domain.model import (
 from homeostat.domain.record import RESERVED
 from homeostat.engine.estimates import PREFIX
 from homeostat.engine.importance import IMPORTANCE
-from homeostat.entrypoints.settings.monitors import Budget, Business, Monitors
+from homeostat.entrypoints.settings.monitors import Budget, Business, Diagnosis, Monitors
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.upkeep import Alerts, Retraining, Rollout, Tier
 from homeostat.entrypoints.settings.values import (
@@ -157,6 +157,8 @@ class Model(Part):
     """False alarms that are accepted."""
     monitors: Monitors = Monitors()
     """What is watched."""
+    diagnosis: Diagnosis = Diagnosis()
+    """Why something changed."""
     business: dict[Name, Business] = Field(default_factory=dict)
     """What predictions are worth, by the name of the figure."""
     fallback: tuple[Tier, ...] = ()

@@ -215,6 +215,15 @@ class Estimation(Part):
     """Labelled rows learnt from at most, the newest ones."""
 
 
+class Diagnosis(Part):
+    """What rows say of a change that monitors have found: its cause, its parts, its carriers."""
+
+    enabled: Flag = True
+    """Whether rows are looked at; else what changed is told from verdicts only."""
+    rows: Annotated[Count, Field(ge=300)] = 3_000
+    """Rows of either side looked at, at most: so many labelled ones, and so many others."""
+
+
 class Monitors(Part):
     """What is watched."""
 

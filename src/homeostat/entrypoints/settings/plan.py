@@ -18,6 +18,7 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import AlarmBudget, Monitor
 from homeostat.engine.plan import (
     EstimationPolicy,
+    ExplanationPolicy,
     ImportancePolicy,
     MetricThreshold,
     ModelPlan,
@@ -25,7 +26,14 @@ from homeostat.engine.plan import (
 )
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.model import Model
-from homeostat.entrypoints.settings.monitors import Drift, Estimation, Importance, Threshold
+from homeostat.entrypoints.settings.monitors import (
+    Diagnosis,
+    Drift,
+    Estimation,
+    Importance,
+    Service,
+    Threshold,
+)
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
@@ -81,13 +89,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
             min_rows=monitors.performance.min_rows,
             scale=monitors.performance.scale,
         ),
-        service=ServiceConfig(
-            budget=budget,
-            every=settings.server.tick,
-            share=SERVICE,
-            max_fallback=monitors.service.max_fallback,
-            max_latency_ms=monitors.service.max_latency.total_seconds() * 1000,
-        ),
+        service=_service(settings, monitors.service, budget),
         calibration=calibration,
         metric_window=monitors.performance.window,
         rules=_rules(settings, model),
@@ -95,6 +97,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         retraining=None if model.retraining is None else _policy(model.retraining),
         importance=_importance(monitors.importance),
         estimation=_estimation(monitors.estimation),
+        diagnosis=_diagnosis(model.diagnosis),
         reference=_reference(monitors.drift),
         business=tuple(model.metric(name) for name in model.business),
         thresholds=thresholds,
@@ -152,6 +155,16 @@ def _drift(drift: Drift, budget: AlarmBudget) -> DriftConfig:
     return DriftConfig(budget, drift.window, DRIFT, drift.min_rows, limits, match)
 
 
+def _service(settings: Settings, service: Service, budget: AlarmBudget) -> ServiceConfig:
+    return ServiceConfig(
+        budget=budget,
+        every=settings.server.tick,
+        share=SERVICE,
+        max_fallback=service.max_fallback,
+        max_latency_ms=service.max_latency.total_seconds() * 1000,
+    )
+
+
 def _calibration(model: Model, budget: AlarmBudget) -> CalibrationConfig | None:
     part = model.monitors.calibration
     if not part.enabled or model.task is not Task.BINARY:
@@ -175,6 +188,10 @@ def _importance(importance: Importance) -> ImportancePolicy | None:
 
 def _estimation(estimation: Estimation) -> EstimationPolicy | None:
     return EstimationPolicy(estimation.rows) if estimation.enabled else None
+
+
+def _diagnosis(diagnosis: Diagnosis) -> ExplanationPolicy | None:
+    return ExplanationPolicy(diagnosis.rows) if diagnosis.enabled else None
 
 
 def _reference(drift: Drift) -> ReferencePolicy:
