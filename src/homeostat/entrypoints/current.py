@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from homeostat.alerting.incident import IncidentState
+from homeostat.domain.decision import Diagnosis
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import ModelSpec
+from homeostat.engine.explanations import ExplanationMemory, explanation_key
 from homeostat.engine.ports import Records
-from homeostat.engine.watch import incident_key, retraining_key, rollout_key
+from homeostat.engine.watch import Watch, incident_key, retraining_key, rollout_key, watch_key
 from homeostat.retraining.run import RunState
 from homeostat.rollout.state import RolloutState
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why something changed: the diagnosis, if there is one, and what rows said."""
+
+    diagnosis: Diagnosis | None
+    rows: ExplanationMemory
+
+
+def why(records: Records, model: str) -> Why:
+    """Return the model's present diagnosis and what it rests on."""
+    watch = records.read(watch_key(model), Watch)
+    rows = records.read(explanation_key(model), ExplanationMemory) or ExplanationMemory()
+    return Why(watch.diagnosis if watch else None, rows)
 
 
 def incidents(records: Records, model: str) -> tuple[IncidentState, ...]:

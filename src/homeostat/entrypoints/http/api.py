@@ -101,6 +101,7 @@ def api(
             shared.ingest("predictions", log.append),
             methods=["POST"],
         ),
+        Route(f"{model}/diagnosis", shared.read(shared.diagnosis), methods=["GET"]),
         Route(f"{model}/commands", endpoint(shared.command), methods=["POST"]),
         *(
             Route(f"{model}/{name}", shared.read(listing, name), methods=["GET"])
@@ -209,6 +210,18 @@ class _Api:
 
     def decisions(self, request: Request, spec: ModelSpec) -> object:
         return self.records.decisions(spec.name, _time(request, "since"), _limit(request))
+
+    def diagnosis(self, _request: Request, spec: ModelSpec) -> dict[str, object]:
+        why = current.why(self.records, spec.name)
+        told = why.rows.explanation
+        return {
+            "diagnosis": why.diagnosis,
+            "explanation": None if told is None else told.to_dict(),
+            "since": why.rows.since,
+            "looked": why.rows.looked,
+            "problem": why.rows.problem,
+            "broken": why.rows.faults,
+        }
 
     def incidents(self, request: Request, spec: ModelSpec) -> object:
         found = current.incidents(self.records, spec.name)[: _limit(request)]

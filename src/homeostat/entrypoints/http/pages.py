@@ -129,6 +129,7 @@ class Pages:
             "metric": metric,
             "newest": _newest(points, metric),
             "incidents": self.reader.incidents(name, shown.window),
+            "why": self.reader.why(name),
             "rollout": self.reader.rollout(name),
             "run": self.reader.retraining(name),
             "steps": [stage.value for stage in ROLLOUT_STEPS],

@@ -17,6 +17,7 @@ from homeostat.engine.commands import Command, Inbox, inbox_key
 from homeostat.engine.importance import IMPORTANCE
 from homeostat.engine.ports import Records
 from homeostat.engine.watch import retraining_key, rollout_key
+from homeostat.entrypoints.current import Why, why
 from homeostat.reports.document import Report, model_report
 from homeostat.reports.health import Health, IncidentLine, MonitorLine, health, monitors
 from homeostat.retraining.run import RunState
@@ -154,6 +155,10 @@ class Reader:
         """Return the model's latest retraining run, None if there was none."""
         run = self.records.read(retraining_key(model), RunState)
         return run if run and run.number else None
+
+    def why(self, model: str) -> Why:
+        """Return the model's present diagnosis and what rows said of it."""
+        return why(self.records, model)
 
     def asked(self, model: str) -> tuple[Command, ...]:
         """Return what people asked for and the engine has not yet done."""

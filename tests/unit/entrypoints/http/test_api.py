@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,16 @@ from asgi import Caller
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.alerting.incident import IncidentState, Stage
-from homeostat.domain.decision import Decision, Severity
+from homeostat.domain.decision import Cause, Decision, Diagnosis, Severity
 from homeostat.domain.errors import StorageError
+from homeostat.domain.explanation import Action, Explanation
+from homeostat.domain.explanation import Test as Evidence
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Inbox, Request, inbox_key
-from homeostat.engine.watch import incident_key
+from homeostat.engine.explanations import ExplanationMemory, explanation_key
+from homeostat.engine.watch import fresh, incident_key, watch_key
 from homeostat.entrypoints.http.api import api
 from homeostat.entrypoints.http.auth import Scope, Tokens
 
@@ -302,6 +305,30 @@ def test_what_is_known_can_be_read(world: World) -> None:
     assert [m["name"] for m in models] == ["fraud", "price", "tone"]
     assert models[0]["open_incidents"] == ["fraud:data_fault:1"]
     assert get(BASE).json()["rollout"]["stage"] == "empty"
+
+
+def test_why_something_changed_can_be_read(world: World) -> None:
+    get = world.client.get
+    nothing = get(f"{BASE}/diagnosis").json()
+    assert (nothing["diagnosis"], nothing["explanation"], nothing["broken"]) == (None, None, [])
+    found = Diagnosis(Cause.LABEL_SHIFT, (), "Recalibrate.", "Scores moved.", retrain=False)
+    test = Evidence("inputs", NAN, 0.1)
+    told = Explanation(
+        Cause.LABEL_SHIFT, (Cause.LABEL_SHIFT,), False, Action.RECALIBRATE, "a", "t", tests=(test,)
+    )
+    with world.records.begin() as uow:
+        uow.save(
+            watch_key("fraud"), replace(fresh("fraud", "1", NOW, ("matured",)), diagnosis=found)
+        )
+        uow.save(
+            explanation_key("fraud"),
+            ExplanationMemory("1", NOW, NOW, looked=NOW, explanation=told),
+        )
+    said = get(f"{BASE}/diagnosis").json()
+    assert said["diagnosis"]["cause"] == "label_shift"
+    assert said["explanation"]["action"] == "recalibrate"
+    assert said["explanation"]["tests"][0]["p_value"] is None
+    assert datetime.fromisoformat(said["since"]) == NOW
 
 
 def test_periods_and_limits(world: World) -> None:

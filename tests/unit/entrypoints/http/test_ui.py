@@ -1,6 +1,7 @@
 import gzip
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Never
@@ -11,11 +12,14 @@ import pytest
 
 from e2e.history import HOSTILE, NOW
 from e2e.site import FRAUD, INCIDENT, PAGES, Reader, Site
-from homeostat.domain.decision import Decision
+from homeostat.domain.decision import Cause, Decision, Diagnosis
 from homeostat.domain.errors import StorageError
+from homeostat.domain.explanation import Action, Carrier, Change, Explanation, Part
 from homeostat.domain.record import LABEL_SCHEMA
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
+from homeostat.engine.explanations import ExplanationMemory, explanation_key
+from homeostat.engine.watch import fresh, watch_key
 
 DAY = timedelta(days=1)
 
@@ -95,6 +99,38 @@ def test_model_page_says_what_is_wrong_and_where_the_rollout_stands(site: Site) 
         "better on 3,120 matured rows",
     ):
         assert text in words
+
+
+def test_model_page_says_why_and_on_which_rows(site: Site) -> None:
+    found = Diagnosis(Cause.CONCEPT_DRIFT, (), "Retrain.", f"Worse: {HOSTILE}.", retrain=True)
+    part = Part("concept", 0.25, 0.2, 0.3)
+    told = Explanation(
+        Cause.CONCEPT_DRIFT,
+        (Cause.CONCEPT_DRIFT,),
+        True,
+        Action.RETRAIN,
+        "Retrain.",
+        "The meaning has changed.",
+        loss=Change("Brier", 0.1, 0.35, part, (part,)),
+        carriers=(Carrier(HOSTILE, 0.2),),
+        segments=(Carrier("land=FR", 0.1),),
+        caveats=("few days",),
+        n_reference=1234,
+    )
+    seen = replace(fresh("fraud", "1", NOW, ("matured",)), diagnosis=found)
+    memory = ExplanationMemory("1", NOW - DAY, NOW - DAY, looked=NOW - DAY, explanation=told)
+    with site.records.begin() as unit:
+        unit.save(watch_key("fraud"), seen)
+        unit.save(explanation_key("fraud"), memory)
+    page = Reader(site.get(FRAUD).text)
+    words = " ".join(" ".join(page.words).split())
+    for text in ("concept drift", "Retrain.", "0.2 to 0.3", "land=FR", "1234 rows", "few days"):
+        assert text in words
+    assert HOSTILE in "".join(page.words)
+    with site.records.begin() as unit:
+        unit.load(explanation_key("fraud"), ExplanationMemory)
+        unit.save(explanation_key("fraud"), ExplanationMemory("1", problem="5 current rows"))
+    assert "5 current rows" in site.get(FRAUD).text
 
 
 def test_model_without_data_is_honest(site: Site) -> None:
