@@ -13,6 +13,7 @@ from itertools import count, takewhile
 import numpy as np
 import pyarrow as pa
 
+from homeostat.detectors.faults.config import FaultConfig
 from homeostat.diagnosis.explain import DiagnoseConfig, explain
 from homeostat.domain.decision import Cause, Diagnosis
 from homeostat.domain.errors import DataError
@@ -62,6 +63,8 @@ HASTE = 8
 """Part of a metric window after which a changed diagnosis is looked into."""
 PATIENCE = 4
 """Part of the trouble's age after which rows are counted again while there are too few."""
+SURE = 1e-7
+"""Largest p-value of one check for faults; a trouble is looked at some dozens of times."""
 SOON = timedelta(minutes=1)
 
 
@@ -304,7 +307,7 @@ def _told(
     rng: np.random.Generator,
 ) -> ExplanationMemory:
     """Return what rows say; where they cannot say anything, why."""
-    config = DiagnoseConfig(max_rows=policy.rows)
+    config = DiagnoseConfig(faults=FaultConfig(level=SURE), max_rows=policy.rows)
     for name, rows in (("reference", reference), ("current", current)):
         if rows.num_rows < config.min_rows:
             few = f"{rows.num_rows} {name} rows of version {memory.version}"
@@ -333,8 +336,8 @@ def _faults(
 ) -> tuple[Fault, ...]:
     """Return the broken stretches after a look.
 
-    A fault that monitors have found too is theirs. One that is not seen any more has ended; that it
-    was never there is not assumed, so that its rows are not learnt.
+    A fault that monitors have found too is theirs. One that this look at all rows since the change
+    does not find is taken back: it was found by chance, or too few rows have it to matter.
     """
     seen: dict[str, str] = {}
     if Cause.DATA_FAULT in found.causes:
@@ -342,10 +345,7 @@ def _faults(
             if fault.kind is not FaultKind.EXTRA_COLUMN:
                 seen |= dict.fromkeys(fault.columns or ("",), fault.text)
     known = {fault.column for fault in memory.broken}
-    kept = [
-        fault if fault.end or fault.column in seen else replace(fault, end=now)
-        for fault in memory.faults
-    ]
+    kept = [fault for fault in memory.faults if fault.end or fault.column in seen]
     kept = [fault for fault in kept if fault.end is None or fault.end > now - reach(plan)]
     new = [name for name in seen if name not in known and name not in watch.broken]
     start = memory.since or now
