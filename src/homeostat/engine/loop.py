@@ -16,6 +16,7 @@ from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
 from homeostat.engine.act import TRAINING, Dispatcher
 from homeostat.engine.commands import Inbox, Request, inbox_key
+from homeostat.engine.early import early_key
 from homeostat.engine.estimates import estimates_key
 from homeostat.engine.explanations import explanation_key
 from homeostat.engine.importance import importance_key
@@ -164,5 +165,6 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     series = (series_key(name),) if plan.business or plan.thresholds else ()
     asked = () if plan.importance is None else (importance_key(name),)
     guessed = () if plan.estimation is None else (estimates_key(name),)
+    early = () if plan.early is None else (early_key(name),)
     explained = () if plan.diagnosis is None else (explanation_key(name),)
-    return (*(key(name) for key in own), *series, *asked, *guessed, *explained, *incidents)
+    return (*(key(name) for key in own), *series, *asked, *guessed, *early, *explained, *incidents)

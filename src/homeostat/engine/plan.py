@@ -43,6 +43,16 @@ class EstimationPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyPolicy:
+    """From how many rows of a window it is measured before its labels are complete, at most.
+
+    As many rows with complete labels tell how long labels take.
+    """
+
+    rows: int = 3_000
+
+
+@dataclass(frozen=True, slots=True)
 class ExplanationPolicy:
     """How many rows from before and since a change are looked at, with and without labels."""
 
@@ -115,6 +125,8 @@ class ModelPlan:
         Of binary models, with a share of the alarm budget; None: it is not judged.
     estimation : EstimationPolicy or None
         None: performance is not estimated before labels come.
+    early : EarlyPolicy or None
+        None: windows are not measured before their labels are complete.
     diagnosis : ExplanationPolicy or None
         None: what changed is diagnosed from verdicts only.
     reference : ReferencePolicy
@@ -147,6 +159,7 @@ class ModelPlan:
     importance: ImportancePolicy | None = None
     calibration: CalibrationConfig | None = None
     estimation: EstimationPolicy | None = None
+    early: EarlyPolicy | None = None
     diagnosis: ExplanationPolicy | None = None
     gate_margin: float = 0.0
     reference: ReferencePolicy = ReferencePolicy()

@@ -75,6 +75,8 @@ class Source:
         What has arrived later is not known.
     excluded : tuple of Window
         Rows in them are left out: data faults cover them.
+    early : bool
+        Whether labels count as soon as they have come; reading then stops by rows, not by labels.
     """
 
     log: PredictionLog
@@ -82,6 +84,7 @@ class Source:
     version: str
     now: datetime
     excluded: tuple[Window, ...] = ()
+    early: bool = False
 
     def spread(self, windows: Sequence[Window], wanted: int, rng: np.random.Generator) -> pa.Table:
         """Return rows by time, about as many labelled ones of each window.
@@ -106,7 +109,7 @@ class Source:
         """
         spread = min(SPREAD, max(1, len(windows)))
         rows, held = self._gather(windows, wanted, math.ceil(wanted / spread), rng)
-        if len(held) < spread and count_labels(rows) < wanted:
+        if len(held) < spread and self._count(rows) < wanted:
             # A young version has rows in few of the windows: these hold more than their share.
             quota = math.ceil(wanted / max(1, len(held)))
             rows, _ = self._gather(held, wanted, quota, rng)
@@ -126,7 +129,7 @@ class Source:
                 parts.append(table)
                 found += table.num_rows
                 seconds = piece.length.total_seconds()
-                tempo = tempo.plus(seconds, rows, count_labels(table))
+                tempo = tempo.plus(seconds, rows, self._count(table))
                 if tempo.reached(stop):
                     break
             held += [window] if found else []
@@ -142,7 +145,10 @@ class Source:
             columns.append(cohort.column)
         table = self.log.labelled(self.spec, window, self.now, columns)
         mine = scored_by(self.version, without(table, self.excluded))
-        return _grown_up(mine, cohort, self.now), table.num_rows
+        return (mine if self.early else _grown_up(mine, cohort, self.now)), table.num_rows
+
+    def _count(self, table: pa.Table) -> int:
+        return table.num_rows if self.early else count_labels(table)
 
 
 @dataclass(frozen=True, slots=True)

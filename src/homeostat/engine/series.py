@@ -18,6 +18,7 @@ from homeostat.detectors.value.contrast import Change, Contrast
 from homeostat.detectors.value.measure import measure_rows
 from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE, Kind, ValueMetric
 from homeostat.domain.columns import answered, where
+from homeostat.domain.evaluation import WEIGHTED
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import RECORD_FIELDS
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
@@ -31,6 +32,7 @@ from homeostat.stats.estimates import Estimate
 REACH = 1.96
 WHOLE = "all versions"
 """Version of the figures of all rows together."""
+UNJUDGED = frozenset({AUDIT, WEIGHTED})
 RECORDED = frozenset(name for name, _ in RECORD_FIELDS)
 
 
@@ -223,14 +225,16 @@ class _Feed:
         """Return one point a window: of the champion, of the most rows.
 
         Of a total only that of all versions counts. Audited rows are few and others than those
-        of the history, and come before the rest: they are not judged.
+        of the history, and come before the rest: they are not judged; nor are early figures.
         """
         stored = self.records.metrics(self.plan.spec.name, self.metric, since)
         total = any(m.name == self.metric and m.kind is Kind.TOTAL for m in self.plan.business)
         best: dict[Window, tuple[tuple[bool, int], MetricPoint]] = {}
         for point in (*stored, *self.fresh):
             late = since is None or point.window.start >= since
-            partial = point.segment or (total and point.version != WHOLE) or point.cohort == AUDIT
+            partial = (
+                point.segment or (total and point.version != WHOLE) or point.cohort in UNJUDGED
+            )
             if point.name != self.metric or partial or not late:
                 continue
             rank = (point.version == self.champion, point.n)

@@ -15,6 +15,7 @@ from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
 from homeostat.engine.drift import judge_drift
+from homeostat.engine.early import EarlyMemory, early_key, measure_early
 from homeostat.engine.estimates import EstimateMemory, Estimates, estimates_key
 from homeostat.engine.explanations import (
     ExplanationMemory,
@@ -92,7 +93,7 @@ class Turn:
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
         rolled = Rolled(rollout)
-        for_importance, for_estimates, for_rows = self.rng.spawn(3)
+        for_importance, for_estimates, for_rows, for_early = self.rng.spawn(4)
         judged = self._judge(
             self._follow_champion(watch, rolled.state), rolled.state, for_estimates
         )
@@ -108,6 +109,7 @@ class Turn:
         self.uow.withdraw(*judged.withdrawn)
         self.uow.measure(*judged.points)
         self._measure_importance(judged.watch, rolled.state.champion, for_importance)
+        self._measure_early(judged.watch, rolled.state.champion, for_early)
         self.uow.decide(*judged.decisions, *noted, *alerted.decisions)
         self.uow.decide(*retrained.decisions, *rolled.decisions)
         self.uow.intend(*alerted.effects, *retrained.effects)
@@ -186,6 +188,17 @@ class Turn:
         if found.memory != before:
             self.uow.save(key, found.memory)
         return Found(watch, points=found.points)
+
+    def _measure_early(self, watch: Watch, champion: str, rng: np.random.Generator) -> None:
+        """Measure windows whose labels are not complete; nothing is judged by that."""
+        if self.plan.early is None:
+            return
+        key = early_key(watch.model)
+        before = self.uow.load(key, EarlyMemory) or EarlyMemory()
+        found = measure_early(self.plan, self.ports.log, before, champion, watch, self.now, rng)
+        if found.memory != before:
+            self.uow.save(key, found.memory)
+            self.uow.measure(*found.points)
 
     def _measure_importance(self, watch: Watch, champion: str, rng: np.random.Generator) -> None:
         if self.plan.importance is None:

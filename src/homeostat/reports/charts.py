@@ -100,8 +100,11 @@ def empty(message: str) -> Spec:
     )
 
 
+COHORT_WORDS = {"audit": "audit sample", "weighted": "early labels"}
+
+
 def _series(point: MetricPoint) -> str:
-    parts = (point.version, "audit sample" if point.cohort == "audit" else "")
+    parts = (point.version, COHORT_WORDS.get(point.cohort, ""))
     return ", ".join(part for part in parts if part) or "all versions"
 
 

@@ -215,6 +215,15 @@ class Estimation(Part):
     """Labelled rows learnt from at most, the newest ones."""
 
 
+class Early(Part):
+    """Metrics of windows whose labels are partly there: each counts for those still to come."""
+
+    enabled: Flag = True
+    """Whether they are measured; not of models with audited labels, which are early anyway."""
+    rows: Annotated[Count, Field(ge=300)] = 3_000
+    """Rows used of a window at most, and to learn how long labels take."""
+
+
 class Diagnosis(Part):
     """What rows say of a change that monitors have found: its cause, its parts, its carriers."""
 
@@ -245,3 +254,5 @@ class Monitors(Part):
     """Importance of the columns."""
     estimation: Estimation = Estimation()
     """Performance before labels come."""
+    early: Early = Early()
+    """Performance while labels come."""

@@ -17,6 +17,7 @@ from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import AlarmBudget, Monitor
 from homeostat.engine.plan import (
+    EarlyPolicy,
     EstimationPolicy,
     ExplanationPolicy,
     ImportancePolicy,
@@ -97,6 +98,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         retraining=None if model.retraining is None else _policy(model.retraining),
         importance=_importance(monitors.importance),
         estimation=_estimation(monitors.estimation),
+        early=_early(model),
         diagnosis=_diagnosis(model.diagnosis),
         reference=_reference(monitors.drift),
         business=tuple(model.metric(name) for name in model.business),
@@ -188,6 +190,11 @@ def _importance(importance: Importance) -> ImportancePolicy | None:
 
 def _estimation(estimation: Estimation) -> EstimationPolicy | None:
     return EstimationPolicy(estimation.rows) if estimation.enabled else None
+
+
+def _early(model: Model) -> EarlyPolicy | None:
+    part = model.monitors.early
+    return EarlyPolicy(part.rows) if part.enabled and model.labels.audit is None else None
 
 
 def _diagnosis(diagnosis: Diagnosis) -> ExplanationPolicy | None:
