@@ -7,8 +7,6 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
 from homeostat.domain.decision import Cause, Decision
 from homeostat.domain.explanation import Action, Explanation, FaultKind
 from homeostat.domain.window import Window
@@ -84,9 +82,8 @@ def test_inputs_that_shift_without_harm_ask_for_nothing(tmp_path: Path) -> None:
     assert decided(world, "request_retraining") == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_another_mix_of_labels_is_not_taken_for_shifted_inputs(tmp_path: Path, seed: int) -> None:
-    world = live(memory_world(tmp_path, Fate(seed, mixes=CHANGE), LOOKING), 8)
+def test_another_mix_of_labels_is_not_taken_for_shifted_inputs(tmp_path: Path) -> None:
+    world = live(memory_world(tmp_path, Fate(1, mixes=CHANGE), LOOKING), 8)
     assert cause(world) is Cause.LABEL_SHIFT
     assert told(world).action is Action.RECALIBRATE
     assert "Recalibrate" in decided(world, "diagnose")[-1].reason
@@ -152,7 +149,7 @@ def test_a_fault_that_monitors_found_is_told_apart_but_not_overruled(tmp_path: P
 
 
 def test_quiet_times_are_not_explained(tmp_path: Path) -> None:
-    world = live(memory_world(tmp_path, Fate(2), LOOKING), 10)
+    world = live(memory_world(tmp_path, Fate(2), LOOKING), 7)
     assert world.ports.records.keys(explanation_key(MODEL)) == ()
     assert decided(world, "diagnose") == []
 
@@ -162,7 +159,7 @@ def test_without_labels_it_is_looked_once_and_waited_for_them(tmp_path: Path) ->
     fate = Fate(1, flips=CHANGE, shifts=CHANGE, silent=never)
     looks: set[object] = set()
     world = memory_world(tmp_path, fate, LOOKING)
-    live(world, 10, lambda: looks.add(memory(world).explanation and memory(world).looked))
+    live(world, 8, lambda: looks.add(memory(world).explanation and memory(world).looked))
     assert (cause(world), told(world).action) == (Cause.COVARIATE_SHIFT, Action.WAIT_FOR_LABELS)
     assert told(world).n_labelled == 0
     assert told(world).n_current == 480
@@ -179,7 +176,7 @@ def test_it_is_looked_once_a_window_at_most(tmp_path: Path) -> None:
         if seen.explanation is not None:
             looks.setdefault(seen.looked, seen.explanation)
 
-    live(world, 12, note)
+    live(world, 9, note)
     moments = sorted(at for at in looks if at is not None)
     assert min(b - a for a, b in pairwise(moments)) >= DAY
     assert len({found.n_labelled for found in looks.values()}) <= 4, "nothing new came after"
@@ -193,8 +190,8 @@ def test_a_restart_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     def restart() -> None:
         other.engine = Engine(other.ports, {MODEL: LOOKING})
 
-    live(one, 11)
-    live(other, 11, restart)
+    live(one, 7)
+    live(other, 7, restart)
     assert decided(one, "diagnose")
     assert one.ports.records.decisions(MODEL) == other.ports.records.decisions(MODEL)
     assert memory(one) == memory(other)
