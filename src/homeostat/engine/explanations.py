@@ -162,8 +162,7 @@ class Explanations:
             memory = _over(plan, memory, now)
         if not memory.version:
             memory = replace(memory, version=champion, noticed=now, since=began)
-        since = max(min(memory.since or began, began), now - RECENT)
-        memory = replace(memory, since=since)
+        memory = replace(memory, since=min(memory.since or began, began))
         asked = (found.cause.value, str(found.retrain), *found.columns)
         if not _due(plan, memory, asked, now):
             return memory
@@ -179,7 +178,7 @@ class Explanations:
         now: datetime,
         rng: np.random.Generator,
     ) -> ExplanationMemory:
-        since = memory.since or now
+        since = max(memory.since or now, now - RECENT)
         ended = (fault for fault in (*watch.faults, *memory.faults) if fault.end is not None)
         covered = tuple(fault.window(now) for fault in ended)
         source = Source(self.log, plan.spec, memory.version, now, covered)

@@ -291,6 +291,14 @@ def test_bounded_rows_are_looked_at() -> None:
     assert found.causes == (Cause.CONCEPT_DRIFT,)
 
 
+def test_of_a_long_trouble_the_newest_weeks_are_looked_at() -> None:
+    spec = spec_of(Kind.BINARY)
+    now = CHANGE + 40 * DAY
+    memory = look(log_of(spec, days=48, n=60, drift=True), plan_of(spec), now)
+    assert memory.since == CHANGE
+    assert told(memory).n_current == 28 * 60
+
+
 @pytest.mark.parametrize("cause", [Cause.MODEL_DOWN, Cause.BAD_VERSION])
 def test_what_hides_all_else_neither_ends_the_trouble_nor_is_explained(cause: Cause) -> None:
     spec = spec_of(Kind.BINARY)
