@@ -130,9 +130,9 @@ class Explanations:
     ) -> ExplanationMemory:
         """Look at rows if there is trouble, it is time to, and there is something new.
 
-        That is when trouble begins and rows suffice, and from then on once a metric window if
-        labels have come, or if rows were broken. A changed diagnosis is looked into after an eighth
-        of a window.
+        That is when trouble begins and rows suffice, and from then on 1, 2, 4, 8 ... metric windows
+        later if labels have come, or each window if rows were broken. A changed diagnosis is looked
+        into after an eighth of a window.
 
         Parameters
         ----------
@@ -270,6 +270,9 @@ def _due(plan: ModelPlan, memory: ExplanationMemory, asked: tuple[str, ...], now
         return True
     changed = asked != memory.asked
     pace = plan.metric_window / HASTE if changed else plan.metric_window
+    if not changed and not memory.broken and memory.noticed is not None:
+        # What has been looked at for weeks is known: ages at which it is looked at double.
+        pace = max(pace, memory.looked - memory.noticed)
     if now - memory.looked < pace:
         return False
     grown = memory.since is not None and now - cohorts(plan.spec)[0].maturity > memory.since

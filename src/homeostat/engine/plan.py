@@ -56,7 +56,7 @@ class EarlyPolicy:
 class ExplanationPolicy:
     """How many rows from before and since a change are looked at, with and without labels."""
 
-    rows: int = 3_000
+    rows: int = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,7 @@ class Diagnosis(Part):
 
     enabled: Flag = True
     """Whether rows are looked at; else what changed is told from verdicts only."""
-    rows: Annotated[Count, Field(ge=300)] = 3_000
+    rows: Annotated[Count, Field(ge=300)] = 2_000
     """Rows of either side looked at, at most: so many labelled ones, and so many others."""
 
 

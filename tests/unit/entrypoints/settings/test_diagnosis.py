@@ -21,7 +21,7 @@ models:
 @pytest.mark.parametrize(
     ("text", "policy"),
     [
-        ("{}", ExplanationPolicy(3_000)),
+        ("{}", ExplanationPolicy(2_000)),
         ("{rows: 900}", ExplanationPolicy(900)),
         ("{enabled: false}", None),
     ],
