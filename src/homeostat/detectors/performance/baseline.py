@@ -9,6 +9,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from homeostat.detectors.performance.within import Within, learn
 from homeostat.domain.verdict import BudgetShare
 from homeostat.stats.blocks import FEW_BLOCKS, HOURS, BlockEffects, fit_effects
 from homeostat.stats.paired import SURE
@@ -22,6 +23,7 @@ OWN_ROWS = 2000  # rows of each hour from which its neighbours are not asked
 ASSUMED = 0.005  # standard deviation of a day's effect where none is seen, at most
 ASSUMED_SHARE = 0.07  # the same in standard deviations of a row, as drift assumes it
 ASSUMED_PART = 0.1  # the same as a part of the mean loss: what is small moves by little
+ASSUMED_HOUR = 0.5  # what is assumed of an hour's effect, as a part of what is of a day's
 SURE_PART = 0.5  # part of the mean loss by which no day moves two versions apart
 EDGE_ROWS = 10_000.0  # rows that a rise by just the margin is expected to go unreported
 STEPS = (0.4, 0.2, 0.15, 0.1, 0.1, 0.05)  # what each limit of day effects may spend
@@ -65,6 +67,8 @@ class LossBaseline:
         How days and hours differ beyond that; no days if the rows' times are not known.
     mistakes : LossBaseline or None
         The same of the error rate, where a decision can be wrong though its loss is small.
+    within : Within or None
+        How hours of a day differ, where that is known well enough to see a sudden rise by it.
     """
 
     mean: float
@@ -73,6 +77,7 @@ class LossBaseline:
     hours: tuple[float, ...] = ()
     effects: BlockEffects = field(default_factory=BlockEffects)
     mistakes: LossBaseline | None = None
+    within: Within | None = None
 
     @property
     def sure(self) -> float:
@@ -144,7 +149,10 @@ def baseline(
         usual = np.array([values[rows].mean() for rows in near])
         left, lost = values - usual[of_day], HOURS - 1
     assumed = min(ASSUMED, ASSUMED_SHARE * float(values.std()), ASSUMED_PART * known.mean)
-    return replace(known, hours=bounds, effects=fit_effects(left, hours, assumed, lost))
+    effects = fit_effects(left, hours, assumed, lost)
+    own = effects.days > 1 and reach == 0
+    within = learn(values, hours, ASSUMED_HOUR * assumed) if own else None
+    return replace(known, hours=bounds, effects=effects, within=within)
 
 
 def _upper(values: FloatArray, z: float) -> float:

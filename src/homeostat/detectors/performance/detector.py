@@ -23,6 +23,7 @@ from homeostat.detectors.performance.baseline import (
 from homeostat.detectors.performance.bets import Hourly, bet_hourly, climb
 from homeostat.detectors.performance.measure import measure
 from homeostat.detectors.performance.paired import PairedEvidence, compare_paired
+from homeostat.detectors.performance.sudden import Today, bet_sudden, calm_rise
 from homeostat.domain.losses import losses, mistakes
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
@@ -50,6 +51,7 @@ Ints = NDArray[np.int64]
 PROOF = 20.0  # e-value that proves a recovery: a lifetime error of 5 %
 CALM = 3.0  # evidence below which nothing has begun
 PATIENT = 0.5  # share of the evidence that whole hours may spend
+SUDDEN = 0.5  # share of the evidence that a rise within the day may spend, where hours are known
 MEMORY = 100  # rows over which the recent mean loss is taken
 
 
@@ -77,6 +79,10 @@ class PerformanceState:
         The same of the error rate.
     hourly : Hourly
         Bets on the means of hours that are over, where hours differ by themselves.
+    today : Today
+        The day's rows, for bets on a rise among them.
+    above : float or None
+        How far above the baseline's bound means are tolerated until a sudden rise is over.
     """
 
     version: str = ""
@@ -91,6 +97,8 @@ class PerformanceState:
     evidence: float = 0.0
     mistakes: PerformanceState | None = None
     hourly: Hourly = field(default_factory=Hourly)
+    today: Today = field(default_factory=Today)
+    above: float | None = None
 
     @property
     def calm(self) -> datetime | None:
@@ -116,9 +124,9 @@ def evaluate(
     The null is "the mean loss, given the past, is at most the baseline's, but for effects of days
     and hours as the reference has them"; a rise up to the margin is no reason either. Both are
     bet against (see `rungs`), with the bound of the row's hour where the baseline has the hours.
-    Where hours differ by themselves, `PATIENT` of the evidence is from their means.
-    New bets start with the time that has passed since the last call, so the budget holds in time;
-    another version starts afresh.
+    Where hours differ by themselves, `PATIENT` of the evidence is from their means; where it is
+    known how they do, `SUDDEN` of it is from bets on a rise within the day (`bet_sudden`). Bets
+    start with the time since the last call, so the budget holds in time; a version starts afresh.
 
     With mistakes, the error rate is judged beside the loss, each on half of the share: a decision
     can turn wrong though a probability moved little.
@@ -188,12 +196,25 @@ def _follow(
         hourly = bet_hourly(config, baseline.of_hours, state.hourly, values, hours)
         evidence = (1.0 - PATIENT) * state.evidence + PATIENT * hourly.evidence
         state = replace(state, hourly=hourly, evidence=evidence)
+    if hours is not None and baseline.within is not None:
+        today = bet_sudden(config, baseline.within, state.today, values, hours, elapsed)
+        evidence = (1.0 - SUDDEN) * state.evidence + SUDDEN * today.evidence
+        state = replace(state, today=today, evidence=evidence)
     if state.firing:
-        most = rungs(config, baseline.of_hours).most
+        most = _most(config, baseline, state)
         return _recovering(state, limits(baseline, most, hours), values)
     if state.evidence >= config.threshold:
-        return replace(state, firing=True, recovery=(0.0,) * len(state.bets.capital))
+        sudden = SUDDEN * state.today.evidence >= state.evidence / 2.0
+        above = calm_rise(config, baseline, state.today) if sudden else None
+        recovery = (0.0,) * len(state.bets.capital)
+        return replace(state, firing=True, recovery=recovery, above=above)
     return replace(state, calm_until=updated) if state.evidence < CALM else state
+
+
+def _most(config: PerformanceConfig, baseline: LossBaseline, state: PerformanceState) -> float:
+    """Return how far above the baseline's bound the mean may be for long."""
+    most = rungs(config, baseline.of_hours).most
+    return most if state.above is None else min(most, state.above)
 
 
 def _recovering(
@@ -204,9 +225,14 @@ def _recovering(
     if mixture(tuple(logs.tolist())) >= PROOF:
         return replace(
             state, firing=False, bets=Bets(), further=(), evidence=0.0, recovery=(),
-            calm_until=state.updated, hourly=Hourly(),
+            calm_until=state.updated, hourly=Hourly(), today=Today(), above=None,
         )  # fmt: skip
     return replace(state, recovery=tuple(logs.tolist()))
+
+
+def _tolerated(config: PerformanceConfig, baseline: LossBaseline, state: PerformanceState) -> float:
+    fine = tolerated(config, baseline)
+    return fine if state.above is None else min(fine, baseline.upper + state.above)
 
 
 def _beside(
@@ -228,7 +254,7 @@ def _beside(
         return told
     reason = (
         f"accuracy {accuracy:.3g} on recent rows, baseline {known:.3g}: "
-        f"below the tolerated {1.0 - tolerated(config, wrong):.3g}"
+        f"below the tolerated {1.0 - _tolerated(config, wrong, seen):.3g}"
     )
     return replace(told, status=Status.DRIFT, reason=reason + wrong.caveat)
 
@@ -242,13 +268,14 @@ def _verdict(
     values: FloatArray,
 ) -> Verdict:
     recent = math.nan if state.recent is None else state.recent
+    fine = _tolerated(config, baseline, state)
     if values.size == 0:
         status, reason = Status.NO_DATA, "no newly matured labels"
     elif state.firing:
         status = Status.DRIFT
         reason = (
             f"mean loss {recent:.3g} on recent rows, baseline {baseline.mean:.3g}: "
-            f"above the tolerated {tolerated(config, baseline):.3g}{baseline.caveat}"
+            f"above the tolerated {fine:.3g}{baseline.caveat}"
         )
     elif state.rows < config.min_rows:
         status = Status.INCONCLUSIVE
@@ -263,7 +290,7 @@ def _verdict(
         window=window,
         status=status,
         score=recent - baseline.mean,
-        effect_threshold=tolerated(config, baseline) - baseline.mean,
+        effect_threshold=fine - baseline.mean,
         evidence=state.evidence,
         evidence_threshold=config.threshold,
         p_value=math.nan,
