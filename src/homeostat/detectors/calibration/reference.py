@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from homeostat.domain.verdict import BudgetShare
 from homeostat.stats.calibration import EXTREME, log_odds, reliability
 from homeostat.stats.ranking import Ranking, rank
-from homeostat.stats.special import logit
+from homeostat.stats.special import chi2_isf, logit
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,9 @@ _SETTLED = 1e-10  # gain of the mean loss below which a step is the last
 _FAR = 500.0  # log-odds whose chance differs from 0 or 1 by nothing
 _STEP = 0.25  # log-odds between knots: a chord misses the curve by less than 0.005
 _CELLS = 20  # of similar score, in which the curve is checked
+_EACH = 10.0  # labels of the rarer kind that make a cell
+_SURE = 0.8  # how sure it is that the truth winds no more about the curve than is allowed for
+_LEAST = 0.01  # variance about the curve, at least, in units of a cell's sampling
 _FEW = 1e-12  # rows, at least, to divide by or to take the logarithm of
 
 
@@ -62,10 +65,13 @@ class CalibrationReference:
         Log-odds, lowest and highest, from claim to truth at each knot; straight in between and
         level beyond. They differ where the rows are not as the curve says.
     error : tuple of float
-        Covariance of the curve's shift, slope and bend, row by row, times the square of the
-        standard errors to allow for.
+        Covariance of the curve's shift, slope and bend, and of what is off it at each of `joints`,
+        row by row, times the square of the standard errors to allow for.
     n : int
         Rows.
+    joints : tuple of float
+        Log-odds, ascending, at which the truth may be off the curve; straight in between and level
+        beyond.
     """
 
     edges: tuple[float, ...] = ()
@@ -74,6 +80,7 @@ class CalibrationReference:
     high: tuple[float, ...] = (0.0,)
     error: tuple[float, ...] = (0.0,) * 9
     n: int = 0
+    joints: tuple[float, ...] = ()
 
     @property
     def places(self) -> int:
@@ -96,7 +103,7 @@ class CalibrationReference:
         """
         odds = log_odds(scores)
         low, high = (np.interp(odds, self.knots, ends) for ends in (self.low, self.high))
-        terms = _terms(odds)
+        terms = _terms(odds, self.joints)
         below = self._reach(terms, _chance(odds + low))
         above = self._reach(terms, _chance(-odds - high))
         return (
@@ -107,7 +114,8 @@ class CalibrationReference:
     def _reach(self, terms: Floats, weights: Floats) -> float:
         """Return the error of the curve's weighted mean over rows; 0 for no rows."""
         mean = weights @ terms / max(float(weights.sum()), _FEW)
-        return math.sqrt(max(0.0, float(mean @ np.reshape(self.error, (3, 3)) @ mean)))
+        error = np.reshape(self.error, (mean.size, mean.size))
+        return math.sqrt(max(0.0, float(mean @ error @ mean)))
 
 
 def fit(
@@ -118,8 +126,9 @@ def fit(
     The log-odds of the truth are those of the score and a shift, a slope and a bend: the beta map
     of Kull, Silva Filho & Flach (AISTATS 2017), here with a weak prior on that scores come true, so
     that there is an answer for few rows and for classes that are told apart without fault. Its
-    error is that of Laplace's approximation. Where twenty cells of similar score say that the truth
-    is off this curve, what is tolerated reaches to where they say it is.
+    error is that of Laplace's approximation. The truth winds about this
+    curve, as much as twenty cells of similar score do not contradict: what it is off at each is
+    learnt beside the curve, with the error that this leaves.
 
     Parameters
     ----------
@@ -137,8 +146,7 @@ def fit(
     Notes
     -----
     Assumes that labels are independent given the scores, and that the truth is within the tolerance
-    of the curve's range: what remains of it where the truth winds within a cell, or where fewer
-    rows than it takes to see a misfit hide one, uses up some of the tolerance.
+    of what is learnt: where it winds within a cell, that uses up some of the tolerance.
 
     Examples
     --------
@@ -156,17 +164,18 @@ def fit(
     if not true.size:
         raise ValueError("a reference of calibration needs at least one labelled row")
     ranking = rank(true, said)
-    values, spread = _curve(ranking)
-    centres, below, above = _misfit(ranking, values, z)
-    knots = np.unique(np.append(np.arange(*_ends(), _STEP), centres))
-    middle = _terms(knots) @ values
+    joints, prior = _winding(ranking)
+    values, spread = _curve(ranking, joints, prior)
+    knots = np.unique(np.append(np.arange(*_ends(), _STEP), joints))
+    middle = tuple((_terms(knots, joints) @ values).tolist())
     return CalibrationReference(
         edges=tuple(cell.lowest for cell in reliability(ranking, config.cells)[1:]),
         knots=tuple(knots.tolist()),
-        low=tuple((middle + np.interp(knots, centres, below)).tolist()),
-        high=tuple((middle + np.interp(knots, centres, above)).tolist()),
+        low=middle,
+        high=middle,
         error=tuple((z * z * spread).ravel().tolist()),
         n=int(true.size),
+        joints=joints,
     )
 
 
@@ -193,16 +202,19 @@ def _chance(odds: Floats) -> Floats:
     return chance
 
 
-def _terms(odds: Floats) -> Floats:
-    """Return what shift, slope and bend are factors of, shape (n, 3)."""
+def _terms(odds: Floats, joints: tuple[float, ...] = ()) -> Floats:
+    """Return what shift, slope, bend and what is off at each joint are factors of."""
     bend = np.logaddexp(0.0, odds) + np.logaddexp(0.0, -odds)
-    return np.column_stack((np.ones(odds.size), odds, bend / 2.0))
+    hats = [np.interp(odds, joints, one) for one in np.eye(len(joints))]
+    return np.column_stack((np.ones(odds.size), odds, bend / 2.0, *hats))
 
 
-def _curve(ranking: Ranking) -> tuple[Floats, Floats]:
-    """Return the likeliest shift, slope and bend given the prior, and their covariance."""
+def _curve(
+    ranking: Ranking, joints: tuple[float, ...] = (), wound: float = 0.0
+) -> tuple[Floats, Floats]:
+    """Return the likeliest shift, slope, bend and offs given the prior, and their covariance."""
     odds = log_odds(ranking.scores)
-    terms, prior = _terms(odds), np.asarray(_PRIOR)
+    terms, prior = _terms(odds, joints), np.array([*_PRIOR, *[wound] * len(joints)])
     weights = ranking.positive + ranking.negative
 
     def loss(values: Floats) -> float:
@@ -228,26 +240,30 @@ def _curve(ranking: Ranking) -> tuple[Floats, Floats]:
     return values, spread.astype(np.float64)
 
 
-def _misfit(ranking: Ranking, values: Floats, z: float) -> tuple[Floats, Floats, Floats]:
-    """Return the log-odds of cells, and how far the truth reaches below and above the curve there.
+def _winding(ranking: Ranking) -> tuple[tuple[float, ...], float]:
+    """Return the joints, and the precision of what is off at them about the curve.
 
-    Nothing where it is within `z` standard errors of the curve.
+    One over the largest variance that cells of similar score do not contradict. Few labels of one
+    kind make few cells; as many as the curve has parameters tell nothing.
     """
     odds = log_odds(ranking.scores)
     weights = ranking.positive + ranking.negative
-    starts = np.searchsorted(ranking.scores, [cell.lowest for cell in reliability(ranking, _CELLS)])
-    expected, hits, rows, sums = (
+    rarer = min(float(ranking.positive.sum()), float(ranking.negative.sum()))
+    cells = reliability(ranking, int(min(_CELLS, max(1.0, rarer / _EACH))))
+    freedom = len(cells) - len(_PRIOR)
+    if freedom < 1:
+        return (), 1.0
+    starts = np.searchsorted(ranking.scores, [cell.lowest for cell in cells])
+    chance = _chance(odds + _terms(odds) @ _curve(ranking)[0])
+    expected, variance, hits, rows, sums = (
         np.add.reduceat(part, starts)
         for part in (
-            weights * _chance(odds + _terms(odds) @ values),
-            ranking.positive,
-            weights,
+            weights * chance, weights * chance * (1.0 - chance), ranking.positive, weights,
             weights * odds,
         )
-    )
-    ones, zeros = hits + 0.5, rows - hits + 0.5
-    claimed = np.log(np.maximum(expected, _FEW)) - np.log(np.maximum(rows - expected, _FEW))
-    off, reach = np.log(ones) - np.log(zeros) - claimed, z * np.sqrt(1.0 / ones + 1.0 / zeros)
-    below = np.where(off + reach < 0.0, off - reach, 0.0)
-    above = np.where(off - reach > 0.0, off + reach, 0.0)
-    return sums / rows, below, above
+    )  # fmt: skip
+    variance = np.maximum(variance, _FEW)
+    misfit = float(((hits - expected) ** 2 / variance).sum())
+    excess = misfit / chi2_isf(freedom, _SURE) - 1.0
+    joints = tuple(np.unique(sums / rows).tolist())
+    return joints, float(variance.mean()) / max(excess, _LEAST)

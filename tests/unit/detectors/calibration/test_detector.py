@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from homeostat.detectors.calibration.detector import (
     CalibrationConfig,
@@ -168,6 +169,34 @@ def test_what_the_reference_shows_is_lived_with(
         found, _ = follow(fit(*rows(20_000), CONFIG), rows, 90)
         alarms.append(found <= 90)
     assert not any(alarms)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(
+    "law",
+    [steps, lambda odds: odds + 0.6 * np.sin(3.0 * odds)],
+    ids=["steps", "waves"],
+)
+def test_a_short_reference_does_not_hide_how_the_truth_winds(law: Law) -> None:
+    alarms = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+
+        def rows(n: int = 500, rng: np.random.Generator = rng) -> tuple[Floats, Floats]:
+            said = normal(-1.0)(rng, n)
+            return label(rng, said, law), said
+
+        found, _ = follow(fit(*rows(1000), CONFIG), rows, 90)
+        alarms.append(found <= 90)
+    assert not any(alarms)
+
+
+def test_references_of_before_load() -> None:
+    old = b'{"edges": [0.5], "knots": [0.0], "low": [-0.1], "high": [0.1], "n": 9}'
+    found = TypeAdapter(CalibrationReference).validate_json(old)
+    assert found.joints == ()
+    low, high = found.bounds(np.array([0.5]), 0.0)
+    assert (low[0], high[0]) == (chances(np.array([-0.1]))[0], chances(np.array([0.1]))[0])
 
 
 @pytest.mark.statistical
