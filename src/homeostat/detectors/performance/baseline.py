@@ -150,7 +150,8 @@ def baseline(
         left, lost = values - usual[of_day], HOURS - 1
     assumed = min(ASSUMED, ASSUMED_SHARE * float(values.std()), ASSUMED_PART * known.mean)
     effects = fit_effects(left, hours, assumed, lost)
-    own = effects.days > 1 and reach == 0
+    # Where hours visibly differ (days may turn at another hour), a rise may be one of those.
+    own = effects.days > 1 and reach == 0 and not effects.within
     within = learn(values, hours, ASSUMED_HOUR * assumed) if own else None
     return replace(known, hours=bounds, effects=effects, within=within)
 

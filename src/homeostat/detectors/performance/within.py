@@ -19,7 +19,7 @@ PIECES = 12
 SPANS = (1, 2, 4, 8)
 """Lengths of bursts that are looked for, in such parts."""
 
-LUCK = 0.01
+LUCK = 0.2
 """Chance that a reference without bursts is taken to have one."""
 
 
@@ -164,4 +164,4 @@ def _bursts(left: Floats, owner: Ints, variance: float) -> bool:
         if bool(np.any(np.abs(off[usable]) > most * np.sqrt(free[usable]))):
             return True
     apart = left - (np.bincount(owner, weights=left) / size)[owner]
-    return between_variance(apart, place, size.size, careful=3.0) > 0.0
+    return between_variance(apart, place, size.size, careful=1.5) > 0.0
