@@ -54,13 +54,14 @@ STAKES = np.asarray(FRACTIONS)
 
 @dataclass(frozen=True)
 class Traffic:
-    """How accuracy moves while nothing is wrong."""
+    """How accuracy moves while nothing is wrong; days turn at hour `turn`, UTC."""
 
     accuracy: float
     rhythm: float = 0.0
     days: float = 0.0
     hours: float = 0.0
     bursts: float = 0.0
+    turn: int = 0
 
     def errors(self, rng: np.random.Generator, days: int, tick: int) -> Floats:
         """Return the chance of an error in each tick of some days."""
@@ -68,6 +69,7 @@ class Traffic:
         at = (np.arange(days * each) + 0.5) * tick
         wave = self.rhythm * np.sin(2.0 * np.pi * at / SECONDS)
         by_day = np.repeat(rng.normal(0.0, self.days, days), each)
+        by_day = np.roll(by_day, self.turn * each // 24)
         by_hour = np.repeat(rng.normal(0.0, self.hours, days * 24), each // 24)
         burst = np.zeros(at.size)
         for start in rng.random(rng.poisson(self.bursts * days)) * days * SECONDS:
@@ -261,6 +263,7 @@ WORLDS = {
     "days 0.005": Traffic(0.9, rhythm=0.01, days=0.005, hours=0.002),
     "days 0.01": Traffic(0.9, rhythm=0.01, days=0.01, hours=0.002),
     "bursts": Traffic(0.9, rhythm=0.01, days=0.005, hours=0.002, bursts=2.0),
+    "turn at 8": Traffic(0.9, rhythm=0.01, days=0.01, hours=0.002, turn=8),
 }
 
 

@@ -67,6 +67,7 @@ WORLDS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "skewed": lambda rng, n: (rng.lognormal(0.0, 1.0, n) - 1.65) / 2.16,
     "trend 1 in 240": lambda rng, n: rng.normal(0.0, 1.0, n) + np.arange(n) / 240.0,
     "trend 1 in 120": lambda rng, n: rng.normal(0.0, 1.0, n) + np.arange(n) / 120.0,
+    "trend 1 in 60": lambda rng, n: rng.normal(0.0, 1.0, n) + np.arange(n) / 60.0,
     "hourly and ar": lambda rng, n: autoregressive(rng, n, 0.4) + daily(n),
 }
 
