@@ -15,16 +15,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from homeostat.domain.clock import Clock
+from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine import commands
 from homeostat.engine.ports import PredictionLog, Receipt, Records
 from homeostat.entrypoints import current
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
-from homeostat.entrypoints.http.body import held_size
+from homeostat.entrypoints.http.body import held_size, read_bytes
+from homeostat.entrypoints.http.events import Event, Pairs, read_event
 from homeostat.entrypoints.http.formats import read_body, read_object, read_rows
 from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
-from homeostat.entrypoints.http.rows import Rows
+from homeostat.entrypoints.http.rows import Rows, read_predictions
 
 BASE = "/api/v1"
 MAX_BYTES = 32 * 1024 * 1024
@@ -79,7 +81,7 @@ def api(
     """
     intake = intake or Intake(clock, 8 * max_bytes)
     named = {spec.name: spec for spec in specs}
-    shared = _Api(records, log, clock, Gate(tokens), named, max_bytes, intake)
+    shared = _Api(records, log, clock, Gate(tokens), named, max_bytes, intake, Pairs(clock))
     model = f"{BASE}/models/{{model}}"
     reads: dict[str, Listing] = {
         "verdicts": shared.verdicts,
@@ -102,6 +104,7 @@ def api(
             methods=["POST"],
         ),
         Route(f"{model}/diagnosis", shared.read(shared.diagnosis), methods=["GET"]),
+        Route(f"{model}/payloads", endpoint(shared.payload), methods=["POST"]),
         Route(f"{model}/commands", endpoint(shared.command), methods=["POST"]),
         *(
             Route(f"{model}/{name}", shared.read(listing, name), methods=["GET"])
@@ -126,6 +129,7 @@ class _Api:
     specs: dict[str, ModelSpec]
     max_bytes: int
     intake: Intake
+    pairs: Pairs
 
     def spec(self, request: Request) -> ModelSpec:
         name = str(request.path_params["model"])
@@ -148,6 +152,29 @@ class _Api:
 
         return endpoint(handle)
 
+    async def payload(self, request: Request) -> Response:
+        """Take one half of a call that a model server tells of."""
+        actor = await self.gate.admit(request, Scope.INGEST)
+        spec = self.spec(request)
+        with self.intake.holding(held_size(request, self.max_bytes)):
+            body = await read_bytes(request, self.max_bytes)
+            event = read_event(request.headers, body)
+            receipt = await run_in_threadpool(self._store_payload, spec, event, actor)
+        return reply({"waiting": True}, 202) if receipt is None else _answer(receipt, "payload")
+
+    def _store_payload(self, spec: ModelSpec, event: Event, actor: str) -> Receipt | None:
+        now = self.clock.now()
+        try:
+            rows = self.pairs.rows(spec, event, now.isoformat())
+        except DataError as error:
+            text = _text({"id": event.key, "body": event.body.decode(errors="replace")})
+            self.log.refuse(spec.name, "predictions", [("payload", str(error), text)])
+            raise
+        if rows is None:
+            return None
+        self.intake.spend(actor, len(rows))
+        return self._append(spec, "predictions", read_predictions(spec, rows, now), self.log.append)
+
     def _store(
         self,
         spec: ModelSpec,
@@ -164,13 +191,15 @@ class _Api:
             return known
         rows = read_rows(spec, field, kind, body, self.clock.now())
         self.intake.spend(actor, rows.count)
-        if rows.rejected:
-            self.log.refuse(spec.name, field, _refused(rows))
-        stored = append(spec, rows.table) if rows.places else Receipt(0)
-        receipt = rows.receipt(stored)
+        receipt = self._append(spec, field, rows, append)
         if key:
             self.intake.remember(place, key, body, receipt)
         return receipt
+
+    def _append(self, spec: ModelSpec, field: str, rows: Rows, append: Append) -> Receipt:
+        if rows.rejected:
+            self.log.refuse(spec.name, field, _refused(rows))
+        return rows.receipt(append(spec, rows.table) if rows.places else Receipt(0))
 
     def read(self, listing: Listing, name: str = "") -> Endpoint:
         async def handle(request: Request) -> Response:
