@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import read_pair
-from homeostat.detectors.faults.find import find_suspects
 from homeostat.detectors.faults.scored import find_in_predictions
 from homeostat.detectors.faults.telling import leave_out_clocks
 from homeostat.diagnosis.conclude import conclude
 from homeostat.diagnosis.config import DEFAULT, DiagnoseConfig
 from homeostat.diagnosis.judge import judge, set_scene
-from homeostat.domain.decision import Cause
+from homeostat.diagnosis.suspects import say_open, settle
 from homeostat.domain.explanation import Explanation
 from homeostat.domain.predictions import Predictions
 
@@ -53,12 +52,7 @@ def explain(
     found = find_in_predictions(before, now, columns, config.faults)
     scene = set_scene(before, now, columns, found)
     told = judge(scene, config, rng)
-    suspects = find_suspects(*columns, found, config.faults)
-    if suspects and {Cause.CONCEPT_DRIFT, Cause.LABEL_SHIFT} & set(told.causes):
-        other = set_scene(before, now, columns, (*found, *suspects))
-        again = judge(other, config, rng)
-        # Labels follow from inputs as they did once the units are put right.
-        if set(again.causes) <= {Cause.DATA_FAULT}:
-            scene, told = other, again
+    settled = settle(scene, told, columns, config, rng)
+    told = say_open(settled.told, settled.open)
     told = replace(told, caveats=(*told.caveats, *clocks))
-    return conclude(scene, told, value, config, rng)
+    return conclude(settled.scene, told, value, config, rng)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,11 @@ _KNOWN = 0.9  # share of other rows whose scores there were, where scores are st
 _NEAR = 5  # steps on either side that a change of inputs moves along
 _FASTER = 3.0  # times as much as those
 _ONSET = 1.63  # Kolmogorov's 99 % quantile
+_WINDOW = 0.02  # width of what counts as one answer, of the width of nine tenths of usual scores
+_FLANK = 2  # widths beside it on either side
+_HEAP = 0.05  # share of rows beyond what is usual beside those
+_SURE = 5.0  # standard errors
+_MOST_STEPS = 100_000
 
 
 def find_constant_score(
@@ -60,12 +67,79 @@ def find_constant_score(
     values, counts = np.unique(there, return_counts=True)
     levels = np.unique(were, return_counts=True)
     top = values[np.argmax(counts)]
+    smooth = max(levels[1].max(), np.sort(counts)[:-1].max(initial=0)) <= _SMOOTH * min(
+        were.size, there.size
+    )
+    heap = _find_heap(were, there, float(top)) if smooth else None
+    if heap is not None:
+        return _told_heap(heap, before, now, times)
     if counts.max() >= _CONSTANT * there.size and levels[1].max() <= 0.5 * were.size:
         return _told([float(top)], were, there, now, times)
     usual = float(levels[1].max()) / were.size
     places = np.flatnonzero(counts >= max(_ROWS, (usual + _LEAST) * there.size))
     hits = [float(v) for v in values[places] if _is_answer(float(v), were, there, levels, config)]
     return _told(hits, were, there, now, times) if 0 < len(hits) <= _FEW else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Heap:
+    """Scores from ``low`` on, below ``high``."""
+
+    low: float
+    high: float
+
+    def holds(self, scores: Floats) -> NDArray[np.bool_]:
+        """Return which scores are in it."""
+        found: NDArray[np.bool_] = (scores >= self.low) & (scores < self.high)
+        return found
+
+
+def _find_heap(were: Floats, there: Floats, top: float) -> _Heap | None:
+    """Find scores that are nearly the same, and have none beside them: an answer with some noise.
+
+    The commonest score does not count: alone it is an answer without noise.
+    Where a shift of inputs brings more rows, it brings them to the scores on either side, too.
+    """
+    rest = there[there != top]
+    low, high = np.quantile(were, [0.05, 0.95])
+    step = _WINDOW / 2.0 * float(high - low)
+    ends = float(min(were.min(), there.min())), float(max(were.max(), there.max()))
+    if step <= 0.0 or (ends[1] - ends[0]) / step > _MOST_STEPS:
+        return None
+    edges = ends[0] + step * np.arange(np.ceil((ends[1] - ends[0]) / step) + 2)
+    pad = 2 * _FLANK
+    inner, outer = [], []
+    for side in (were, rest):
+        counts = np.bincount(((side - ends[0]) / step).astype(np.int64), minlength=edges.size)
+        counts = np.pad(counts, pad + 1)
+        sums = np.concatenate(([0], np.cumsum(counts)))
+        first = np.arange(pad, pad + edges.size)
+        window = sums[first + 2] - sums[first]
+        inner.append(window)
+        outer.append(sums[first + 2 + pad] - sums[first - pad] - window)
+    usual = np.maximum((inner[0] + 1.0) * (outer[1] + 1.0) / (outer[0] + 1.0), outer[1] / 4.0)
+    rise = inner[1] - usual
+    error = np.sqrt(usual * (1.0 + usual / (inner[0] + 1.0)) + 1.0)
+    plain = (rise >= _HEAP * there.size) & (inner[1] > _FASTER * usual) & (rise > _SURE * error)
+    if ends[0] >= 0.0 and ends[1] <= 1.0:
+        # Inputs far off, broken or not, bring chances as near to certainty.
+        plain &= (edges > 3.0 * step) & (edges < 1.0 - 2.0 * step)
+    if not plain.any():
+        return None
+    start = ends[0] + step * (int(np.argmax(np.where(plain, rise, 0.0))) - 1)
+    return _Heap(start, start + 2.0 * step)
+
+
+def _told_heap(heap: _Heap, before: Floats, now: Floats, times: Micros | None) -> Found:
+    rows, alike = heap.holds(now), heap.holds(before)
+    share, was = (
+        float(hits.sum() / np.isfinite(side).sum()) for hits, side in ((rows, now), (alike, before))
+    )
+    since = "" if times is None else _since(rows, times)
+    middle = float(np.median(now[rows]))
+    text = f"the score is about {middle:.4g} in {share:.0%} of rows{since}, {was:.1%} had it"
+    fault = DataFault(FaultKind.CONSTANT_SCORE, ("the score",), text, share)
+    return Found(fault, rows, alike)
 
 
 def _is_answer(

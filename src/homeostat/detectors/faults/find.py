@@ -227,6 +227,8 @@ def _in_one_source(
                 hits.append((place, found))
         if len(hits) == 1:
             place, found = hits[0]
+            if _moved(one.take(before.codes != place), two.take(now.codes != place)):
+                continue  # what few rows let pass for a fault of one source is everywhere
             source = f"{other}={now.words[place]}"
             rows = now.codes == place
             text = f"{found.fault.text}, only where {source}"

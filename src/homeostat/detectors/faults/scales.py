@@ -21,10 +21,15 @@ _MOVED = 0.15
 _COARSE = 2.2  # logarithm of a factor that no mix of rows brings about
 _STILL_APART = 0.6  # distance from usual that a changed mix may leave
 _UNDONE = 0.25  # share of the distance that may be left
+_HINTED = 0.4  # and where labels and other columns are asked
+_LOOSE = 1.25  # times the noise that is left then
 _BEYOND = 0.2  # share of the rows in another unit that must be out of the usual range
 _DISTINCT = 6
 _GENERAL_ROWS = 500  # fewer fit some factor and offset by chance
 _GRID = 300
+_STEPS = (1.0, 0.1, 0.01)  # that numbers are written in
+_FEW = 0.03  # share of rows
+_MOSTLY = 0.95
 _NOISE = 1.63  # Kolmogorov's 99 % quantile
 
 
@@ -65,20 +70,22 @@ def find_scale(
     if p_value > config.level or moved < config.min_rise:
         return None
     fits = [_explain(before, now, factor, offset) for factor, offset in UNITS]
-    fits = [fit for fit in fits if fit.left <= max(noise, 0.05 * moved)]
+    near = max(noise, 0.05 * moved)
     if suspect:
-        fits = [fit for fit in fits if fit.left <= _UNDONE * fit.share * fit.apart]
+        fits = [f for f in fits if f.left <= min(_LOOSE * near, _HINTED * f.share * f.apart)]
     else:
-        fits = [f for f in fits if _plausible(f, before, now)]
+        fits = [f for f in fits if f.left <= near and _plausible(f, before, now)]
         fits = fits or _loose(before, now) or _general(before, now, moved, noise)
     if not fits:
         return None
     closest = min(fit.left for fit in fits)
-    # Several explain it within noise: take the most usual one.
-    best = next(fit for fit in fits if fit.left <= closest + 0.5 * noise)
+    # Several explain it within noise: take the most usual one, or, to be weighed, the closest.
+    tied = 0.0 if suspect else 0.5 * noise
+    best = next(fit for fit in fits if fit.left <= closest + tied)
     kind = FaultKind.SIGN_FLIP if best.factor == -1.0 and not best.offset else FaultKind.UNIT
     text = f"{name}: {_said(best)}"
-    rows = _touched(two.numbers, before, best)
+    off = _left_steps(best, before, two.numbers) if best.share < 1.0 else None
+    rows = _touched(two.numbers, before, best) if off is None else off
     fault = DataFault(
         kind, (name,), text, best.share, p_value, factor=best.factor, offset=best.offset
     )
@@ -168,6 +175,8 @@ def _plausible(fit: Fit, before: Floats, now: Floats) -> bool:
         inward = bool(abs(fit.factor) < 1.0 and fit.factor > 0.0)
         return fit.share == 1.0 or inward or beyond > _BEYOND * fit.share
     # Rows in part, or a factor near 1, look like a change of mix unless values tell.
+    if _left_steps(fit, before, now) is not None:
+        return True
     if fit.share < 1.0:
         return False
     whole = bool(np.all(before == np.round(before)))
@@ -175,6 +184,24 @@ def _plausible(fit: Fit, before: Floats, now: Floats) -> bool:
     if whole != still:
         return True
     return fit.factor < 0.0 and fit.apart >= _MOVED
+
+
+def _left_steps(fit: Fit, before: Floats, now: Floats) -> Mask | None:
+    """Return which values no longer come in steps, if they do once the unit is put right."""
+    for step in _STEPS:
+        if _on_steps(before, step).all():
+            off = ~_on_steps(now, step) & np.isfinite(now)
+            mended = _on_steps((now[off] - fit.offset) / fit.factor, step)
+            enough = mended.size >= _FEW * now.size
+            return off if enough and mended.mean() >= _MOSTLY else None
+    return None
+
+
+def _on_steps(values: Floats, step: float) -> Mask:
+    places = values / step
+    near = np.minimum(1e-6 * np.maximum(1.0, np.abs(places)), 0.01)
+    found: Mask = np.abs(places - np.round(places)) <= near
+    return found
 
 
 def _beyond(before: Floats, now: Floats) -> float:
