@@ -33,7 +33,12 @@ _MOST_STEPS = 100_000
 
 
 def find_constant_score(
-    before: Floats, now: Floats, config: FaultConfig, times: Micros | None = None
+    before: Floats,
+    now: Floats,
+    config: FaultConfig,
+    times: Micros | None = None,
+    *,
+    sound: bool = True,
 ) -> Found | None:
     """Find a model that says the same of all rows, or of a share of them, or nothing of many.
 
@@ -48,6 +53,8 @@ def find_constant_score(
     config : FaultConfig
     times : ndarray of int64, shape (m,), optional
         When the current rows were scored, in microseconds since 1970.
+    sound : bool
+        Whether inputs are sound: broken ones may bring many rows to nearly the same score.
 
     Examples
     --------
@@ -70,7 +77,7 @@ def find_constant_score(
     smooth = max(levels[1].max(), np.sort(counts)[:-1].max(initial=0)) <= _SMOOTH * min(
         were.size, there.size
     )
-    heap = _find_heap(were, there, float(top)) if smooth else None
+    heap = _find_heap(were, there, float(top)) if sound and smooth else None
     if heap is not None:
         return _told_heap(heap, before, now, times)
     if counts.max() >= _CONSTANT * there.size and levels[1].max() <= 0.5 * were.size:

@@ -13,6 +13,7 @@ from homeostat.detectors.faults.config import FaultConfig
 from homeostat.detectors.faults.fallback import find_constant_score
 from homeostat.detectors.faults.find import find_faults
 from homeostat.detectors.faults.masses import Found
+from homeostat.domain.explanation import FaultKind
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 
@@ -26,7 +27,8 @@ def find_in_predictions(
 ) -> tuple[Found, ...]:
     """Find faults of features, scores, times and whole rows."""
     found = list(find_faults(*columns, config))
-    score = find_constant_score(_said(before), _said(now), config, now.timestamps)
+    sound = all(item.fault.kind is FaultKind.EXTRA_COLUMN for item in found)
+    score = find_constant_score(_said(before), _said(now), config, now.timestamps, sound=sound)
     if score is not None:
         found.append(score)
     if before.timestamps is not None and now.timestamps is not None:
