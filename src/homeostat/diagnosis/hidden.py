@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Columns, Kind
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.detectors.faults.scales import distance
 from homeostat.diagnosis.sides import SCORE, Sides
 from homeostat.domain.explanation import DataFault, FaultKind
@@ -31,7 +31,7 @@ _MOST = 20  # categories
 _ROWS = 30  # of a category
 _CODED = 10**9
 
-_Ranked = tuple[float, Found]
+_Ranked = tuple[float, FaultyRows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class _Companions:
     inputs: Mask
 
 
-def find_hidden(sides: Sides, now: Columns) -> tuple[Found, ...]:
+def find_hidden(sides: Sides, now: Columns) -> tuple[FaultyRows, ...]:
     """Find signs, columns and categories that changed places without moving a distribution.
 
     Each may explain the others: a column seems turned as well if one that it goes with is.
@@ -58,7 +58,7 @@ def find_hidden(sides: Sides, now: Columns) -> tuple[Found, ...]:
 
     Returns
     -------
-    tuple of Found
+    tuple of FaultyRows
         The plainest first.
     """
     with_them = _companions(sides)
@@ -145,7 +145,7 @@ def _turned(
         rows = "" if share == 1.0 else f" in {share:.0%} of rows"
         text = f"{name}: signs are flipped{rows}, as what goes with it shows"
         fault = DataFault(FaultKind.SIGN_FLIP, (name,), text, share, factor=-1.0)
-        yield was - left, Found(fault, np.isfinite(now[name].numbers))
+        yield was - left, FaultyRows(fault, np.isfinite(now[name].numbers))
 
 
 def _exchanged(
@@ -174,7 +174,7 @@ def _exchanged(
                     f"{first} and {second} hold each other's values, as what goes with them shows"
                 )
                 fault = DataFault(FaultKind.SWAPPED, (first, second), text)
-                yield was - left, Found(fault, np.ones(now[first].numbers.size, dtype=bool))
+                yield was - left, FaultyRows(fault, np.ones(now[first].numbers.size, dtype=bool))
 
 
 def _renamed(sides: Sides, with_them: _Companions, name: str, now: Columns) -> Iterator[_Ranked]:
@@ -212,7 +212,7 @@ def _renamed(sides: Sides, with_them: _Companions, name: str, now: Columns) -> I
     values = now[name]
     rows = ~values.missing
     fault = DataFault(FaultKind.RECODED, (name,), text, mapping=pairs)
-    yield was - left, Found(fault, rows)
+    yield was - left, FaultyRows(fault, rows)
 
 
 def _assign(costs: Floats) -> NDArray[np.intp]:

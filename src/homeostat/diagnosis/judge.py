@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Columns
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.detectors.faults.mend import Mended, mend
 from homeostat.diagnosis.config import DiagnoseConfig
 from homeostat.diagnosis.decide import decide
@@ -31,7 +31,7 @@ class Scene:
 
     before: Predictions
     now: Predictions
-    found: tuple[Found, ...]
+    found: tuple[FaultyRows, ...]
     mended: Mended
 
     @property
@@ -85,7 +85,10 @@ class Judged:
 
 
 def set_scene(
-    before: Predictions, now: Predictions, columns: tuple[Columns, Columns], found: Sequence[Found]
+    before: Predictions,
+    now: Predictions,
+    columns: tuple[Columns, Columns],
+    found: Sequence[FaultyRows],
 ) -> Scene:
     """Mend what was found."""
     mended = mend(*columns, found, (len(before), len(now)))

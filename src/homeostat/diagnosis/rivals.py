@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.diagnosis.basis import deal
 from homeostat.diagnosis.sides import SCORE, Sides
 from homeostat.domain.explanation import DataFault
@@ -53,7 +53,7 @@ class Weighed:
     misfit: float
 
 
-def weigh_rivals(sides: Sides, suspect: Found, rng: np.random.Generator) -> Weighed:
+def weigh_rivals(sides: Sides, suspect: FaultyRows, rng: np.random.Generator) -> Weighed:
     """Weigh "a share of the rows is in another unit" against "another mix of rows".
 
     Both stories are told of reference rows: a share of them put in the other unit, and drawn so
@@ -63,7 +63,7 @@ def weigh_rivals(sides: Sides, suspect: Found, rng: np.random.Generator) -> Weig
     Parameters
     ----------
     sides : Sides
-    suspect : Found
+    suspect : FaultyRows
         Of a column of numbers.
     rng : Generator
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 from homeostat.detectors.faults.columns import Columns
 from homeostat.detectors.faults.find import find_suspects
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.diagnosis.config import DiagnoseConfig
 from homeostat.diagnosis.hidden import find_hidden
 from homeostat.diagnosis.judge import Judged, Scene, judge, set_scene
@@ -30,7 +30,7 @@ class Settled:
 
     scene: Scene
     told: Judged
-    open: tuple[Found, ...] = ()
+    open: tuple[FaultyRows, ...] = ()
 
 
 def settle(
@@ -78,7 +78,7 @@ def _again(
     scene: Scene,
     told: Judged,
     columns: tuple[Columns, Columns],
-    items: Sequence[Found],
+    items: Sequence[FaultyRows],
     config: DiagnoseConfig,
     rng: np.random.Generator,
     *,
@@ -91,7 +91,7 @@ def _again(
     return Settled(other, again) if not left or (plain and left <= were) else None
 
 
-def say_open(told: Judged, suspects: Sequence[Found]) -> Judged:
+def say_open(told: Judged, suspects: Sequence[FaultyRows]) -> Judged:
     """Add a caveat for each suspect that nobody can tell of."""
     said = tuple(
         f"{item.fault.text}? That, or another mix of rows: check it before retraining on them"

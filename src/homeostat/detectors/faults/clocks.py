@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Kind, Values
 from homeostat.detectors.faults.config import FaultConfig
-from homeostat.detectors.faults.masses import Found, rise_p
+from homeostat.detectors.faults.masses import FaultyRows, rise_p
 from homeostat.domain.explanation import DataFault, FaultKind
 from homeostat.stats.special import chi2_sf
 
@@ -26,7 +26,7 @@ _FLAT = 0.1  # mean departure from a level day below which there is no pattern t
 _LEAST = 3.0  # rows an hour
 
 
-def find_clock_shift(name: str, one: Values, two: Values, config: FaultConfig) -> Found | None:
+def find_clock_shift(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find times of day that were moved by whole hours.
 
     Parameters
@@ -54,12 +54,12 @@ def find_clock_shift(name: str, one: Values, two: Values, config: FaultConfig) -
     shift = best if best <= 12 else best - 24
     text = f"{name}: the clock is {abs(shift)} h {'ahead' if shift > 0 else 'behind'}"
     fault = DataFault(FaultKind.CLOCK_SHIFT, (name,), text, 1.0, p_value, offset=shift * HOUR)
-    return Found(fault, ~two.missing)
+    return FaultyRows(fault, ~two.missing)
 
 
 def find_duplicates(
     before: Sequence[Floats], now: Sequence[Floats], config: FaultConfig
-) -> Found | None:
+) -> FaultyRows | None:
     """Find rows that are in the data more than once.
 
     Of few possible rows the more repeat, the more there are: how many do is compared among as many
@@ -85,7 +85,7 @@ def find_duplicates(
     if whole < config.min_rise or p_value > config.level or usual > 0.2:
         return None
     text = f"{share:.0%} of rows repeat an earlier one, {usual:.1%} of as many did"
-    return Found(DataFault(FaultKind.DUPLICATES, (), text, share, p_value), rows)
+    return FaultyRows(DataFault(FaultKind.DUPLICATES, (), text, share, p_value), rows)
 
 
 def _spread(columns: Sequence[Floats], rows: int) -> list[Floats]:

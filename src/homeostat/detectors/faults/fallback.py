@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Kind, Values
 from homeostat.detectors.faults.config import FaultConfig
-from homeostat.detectors.faults.masses import Found, find_missing, rise_p
+from homeostat.detectors.faults.masses import FaultyRows, find_missing, rise_p
 from homeostat.domain.explanation import DataFault, FaultKind
 from homeostat.domain.predictions import from_micros
 
@@ -39,7 +39,7 @@ def find_constant_score(
     times: Micros | None = None,
     *,
     sound: bool = True,
-) -> Found | None:
+) -> FaultyRows | None:
     """Find a model that says the same of all rows, or of a share of them, or nothing of many.
 
     A default or fallback answer is one score that more rows hold than any score did. The ends of
@@ -137,7 +137,7 @@ def _find_heap(were: Floats, there: Floats, top: float) -> _Heap | None:
     return _Heap(start, start + 2.0 * step)
 
 
-def _told_heap(heap: _Heap, before: Floats, now: Floats, times: Micros | None) -> Found:
+def _told_heap(heap: _Heap, before: Floats, now: Floats, times: Micros | None) -> FaultyRows:
     rows, alike = heap.holds(now), heap.holds(before)
     share, was = (
         float(hits.sum() / np.isfinite(side).sum()) for hits, side in ((rows, now), (alike, before))
@@ -146,7 +146,7 @@ def _told_heap(heap: _Heap, before: Floats, now: Floats, times: Micros | None) -
     middle = float(np.median(now[rows]))
     text = f"the score is about {middle:.4g} in {share:.0%} of rows{since}, {was:.1%} had it"
     fault = DataFault(FaultKind.CONSTANT_SCORE, ("the score",), text, share)
-    return Found(fault, rows, alike)
+    return FaultyRows(fault, rows, alike)
 
 
 def _is_answer(
@@ -181,14 +181,14 @@ def _others_known(value: float, there: Floats, known: Floats) -> bool:
 
 def _told(
     hits: list[float], were: Floats, there: Floats, now: Floats, times: Micros | None
-) -> Found:
+) -> FaultyRows:
     rows = np.isin(now, hits)
     share, was = float(np.isin(there, hits).mean()), float(np.isin(were, hits).mean())
     said = " or ".join(f"{value:.4g}" for value in hits)
     since = "" if times is None else _since(rows, times)
     text = f"the score is {said} in {share:.0%} of rows{since}, {was:.1%} had it"
     fault = DataFault(FaultKind.CONSTANT_SCORE, ("the score",), text, share)
-    return Found(fault, rows)
+    return FaultyRows(fault, rows)
 
 
 def _since(rows: NDArray[np.bool_], times: Micros) -> str:

@@ -13,7 +13,7 @@ from homeostat.detectors.faults.clocks import find_clock_shift
 from homeostat.detectors.faults.columns import Columns, Kind, Values
 from homeostat.detectors.faults.config import FaultConfig
 from homeostat.detectors.faults.masses import (
-    Found,
+    FaultyRows,
     as_words,
     find_missing,
     find_number,
@@ -33,7 +33,7 @@ _WHOLE = 0.9  # share of a source's rows from which it is broken, and of the fau
 _ELSEWHERE = 0.02
 
 
-def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[Found, ...]:
+def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[FaultyRows, ...]:
     """Find what is broken in current rows.
 
     Parameters
@@ -44,7 +44,7 @@ def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[Fou
 
     Returns
     -------
-    tuple of Found
+    tuple of FaultyRows
         The most certain fault of each column; swapped columns and repeated rows once.
     """
     found = list(_schema(before, now))
@@ -68,8 +68,8 @@ def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[Fou
 
 
 def find_suspects(
-    before: Columns, now: Columns, found: Sequence[Found], config: FaultConfig
-) -> tuple[Found, ...]:
+    before: Columns, now: Columns, found: Sequence[FaultyRows], config: FaultConfig
+) -> tuple[FaultyRows, ...]:
     """Find sound columns whose change may be one of unit, or one of the mix of rows."""
     broken = {name for item in found for name in item.fault.columns}
     suspects = []
@@ -80,7 +80,7 @@ def find_suspects(
     return tuple(suspects)
 
 
-def check_column(name: str, one: Values, two: Values, config: FaultConfig) -> Found | None:
+def check_column(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find the fault of one column, if it has one."""
     if min(one.missing.size, two.missing.size) < config.min_rows:
         return None
@@ -100,23 +100,23 @@ def check_column(name: str, one: Values, two: Values, config: FaultConfig) -> Fo
     return next((found for kind in kinds if (found := kind(name, one, two, config))), None)
 
 
-def _schema(before: Columns, now: Columns) -> Iterator[Found]:
+def _schema(before: Columns, now: Columns) -> Iterator[FaultyRows]:
     rows = next(iter(now.values())).numbers.size if now else 0
     everyone = np.ones(rows, dtype=bool)
     for name, one in before.items():
         if name not in now:
             text = f"{name} is absent"
-            yield Found(DataFault(FaultKind.MISSING_COLUMN, (name,), text), everyone)
+            yield FaultyRows(DataFault(FaultKind.MISSING_COLUMN, (name,), text), everyone)
         elif one.kind is not now[name].kind and Kind.EMPTY not in {one.kind, now[name].kind}:
             text = f"{name} is of type {now[name].type_name}, not {one.type_name}"
-            yield Found(DataFault(FaultKind.TYPE_CHANGED, (name,), text), everyone)
+            yield FaultyRows(DataFault(FaultKind.TYPE_CHANGED, (name,), text), everyone)
     for name in now:
         if name not in before:
             text = f"{name} was not there before"
-            yield Found(DataFault(FaultKind.EXTRA_COLUMN, (name,), text), everyone)
+            yield FaultyRows(DataFault(FaultKind.EXTRA_COLUMN, (name,), text), everyone)
 
 
-def _cut_short(name: str, one: Values, two: Values) -> Found | None:
+def _cut_short(name: str, one: Values, two: Values) -> FaultyRows | None:
     """Find texts that all end at one length, which they did not."""
     before, now = _lengths(one), _lengths(two)
     if min(before.size, now.size) < 30:
@@ -129,7 +129,7 @@ def _cut_short(name: str, one: Values, two: Values) -> Found | None:
     text = f"{name}: texts are cut after {most} characters; {longer:.0%} were longer"
     rows = np.zeros(two.codes.size, dtype=bool)
     rows[two.codes >= 0] = now == most
-    return Found(DataFault(FaultKind.TRUNCATED, (name,), text, at_most, 0.0), rows)
+    return FaultyRows(DataFault(FaultKind.TRUNCATED, (name,), text, at_most, 0.0), rows)
 
 
 def _lengths(values: Values) -> Codes:
@@ -167,7 +167,9 @@ def _joined(one: Values, two: Values) -> Values:
     )
 
 
-def _from_source(found: Found, sources: dict[str, tuple[Values, Values]], column: str) -> Found:
+def _from_source(
+    found: FaultyRows, sources: dict[str, tuple[Values, Values]], column: str
+) -> FaultyRows:
     """Say so if the faulty rows are those of one value of another column."""
     rows = found.rows
     if not 0.0 < rows.mean() < _WHOLE:
@@ -183,7 +185,7 @@ def _from_source(found: Found, sources: dict[str, tuple[Values, Values]], column
             source = f"{name}={two.words[place]}"
             text = f"{found.fault.text}, only where {source}"
             fault = replace(found.fault, source=source, text=text)
-            return Found(fault, inside, one.codes == place)
+            return FaultyRows(fault, inside, one.codes == place)
     return found
 
 
@@ -208,7 +210,7 @@ def _in_one_source(
     two: Values,
     sources: dict[str, tuple[Values, Values]],
     config: FaultConfig,
-) -> Iterator[Found]:
+) -> Iterator[FaultyRows]:
     """Look for a fault that shows only among the rows of one value of another column."""
     if min(one.missing.size, two.missing.size) < config.min_rows or not _moved(one, two):
         return
@@ -233,5 +235,5 @@ def _in_one_source(
             rows = now.codes == place
             text = f"{found.fault.text}, only where {source}"
             fault = replace(found.fault, source=source, text=text, share=float(rows.mean()))
-            yield Found(fault, rows, before.codes == place)
+            yield FaultyRows(fault, rows, before.codes == place)
             return

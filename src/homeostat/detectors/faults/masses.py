@@ -24,7 +24,7 @@ _PREFIX = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class FaultyRows:
     """A fault, the current rows that it touches, and reference rows that look like them.
 
     ``alike`` is None where reference rows cannot.
@@ -35,7 +35,7 @@ class Found:
     alike: Mask | None = None
 
 
-def find_missing(name: str, one: Values, two: Values, config: FaultConfig) -> Found | None:
+def find_missing(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find more missing values than there were."""
     rows = two.missing
     before, now = float(one.missing.mean()), float(rows.mean())
@@ -45,10 +45,10 @@ def find_missing(name: str, one: Values, two: Values, config: FaultConfig) -> Fo
         return None
     text = f"{name}: {now:.0%} of rows have no value, {before:.1%} had none"
     fault = DataFault(FaultKind.NULLS, (name,), text, now - before, p_value)
-    return Found(fault, rows, one.missing)
+    return FaultyRows(fault, rows, one.missing)
 
 
-def find_number(name: str, one: Values, two: Values, config: FaultConfig) -> Found | None:
+def find_number(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find one number in the place of many: a default, or a value that stands still."""
     before, now = one.numbers[~one.missing], two.numbers[~two.missing]
     if min(before.size, now.size) < config.min_rows:
@@ -70,14 +70,16 @@ def find_number(name: str, one: Values, two: Values, config: FaultConfig) -> Fou
         rows, alike = two.numbers == value, one.numbers == value
         if stuck or (continuous and not odd):
             text = f"{name}: {share:.0%} of rows hold {value:g}, {was:.1%} did: the value is stuck"
-            return Found(DataFault(FaultKind.STUCK, (name,), text, rise, p_value), rows, alike)
+            return FaultyRows(DataFault(FaultKind.STUCK, (name,), text, rise, p_value), rows, alike)
         if odd and (continuous or new):
             text = f"{name}: {share:.0%} of rows hold the default {value:g}, {was:.1%} did"
-            return Found(DataFault(FaultKind.DEFAULT, (name,), text, rise, p_value), rows, alike)
+            return FaultyRows(
+                DataFault(FaultKind.DEFAULT, (name,), text, rise, p_value), rows, alike
+            )
     return None
 
 
-def find_word(name: str, one: Values, two: Values, config: FaultConfig) -> Found | None:
+def find_word(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find categories that are stuck, default, cut short or under another name."""
     before, now = word_shares(one), word_shares(two)
     if not before or not now:
@@ -94,7 +96,7 @@ def find_word(name: str, one: Values, two: Values, config: FaultConfig) -> Found
                 said = repr(word) if word else "an empty text"
                 text = f"{name}: {share:.0%} of rows hold {said}, {before.get(word, 0.0):.1%} did"
                 fault = DataFault(FaultKind.DEFAULT, (name,), text, rise, p_value)
-                return Found(fault, holds(two, {word}), holds(one, {word}))
+                return FaultyRows(fault, holds(two, {word}), holds(one, {word}))
     renamed = _find_renamed(name, before, now, (n, m), two, config)
     if renamed:
         return renamed
@@ -102,7 +104,7 @@ def find_word(name: str, one: Values, two: Values, config: FaultConfig) -> Found
     if now[top] >= STILL and was <= 0.9 and p_value <= config.level and len(before) > 1:
         text = f"{name}: {now[top]:.0%} of rows hold {top!r}, {was:.1%} did: the value is stuck"
         fault = DataFault(FaultKind.STUCK, (name,), text, now[top] - was, p_value)
-        return Found(fault, holds(two, {top}), holds(one, {top}))
+        return FaultyRows(fault, holds(two, {top}), holds(one, {top}))
     return None
 
 
@@ -158,7 +160,7 @@ def _find_renamed(
     sizes: tuple[int, int],
     two: Values,
     config: FaultConfig,
-) -> Found | None:
+) -> FaultyRows | None:
     new = {word: share for word, share in now.items() if before.get(word, 0.0) == 0.0}
     mass = sum(new.values())
     p_value = rise_p(0.0, sizes[0], mass, sizes[1])
@@ -172,7 +174,7 @@ def _find_renamed(
     cut = {word: match for word in new if (match := _completed(word, before)) is not None}
     if sum(new[word] for word in cut) >= _PREFIX * mass:
         text = f"{name}: texts are cut short, such as {_example(cut)}"
-        return Found(DataFault(FaultKind.TRUNCATED, (name,), text, mass, p_value), rows)
+        return FaultyRows(DataFault(FaultKind.TRUNCATED, (name,), text, mass, p_value), rows)
     known = sorted(before, key=lambda word: -before[word])
     gone = [w for w in known if w not in now]
     whole = mass >= 0.95
@@ -202,7 +204,7 @@ def _find_permuted(
     now: dict[str, float],
     sizes: tuple[int, int],
     two: Values,
-) -> Found | None:
+) -> FaultyRows | None:
     """Find codes that changed places: other frequencies, but the same set of frequencies."""
     words = sorted(before, key=lambda word: -before[word])
     if set(now) != set(before) or len(words) < 3:
@@ -227,10 +229,10 @@ def _recoded(
     rows: Mask,
     text: str,
     whole: float = 0.0,
-) -> Found:
+) -> FaultyRows:
     pairs = tuple(sorted((old, new) for new, old in mapping.items()))
     fault = DataFault(FaultKind.RECODED, (name,), text, max(share, whole), p_value, mapping=pairs)
-    return Found(fault, rows)
+    return FaultyRows(fault, rows)
 
 
 def _spelled(word: str, before: dict[str, float]) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Columns, Kind, Values
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.domain.explanation import DataFault, FaultKind
 
 _UNDOABLE = {FaultKind.UNIT, FaultKind.SIGN_FLIP}
@@ -44,13 +44,15 @@ class Mended:
     scored: bool
 
 
-def mend(before: Columns, now: Columns, found: Sequence[Found], sizes: tuple[int, int]) -> Mended:
+def mend(
+    before: Columns, now: Columns, found: Sequence[FaultyRows], sizes: tuple[int, int]
+) -> Mended:
     """Leave out rows with faults of some rows, undo faults of all rows, or leave out the column.
 
     Parameters
     ----------
     before, now : Columns
-    found : sequence of Found
+    found : sequence of FaultyRows
     sizes : tuple of int
         Reference and current rows.
     """
@@ -80,7 +82,7 @@ def mend(before: Columns, now: Columns, found: Sequence[Found], sizes: tuple[int
     return Mended(sound, kept_now, ours, theirs, tuple(sorted(dropped)), scored)
 
 
-def _clear(item: Found) -> bool:
+def _clear(item: FaultyRows) -> bool:
     """Whether the rows at fault stand out from the others."""
     fault = item.fault
     if fault.kind not in _UNDOABLE or item.alike is not None or fault.factor < 0.0:

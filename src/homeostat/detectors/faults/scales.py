@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Values
 from homeostat.detectors.faults.config import UNITS, FaultConfig
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.domain.explanation import DataFault, FaultKind
 from homeostat.stats.special import kolmogorov_sf
 
@@ -49,7 +49,7 @@ class Fit:
 
 def find_scale(
     name: str, one: Values, two: Values, config: FaultConfig, *, suspect: bool = False
-) -> Found | None:
+) -> FaultyRows | None:
     """Find the change of unit, or the flip of signs, that explains a column.
 
     Parameters
@@ -89,12 +89,12 @@ def find_scale(
     fault = DataFault(
         kind, (name,), text, best.share, p_value, factor=best.factor, offset=best.offset
     )
-    return Found(fault, rows)
+    return FaultyRows(fault, rows)
 
 
 def find_swaps(
     pairs: dict[str, tuple[Values, Values]], config: FaultConfig
-) -> tuple[tuple[Found, str, str], ...]:
+) -> tuple[tuple[FaultyRows, str, str], ...]:
     """Find two columns of numbers that hold each other's values."""
     moved: dict[str, tuple[Floats, Floats]] = {}
     for name, (one, two) in pairs.items():
@@ -119,7 +119,7 @@ def find_swaps(
             text = f"{first} and {second} hold each other's values in {a.share:.0%} of rows"
             fault = DataFault(FaultKind.SWAPPED, (first, second), text, min(1.0, a.share))
             rows = np.ones(pairs[first][1].numbers.size, dtype=bool)
-            found.append((Found(fault, rows), first, second))
+            found.append((FaultyRows(fault, rows), first, second))
     return tuple(found)
 
 

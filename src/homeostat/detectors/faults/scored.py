@@ -12,7 +12,7 @@ from homeostat.detectors.faults.columns import Columns, Kind, Values
 from homeostat.detectors.faults.config import FaultConfig
 from homeostat.detectors.faults.fallback import find_constant_score
 from homeostat.detectors.faults.find import find_faults
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.domain.explanation import FaultKind
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
@@ -24,7 +24,7 @@ _WHOLE = 0.9  # share of rows from which a fault does not tell rows from others
 
 def find_in_predictions(
     before: Predictions, now: Predictions, columns: tuple[Columns, Columns], config: FaultConfig
-) -> tuple[Found, ...]:
+) -> tuple[FaultyRows, ...]:
     """Find faults of features, scores, times and whole rows."""
     found = list(find_faults(*columns, config))
     sound = all(item.fault.kind is FaultKind.EXTRA_COLUMN for item in found)
@@ -43,9 +43,9 @@ def _find_repeats(
     before: Predictions,
     now: Predictions,
     columns: tuple[Columns, Columns],
-    found: Sequence[Found],
+    found: Sequence[FaultyRows],
     config: FaultConfig,
-) -> Found | None:
+) -> FaultyRows | None:
     """Find rows that repeat others, but not those that other faults make alike."""
     broken = {name for item in found for name in item.fault.columns}
     kept = [{n: v for n, v in side.items() if n not in broken} for side in columns]

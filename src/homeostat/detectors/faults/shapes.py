@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Values
 from homeostat.detectors.faults.config import FaultConfig
-from homeostat.detectors.faults.masses import Found, rise_p
+from homeostat.detectors.faults.masses import FaultyRows, rise_p
 from homeostat.detectors.faults.scales import distance
 from homeostat.domain.explanation import DataFault, FaultKind
 from homeostat.stats.special import kolmogorov_sf
@@ -21,7 +21,7 @@ _ALIKE = 0.2  # distance from usual of values whose signs are put right
 _LEAST = 0.03
 
 
-def find_power(name: str, one: Values, two: Values, config: FaultConfig) -> Found | None:
+def find_power(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find values a power of ten times what they were, also where they lie about zero.
 
     No change of the mix of rows spreads a column ten times as far and keeps its shape.
@@ -52,10 +52,10 @@ def find_power(name: str, one: Values, two: Values, config: FaultConfig) -> Foun
         return None
     text = f"{name}: values are {factor:.4g} times what they were: another unit"
     fault = DataFault(FaultKind.UNIT, (name,), text, 1.0, p_value, factor=factor)
-    return Found(fault, np.isfinite(two.numbers))
+    return FaultyRows(fault, np.isfinite(two.numbers))
 
 
-def find_signs(name: str, one: Values, two: Values, config: FaultConfig) -> Found | None:
+def find_signs(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find some values with another sign in a column that had one sign.
 
     Parameters
@@ -83,4 +83,4 @@ def find_signs(name: str, one: Values, two: Values, config: FaultConfig) -> Foun
         return None
     text = f"{name}: signs are flipped in {share:.0%} of rows"
     fault = DataFault(FaultKind.SIGN_FLIP, (name,), text, share, p_value, factor=-1.0)
-    return Found(fault, rows, np.zeros(one.numbers.size, dtype=bool))
+    return FaultyRows(fault, rows, np.zeros(one.numbers.size, dtype=bool))

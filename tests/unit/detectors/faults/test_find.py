@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from homeostat.detectors.faults.columns import Kind, read_pair
 from homeostat.detectors.faults.config import FaultConfig
 from homeostat.detectors.faults.find import find_faults, find_suspects
-from homeostat.detectors.faults.masses import Found
+from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.detectors.faults.mend import mend
 from homeostat.domain.explanation import FaultKind
 
@@ -47,7 +47,7 @@ def table(columns: Columns) -> pa.Table:
     return pa.table({name: pa.array(values) for name, values in columns.items()})
 
 
-def found(before: Columns, now: Columns) -> tuple[Found, ...]:
+def found(before: Columns, now: Columns) -> tuple[FaultyRows, ...]:
     return find_faults(*read_pair(table(before), table(now)), FaultConfig())
 
 
