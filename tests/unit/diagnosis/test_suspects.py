@@ -257,3 +257,13 @@ def test_labels_alone_tell_of_a_near_unit() -> None:
     found = hs.diagnose(before, now, spec)
     assert found.causes == (Cause.DATA_FAULT,)
     assert [fault.kind for fault in found.faults] == [FaultKind.UNIT]
+
+
+def test_labels_tell_of_a_near_unit_where_scores_rest_on_another_fault() -> None:
+    def shouted(rows: Columns, hit: NDArray[np.bool_]) -> Columns:
+        kind = np.array([str(word).upper() for word in rows["kind"]], dtype=object)
+        return {**unit(1 / 2.54)(rows, hit), "kind": kind}
+
+    found = why("binary", world("binary", 28, shouted, 0.6))
+    assert found.causes == (Cause.DATA_FAULT,)
+    assert {fault.kind for fault in found.faults} == {FaultKind.RECODED, FaultKind.UNIT}

@@ -31,6 +31,7 @@ Codes = NDArray[np.int64]
 
 _WHOLE = 0.9  # share of a source's rows from which it is broken, and of the fault that it explains
 _ELSEWHERE = 0.02
+_COARSE = 2.2  # logarithm of a factor that no mix of rows brings about
 
 
 def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[FaultyRows, ...]:
@@ -189,6 +190,11 @@ def _from_source(
     return found
 
 
+def _is_near(fault: DataFault) -> bool:
+    """Whether a mix of rows may look like this change of unit."""
+    return fault.kind is FaultKind.UNIT and abs(math.log(abs(fault.factor))) < _COARSE
+
+
 def _moved(one: Values, two: Values) -> bool:
     """Whether a column differs at all from what it was: a source at fault moves the whole, too."""
     noise = math.sqrt(1.0 / min(one.missing.size, two.missing.size))
@@ -229,7 +235,8 @@ def _in_one_source(
                 hits.append((place, found))
         if len(hits) == 1:
             place, found = hits[0]
-            if _moved(one.take(before.codes != place), two.take(now.codes != place)):
+            elsewhere = before.codes != place, now.codes != place
+            if _is_near(found.fault) and _moved(one.take(elsewhere[0]), two.take(elsewhere[1])):
                 continue  # what few rows let pass for a fault of one source is everywhere
             source = f"{other}={now.words[place]}"
             rows = now.codes == place

@@ -132,6 +132,27 @@ def test_a_fault_that_only_its_source_shows_is_told() -> None:
     assert kinds(aged(1), now) == [(FaultKind.UNIT, ("age",), "source=shop")]
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.2], ids=["alone", "beside a shift"])
+def test_a_fault_of_a_source_of_few_rows_is_told(shift: float) -> None:
+    def seen(seed: int, factor: float, moved: float) -> dict[str, object]:
+        rng = np.random.default_rng(seed)
+        values = rng.lognormal(1.0 + moved, 1.0, 6000)
+        source = rng.choice(["web", "app", "shop"], 6000, p=[0.6, 0.36, 0.04])
+        return {"source": source, "x": np.where(source == "shop", factor * values, values)}
+
+    now = seen(2, 100.0, shift)
+    assert kinds(seen(1, 1.0, 0.0), now) == [(FaultKind.UNIT, ("x",), "source=shop")]
+
+
+def test_a_near_unit_of_all_rows_is_not_one_of_the_rare_source_where_it_fits() -> None:
+    def homes(seed: int, factor: float, offset: float) -> dict[str, object]:
+        rng = np.random.default_rng(seed)
+        area = rng.gamma(6.0, 18.0, 4000) + 20.0
+        return {"area": factor * area + offset, "floor": rng.poisson(2.0, 4000).astype(float)}
+
+    assert not kinds(homes(1, 1.0, 0.0), homes(7, 1.8, 32.0))
+
+
 def test_missing_values_that_are_too_few_to_matter_are_no_fault() -> None:
     def noted(seed: int, share: float) -> dict[str, object]:
         rng = np.random.default_rng(seed)
