@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.calibration import detector as calibration
 from homeostat.detectors.performance import detector
+from homeostat.domain.decision import Decision
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint, Status, Verdict
 from homeostat.domain.window import EPOCH, Window, closed_windows
-from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes, with_segments
+from homeostat.engine.cohort import MATURED, Cohort, Outcomes, cohorts, outcomes, with_segments
 from homeostat.engine.hindsight import Hindsight
+from homeostat.engine.mishaps import MISHAPS, located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog
 from homeostat.engine.training import probable
 from homeostat.engine.watch import Baseline, Matured, Pairing, Watch
 from homeostat.rollout.state import RolloutState, Stage
 
+AUTOMATIC = "homeostat"
 KEPT_WINDOWS = 1000
 
 
@@ -31,6 +34,7 @@ class Found:
     watch: Watch
     verdicts: tuple[Verdict, ...] = ()
     points: tuple[MetricPoint, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
 
 def judge_losses(
@@ -171,22 +175,53 @@ def measure_windows(
 ) -> Found:
     """Write the metrics of every window whose labels became complete.
 
-    Of each cohort and version: of all rows, and of each segment.
+    Of each cohort and version: of all rows, and of each segment. A window that cannot be measured
+    is passed over with a decision: those after it can be, and it comes up again for late labels.
     """
     points: list[MetricPoint] = []
+    decisions: list[Decision] = []
     for cohort in cohorts(plan.spec):
         cursors = dict(watch.metrics_until)
         start = cursors.get(cohort.name, watch.since)
         for window in closed_windows(start, now - cohort.maturity, plan.metric_window):
-            faults = tuple(fault.window(now) for fault in watch.faults)
-            parts = with_segments(log, plan.spec, cohort, window, now, faults)
-            for segment, rows in parts:
-                points += measure_rows(plan, rows, window, cohort.name, segment)
-                if cohort.name == MATURED and not segment:
-                    watch = _count(plan, watch, rollout, rows, window)
+            try:
+                found = _measure_window(plan, log, watch, rollout, cohort, window, now)
+            except MISHAPS as error:
+                reason = f"{cohort.name} rows of {window} not measured: {located(error)}"
+                found = Found(watch, decisions=(_decision(plan, now, "skip_window", reason),))
+            watch = found.watch
+            points += found.points
+            decisions += found.decisions
             cursors[cohort.name] = window.end
         watch = replace(watch, metrics_until=tuple(cursors.items()))
-    return Found(watch, points=tuple(points))
+    return Found(watch, points=tuple(points), decisions=tuple(decisions))
+
+
+def _measure_window(
+    plan: ModelPlan,
+    log: PredictionLog,
+    watch: Watch,
+    rollout: RolloutState,
+    cohort: Cohort,
+    window: Window,
+    now: datetime,
+) -> Found:
+    points: list[MetricPoint] = []
+    decisions: list[Decision] = []
+    faults = tuple(fault.window(now) for fault in watch.faults)
+    for segment, rows in with_segments(log, plan.spec, cohort, window, now, faults):
+        points += measure_rows(plan, rows, window, cohort.name, segment)
+        if cohort.name == MATURED and not segment:
+            watch = _count(plan, watch, rollout, rows, window)
+            if rows.strange:
+                what = "a label or an answer that is no class of the model"
+                reason = f"{rows.strange} logged rows of {window} have {what}; it is left out"
+                decisions.append(_decision(plan, now, "leave_out", reason))
+    return Found(watch, points=tuple(points), decisions=tuple(decisions))
+
+
+def _decision(plan: ModelPlan, now: datetime, action: str, reason: str) -> Decision:
+    return Decision(plan.spec.name, now, AUTOMATIC, action, "performance", reason)
 
 
 def measure_rows(

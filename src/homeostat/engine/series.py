@@ -17,6 +17,7 @@ from homeostat.detectors.series.point import Point
 from homeostat.detectors.value.contrast import Change, Contrast
 from homeostat.detectors.value.measure import measure_rows
 from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE, Kind, ValueMetric
+from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, where
 from homeostat.domain.evaluation import WEIGHTED
 from homeostat.domain.model import ModelSpec, Task
@@ -89,7 +90,7 @@ def measure_value_window(
     wanted = set().union(*spec.segment_columns, *(metric.columns for metric in plan.business))
     columns = ["prediction_id", "timestamp", "version", "role", "tier", SCORE]
     columns += sorted((wanted & set(spec.schema.names)) - RECORDED)
-    logged = log.labelled(spec, window, as_of, columns)
+    logged, _ = as_admitted(spec, log.labelled(spec, window, as_of, columns))
     table = without(logged, faults)
     whole = table.num_rows == logged.num_rows
     metrics = [metric for metric in plan.business if whole or metric.kind is not Kind.TOTAL]
@@ -149,7 +150,7 @@ def _outcome(spec: ModelSpec, values: dynamic.Floats) -> pa.Array[pa.Scalar[pa.D
     if spec.task is not Task.MULTICLASS:
         return pa.array(values, from_pandas=True)
     classes = dict(enumerate(spec.classes))
-    return pa.array([classes.get(int(v)) if v >= 0 else None for v in values], pa.string())
+    return pa.array([classes.get(v) for v in values.tolist()], pa.string())
 
 
 def judge_series(
