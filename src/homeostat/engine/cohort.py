@@ -172,13 +172,15 @@ def split(
     >>> [(name, part.num_rows) for name, part in split(rows, ["land"], most=1)]
     [('land=DE', 2), ('land=(others)', 2)]
     """
+    # By place, not by name: a feature may be called whatever a helper is.
+    keys = [str(place) for place in range(len(names))]
     numbers = pa.array(np.arange(table.num_rows, dtype=np.int64))
-    groups = table.select(list(names)).append_column("row", numbers).group_by(list(names))
-    found = groups.aggregate([("row", "list")])
+    columns = dict(zip(keys, table.select(list(names)).columns, strict=True))
+    found = pa.table(columns | {"row": numbers}).group_by(keys).aggregate([("row", "list")])
     lists = found["row_list"].combine_chunks()
     parts = [
-        (segment_name(names, [values[name] for name in names]), np.asarray(rows.values))
-        for values, rows in zip(found.select(list(names)).to_pylist(), lists, strict=True)
+        (segment_name(names, [values[key] for key in keys]), np.asarray(rows.values))
+        for values, rows in zip(found.select(keys).to_pylist(), lists, strict=True)
     ]
     parts.sort(key=lambda part: (-part[1].size, part[0]))
     rest = [rows for _, rows in parts[most:]]
