@@ -42,6 +42,7 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.refine import note, refine
 from homeostat.engine.restate import Restated, restate
+from homeostat.engine.retire import retire
 from homeostat.engine.rollouts import Rolled, advance, guard, roll
 from homeostat.engine.series import (
     SeriesMemory,
@@ -132,7 +133,7 @@ class Turn:
         drift, doubts = self._judge_drift(quality.watch, reference, rollout.champion)
         volume = judge_volume(plan, seen, drift.watch, reference, now)
         service = judge_service(plan, log, volume.watch, now)
-        parts = [quality, drift, volume, service]
+        parts = [retire(plan, watch, now), quality, drift, volume, service]
         if baseline is not None:
             hindsight = Hindsight(log, self.ports.scorer, self.ports.registry)
             watch = parts[-1].watch

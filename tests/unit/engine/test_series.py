@@ -372,3 +372,26 @@ def test_the_engine_measures_judges_and_remembers(tmp_path: Path) -> None:
     windows = [v.window.start for v in said if v.subject == "asked"]
     assert windows == sorted(set(windows))
     assert timedelta(0) < made.clock.now() - windows[-1] <= 3 * DAY
+
+
+@pytest.mark.parametrize("left", ["another", "renamed", "none"])
+def test_a_threshold_that_is_removed_while_it_fires_ends_its_alarm(
+    tmp_path: Path, left: str
+) -> None:
+    def limit(name: str, below: float) -> MetricThreshold:
+        return MetricThreshold(name, "asked", LimitConfig(below=below, monitor=Monitor.VALUE))
+
+    after = {"another": (limit("fine", 1.0),), "renamed": (limit("new", 1.0),), "none": ()}
+    made = memory_world(tmp_path, Fate(5))
+    for thresholds in ((limit("asked", 1e6), limit("fine", 1.0)), after[left]):
+        made.engine = Engine(made.ports, {MODEL: replace(VALUED, thresholds=thresholds)})
+        for _ in range(12):
+            made.advance()
+    records = made.ports.records
+    assert made.problems == []
+    incident = records.read(incident_key(MODEL, VALUE_DROP), IncidentState)
+    assert incident is not None
+    assert (incident.subjects, incident.stage) == (("asked",), Stage.RESOLVED)
+    (told,) = (d for d in records.decisions(MODEL) if d.action == "retire")
+    assert told.reason.startswith("value of 'asked', drift at last, is no longer judged")
+    assert {v.status for v in made.watch.latest if v.subject == "asked"} == {Status.OK}
