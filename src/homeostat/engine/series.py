@@ -11,7 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.detectors.series import dynamic, limits
-from homeostat.detectors.series.dynamic import SeriesBaseline, SeriesConfig, SeriesState
+from homeostat.detectors.series.dynamic import (
+    CALM,
+    FEWEST,
+    SeriesBaseline,
+    SeriesConfig,
+    SeriesState,
+)
 from homeostat.detectors.series.limits import LimitState
 from homeostat.detectors.series.point import Point
 from homeostat.detectors.value.contrast import Change, Contrast
@@ -178,6 +184,7 @@ def judge_series(
     for threshold in plan.thresholds:
         cursor, state, limit = known.get(threshold.name, (None, SeriesState(), LimitState()))
         feed = _Feed(plan, records, threshold.metric, champion, fresh)
+        told = False
         for point in feed.newer(cursor):
             if isinstance(threshold.config, SeriesConfig):
                 state, verdict = _judge(plan, threshold, threshold.config, state, feed, point)
@@ -185,8 +192,12 @@ def judge_series(
                 limit, verdict = limits.evaluate(
                     threshold.config, limit, plan.spec.name, threshold.name, point
                 )
+            verdict = _accepted(threshold, state, verdict)
             cursor = point.window.start
             verdicts.append(verdict)
+            told = True
+        if told:
+            state = replace(state, accepted=max(0, state.accepted - 1))
         after.append((threshold.name, cursor, state, limit))
     return replace(memory, series=tuple(after)), tuple(verdicts)
 
@@ -258,7 +269,8 @@ def _judge(
         baseline = _baseline(threshold, config, feed, state.anchor, apart)
     if baseline is None:
         # What the evidence was held against is gone: no longer accepted, or no longer kept.
-        state = SeriesState(apart=apart)
+        ended = state.firing and threshold.since is not None
+        state = SeriesState(apart=apart, accepted=CALM if ended else state.accepted)
         baseline = _baseline(threshold, config, feed, point.window.start, apart)
     state, verdict = dynamic.evaluate(
         config, baseline, state, plan.spec.name, threshold.name, point
@@ -271,6 +283,17 @@ def _judge(
         renewed = _baseline(threshold, config, feed, point.window.end, state.apart)
         state = state if renewed is None else replace(state, anchor=None)
     return state, verdict
+
+
+def _accepted(threshold: MetricThreshold, state: SeriesState, verdict: Verdict) -> Verdict:
+    """Say that an alarm is over whose level is accepted now, though that cannot be judged yet.
+
+    Not once only: an incident may have to be clear for a while before it ends.
+    """
+    if not state.accepted or verdict.status is not Status.INCONCLUSIVE:
+        return verdict
+    reason = f"{threshold.name}: level accepted by its owner since {threshold.since:%Y-%m-%d}"
+    return replace(verdict, status=Status.OK, reason=f"{reason}; {FEWEST} windows make it usual")
 
 
 def _baseline(

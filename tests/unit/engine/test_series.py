@@ -320,11 +320,31 @@ def test_a_level_accepted_during_an_alarm_is_learnt_and_then_watched(since: int)
     memory, before = judge(recorded(*points[: HISTORY + 12]), dynamic())
     assert before[-1].status is Status.DRIFT
     memory = decode(encode(memory), SeriesMemory)
+    for day in range(12, 15):
+        memory, (told,) = judge(recorded(*points[: HISTORY + day + 1]), accepted, memory)
+        assert told.status is Status.OK
+        assert "level accepted by its owner since 2024" in told.reason
     memory, said = judge(recorded(*points[: HISTORY + 70]), accepted, memory)
     assert said[0].status is Status.INCONCLUSIVE
     assert {v.status for v in said[20:]} == {Status.OK}
     _, said = judge(recorded(*points), accepted, memory)
     assert said[-1].status is Status.DRIFT
+
+
+def test_a_level_accepted_while_the_engine_rested_is_told_at_once() -> None:
+    points = series(0.6, days=HISTORY + 20)
+    memory, _ = judge(recorded(*points[: HISTORY + 12]), dynamic())
+    accepted = replace(dynamic(), since=START + HISTORY * DAY)
+    memory, said = judge(recorded(*points), accepted, memory)
+    assert {v.status for v in said} == {Status.OK}
+    assert len(said) == 8
+
+
+def test_a_history_that_is_no_longer_kept_accepts_nothing() -> None:
+    points = series(0.6, days=HISTORY + 20)
+    memory, _ = judge(recorded(*points[: HISTORY + 12]), dynamic())
+    _, said = judge(recorded(*points[HISTORY + 12 :]), dynamic(), memory)
+    assert {v.status for v in said} == {Status.INCONCLUSIVE}
 
 
 @pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION], ids=["accuracy", "mae"])
