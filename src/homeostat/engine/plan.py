@@ -95,12 +95,15 @@ class MetricThreshold:
         Follows from history, or is set by the owner.
     since : datetime or None
         History from before does not count: set it to accept a new level.
+    segment : str
+        Whose figures they are, such as ``country=FR``; empty: those of all rows.
     """
 
     name: str
     metric: str
     config: SeriesConfig | LimitConfig
     since: datetime | None = None
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

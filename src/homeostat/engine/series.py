@@ -183,7 +183,7 @@ def judge_series(
     after = []
     for threshold in plan.thresholds:
         cursor, state, limit = known.get(threshold.name, (None, SeriesState(), LimitState()))
-        feed = _Feed(plan, records, threshold.metric, champion, fresh)
+        feed = _Feed(plan, records, threshold.metric, threshold.segment, champion, fresh)
         told = False
         for point in feed.newer(cursor):
             if isinstance(threshold.config, SeriesConfig):
@@ -204,11 +204,12 @@ def judge_series(
 
 @dataclass(frozen=True)
 class _Feed:
-    """One metric's figures, from the records and from this tick."""
+    """One metric's figures of one segment, from the records and from this tick."""
 
     plan: ModelPlan
     records: Records
     metric: str
+    segment: str
     champion: str
     fresh: Sequence[MetricPoint]
 
@@ -239,15 +240,15 @@ class _Feed:
         Of a total only that of all versions counts. Audited rows are few and others than those
         of the history, and come before the rest: they are not judged; nor are early figures.
         """
-        stored = self.records.metrics(self.plan.spec.name, self.metric, since)
+        name, segment = self.plan.spec.name, self.segment
+        stored = self.records.metrics(name, self.metric, since, segment=segment)
         total = any(m.name == self.metric and m.kind is Kind.TOTAL for m in self.plan.business)
         best: dict[Window, tuple[tuple[bool, int], MetricPoint]] = {}
         for point in (*stored, *self.fresh):
             late = since is None or point.window.start >= since
-            partial = (
-                point.segment or (total and point.version != WHOLE) or point.cohort in UNJUDGED
-            )
-            if point.name != self.metric or partial or not late:
+            mine = (point.name, point.segment) == (self.metric, segment)
+            partial = (total and point.version != WHOLE) or point.cohort in UNJUDGED
+            if not mine or partial or not late:
                 continue
             rank = (point.version == self.champion, point.n)
             if point.window not in best or rank >= best[point.window][0]:

@@ -331,22 +331,6 @@ def test_a_level_accepted_during_an_alarm_is_learnt_and_then_watched(since: int)
     assert said[-1].status is Status.DRIFT
 
 
-def test_a_level_accepted_while_the_engine_rested_is_told_at_once() -> None:
-    points = series(0.6, days=HISTORY + 20)
-    memory, _ = judge(recorded(*points[: HISTORY + 12]), dynamic())
-    accepted = replace(dynamic(), since=START + HISTORY * DAY)
-    memory, said = judge(recorded(*points), accepted, memory)
-    assert {v.status for v in said} == {Status.OK}
-    assert len(said) == 8
-
-
-def test_a_history_that_is_no_longer_kept_accepts_nothing() -> None:
-    points = series(0.6, days=HISTORY + 20)
-    memory, _ = judge(recorded(*points[: HISTORY + 12]), dynamic())
-    _, said = judge(recorded(*points[HISTORY + 12 :]), dynamic(), memory)
-    assert {v.status for v in said} == {Status.INCONCLUSIVE}
-
-
 @pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION], ids=["accuracy", "mae"])
 def test_a_model_that_is_right_more_often_and_worth_less_is_said_so(task: Task) -> None:
     name, gain = ("accuracy", 0.05) if task is Task.BINARY else ("mae", -0.05)
@@ -392,26 +376,3 @@ def test_the_engine_measures_judges_and_remembers(tmp_path: Path) -> None:
     windows = [v.window.start for v in said if v.subject == "asked"]
     assert windows == sorted(set(windows))
     assert timedelta(0) < made.clock.now() - windows[-1] <= 3 * DAY
-
-
-@pytest.mark.parametrize("left", ["another", "renamed", "none"])
-def test_a_threshold_that_is_removed_while_it_fires_ends_its_alarm(
-    tmp_path: Path, left: str
-) -> None:
-    def limit(name: str, below: float) -> MetricThreshold:
-        return MetricThreshold(name, "asked", LimitConfig(below=below, monitor=Monitor.VALUE))
-
-    after = {"another": (limit("fine", 1.0),), "renamed": (limit("new", 1.0),), "none": ()}
-    made = memory_world(tmp_path, Fate(5))
-    for thresholds in ((limit("asked", 1e6), limit("fine", 1.0)), after[left]):
-        made.engine = Engine(made.ports, {MODEL: replace(VALUED, thresholds=thresholds)})
-        for _ in range(12):
-            made.advance()
-    records = made.ports.records
-    assert made.problems == []
-    incident = records.read(incident_key(MODEL, VALUE_DROP), IncidentState)
-    assert incident is not None
-    assert (incident.subjects, incident.stage) == (("asked",), Stage.RESOLVED)
-    (told,) = (d for d in records.decisions(MODEL) if d.action == "retire")
-    assert told.reason.startswith("value of 'asked', drift at last, is no longer judged")
-    assert {v.status for v in made.watch.latest if v.subject == "asked"} == {Status.OK}
