@@ -239,7 +239,7 @@ class _Api:
         name = request.query_params.get("name", "")
         segment = request.query_params.get("segment", "")
         chosen = None if segment == EVERY else segment
-        return self.records.metrics(spec.name, name, since, until, chosen)[-_limit(request) :]
+        return self.records.metrics(spec.name, name, since, until, chosen, _limit(request))
 
     def decisions(self, request: Request, spec: ModelSpec) -> object:
         return self.records.decisions(spec.name, _time(request, "since"), _limit(request))
