@@ -19,6 +19,7 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Floats, Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.windows import check_moment
 
 DAY = 86_400_000_000
 ENOUGH_ROWS = 30
@@ -80,8 +81,9 @@ def counterfactual(
 
     Raises
     ------
-    DataError, NotFoundError
-        If the data cannot be read, or `score` returns something else than n scores.
+    ConfigError, DataError, NotFoundError
+        If an option is wrong, the data cannot be read, or `score` returns something else than n
+        scores.
 
     Examples
     --------
@@ -92,6 +94,7 @@ def counterfactual(
     >>> found.verdict, round(found.loss.value, 2)
     ('better', -0.09)
     """
+    check_moment("as_of", as_of)
     whole = read_predictions(data, spec)
     rows = mature(whole, spec.maturity, as_of, matured=True).rows
     rows = rows.take(rows.known & ~_missing(_served(rows)))

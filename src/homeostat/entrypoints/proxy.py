@@ -25,6 +25,7 @@ from homeostat.domain.predictions import (
 from homeostat.domain.window import Window
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.windows import check_length, check_moment
 from homeostat.stats.estimates import Estimate
 
 MICROSECOND = timedelta(microseconds=1)
@@ -104,8 +105,8 @@ def proxy(
         raise ConfigError(f"a proxy of a {spec.task} label", "give the spec of a binary model")
     if spec.maturity is None:
         raise ConfigError("a proxy is tied to complete labels", "give timestamp and maturity")
-    if every < timedelta(seconds=1):
-        raise ConfigError(f"a window of {every} is too short", "give a second or more")
+    check_length("every", every)
+    check_moment("as_of", as_of)
     rows = read_predictions(data, replace(spec, features=()))
     old = mature(rows, spec.maturity, as_of, matured=True)
     seen = mature(rows, None, as_of, matured=False).rows

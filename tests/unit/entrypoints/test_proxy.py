@@ -153,3 +153,11 @@ def test_what_cannot_be_tied_is_named(
     rows = given(world(10, 60)) | {"word": np.full(60, "north")}
     with pytest.raises(error, match=message):
         hs.proxy(rows, spec, column, every=timedelta(days=every))
+
+
+def test_times_that_are_none_are_named() -> None:
+    rows = given(world(10, 60))
+    with pytest.raises(ConfigError, match="every is '7d'; give a timedelta"):
+        hs.proxy(rows, SPEC, "sign", every="7d")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="as_of is '2024'; give a datetime"):
+        hs.proxy(rows, SPEC, "sign", as_of="2024")  # type: ignore[arg-type]
