@@ -31,6 +31,8 @@ from homeostat.profiles.cast import BOOLEAN_WORDS, Chunks, Texts, read_as
 from homeostat.profiles.profile import Profile
 
 MOST_CLASSES = 1_000
+TINY = 1e-100
+"""Weight whose square, beside that of a weight of 1, still is a number."""
 BLANKS = ("", "nan", "NaN", "NaT", "None", "null", "<NA>")
 """How a missing class, version or segment is written as text."""
 
@@ -315,7 +317,19 @@ class _Reader:
         if wrong.any():
             count = int(wrong.sum())
             self.problems.append(f"{count:,} of {wrong.size:,} weights are no weights: taken as 0")
-        return np.where(wrong, 0.0, weights)
+        return self._in_range(np.where(wrong, 0.0, weights))
+
+    def _in_range(self, weights: Floats) -> Floats:
+        """Scale weights whose squares no float holds: only their ratios count."""
+        largest = float(weights.max(initial=0.0))
+        if largest and not TINY <= largest <= 1.0 / TINY:
+            self.problems.append(f"weights are up to {largest:.3g}: scaled so that it is 1")
+            weights, largest = weights / largest, 1.0
+        faint = (weights > 0.0) & (weights < TINY * largest)
+        if faint.any():
+            count = f"{int(faint.sum()):,} of {faint.size:,} weights"
+            self.problems.append(f"{count} are too small beside {largest:.3g}: taken as 0")
+        return np.where(faint, 0.0, weights)
 
 
 def _filled(moments: Chunks) -> Micros:
