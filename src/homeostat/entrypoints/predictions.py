@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
+from homeostat.domain.admission import SUM_SLACK
 from homeostat.domain.columns import float_array, micros
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, Task
@@ -35,9 +36,6 @@ TINY = 1e-100
 """Weight whose square, beside that of a weight of 1, still is a number."""
 BLANKS = ("", "nan", "NaN", "NaT", "None", "null", "<NA>")
 """How a missing class, version or segment is written as text."""
-
-SUMS_TO_ONE = 0.01
-"""How far the probabilities of a row's classes may sum from 1."""
 
 
 def read_predictions(
@@ -178,7 +176,7 @@ class _Reader:
         parts = [self._numbers(columns[name], f"scores of class {name!r}") for name in classes]
         values = np.stack(parts, axis=1)
         wrong = ((values < 0.0) | (values > 1.0)).any(axis=1)
-        wrong |= np.abs(values.sum(axis=1) - 1.0) > SUMS_TO_ONE
+        wrong |= np.abs(values.sum(axis=1) - 1.0) > SUM_SLACK
         return self._without(values, wrong, "rows of scores are no probabilities that sum to 1")
 
     def _predictions(self, scores: Floats, classes: tuple[str, ...]) -> Floats:
