@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.calibration import detector as calibration
 from homeostat.detectors.performance import detector
+from homeostat.detectors.performance.detector import LossBaseline
 from homeostat.domain.decision import Decision
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint, Status, Verdict
@@ -56,7 +57,7 @@ def judge_losses(
     faults = tuple(fault.window(now) for fault in watch.faults)
     rows = outcomes(log, spec, cohort, window, now, faults)
     watch = replace(watch, loss_until=until)
-    watch = _pair(plan, watch, rollout, rows, window, hindsight, now, baseline.loss.sure)
+    watch = _pair(plan, watch, rollout, rows, window, hindsight, now, baseline.loss)
     scores, labels = rows.of(rollout.champion)
     losses = _losses(plan, scores, labels)
     wrong = None
@@ -116,7 +117,7 @@ def _pair(
     window: Window,
     hindsight: Hindsight,
     now: datetime,
-    sure: float,
+    usual: LossBaseline,
 ) -> Watch:
     """Update the paired evidence about the challenger and the version that is kept warm."""
     live = rollout.stage in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}
@@ -127,8 +128,8 @@ def _pair(
     filled = hindsight.fill(plan.spec, rows, window, both) if challenger else rows
     return replace(
         watch,
-        challenger=_advance(plan, watch.challenger, rollout, challenger, filled, day, sure),
-        warm=_advance(plan, watch.warm, rollout, previous, rows, day, sure),
+        challenger=_advance(plan, watch.challenger, rollout, challenger, filled, day, usual),
+        warm=_advance(plan, watch.warm, rollout, previous, rows, day, usual),
     )
 
 
@@ -139,7 +140,7 @@ def _advance(
     other: str,
     rows: Outcomes,
     day: int,
-    sure: float,
+    usual: LossBaseline,
 ) -> Pairing:
     if not other:
         return Pairing()
@@ -152,8 +153,9 @@ def _advance(
         _losses(plan, champion_scores, labels),
         _losses(plan, other_scores, labels),
         pairing.bets,
-        block=day,
-        sure=sure,
+        min(1.0, max(0.0, plan.gate_margin) * usual.mean),
+        day,
+        usual.sure,
     )
     answered = pairing.answered + int(labels.size)
     return replace(pairing, bets=bets, answered=answered)

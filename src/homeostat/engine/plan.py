@@ -135,8 +135,8 @@ class ModelPlan:
     reference : ReferencePolicy
         Of the drift monitors.
     gate_margin : float
-        Share of the champion's loss by which a candidate may be worse on the hold-out; negative
-        asks for that much better.
+        Share of the champion's loss by which a candidate may be worse, on the hold-out and, as a
+        challenger, on live rows; negative asks the candidate to be that much better.
     business : tuple of ValueMetric
         What predictions are worth.
     thresholds : tuple of MetricThreshold
