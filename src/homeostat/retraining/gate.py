@@ -71,7 +71,7 @@ def evaluate(
     Returns
     -------
     GateResult
-        Never accepted for scores not finite or alike, too few rows, a lacking class, too low a scale.
+        Never accepted for scores not finite or alike, too few rows, a lacking class, a low scale.
 
     Examples
     --------
