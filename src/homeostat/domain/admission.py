@@ -145,12 +145,20 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
 def admit_labels(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Table, Problems]:
     """Cast rows to `LABEL_SCHEMA` and find those that cannot be taken; see `admit_predictions`.
 
-    The label of a classifier must be the index of a class.
+    The label of a classifier must be the index of a class; an outcome must be one of the model's.
     """
     table, problems = _cast(rows, LABEL_SCHEMA, f"labels of model {spec.name!r}")
+    usual = pa.chunked_array([pa.repeat(pa.scalar(""), table.num_rows)])
+    outcome = pc.coalesce(table.column("outcome"), usual)
+    table = table.set_column(table.column_names.index("outcome"), "outcome", outcome)
     _require_text(table, "prediction_id", problems)
     _require_finite(table, "label", problems)
-    _require_classes(spec, table, ("label",), problems)
+    other = np.asarray(pc.not_equal(outcome, pa.scalar("")), np.bool_)
+    if other.any():
+        known = np.asarray(pc.is_in(outcome, pa.array(("", *spec.outcomes))), np.bool_)
+        there = ", ".join(spec.outcomes) or "none"
+        _note(problems, ~known, "outcome", f"is not one of the model's outcomes: {there}")
+    _require_classes(spec, table, ("label",), problems, beside=other)
     _require_time(table, "arrival", now, problems)
     return table, problems
 
@@ -234,13 +242,18 @@ def _class_columns(spec: ModelSpec, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _require_classes(
-    spec: ModelSpec, table: pa.Table, names: tuple[str, ...], problems: Problems
+    spec: ModelSpec,
+    table: pa.Table,
+    names: tuple[str, ...],
+    problems: Problems,
+    beside: NDArray[np.bool_] | bool = False,
 ) -> None:
     reason = f"is not the index of one of the {class_count(spec)} classes"
     for name in _class_columns(spec, names):
         values = _numbers(table, name)
         # What is missing has been told, or may be.
-        _note(problems, ~(np.isnan(values) | class_indices(spec, values)), name, reason)
+        good = np.isnan(values) | class_indices(spec, values) | beside
+        _note(problems, ~good, name, reason)
 
 
 def _require_time(table: pa.Table, name: str, now: datetime, problems: Problems) -> None:

@@ -116,6 +116,9 @@ class ModelSpec:
     segments : tuple of str
         Features by whose values performance and value are measured too: ``"country"``, or
         ``"country & channel"`` for each pair of values.
+    outcomes : tuple of str
+        Names of numbers that become known after a prediction, besides its label: what was lost,
+        whether it was bought.
     """
 
     name: str
@@ -126,6 +129,7 @@ class ModelSpec:
     classes: tuple[str, ...] = ()
     threshold: float = 0.5
     segments: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
 
     @property
     def segment_columns(self) -> tuple[tuple[str, ...], ...]:

@@ -2,7 +2,8 @@
 
 A *prediction record* is one version's answer to one request row; shadow answers to the same request
 share its ``prediction_id`` and differ in ``version``. A *label* is what turned out to be true; the
-latest arrival for a ``prediction_id`` counts.
+latest arrival for a ``prediction_id`` counts. An *outcome* is another number that becomes known
+later, such as money or a conversion: a label with the outcome's name.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ LABEL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("prediction_id", pa.string()),
     ("label", pa.float64()),  # class index, or the true number
     ("arrival", TIMESTAMP),  # when the label became known here
+    ("outcome", pa.string()),  # "" of the label itself; else whose value ``label`` is
 )
 
 RESERVED = frozenset(name for name, _ in RECORD_FIELDS) | {PROBABILITIES, "label", "arrival"}

@@ -67,7 +67,10 @@ class PredictionLog(Protocol):
     def labelled(
         self, spec: ModelSpec, window: Window, as_of: datetime, columns: Sequence[str] | None = None
     ) -> pa.Table:
-        """Like `rows`, with ``label`` and ``arrival`` as known at `as_of` (null: not yet known)."""
+        """Like `rows`, with ``label`` and ``arrival`` as known at `as_of` (null: not yet known).
+
+        `columns` may name outcomes of the model, too: their numbers as known at `as_of`.
+        """
         ...
 
     def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:

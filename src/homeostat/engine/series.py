@@ -95,7 +95,7 @@ def measure_value_window(
     spec = plan.spec
     wanted = set().union(*spec.segment_columns, *(metric.columns for metric in plan.business))
     columns = ["prediction_id", "timestamp", "version", "role", "tier", SCORE]
-    columns += sorted((wanted & set(spec.schema.names)) - RECORDED)
+    columns += sorted((wanted & {*spec.schema.names, *spec.outcomes}) - RECORDED)
     logged, _ = as_admitted(spec, log.labelled(spec, window, as_of, columns))
     table = without(logged, faults)
     whole = table.num_rows == logged.num_rows

@@ -117,13 +117,24 @@ def identities(kind: Kind, table: pa.Table, salt: int) -> tuple[Hashes, Hashes]:
     keys = hash_texts(table.column("prediction_id"), salt)
     if kind is Kind.LABELS:
         label = float_array(table.column("label")) + 0.0  # -0.0 is 0.0
-        return keys, hash_numbers(micros(table, "arrival"), label)
+        details = hash_numbers(micros(table, "arrival"), label)
+        return keys, details ^ _outcome(table, salt)
     versions = table.column("version").combine_chunks().dictionary_encode()
     hashed = hash_texts(pa.chunked_array([versions.dictionary]), salt)
     version = hashed[np.asarray(versions.indices)] if len(table) else np.empty(0, np.uint64)
     score = float_array(table.column("score")) + 0.0
     content = hash_numbers(micros(table, "timestamp"), score)
     return keys, ((version >> HALF) << HALF) | (content >> HALF)
+
+
+def _outcome(table: pa.Table, salt: int) -> Hashes:
+    """Return a hash of each outcome's name: zero of labels, and of files from before outcomes."""
+    if "outcome" not in table.column_names:
+        return np.zeros(len(table), np.uint64)
+    names = table.column("outcome").to_pylist()
+    hashed = {name: hash_texts(pa.chunked_array([[name or ""]]), salt)[0] for name in set(names)}
+    hashed |= {"": np.uint64(0), None: np.uint64(0)}
+    return np.array([hashed[name] for name in names], np.uint64)
 
 
 def make_keys(kind: Kind, table: pa.Table, salt: int) -> Keys:

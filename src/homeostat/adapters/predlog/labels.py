@@ -8,16 +8,17 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import hash_texts
 from homeostat.adapters.predlog.keys import Keys, identities
-from homeostat.adapters.predlog.parquet import FileStore, in_order
+from homeostat.adapters.predlog.parquet import FileStore, align, in_order
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN
 from homeostat.domain.columns import Floats, float_array, micros
-from homeostat.domain.record import TIMESTAMP
+from homeostat.domain.record import LABEL_SCHEMA, TIMESTAMP
 
 SETTLE_ROWS = 500_000
 """Labels of unsorted files from which they are sorted by the day of their predictions."""
@@ -26,7 +27,11 @@ Matches: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.flo
 
 
 def attach(
-    ids: Floats, salt: int, labels: Iterable[tuple[Keys, pa.Table]], as_of: int
+    ids: Floats,
+    salt: int,
+    labels: Iterable[tuple[Keys, pa.Table]],
+    as_of: int,
+    outcome: str = "",
 ) -> tuple[pa.Array[pa.Scalar[pa.DataType]], pa.Array[pa.Scalar[pa.DataType]]]:
     """Return each prediction's label and its arrival as known at `as_of`; null: not yet.
 
@@ -43,6 +48,8 @@ def attach(
         Tables with the columns label and arrival, in the rows' order of the keys' ``rows``.
     as_of : int
         Microseconds.
+    outcome : str
+        Of which outcome; empty: of the label itself.
     """
     keys = hash_texts(ids, salt)
     order = np.argsort(keys)
@@ -50,7 +57,7 @@ def attach(
     for known, table in labels:
         at, rows = _pairs(keys, order, known)
         arrivals = micros(table, "arrival")[rows]
-        early = arrivals <= as_of
+        early = (arrivals <= as_of) & _named(table, outcome)[rows]
         values = float_array(table.column("label"))[rows[early]]
         parts.append((at[early], arrivals[early], values))
     label, arrival = np.full(len(keys), np.nan), np.zeros(len(keys), np.int64)
@@ -61,6 +68,14 @@ def attach(
         pa.array(label, pa.float64(), mask=missing),
         pa.array(arrival, pa.int64(), mask=missing).cast(TIMESTAMP),
     )
+
+
+def _named(table: pa.Table, outcome: str) -> NDArray[np.bool_]:
+    """Say which rows are of the outcome; files from before outcomes hold labels only."""
+    if "outcome" not in table.column_names:
+        return np.full(len(table), not outcome)
+    names = pc.coalesce(table.column("outcome"), pa.scalar(""))
+    return np.asarray(pc.equal(names, pa.scalar(outcome)), np.bool_)
 
 
 def _pairs(
@@ -109,7 +124,7 @@ def settle_labels(
         If the disk failed.
     """
     old = [file for scope in (RECENT, UNKNOWN) for file in by_day.get(scope, ())]
-    table = pa.concat_tables([store.read(file) for file in old])
+    table = pa.concat_tables([align(store.read(file), LABEL_SCHEMA) for file in old])
     keys, details = identities(Kind.LABELS, table, store.salt)
     left = np.lexsort((details, keys))
     token, written = secrets.token_hex(8), list[FileEntry]()

@@ -50,7 +50,7 @@ SORT: dict[Kind, list[tuple[str, Literal["ascending", "descending"]]]] = {
 }
 IDENTITY = {
     Kind.PREDICTIONS: ("prediction_id", "version", "timestamp", "score"),
-    Kind.LABELS: ("prediction_id", "arrival", "label"),
+    Kind.LABELS: ("prediction_id", "arrival", "label", "outcome"),
 }
 """The fields of which keys are made."""
 

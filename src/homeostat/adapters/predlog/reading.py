@@ -54,19 +54,27 @@ class LogReader:
     def labelled(
         self, spec: ModelSpec, start: int, end: int, as_of: int, columns: Sequence[str] | None
     ) -> pa.Table:
-        """Return `rows` with ``label`` and ``arrival`` as known at `as_of`; null: not yet."""
+        """Return `rows` with ``label`` and ``arrival`` as known at `as_of`; null: not yet.
+
+        `columns` may name outcomes too.
+        """
         with self.state.lock:
             self.state.refresh(self.writing())
             found = self.state.gather(spec.name, start, end)
             files, landed = self.state.labels(spec.name, window_days(start, end))
+        asked = [name for name in columns or () if name in spec.outcomes]
+        columns = columns and [name for name in columns if name not in asked]
         wanted = None if columns is None else list(dict.fromkeys([*columns, "prediction_id"]))
         table = self._rows(spec, *found, start, end, wanted)
-        fields = ["arrival", "label"]
+        fields = ["arrival", "label", "outcome"]
         known = [(self.store.keys(file), self.store.read(file, fields)) for file in files]
         known += [(self._label_keys(labels), labels) for labels in landed]
-        label, arrival = attach(table.column("prediction_id"), self.store.salt, known, as_of)
+        ids, salt = table.column("prediction_id"), self.store.salt
+        label, arrival = attach(ids, salt, known, as_of)
         if columns is not None:
             table = table.select(list(columns))
+        for name in asked:
+            table = table.append_column(name, attach(ids, salt, known, as_of, name)[0])
         return table.append_column("label", label).append_column("arrival", arrival)
 
     def _label_keys(self, table: pa.Table) -> Keys:

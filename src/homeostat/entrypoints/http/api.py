@@ -101,6 +101,11 @@ def api(
             methods=["POST"],
         ),
         Route(
+            f"{model}/outcomes",
+            shared.ingest("outcomes", log.append_labels),
+            methods=["POST"],
+        ),
+        Route(
             f"{model}/predictions",
             shared.ingest("predictions", log.append),
             methods=["POST"],
@@ -200,7 +205,8 @@ class _Api:
 
     def _append(self, spec: ModelSpec, field: str, rows: Rows, append: Append) -> Receipt:
         if rows.rejected:
-            self.log.refuse(spec.name, field, _refused(rows))
+            kept = "predictions" if field == "predictions" else "labels"
+            self.log.refuse(spec.name, kept, _refused(rows))
         return rows.receipt(append(spec, rows.table) if rows.places else Receipt(0))
 
     def read(self, listing: Listing, name: str = "") -> Endpoint:

@@ -74,11 +74,15 @@ def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
 
 def _schema(spec: ModelSpec, field: str) -> pa.Schema | None:
     """Return the types as JSON has them; None where classes may be given by name."""
-    if field == "labels" and spec.task is not Task.REGRESSION and spec.classes:
+    named = field == "labels" and spec.task is not Task.REGRESSION and spec.classes
+    if named or field == "outcomes":
         return None
-    if spec.task is Task.MULTICLASS:
+    if field == "predictions" and spec.task is Task.MULTICLASS:
         return None
-    schema = LABEL_SCHEMA if field == "labels" else prediction_schema(spec)
+    if field == "labels":
+        schema = LABEL_SCHEMA.remove(LABEL_SCHEMA.get_field_index("outcome"))
+    else:
+        schema = prediction_schema(spec)
     return pa.schema(
         [pa.field(f.name, pa.string() if pa.types.is_timestamp(f.type) else f.type) for f in schema]
     )

@@ -18,7 +18,13 @@ from homeostat.engine.ports import Rejected
 from homeostat.entrypoints.http.body import read_bytes
 from homeostat.entrypoints.http.columns import CHOICES, complete, read_json
 from homeostat.entrypoints.http.problem import ProblemError
-from homeostat.entrypoints.http.rows import Rows, Unread, read_labels, read_predictions
+from homeostat.entrypoints.http.rows import (
+    Rows,
+    Unread,
+    read_labels,
+    read_outcomes,
+    read_predictions,
+)
 
 JSON = "application/json"
 LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines"})
@@ -26,7 +32,11 @@ ARROW = "application/vnd.apache.arrow.stream"
 KNOWN = (JSON, *sorted(LINES), ARROW)
 
 ReadRows = Callable[[ModelSpec, Sequence[object], datetime], Rows]
-READERS: dict[str, ReadRows] = {"predictions": read_predictions, "labels": read_labels}
+READERS: dict[str, ReadRows] = {
+    "predictions": read_predictions,
+    "labels": read_labels,
+    "outcomes": read_outcomes,
+}
 
 
 async def read_body(request: Request, limit: int) -> tuple[str, bytes]:
@@ -94,7 +104,7 @@ def read_rows(spec: ModelSpec, field: str, kind: str, body: bytes, now: datetime
     ----------
     spec : ModelSpec
     field : str
-        ``predictions`` or ``labels``.
+        ``predictions``, ``labels`` or ``outcomes``.
     kind : str
         One of `KNOWN`.
     body : bytes
@@ -111,7 +121,7 @@ def read_rows(spec: ModelSpec, field: str, kind: str, body: bytes, now: datetime
     lines = kind in LINES
     table = read_json(spec, field, body, lines=lines)
     if table is not None:
-        return _whole(_arrived(field, table, now))
+        return _whole(_arrived(table, now) if field == "labels" else table)
     items = _lines(body) if lines else list_of(parse_object(body), field)
     return READERS[field](spec, items, now)
 
@@ -120,9 +130,7 @@ def _whole(table: pa.Table) -> Rows:
     return Rows(table, tuple(range(table.num_rows)), ())
 
 
-def _arrived(field: str, table: pa.Table, now: datetime) -> pa.Table:
-    if field != "labels":
-        return table
+def _arrived(table: pa.Table, now: datetime) -> pa.Table:
     moment = pa.scalar(now, LABEL_SCHEMA.field("arrival").type)
     if "arrival" not in table.column_names:
         return table.append_column("arrival", pa.repeat(moment, table.num_rows))
@@ -190,7 +198,11 @@ def _read_arrow(spec: ModelSpec, field: str, body: bytes, now: datetime) -> Rows
         items = table.to_pylist()
         return read_predictions(spec, [_as_json(item) for item in items], now)
     if field == "labels":
-        return _whole(_arrived(field, _by_name(spec, table), now))
+        return _whole(_arrived(_by_name(spec, table), now))
+    if field == "outcomes":
+        if "value" in names:
+            table = table.rename_columns(["label" if n == "value" else n for n in names])
+        return _whole(_arrived(table, now))
     return _choices(complete(spec, table))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -65,7 +65,25 @@ def read_labels(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows
         "label": lambda value: _label(spec, value),
         "arrival": _optional(_time, now),
     }
-    return _read(items, readers, LABEL_SCHEMA)
+    return _read(items, readers, LABEL_SCHEMA.remove(LABEL_SCHEMA.get_field_index("outcome")))
+
+
+def read_outcomes(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
+    """Read outcomes: ``prediction_id``, ``outcome``, ``value`` and, if not `now`, ``arrival``."""
+    readers = {
+        "prediction_id": _text,
+        "outcome": _choice(spec.outcomes),
+        "value": lambda value: float(value) if isinstance(value, bool) else _number(value),
+        "arrival": _optional(_time, now),
+    }
+    schema = pa.schema(
+        [
+            LABEL_SCHEMA.field("label").with_name("value") if f.name == "label" else f
+            for f in LABEL_SCHEMA
+        ]
+    )
+    found = _read(items, readers, schema)
+    return replace(found, table=found.table.rename_columns(LABEL_SCHEMA.names))
 
 
 def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
@@ -210,7 +228,8 @@ _FEATURE: Mapping[ColumnKind, Read] = {
 def _choice(allowed: Sequence[str]) -> Read:
     def read(value: object) -> str:
         if value not in allowed:
-            raise DataError(f"must be one of {', '.join(allowed)}, not {_shown(value)}")
+            known = ", ".join(allowed) or "none that there is"
+            raise DataError(f"must be one of {known}, not {_shown(value)}")
         return str(value)
 
     return read

@@ -157,6 +157,8 @@ class Model(Part):
     """The model's inputs, in the order in which it takes them."""
     segments: tuple[str, ...] = ()
     """Features by whose values to measure as well, such as country, or country & channel."""
+    outcomes: tuple[Name, ...] = ()
+    """Numbers that become known after a prediction, besides its label: lost, bought."""
     history: History = History()
     """Columns of a history file, for backtests and first training."""
     labels: Labels
@@ -194,6 +196,7 @@ class Model(Part):
                 problem = f"names the {same.kind} feature {audit.column!r}"
                 raise wrong(problem, "name a boolean field", "labels", "audit", "column")
         self._check_segments()
+        self._check_outcomes()
         self._check_fallback()
         self._check_rules()
         self._check_business()
@@ -284,7 +287,16 @@ class Model(Part):
         columns = column_types(self.spec().schema) | {LABEL: outcome, PREDICTION: outcome}
         if self.task is not Task.MULTICLASS:
             columns[SCORE] = Type.NUMBER
+        columns |= dict.fromkeys(self.outcomes, Type.NUMBER)
         return parse_metric(name, part.value, columns, part.better)
+
+    def _check_outcomes(self) -> None:
+        taken = {*RESERVED, *self.features}
+        for number, name in enumerate(self.outcomes):
+            if name in taken:
+                problem = f"{name!r} is a feature, a field or an outcome already"
+                raise wrong(problem, "give it another name", "outcomes", number)
+            taken.add(name)
 
     def _check_classes(self) -> None:
         count = len(self.classes)
@@ -312,6 +324,7 @@ class Model(Part):
             classes=self.classes,
             threshold=self.threshold,
             segments=self.segments,
+            outcomes=self.outcomes,
         )
 
 

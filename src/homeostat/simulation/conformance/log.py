@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -64,12 +65,13 @@ def predictions(
     )
 
 
-def labels(ids: Sequence[str], label: float, arrival: datetime) -> pa.Table:
-    """Return labels that all arrive at one time."""
+def labels(ids: Sequence[str], label: float, arrival: datetime, outcome: str = "") -> pa.Table:
+    """Return labels, or values of an outcome, that all arrive at one time."""
     columns = {
         "prediction_id": list(ids),
         "label": [label] * len(ids),
         "arrival": [arrival] * len(ids),
+        "outcome": [outcome] * len(ids),
     }
     return pa.table(columns, schema=LABEL_SCHEMA)
 
@@ -252,6 +254,28 @@ def check_early_labels(log: PredictionLog) -> None:
     assert floats(log.labelled(SPEC, ALL, NOW), "label") == [1.0]
 
 
+def check_outcomes(log: PredictionLog) -> None:
+    """Outcomes are told apart by name, corrected as labels are, and do not touch the label."""
+    spec = replace(SPEC, outcomes=("lost", "bought"))
+    log.append(spec, predictions(["a", "b"]))
+    log.append_labels(spec, labels(["a"], 1.0, T0 + HOUR))
+    log.append_labels(spec, labels(["a", "b"], 250.0, T0 + HOUR, "lost"))
+    assert log.append_labels(spec, labels(["a"], 250.0, T0 + HOUR, "lost")).duplicates == 1
+    assert log.append_labels(spec, labels(["a"], 250.0, T0 + HOUR, "bought")).accepted == 1
+    log.append_labels(spec, labels(["a"], 90.0, T0 + 3 * HOUR, "lost"))
+    refused = log.append_labels(spec, labels(["a"], 1.0, T0 + HOUR, "odd")).rejected
+    assert [entry.column for entry in refused] == ["outcome"]
+    for _ in range(2):
+        early = log.labelled(spec, ALL, T0 + 2 * HOUR, ["lost"])
+        assert early.column_names == ["lost", "label", "arrival"]
+        assert early.column("lost").to_pylist() == [250.0, 250.0]
+        table = log.labelled(spec, ALL, NOW, ["amount", "lost", "bought"])
+        assert table.column("lost").to_pylist() == [90.0, 250.0]
+        assert table.column("bought").to_pylist() == [250.0, None]
+        assert table.column("label").to_pylist() == [1.0, None]
+        log.roll(NOW)
+
+
 def check_bad_labels(log: PredictionLog) -> None:
     """A label that is no class, or NaN, is refused; its neighbours are kept."""
     table = labels(["a", "b", "c"], 1.0, T0)
@@ -318,6 +342,7 @@ LOG_CHECKS: tuple[Callable[[PredictionLog], None], ...] = (
     check_labels_that_contradict_each_other,
     check_early_labels,
     check_bad_labels,
+    check_outcomes,
     check_profile_is_of_the_rows,
     check_models_are_apart,
     check_nothing_is_fine,

@@ -34,7 +34,7 @@ class _Model:
     days: dict[int, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
     keys: dict[tuple[str, str], tuple[datetime, float]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
-    labels: dict[str, list[tuple[datetime, float]]] = field(
+    labels: dict[tuple[str, str], list[tuple[datetime, float]]] = field(
         default_factory=lambda: defaultdict(list)
     )
 
@@ -84,12 +84,13 @@ class MemoryLog:
         table, problems = admit_labels(spec, labels, self.clock.now())
         model = self._models[spec.name]
         accepted = 0
-        fields = ("prediction_id", "arrival", "label")
+        fields = ("prediction_id", "outcome", "arrival", "label")
         values = zip(*(table.column(name).to_pylist() for name in fields), strict=True)
-        for row, (key, arrival, label) in enumerate(values):
-            if row not in problems and (arrival, label) not in model.labels.get(key, ()):
-                model.labels[key].append((arrival, label))
-                model.labels[key].sort()
+        for row, (key, outcome, arrival, label) in enumerate(values):
+            known = model.labels[key, outcome]
+            if row not in problems and (arrival, label) not in known:
+                known.append((arrival, label))
+                known.sort()
                 accepted += 1
         self._landed += accepted
         return self._receipt(spec, len(labels), accepted, problems)
@@ -118,13 +119,24 @@ class MemoryLog:
     ) -> pa.Table:
         """Return `rows` with ``label`` and ``arrival`` as known at `as_of`; null: not yet."""
         table = self.rows(spec, window)
-        labels = self._models[spec.name].labels
-        known = [_known(labels.get(key, []), as_of) for key in texts(table, "prediction_id")]
-        arrivals = pa.array([pair and pair[0] for pair in known], TIMESTAMP)
-        values = pa.array([pair and pair[1] for pair in known], pa.float64())
+        ids = texts(table, "prediction_id")
+        values, arrivals = self._of(spec, ids, "", as_of)
+        asked = [name for name in columns or () if name in spec.outcomes]
         if columns is not None:
-            table = table.select(list(columns))
+            table = table.select([name for name in columns if name not in asked])
+        for name in asked:
+            table = table.append_column(name, self._of(spec, ids, name, as_of)[0])
         return table.append_column("label", values).append_column("arrival", arrivals)
+
+    def _of(
+        self, spec: ModelSpec, ids: list[str], outcome: str, as_of: datetime
+    ) -> tuple[pa.Array[pa.Scalar[pa.DataType]], pa.Array[pa.Scalar[pa.DataType]]]:
+        labels = self._models[spec.name].labels
+        known = [_known(labels.get((key, outcome), []), as_of) for key in ids]
+        return (
+            pa.array([pair and pair[1] for pair in known], pa.float64()),
+            pa.array([pair and pair[0] for pair in known], TIMESTAMP),
+        )
 
     def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
         """Return the profile of what was answered in the window (shadows left out)."""
@@ -150,8 +162,12 @@ class MemoryLog:
     def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
         """Count labels that arrived before `older_than` and whose prediction is still unknown."""
         model = self._models[spec.name]
-        return sum(
-            key not in model.ids and pairs[0][0] < older_than for key, pairs in model.labels.items()
+        return len(
+            {
+                key
+                for (key, _), pairs in model.labels.items()
+                if pairs and key not in model.ids and pairs[0][0] < older_than
+            }
         )
 
 
