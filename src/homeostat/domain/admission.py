@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec, Task
-from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, prediction_schema
+from homeostat.domain.record import OUTCOME_SCHEMA, PROBABILITIES, prediction_schema
 from homeostat.domain.window import EPOCH
 
 MAX_AHEAD = timedelta(minutes=5)
@@ -143,11 +143,11 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
 
 
 def admit_labels(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Table, Problems]:
-    """Cast rows to `LABEL_SCHEMA` and find those that cannot be taken; see `admit_predictions`.
+    """Cast rows to `OUTCOME_SCHEMA` and find those that cannot be taken; see `admit_predictions`.
 
     The label of a classifier must be the index of a class; an outcome must be one of the model's.
     """
-    table, problems = _cast(rows, LABEL_SCHEMA, f"labels of model {spec.name!r}")
+    table, problems = _cast(rows, OUTCOME_SCHEMA, f"labels of model {spec.name!r}")
     usual = pa.chunked_array([pa.repeat(pa.scalar(""), table.num_rows)])
     outcome = pc.coalesce(table.column("outcome"), usual)
     table = table.set_column(table.column_names.index("outcome"), "outcome", outcome)
@@ -246,14 +246,14 @@ def _require_classes(
     table: pa.Table,
     names: tuple[str, ...],
     problems: Problems,
-    beside: NDArray[np.bool_] | bool = False,
+    beside: NDArray[np.bool_] | None = None,
 ) -> None:
     reason = f"is not the index of one of the {class_count(spec)} classes"
     for name in _class_columns(spec, names):
         values = _numbers(table, name)
         # What is missing has been told, or may be.
-        good = np.isnan(values) | class_indices(spec, values) | beside
-        _note(problems, ~good, name, reason)
+        bad = ~(np.isnan(values) | class_indices(spec, values))
+        _note(problems, bad if beside is None else bad & ~beside, name, reason)
 
 
 def _require_time(table: pa.Table, name: str, now: datetime, problems: Problems) -> None:

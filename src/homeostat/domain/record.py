@@ -39,7 +39,6 @@ LABEL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("prediction_id", pa.string()),
     ("label", pa.float64()),  # class index, or the true number
     ("arrival", TIMESTAMP),  # when the label became known here
-    ("outcome", pa.string()),  # "" of the label itself; else whose value ``label`` is
 )
 
 RESERVED = frozenset(name for name, _ in RECORD_FIELDS) | {PROBABILITIES, "label", "arrival"}
@@ -80,3 +79,5 @@ def prediction_schema(spec: ModelSpec) -> pa.Schema:
 
 
 LABEL_SCHEMA = pa.schema([pa.field(*pair) for pair in LABEL_FIELDS])
+OUTCOME_SCHEMA = LABEL_SCHEMA.append(pa.field("outcome", pa.string()))
+"""Labels and outcomes side by side: ``outcome`` names what ``label`` is the value of, "" itself."""

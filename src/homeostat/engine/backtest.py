@@ -135,9 +135,8 @@ class Replay:
             self.engine.ports.log.append_labels(self._spec, labels)
 
     def _labels_by_arrival(self) -> pa.Table:
-        known = self.rows.select(["prediction_id", "label", "arrival"]).drop_null()
-        named = known.append_column("outcome", pa.repeat(pa.scalar(""), known.num_rows))
-        return named.cast(LABEL_SCHEMA).sort_by([("arrival", "ascending")])
+        known = self.rows.select(list(LABEL_SCHEMA.names)).drop_null()
+        return known.cast(LABEL_SCHEMA).sort_by([("arrival", "ascending")])
 
     def _between(self, start: datetime | None, end: datetime) -> pa.Table:
         moments = self.rows["timestamp"].to_numpy()

@@ -18,7 +18,7 @@ from homeostat.adapters.predlog.keys import Keys, identities
 from homeostat.adapters.predlog.parquet import FileStore, align, in_order
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN
 from homeostat.domain.columns import Floats, float_array, micros
-from homeostat.domain.record import LABEL_SCHEMA, TIMESTAMP
+from homeostat.domain.record import OUTCOME_SCHEMA, TIMESTAMP
 
 SETTLE_ROWS = 500_000
 """Labels of unsorted files from which they are sorted by the day of their predictions."""
@@ -124,7 +124,7 @@ def settle_labels(
         If the disk failed.
     """
     old = [file for scope in (RECENT, UNKNOWN) for file in by_day.get(scope, ())]
-    table = pa.concat_tables([align(store.read(file), LABEL_SCHEMA) for file in old])
+    table = pa.concat_tables([align(store.read(file), OUTCOME_SCHEMA) for file in old])
     keys, details = identities(Kind.LABELS, table, store.salt)
     left = np.lexsort((details, keys))
     token, written = secrets.token_hex(8), list[FileEntry]()

@@ -85,6 +85,8 @@ def api(
     named = {spec.name: spec for spec in specs}
     shared = _Api(records, log, clock, Gate(tokens), named, max_bytes, intake, Pairs(clock))
     model = f"{BASE}/models/{{model}}"
+    later = log.append_labels
+    writes = {"predictions": log.append, "labels": later, "outcomes": later}
     reads: dict[str, Listing] = {
         "verdicts": shared.verdicts,
         "metrics": shared.metrics,
@@ -95,20 +97,9 @@ def api(
     return [
         Route(f"{BASE}/models", endpoint(shared.models), methods=["GET"]),
         Route(model, shared.read(shared.status), methods=["GET"]),
-        Route(
-            f"{model}/labels",
-            shared.ingest("labels", log.append_labels),
-            methods=["POST"],
-        ),
-        Route(
-            f"{model}/outcomes",
-            shared.ingest("outcomes", log.append_labels),
-            methods=["POST"],
-        ),
-        Route(
-            f"{model}/predictions",
-            shared.ingest("predictions", log.append),
-            methods=["POST"],
+        *(
+            Route(f"{model}/{field}", shared.ingest(field, append), methods=["POST"])
+            for field, append in writes.items()
         ),
         Route(f"{model}/diagnosis", shared.read(shared.diagnosis), methods=["GET"]),
         Route(f"{model}/payloads", endpoint(shared.payload), methods=["POST"]),

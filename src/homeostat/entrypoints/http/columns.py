@@ -79,10 +79,7 @@ def _schema(spec: ModelSpec, field: str) -> pa.Schema | None:
         return None
     if field == "predictions" and spec.task is Task.MULTICLASS:
         return None
-    if field == "labels":
-        schema = LABEL_SCHEMA.remove(LABEL_SCHEMA.get_field_index("outcome"))
-    else:
-        schema = prediction_schema(spec)
+    schema = LABEL_SCHEMA if field == "labels" else prediction_schema(spec)
     return pa.schema(
         [pa.field(f.name, pa.string() if pa.types.is_timestamp(f.type) else f.type) for f in schema]
     )

@@ -13,7 +13,7 @@ import pyarrow as pa
 from homeostat.domain.admission import class_count, class_indices
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, ModelSpec, Task
-from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, prediction_schema
+from homeostat.domain.record import LABEL_SCHEMA, OUTCOME_SCHEMA, PROBABILITIES, prediction_schema
 from homeostat.engine.ports import Receipt, Rejected
 
 Read = Callable[[object], object]
@@ -65,7 +65,7 @@ def read_labels(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows
         "label": lambda value: _label(spec, value),
         "arrival": _optional(_time, now),
     }
-    return _read(items, readers, LABEL_SCHEMA.remove(LABEL_SCHEMA.get_field_index("outcome")))
+    return _read(items, readers, LABEL_SCHEMA)
 
 
 def read_outcomes(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
@@ -76,14 +76,10 @@ def read_outcomes(spec: ModelSpec, items: Sequence[object], now: datetime) -> Ro
         "value": lambda value: float(value) if isinstance(value, bool) else _number(value),
         "arrival": _optional(_time, now),
     }
-    schema = pa.schema(
-        [
-            LABEL_SCHEMA.field("label").with_name("value") if f.name == "label" else f
-            for f in LABEL_SCHEMA
-        ]
-    )
+    names = ["value" if name == "label" else name for name in OUTCOME_SCHEMA.names]
+    schema = pa.schema([f.with_name(n) for f, n in zip(OUTCOME_SCHEMA, names, strict=True)])
     found = _read(items, readers, schema)
-    return replace(found, table=found.table.rename_columns(LABEL_SCHEMA.names))
+    return replace(found, table=found.table.rename_columns(OUTCOME_SCHEMA.names))
 
 
 def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:

@@ -71,9 +71,9 @@ def labels(ids: Sequence[str], label: float, arrival: datetime, outcome: str = "
         "prediction_id": list(ids),
         "label": [label] * len(ids),
         "arrival": [arrival] * len(ids),
-        "outcome": [outcome] * len(ids),
     }
-    return pa.table(columns, schema=LABEL_SCHEMA)
+    table = pa.table(columns, schema=LABEL_SCHEMA)
+    return table.append_column("outcome", pa.array([outcome] * len(ids))) if outcome else table
 
 
 def check_rows(log: PredictionLog) -> None:

@@ -314,16 +314,17 @@ def test_quarantine_is_readable_and_keeps_a_row_once(tmp_path: Path) -> None:
 def test_rows_from_before_probabilities_have_none(tmp_path: Path) -> None:
     log = opened(tmp_path)
     many = replace(SPEC, task=Task.MULTICLASS)
-    log.append(SPEC, predictions(["a"]))
+    log.append(SPEC, predictions(["a"], score=1.0))
     log.roll(NOW)
-    log.append(SPEC, predictions(["b"], T0 + HOUR))
+    log.append(SPEC, predictions(["b"], T0 + HOUR, score=1.0))
     chances = pa.array([[0.25, 0.75]])
-    log.append(many, predictions(["c"], T0 + 2 * HOUR).append_column("probabilities", chances))
+    rows = predictions(["c"], T0 + 2 * HOUR, score=1.0)
+    log.append(many, rows.append_column("probabilities", chances))
     for _ in range(2):
         column = opened(tmp_path).rows(many, ALL, ["probabilities"]).column("probabilities")
         assert column.to_pylist() == [None, None, [0.25, 0.75]]
         assert log.roll(NOW) in {2, 0}
-    assert log.append(many, predictions(["a"])).duplicates == 1
+    assert log.append(many, predictions(["a"], score=1.0)).duplicates == 1
 
 
 def test_features_may_change_between_and_within_rolls(tmp_path: Path) -> None:
