@@ -15,14 +15,15 @@ SHAP := .venv-shap
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Homeostat needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
 		--require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation \
+		--editable client --editable .
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment in .venv
@@ -59,7 +60,7 @@ unit: setup libraries browser spark
 	$(BIN)/python -m pytest --quiet -n auto --dist loadfile --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --fail-under=100 \
-		--omit="*/engine/*,*/adapters/*,*/simulation/*,*/entrypoints/*"
+		--omit="*/homeostat_client/*,*/engine/*,*/adapters/*,*/simulation/*,*/entrypoints/*"
 
 figures: setup  ## measure install size, import time, and the demo's time and memory
 	$(BIN)/python benchmarks/figures.py
@@ -94,7 +95,8 @@ peers: $(PEERS)/.ready $(WHYLOGS)/.ready $(SHAP)/.ready  ## hold presets, format
 
 lock:  ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
-		--python-version 3.11 --extra lightgbm --group dev pyproject.toml -o requirements.lock
+		--python-version 3.11 --no-emit-package homeostat-client \
+		--extra lightgbm --group dev pyproject.toml -o requirements.lock
 	echo 'pyspark>=3.5' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 		--no-emit-index-url --no-annotate --python-version 3.11 - -o requirements-spark.lock
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing typing would be most of what importing this costs
 if TYPE_CHECKING:
+    from homeostat_client import AsyncClient, Client, HomeostatMiddleware, log
+
     from homeostat.detectors.comparison.config import ComparisonConfig
     from homeostat.detectors.review.queue import ReviewQueue
     from homeostat.domain.comparison import ColumnComparison, Comparison
@@ -64,7 +66,12 @@ _HOMES = {
     "value": "entrypoints.value",
 }
 
+# Of the distribution homeostat-client, which goes alone where a model is served.
+_CLIENT = frozenset({"AsyncClient", "Client", "HomeostatMiddleware", "log"})
+
 __all__ = [
+    "AsyncClient",
+    "Client",
     "ColumnComparison",
     "ColumnKind",
     "Comparison",
@@ -74,6 +81,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "HomeostatError",
+    "HomeostatMiddleware",
     "ImportanceReport",
     "PredictionSpec",
     "Profile",
@@ -92,6 +100,7 @@ __all__ = [
     "evaluate",
     "importance",
     "load_profile",
+    "log",
     "profile",
     "proxy",
     "review_queue",
@@ -102,6 +111,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     from importlib import import_module  # noqa: PLC0415 - as above
 
+    if name in _CLIENT:
+        found: object = getattr(import_module("homeostat_client"), name)
+        globals()[name] = found
+        return found
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -131,6 +131,21 @@ def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
     return {"rows": float(rows.num_rows)}
 
 
+def logging(client: hs.Client, row: dict[str, float]) -> bool:
+    assert_type(client.log_prediction(row, 0.5, version="3", entity="c1"), str)
+    client.log_label("p1", "fraud")
+    client.log_label(label=1)  # type: ignore[call-arg]
+    hs.Client("http://127.0.0.1:8420", "fraud", colour="red")  # type: ignore[call-arg]
+    hs.Client(model="fraud", timeout=2.5, max_rows=1000)
+    assert_type(hs.log.prediction(row, 0.5), str)
+    assert_type(client.counters.sent, int)
+    return client.flush(timeout=1.0)
+
+
+async def logging_later(client: hs.AsyncClient) -> bool:
+    return assert_type(await client.flush(), bool)
+
+
 def configuration(path: Path) -> ModelSpec:
     settings = assert_type(load(path), Settings)
     model = assert_type(settings.models[0], Model)
