@@ -1,7 +1,8 @@
 """Measures what a user pays before the first result: install, import, demo (``make figures``).
 
-The wheel is installed with pip, without pins, into a bare environment made for it. The demo runs
-in this environment; its memory is the sum over its processes, sampled five times a second.
+The wheels of this repository are installed with pip, without pins, into a bare environment made
+for it. The demo runs in this environment; its memory is the sum over its processes, sampled five
+times a second.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ RUNS = 15
 LIMITS = {"distributions": 45, "install": 450.0, "import": 150.0, "seconds": 120.0, "demo": 1500.0}
 
 
-def run(*command: str | Path) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+def run(*command: str | Path, at: Path = ROOT) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=at).stdout
 
 
 def megabytes(folder: Path, *, bytecode: bool) -> float:
@@ -41,15 +42,26 @@ def distributions(python: Path) -> int:
 
 
 def install(folder: Path) -> tuple[Path, dict[str, float]]:
-    """Install the wheel into a bare environment; return its Python and what was added."""
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist")
+    """Install the wheels into a bare environment; return its Python and what was added."""
+    for project in (ROOT, ROOT / "client"):
+        run(
+            sys.executable,
+            "-m",
+            "hatchling",
+            "build",
+            "-t",
+            "wheel",
+            "-d",
+            folder / "dist",
+            at=project,
+        )
     bare = folder / "bare"
     venv.create(bare, with_pip=True)
     python = bare / "bin" / "python"
     before = [distributions(python), *(megabytes(bare, bytecode=b) for b in (True, False))]
-    (wheel,) = (folder / "dist").glob("*.whl")
+    wheels = sorted((folder / "dist").glob("*.whl"))
     start = time.perf_counter()
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wheels)
     seconds = time.perf_counter() - start
     after = [distributions(python), *(megabytes(bare, bytecode=b) for b in (True, False))]
     names = ("distributions", "install", "without bytecode")

@@ -108,12 +108,14 @@ def test_names_grow_when_the_clock_goes_back(folder: Path, monkeypatch: pytest.M
     assert spill.names() == [first, second]
 
 
-def test_what_a_killed_process_was_writing_goes_when_it_is_old(folder: Path) -> None:
-    for name, age in (("old.tmp", 3600), ("new.tmp", 0)):
+def test_what_is_of_no_use_goes_when_it_is_old(folder: Path) -> None:
+    day = 86_400
+    ages = {"old.tmp": 3600, "new.tmp": 0, "old.damaged": 8 * day, "new.damaged": 6 * day}
+    for name, age in ages.items():
         (folder / name).write_bytes(b"half")
         os.utime(folder / name, (time.time() - age,) * 2)
     Spill(folder, LIMIT).write(batch("a"))
-    assert [path.name for path in folder.glob("*.tmp")] == ["new.tmp"]
+    assert sorted(path.name for path in folder.glob("[no]*")) == ["new.damaged", "new.tmp"]
 
 
 def test_one_process_replays_at_a_time(folder: Path) -> None:

@@ -26,6 +26,7 @@ Record = Any
 SPREE, REST = 0.0004, 0.0003
 WAKE_ROWS = 500
 NEVER = 1 << 62
+RAW = 3.0  # bytes of a record in memory for one of its JSON: two and a half with 40 numbers
 
 
 class Shipper:
@@ -181,7 +182,7 @@ class Shipper:
     def _measure(self, row_bytes: float) -> None:
         self._row_bytes = max(row_bytes, 0.9 * self._row_bytes)
         if self.limit:
-            fit = int(self.settings.max_bytes / max(self._row_bytes, 1.0))
+            fit = int(self.settings.max_bytes / max(RAW * self._row_bytes, 1.0))
             self.limit = max(1, min(self.settings.max_rows, fit))
 
     def _rest(self, began: float, waiting: int) -> float:

@@ -30,7 +30,7 @@ FORMAT = 1
 LARGEST = 64 << 20
 JOINED = 256 << 10
 MOST_FILES = 10_000
-ABANDONED = 600.0
+STALE = {"*.tmp": 600.0, "*.damaged": 7 * 86_400.0}  # seconds until they are of no use
 NAME = re.compile(r"(\d{20})-(\d+)-(\d+)-(\d+)\.spill")
 
 
@@ -89,6 +89,7 @@ class Spill:
         self.own: set[str] = set()
         self._last: tuple[str, Batch | None] = ("", None)
         self._clock = self._sequence = 0
+        self._sizes: dict[str, int] = {}
         self._lock: int | None = None
         self._swept = self.damaged = False
 
@@ -148,7 +149,9 @@ class Spill:
     def _make_room(self, size: int, spare: str) -> int:
         """Remove the oldest files until so many bytes fit; return the rows that went with them."""
         self._sweep()
-        files = [(name, self._size(name)) for name in self.names() if name != spare]
+        names = [name for name in self.names() if name != spare]
+        self._sizes = {name: self._sizes.get(name) or self._size(name) for name in names}
+        files = list(self._sizes.items())
         total, evicted = sum(found for _, found in files) + size, 0
         for place, (name, found) in enumerate(files):
             if total <= self._limit and len(files) - place < MOST_FILES:
@@ -166,14 +169,15 @@ class Spill:
             return 0
 
     def _sweep(self) -> None:
-        """Remove once what processes that were killed were just writing."""
+        """Remove once what killed processes were just writing, and damage that nobody looked at."""
         if self._swept or self.folder is None:
             return
         self._swept = True
-        for path in self.folder.glob("*.tmp"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
+        for pattern, age in STALE.items():
+            for path in self.folder.glob(pattern):
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > age:
+                        path.unlink()
 
     def names(self) -> list[str]:
         """Return the names of the files, oldest first."""
