@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from typing import Any, Callable
 
@@ -27,8 +28,8 @@ def receipt(body: bytes) -> bytes:
 class Peer:
     """Answers each request with what `reply` makes of its headers and body."""
 
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
+    def __init__(self, reply: Reply, context: ssl.SSLContext | None = None) -> None:
+        self._reply, self._context = reply, context
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.connections = 0
         self._open: list[socket.socket] = []
@@ -56,7 +57,14 @@ class Peer:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError), connection.makefile("rb") as file:
+        with contextlib.suppress(OSError, ValueError):
+            if self._context is not None:
+                connection = self._context.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
+            self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as file:
             while file.readline():
                 headers = dict(self._header(line) for line in iter(file.readline, b"\r\n"))
                 body = file.read(int(headers.get("content-length", "0")))

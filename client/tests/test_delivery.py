@@ -6,6 +6,7 @@ import math
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,10 @@ def test_nothing_is_lost_or_twice_from_threads(
 
 def test_batches_as_rows_and_as_columns(server: Server, make: Make) -> None:
     client = make(server.url)
-    rows = [{"amount": 1.0, "score": 0.1}, {"amount": 2.0, "score": 0.2, "version": "9"}]
+    rows: list[dict[str, Any]] = [
+        {"amount": 1.0, "score": 0.1},
+        {"amount": 2.0, "score": 0.2, "version": "9"},
+    ]
     ids = client.log_batch(rows, version="8")
     ids += client.log_batch({"amount": [3.0], "country": ["DE"], "score": [0.3]}, version="8")
     assert client.log_batch({"amount": [3.0], "score": []}) == []
@@ -194,11 +198,24 @@ def test_ids_are_of_their_own(make: Make) -> None:
     ],
     ids=["model", "server", "scheme", "userinfo", "token", "timeout"],
 )
-def test_settings_that_cannot_be_are_told_at_once(settings: dict[str, object], said: str) -> None:
-    usual: dict[str, object] = {"server": "http://h", "model": "fraud"}
+def test_settings_that_cannot_be_are_told_at_once(settings: dict[str, Any], said: str) -> None:
+    usual: dict[str, Any] = {"server": "http://h", "model": "fraud"}
     for make_client in (Client, AsyncClient):
         with pytest.raises(ValueError, match=said):
-            make_client(**{**usual, **settings})  # type: ignore[arg-type]
+            make_client(**{**usual, **settings})
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_data_frames_of_any_library(make: Make, library: str) -> None:
+    columns = {"amount": [1.0, 2.0], "is_new": [True, False], "score": [0.25, 0.75]}
+    frames = pytest.importorskip(library)
+    table = frames.table(columns) if library == "pyarrow" else frames.DataFrame(columns)
+    with Peer(lambda _, body: receipt(body)) as peer:
+        client = make(peer.url)
+        ids = client.log_batch(table, version="1")
+        assert client.flush(60)
+        rows = [tuple(row[name] for name in ("prediction_id", *columns)) for row in peer.rows()]
+    assert rows == list(zip(ids, *columns.values()))
 
 
 LOG = """

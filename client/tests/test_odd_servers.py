@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import ssl
 import threading
 from pathlib import Path
 from typing import Any
@@ -179,13 +180,23 @@ def test_a_proxy_of_the_environment_is_used(make: Make, monkeypatch: pytest.Monk
         assert "proxy-authorization" not in direct
 
 
-def test_https_with_an_authority_of_ones_own_is_needed(make: Make) -> None:
-    """A certificate that nobody vouches for is not trusted: nothing is sent to it."""
-    with Peer(lambda _, body: receipt(body)) as peer:
-        client = make(peer.url.replace("http:", "https:"), timeout=0.5)
-        client.log_prediction(ROW, 0.5)
+def test_https_sends_nothing_to_whom_nobody_vouches_for(make: Make) -> None:
+    authority = Path(__file__).with_name("authority.pem")
+    at_server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    at_server.load_cert_chain(authority)
+    trusting = ssl.create_default_context(cafile=str(authority))
+    with Peer(lambda _, body: receipt(body), at_server) as peer:
+        url = peer.url.replace("http:", "https:")
+        client = make(url, token="hs_secret")
+        key = client.log_prediction(ROW, 0.5)
         until(lambda: client.counters.waiting, "kept")
+        client.close()
         assert peer.requests == []
+        other = make(url, token="hs_secret", context=trusting)
+        second = other.log_prediction(ROW, 0.5)
+        assert other.flush(60)
+        until(lambda: other.counters.replayed, "what was kept")
+        assert taken(peer) == sorted([key, second])
 
 
 def test_the_jitter_is_what_is_passed_in() -> None:
@@ -209,7 +220,8 @@ def test_nothing_that_a_caller_passes_raises(make: Make) -> None:
     hostile: Any = Hostile()
     cycle: dict[str, Any] = {}
     cycle["self"] = cycle
-    for features in (hostile, None, 7, "text", [1, 2], cycle, {"a": hostile}, {("t",): 1, None: 2}):
+    odd: list[Any] = [hostile, None, 7, "text", [1, 2], cycle, {"a": hostile}, {("t",): 1, None: 2}]
+    for features in odd:
         client.log_prediction(features, 0.5)
         client.log_prediction({"a": 1}, features)
         client.log_label("x", features, hostile)

@@ -33,7 +33,7 @@ def test_annotations_are_never_evaluated() -> None:
 
 
 def test_only_the_standard_library_is_imported() -> None:
-    names = set()
+    names: set[str] = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

@@ -12,7 +12,7 @@ import pytest
 
 from homeostat_client.batch import Batch
 from homeostat_client.spill import JOINED, Spill, folder_for, rows_of
-from odd_peers import Peer, receipt
+from odd_peers import Peer, answer, receipt
 from real_server import Make, free_port, until
 
 LIMIT = 1 << 20
@@ -126,6 +126,27 @@ def test_one_process_replays_at_a_time(folder: Path) -> None:
     first.release()
     assert second.claim()
     second.release()
+
+
+def test_records_on_their_way_to_disk_are_never_out_of_sight(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees nothing pending may be killed: all is on disk or with the server."""
+    fsync = os.fsync
+
+    def slow(handle: int) -> None:
+        time.sleep(0.003)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with Peer(lambda *_: answer(503)) as peer:
+        client = make(peer.url, batch_rows=2, flush_interval=0.01)
+        for logged in range(1, 120):
+            client.log_prediction({"a": 1}, 0.5)
+            found = client.counters
+            assert found.pending + found.waiting >= logged
+            time.sleep(0.001)
+        assert client.counters.waiting
 
 
 def test_a_full_disk_costs_nothing_while_memory_lasts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from types import TracebackType
 
@@ -62,6 +61,8 @@ class AsyncClient(Recorder):
 
         Cancelled, it only stops waiting.
         """
+        import asyncio  # noqa: PLC0415 - half of what importing this would cost
+
         deadline = time.monotonic() + timeout
         self._shipper.begin_flush()
         while not self._shipper.delivered:
@@ -75,6 +76,8 @@ class AsyncClient(Recorder):
 
         It goes on in a thread if it is cancelled.
         """
+        import asyncio  # noqa: PLC0415 - as above
+
         seconds = self.settings.exit_timeout if timeout is None else timeout
         return await asyncio.get_running_loop().run_in_executor(None, self._shipper.close, seconds)
 

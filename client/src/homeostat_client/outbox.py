@@ -44,7 +44,7 @@ class Outbox:
     def _reset(self) -> None:
         self.changed = threading.Condition()
         self._disk = threading.Lock()
-        self._bytes = 0
+        self._bytes = self._moving = 0
         self._todo: list[str] = []
         self._sending: Job | None = None
         self.since = 0.0
@@ -99,9 +99,13 @@ class Outbox:
                 if not self._waiting:
                     return
                 batch = self._pop()
-            if not self.keep(batch):
-                self.give_back(batch, first=True)
-                return
+                self._moving += len(batch.rows)
+            kept = self.keep(batch)
+            with self.changed:
+                self._moving -= len(batch.rows)
+                if not kept:
+                    self._push(batch, first=True)
+                    return
 
     def _pop(self) -> Batch:
         batch = self._waiting.popleft()
@@ -161,7 +165,8 @@ class Outbox:
     def empty(self) -> bool:
         """Whether no batch is in memory, under way ones included."""
         with self.changed:
-            return not self._waiting and (self._sending is None or bool(self._sending.name))
+            at_rest = self._sending is None or bool(self._sending.name)
+            return at_rest and not self._waiting and not self._moving
 
     @property
     def has_fresh(self) -> bool:
@@ -172,7 +177,7 @@ class Outbox:
     def rows(self) -> int:
         """Rows in memory, not on disk."""
         with self.changed:
-            rows = sum(len(batch.rows) for batch in self._waiting)
+            rows = self._moving + sum(len(batch.rows) for batch in self._waiting)
             if self._sending is not None and not self._sending.name:
                 rows += len(self._sending.batch.rows)
             return rows

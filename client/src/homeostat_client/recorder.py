@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast, overload
 
 from homeostat_client import lifecycle
 from homeostat_client.counters import Counters
@@ -273,6 +273,19 @@ class Recorder:
             call.score = model.predict(features)
         """
         return Call(self, features, prediction_id, version)
+
+    @overload
+    def logged(self, function: Function) -> Function: ...
+
+    @overload
+    def logged(
+        self,
+        *,
+        features: Callable[..., object] | None = None,
+        score: Callable[[Any], object] | None = None,
+        prediction_id: Callable[..., str] | None = None,
+        version: str = "",
+    ) -> Callable[[Function], Function]: ...
 
     def logged(
         self,

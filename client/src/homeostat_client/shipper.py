@@ -52,6 +52,7 @@ class Shipper:
         self.on_start: Callable[[Shipper], None] = _nothing
         self.on_stop: Callable[[Shipper], None] = _nothing
         self._row_bytes = 0.0
+        self._held = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -66,6 +67,7 @@ class Shipper:
         for waiting in (self.predictions, self.labels, self.deferred):
             waiting.clear()
         self.wake_at = NEVER if self.limit == 0 else 0
+        self._held = 0
         self._reset()
         self.ledger.forked()
         self.outbox.forked()
@@ -162,8 +164,9 @@ class Shipper:
         size = taken = 0
         settings, began = self.settings, time.perf_counter()
         while waiting and taken < settings.batch_rows and size < settings.batch_bytes:
-            record = waiting.popleft()
             taken += 1
+            self._held = taken
+            record = waiting.popleft()
             try:
                 rows.append(encoded(record))
                 size += len(rows[-1])
@@ -174,9 +177,10 @@ class Shipper:
                 self.ledger.drop("unserialisable", 1, f"{type(error).__name__}: {error}")
             began = self._rest(began, len(waiting))
         if taken:
-            self.ledger.count("queued", taken)
             self._measure(size / taken)
             self.outbox.put(kind, rows, away=self.sender.away)
+            self.ledger.count("queued", taken)
+            self._held = 0
         return bool(waiting)
 
     def _measure(self, row_bytes: float) -> None:
@@ -261,7 +265,8 @@ class Shipper:
 
     def counters(self) -> Counters:
         """Return the figures at this moment."""
-        raw = len(self.predictions) + len(self.labels)
+        # What is on its way from one place to the next is counted in both, never in none.
+        raw = len(self.predictions) + len(self.labels) + self._held
         pending = raw + self.outbox.rows
         return self.ledger.counters(raw, pending, self.outbox.waiting())
 
