@@ -13,7 +13,7 @@ import pytest
 
 from homeostat_client import AsyncClient, Client, HomeostatMiddleware, Row
 from odd_peers import Peer, receipt
-from real_server import Make, Server
+from real_server import Make, Server, until
 
 ROW = {"amount": 1.0, "country": "NL"}
 
@@ -50,11 +50,11 @@ def test_a_server_that_hangs_does_not_stop_the_loop(tmp_path: Path) -> None:
         client = AsyncClient(url, **usual(tmp_path))
         client.log_prediction(ROW, 0.5)
         beats = 0
-        flushing = asyncio.create_task(client.flush(0.2))
+        flushing = asyncio.create_task(client.flush(0.5))
         while not flushing.done():
             await asyncio.sleep(0.01)
             beats += 1
-        closing = asyncio.create_task(client.close(0.2))
+        closing = asyncio.create_task(client.close(0.5))
         while not closing.done():
             await asyncio.sleep(0.01)
             beats += 1
@@ -214,6 +214,16 @@ def test_what_the_middleware_leaves_alone(make: Make) -> None:
         assert client.flush(60)
         assert client.counters.queued == 0
         assert client.counters.dropped == {"callback": 5}
+
+
+def test_bodies_that_wait_are_bounded(make: Make) -> None:
+    client = make("http://127.0.0.1:9", max_bytes=4000, flush_interval=30.0)
+    app = HomeostatMiddleware(Asgi(b'{"score": 0.5}'), client)
+    call(app, ROW)
+    until(lambda: client.counters.queued == 1, "threads are up")
+    for _ in range(3):
+        call(app, {"amount": 1.0, "country": "x" * 1500})
+    assert client.counters.dropped == {"queue_full": 1}
 
 
 def test_a_reader_of_ones_own(make: Make) -> None:

@@ -179,6 +179,11 @@ def test_a_full_queue_drops_and_says_so(make: Make, caplog: pytest.LogCaptureFix
     assert "queue_full" in caplog.text
 
 
+def test_the_token_stands_in_no_text(make: Make) -> None:
+    client = make("http://127.0.0.1:9", token="hs_secret")
+    assert "hs_secret" not in repr(client.settings) + str(vars(client))
+
+
 def test_ids_are_of_their_own(make: Make) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     clients = [make(url), make(url)]

@@ -192,6 +192,11 @@ def test_a_folder_of_a_stranger_is_not_used(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setenv("XDG_STATE_HOME", "~/no home")
+    homeless = folder_for("http://h:1", "m", None)
+    assert homeless is not None
+    assert homeless.is_relative_to(tmp_path / "temporary")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     own = folder_for("http://h:1", "m", None)
     assert own is not None
     assert own.parent == tmp_path / "state" / "homeostat"

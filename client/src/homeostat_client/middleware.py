@@ -86,7 +86,7 @@ class HomeostatMiddleware:
 
         await self._app(scope, hear, say)
         if seen.complete:
-            self._client.defer(lambda: self._log(seen))
+            self._client.defer(lambda: self._log(seen), min(seen.size, self._max))
 
     def _log(self, seen: _Exchange) -> None:
         if seen.size > self._max:

@@ -334,15 +334,9 @@ class Recorder:
 
         return decorate if function is None else decorate(function)
 
-    def defer(self, call: Callable[[], None]) -> None:
-        """Have something done in the background that logs, such as reading a request's body."""
-        shipper = self._shipper
-        if len(shipper.deferred) >= shipper.limit:
-            shipper.turn_away()
-            return
-        shipper.deferred.append(call)
-        if len(shipper.deferred) >= shipper.wake_at:
-            shipper.nudge()
+    def defer(self, call: Callable[[], None], size: int) -> None:
+        """Have something done in the background that logs; it holds `size` bytes until then."""
+        self._shipper.defer(call, size)
 
     def miss(self) -> None:
         """Count a record that could not be understood."""

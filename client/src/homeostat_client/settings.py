@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TypedDict
 
 from homeostat_client.backoff import Backoff
@@ -44,7 +44,7 @@ class Settings:
 
     server: str = ""
     model: str = ""
-    token: str = ""
+    token: str = field(default="", repr=False)
     version: str = ""
     spill: str | None = None
     flush_interval: float = 1.0
@@ -123,9 +123,9 @@ def settle(given: Mapping[str, object], environ: Mapping[str, str] | None = None
             raise ValueError(f"a client needs to know the {name}: {remedy}")
     if not all(" " < c < "\x7f" for c in settings.token):
         raise ValueError("the token holds characters that no token has, such as a line end")
-    for field in fields(settings):
-        value = getattr(settings, field.name)
+    for number in fields(settings):
+        value = getattr(settings, number.name)
         if isinstance(value, (int, float)) and not 0 < value < 1e12:
-            raise ValueError(f"{field.name}={value!r} must be greater than 0")
+            raise ValueError(f"{number.name}={value!r} must be greater than 0")
     Address.parse(settings.server)
     return settings

@@ -43,7 +43,8 @@ class Shipper:
         self.settings = settings
         self.predictions: deque[Record] = deque()
         self.labels: deque[Record] = deque()
-        self.deferred: deque[Callable[[], None]] = deque()
+        self._deferred: deque[tuple[Callable[[], None], int]] = deque()
+        self._deferred_bytes = 0
         self.ledger = Ledger()
         self.limit = settings.max_rows
         self.wake_at = 0  # so that the first record starts the threads
@@ -64,14 +65,26 @@ class Shipper:
 
     def forked(self) -> None:
         """In a forked child: nothing of the parent's is ours, neither records nor threads."""
-        for waiting in (self.predictions, self.labels, self.deferred):
+        for waiting in (self.predictions, self.labels, self._deferred):
             waiting.clear()
+        self._deferred_bytes = 0
         self.wake_at = NEVER if self.limit == 0 else 0
         self._held = 0
         self._reset()
         self.ledger.forked()
         self.outbox.forked()
         self.sender.forked()
+
+    def defer(self, call: Callable[[], None], size: int) -> None:
+        """Have something called by the collector that logs; it holds so many bytes until then."""
+        if not self.limit or self._deferred_bytes + size > self.settings.max_bytes:
+            self.turn_away()
+            return
+        self._deferred_bytes += size
+        self._deferred.append((call, size))
+        full = self._deferred_bytes > self.settings.batch_bytes
+        if len(self._deferred) >= self.wake_at or (full and self.wake_at < NEVER):
+            self.nudge()
 
     def turn_away(self) -> None:
         """Count a row for which there is no room."""
@@ -143,8 +156,10 @@ class Shipper:
 
     def _empty_once(self) -> bool:
         """Make a batch of each kind; return whether there may be more."""
-        for _ in range(min(len(self.deferred), self.settings.batch_rows)):
-            self._run_deferred(self.deferred.popleft())
+        for _ in range(min(len(self._deferred), self.settings.batch_rows)):
+            call, size = self._deferred.popleft()
+            self._deferred_bytes -= size
+            self._run_deferred(call)
         more = self._encode(PREDICTIONS, self.predictions, self._prediction)
         return self._encode(LABELS, self.labels, encode.label) or more
 
@@ -203,7 +218,7 @@ class Shipper:
     @property
     def idle(self) -> bool:
         """Whether nothing is in memory."""
-        if self.predictions or self.labels or self.deferred or self._collecting:
+        if self.predictions or self.labels or self._deferred or self._collecting:
             return False
         return self.outbox.empty
 

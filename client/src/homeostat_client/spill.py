@@ -56,7 +56,12 @@ def folder_for(server: str, model: str, base: str | None) -> Path | None:
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - Path raises
     user = os.getuid() if hasattr(os, "getuid") else "user"
     for parent in (Path(state) / "homeostat", Path(tempfile.gettempdir()) / f"homeostat-{user}"):
-        if _made(parent, private=True) and (found := _made(parent / name, private=True)):
+        # A user without a home has "~" for one.
+        if (
+            parent.is_absolute()
+            and _made(parent, private=True)
+            and (found := _made(parent / name, private=True))
+        ):
             return found
     return None
 
