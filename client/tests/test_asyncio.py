@@ -216,6 +216,47 @@ def test_what_the_middleware_leaves_alone(make: Make) -> None:
         assert client.counters.dropped == {"callback": 5}
 
 
+@pytest.mark.parametrize("end", ["complete", "failed"])
+def test_the_end_of_an_application_delivers_and_the_client_goes_on(make: Make, end: str) -> None:
+    async def lifespan(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": f"lifespan.shutdown.{end}"})
+
+    async def receive() -> Any:
+        return {"type": "lifespan.shutdown"}
+
+    with Peer(lambda _, body: receipt(body)) as peer:
+        client = make(peer.url, flush_interval=60.0)
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append((message["type"], len(peer.rows())))
+
+        client.log_prediction(ROW, 0.5)
+        asyncio.run(HomeostatMiddleware(lifespan, client)({"type": "lifespan"}, receive, send))
+        assert sent == [(f"lifespan.shutdown.{end}", 1)]
+        client.log_prediction(ROW, 0.5)
+        assert client.flush(60)
+        assert client.counters.sent == 2
+
+
+def test_the_end_of_an_application_while_the_server_hangs(tmp_path: Path, make: Make) -> None:
+    release = threading.Event()
+
+    def hang(*_: object) -> bytes:
+        release.wait(60)
+        return b""
+
+    with Peer(hang) as peer:
+        client = make(peer.url, batch_rows=1, exit_timeout=0.2)
+        ids = [client.log_prediction(ROW, 0.5) for _ in range(5)]
+        until(lambda: peer.requests, "a request under way")
+        assert not client.settle()
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*.spill"))
+        assert all(key.encode() in kept for key in ids)
+        release.set()
+
+
 def test_bodies_that_wait_are_bounded(make: Make) -> None:
     client = make("http://127.0.0.1:9", max_bytes=4000, flush_interval=30.0)
     app = HomeostatMiddleware(Asgi(b'{"score": 0.5}'), client)

@@ -182,6 +182,27 @@ tell([c.log_prediction({ROW}, 0.5) for _ in range(100)])
     assert all(key.encode() in kept for key in json.loads(done.stdout))
 
 
+def test_a_signal_delivers_and_keeps_the_rest(tmp_path: Path) -> None:
+    """The handler may come amid anything, such as reading the counters."""
+    code = f"""
+import homeostat_client, signal, threading
+c = client(sys.argv[1], flush_interval=60.0, exit_timeout=1.0)
+assert homeostat_client.close_at_sigterm()
+assert not homeostat_client.close_at_sigterm(), "somebody handles it already"
+tell([c.log_prediction({ROW}, 0.5) for _ in range(100)])
+threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+while True: c.counters
+"""
+    with Peer(lambda _, body: receipt(body)) as peer:
+        done = run_python(program(tmp_path / "a", code), peer.url, check=False)
+        assert done.returncode == -signal.SIGTERM
+        assert taken(peer) == sorted(json.loads(done.stdout))
+    done = run_python(program(tmp_path / "b", code), f"http://127.0.0.1:{free_port()}", check=False)
+    assert done.returncode == -signal.SIGTERM
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "b").rglob("*.spill"))
+    assert all(key.encode() in kept for key in json.loads(done.stdout))
+
+
 def test_a_client_that_nobody_holds_any_more_delivers(tmp_path: Path, make: Make) -> None:
     code = """
 c = client(sys.argv[1], flush_interval=60.0)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from homeostat_client import log
     from homeostat_client.client import AsyncClient, Client
     from homeostat_client.counters import Counters
+    from homeostat_client.lifecycle import close_at_sigterm
     from homeostat_client.middleware import HomeostatMiddleware, Row
     from homeostat_client.recorder import Call
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Counters": "counters",
     "HomeostatMiddleware": "middleware",
     "Row": "middleware",
+    "close_at_sigterm": "lifecycle",
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "HomeostatMiddleware",
     "Row",
     "__version__",
+    "close_at_sigterm",
     "log",
 ]
 

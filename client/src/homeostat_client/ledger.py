@@ -23,7 +23,7 @@ class Ledger:
 
     def forked(self) -> None:
         """Begin at nothing."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as a signal's handler may come amid anything
         self._figures: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._words: dict[str, tuple[int, str]] = {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
+import threading
 import time
 import weakref
 from typing import Protocol
@@ -58,6 +60,25 @@ def close_all() -> None:
         shipper.hasten()
     for shipper in shippers:
         shipper.close(max(0.0, deadline - time.monotonic()))
+
+
+def close_at_sigterm() -> bool:
+    """Have SIGTERM deliver what is left before it ends the process; return whether it will.
+
+    By default that signal ends a Python process at once, as it does under Uvicorn in the end. Only
+    where nobody else handles it, and only from the main thread.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return False
+    signal.signal(signal.SIGTERM, _end)
+    return True
+
+
+def _end(number: int, _frame: object) -> None:
+    close_all()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _forked() -> None:

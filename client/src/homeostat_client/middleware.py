@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Iterable, MutableMapping, Sequence
@@ -40,7 +41,8 @@ class HomeostatMiddleware:
 
     Bodies are passed on as they come and read later, in the background. Only answers of 200 to
     299 are logged. The answer's header ``x-prediction-id`` tells the caller the id; where there are
-    several rows, that of the first row ends with ``-0``, of the second with ``-1`` and so on.
+    several rows, that of the first row ends with ``-0``, of the second with ``-1`` and so on. When
+    the application shuts down, what is left is delivered, or kept on disk.
 
     Parameters
     ----------
@@ -69,6 +71,9 @@ class HomeostatMiddleware:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Pass the call on and keep a copy of what is said."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, self._until_the_end(send))
+            return
         wanted = scope["type"] == "http" and scope["method"] == "POST"
         if not wanted or scope["path"] not in self._paths:
             await self._app(scope, receive, send)
@@ -87,6 +92,19 @@ class HomeostatMiddleware:
         await self._app(scope, hear, say)
         if seen.complete:
             self._client.defer(lambda: self._log(seen), min(seen.size, self._max))
+
+    def _until_the_end(self, send: Send) -> Send:
+        """Return `send` that delivers what is left before the server is told that all is over.
+
+        Uvicorn ends its process by the signal that it got, which no exit handler survives.
+        """
+
+        async def say(message: Message) -> None:
+            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await asyncio.get_running_loop().run_in_executor(None, self._client.settle)
+            await send(message)
+
+        return say
 
     def _log(self, seen: _Exchange) -> None:
         if seen.size > self._max:

@@ -43,7 +43,7 @@ class Outbox:
 
     def _reset(self) -> None:
         self.changed = threading.Condition()
-        self._disk = threading.Lock()
+        self._disk = threading.RLock()  # as a signal's handler may come amid anything
         self._bytes = self._moving = 0
         self._todo: list[str] = []
         self._sending: Job | None = None
@@ -195,6 +195,14 @@ class Outbox:
         """Return how many rows of this process are on disk."""
         with self._disk:
             return self._spill.waiting()
+
+    def keep_hanging(self) -> None:
+        """Keep what is in memory on disk, and a copy of what hangs in an exchange."""
+        with self.changed:
+            job = self._sending
+        if job is not None and not job.name:
+            self.keep(job.batch, alone=True)
+        self.keep_waiting()
 
     def keep_all(self) -> int:
         """At the end: memory goes to disk, what hangs in an exchange too; return rows lost."""

@@ -342,6 +342,13 @@ class Recorder:
         """Count a record that could not be understood."""
         self._shipper.ledger.at_the_call["bad_record"].add()
 
+    def settle(self) -> bool:
+        """Deliver within ``exit_timeout`` and keep the rest on disk; return whether all arrived.
+
+        For the end of an application in a process that may go on.
+        """
+        return self._shipper.settle(self.settings.exit_timeout)
+
     @property
     def counters(self) -> Counters:
         """What happened to the records so far."""

@@ -254,15 +254,27 @@ class Shipper:
         """Whether nothing is left, neither in memory nor of this process on disk."""
         return self.idle and not self.outbox.waiting()
 
+    def settle(self, timeout: float) -> bool:
+        """Deliver for so long, keep the rest on disk, and go on; return whether all arrived."""
+        deadline = time.monotonic() + timeout
+        if self._threads:
+            self.hasten()
+            self._await_idle(deadline)
+            self.outbox.keep_hanging()
+        return self.delivered
+
+    def _await_idle(self, deadline: float) -> None:
+        # Away is away: what is left goes to disk at once.
+        while not self.idle and time.monotonic() < deadline and not self.sender.away:
+            time.sleep(0.005)
+
     def close(self, timeout: float) -> bool:
         """Deliver for so long, then keep the rest on disk; return whether all is delivered."""
         deadline = time.monotonic() + timeout
         self.limit, self.wake_at = 0, NEVER
         if self._threads and not self._stopping:
             self.hasten()
-            # Away is away: what is left goes to disk at once.
-            while not self.idle and time.monotonic() < deadline and not self.sender.away:
-                time.sleep(0.005)
+            self._await_idle(deadline)
         self._stopping = True
         self._wake.put(None)
         self.sender.stop()
