@@ -22,8 +22,9 @@ import sys
 import tempfile
 import time
 
-from homeostat_client import Client
 from odd_peers import Peer, answer, receipt
+
+from homeostat_client import Client
 
 PROGRAM = """
 import sys

@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import homeostat_client
 from real_server import Make, Reader, Server
+
+# A busy machine is slow, not wrong: examples are not timed.
+settings.register_profile("homeostat", deadline=None)
+settings.load_profile("homeostat")
 
 
 @pytest.fixture(scope="session")

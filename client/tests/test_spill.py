@@ -187,6 +187,28 @@ def test_a_folder_that_cannot_be_written_is_said_and_memory_is_used(
     assert "no folder can be made" in caplog.text
 
 
+def test_what_cannot_be_removed_is_not_sent_again_and_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up: list[bool] = []
+    with Peer(lambda _, body: receipt(body) if up else answer(503)) as peer:
+        client = make(peer.url)
+        client.log_prediction({"a": 1}, 0.5, "first")
+        until(lambda: client.counters.waiting, "on disk")
+
+        def read_only(*_: object, **__: object) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr(Path, "unlink", read_only)
+        up.append(True)
+        until(lambda: client.counters.sent == 1, "replayed")
+        for _ in range(3):
+            client.log_prediction({"a": 1}, 0.5)
+            assert client.flush(60)
+        monkeypatch.undo()
+        assert client.counters.sent == 4
+
+
 def test_a_folder_of_a_stranger_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing typing would be most of what importing this costs
 if TYPE_CHECKING:
-    from homeostat_client import AsyncClient, Client, HomeostatMiddleware, log
-
     from homeostat.detectors.comparison.config import ComparisonConfig
     from homeostat.detectors.review.queue import ReviewQueue
     from homeostat.domain.comparison import ColumnComparison, Comparison
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from homeostat.entrypoints.proxy import ProxyReport, proxy
     from homeostat.entrypoints.review import review_queue
     from homeostat.entrypoints.value import ValueReport, value
+    from homeostat_client import AsyncClient, Client, HomeostatMiddleware, log
 
 __version__ = "0.1.0"
 

@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 import homeostat
+import homeostat_client
 
 MODULES = sorted(
     module.name
@@ -23,6 +24,12 @@ def test_every_public_name_resolves() -> None:
         if not hasattr(module, public)
     ]
     assert not broken
+
+
+@pytest.mark.parametrize("name", ["AsyncClient", "Client", "HomeostatMiddleware", "log"])
+def test_the_client_is_that_of_its_own_distribution(name: str) -> None:
+    assert getattr(homeostat, name) is getattr(homeostat_client, name)
+    assert name in dir(homeostat)
 
 
 def test_public_names_stand_once() -> None:

@@ -95,6 +95,7 @@ class Spill:
         self._last: tuple[str, Batch | None] = ("", None)
         self._clock = self._sequence = 0
         self._sizes: dict[str, int] = {}
+        self._stuck: set[str] = set()
         self._lock: int | None = None
         self._swept = self.damaged = False
 
@@ -190,7 +191,8 @@ class Spill:
             return []
         try:
             found = os.listdir(self.folder)  # noqa: PTH208 - half the time of Path.iterdir
-            return sorted(name for name in found if NAME.fullmatch(name))
+            known = (name for name in found if NAME.fullmatch(name))
+            return sorted(name for name in known if name not in self._stuck)
         except OSError:
             return []
 
@@ -217,10 +219,14 @@ class Spill:
         return batch
 
     def remove(self, name: str) -> None:
-        """Remove a file; that it is gone already is fine."""
+        """Remove a file; one that cannot be is left alone from now on."""
         assert self.folder is not None
-        with contextlib.suppress(FileNotFoundError):
+        try:
             (self.folder / name).unlink()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            self._stuck.add(name)  # it was sent: do not send it again and again
         self._forget(name)
 
     def _forget(self, name: str) -> None:
