@@ -1,12 +1,13 @@
 """Kills a logging process again and again, and counts what is lost.
 
-    PYTHONPATH=client/src:client/tests python benchmarks/client_kills.py [--kills 100]
+    export PYTHONPATH=src:client/src:client/tests
+    python benchmarks/client_kills.py [--kills 100] [--servers]
 
 A process logs as fast as it may to a server that is now up, now away, and says after which record
 nothing was in memory any more: all of them were acknowledged, or on disk. It is killed (SIGKILL)
 at a random moment, and the next one begins with what is on disk. In the end the server must have
 each record that was ever safe. What it got twice has one id, and is counted once by the control
-plane.
+plane. With ``--servers`` it is the control plane that is killed while one process logs.
 """
 
 # ruff: noqa: TID251 - real processes take real time
@@ -21,8 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from odd_peers import Peer, answer, receipt
+from real_server import Reader, Server
 
 from homeostat_client import Client
 
@@ -58,10 +61,43 @@ def live(url: str, spill: str, number: int, seconds: float) -> int:
     return max((int(line) for line in said if line.endswith("\n")), default=0)
 
 
+def kill_servers(kills: int, rng: random.Random) -> int:
+    """Kill the control plane instead; return the rows lost or counted twice."""
+    reader = Reader()
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder), reader).start()
+        client = Client(server.url, model="fraud", spill=f"{folder}/spill", flush_interval=0.05)
+        ids: list[str] = []
+        for _ in range(kills):
+            end = time.monotonic() + rng.expovariate(2.0)
+            while time.monotonic() < end:
+                ids += [client.log_prediction({"amount": 1.0}, 0.5) for _ in range(20)]
+                time.sleep(0.01)
+            server.kill()
+            ids += [client.log_prediction({"amount": 1.0}, 0.5) for _ in range(100)]
+            server.start()
+        delivered = client.flush(120)
+        stored = collections.Counter(str(row["prediction_id"]) for row in server.rows())
+        client.close()
+        server.kill()
+    reader.close()
+    lost, twice = len(set(ids) - set(stored)), sum(count > 1 for count in stored.values())
+    print(f"{kills} kills of the server, {len(ids)} records, {lost} lost, {twice} stored twice")
+    print(f"delivered: {delivered}, {client.counters}")
+    return lost + twice
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--servers", action="store_true", help="kill the control plane instead")
     given = parser.parse_args()
+    if given.servers:
+        sys.exit(kill_servers(given.kills, random.Random(7)) > 0)
+    kill_clients(given.kills)
+
+
+def kill_clients(kills: int) -> None:
     rng = random.Random(7)
     up, chance = [True], [0.05]
     answered: collections.Counter[str] = collections.Counter()
@@ -75,7 +111,7 @@ def main() -> None:
 
     safe: set[str] = set()
     with Peer(reply) as peer, tempfile.TemporaryDirectory() as spill:
-        for number in range(given.kills):
+        for number in range(kills):
             count = live(peer.url, spill, number, rng.expovariate(2.0))
             safe.update(f"{number}-{place}" for place in range(count))
         chance[0], up[0] = 0.0, True
@@ -87,7 +123,7 @@ def main() -> None:
         dropped = client.counters.dropped
     lost = safe - set(answered)
     print(
-        f"{given.kills} kills, {len(safe)} records safe before them, {len(lost)} of these lost, "
+        f"{kills} kills, {len(safe)} records safe before them, {len(lost)} of these lost, "
         f"damaged: {dict(dropped)}; {sum(n > 1 for n in answered.values())} ids came more than once"
     )
     sys.exit(bool(lost))

@@ -257,6 +257,16 @@ def test_the_end_of_an_application_while_the_server_hangs(tmp_path: Path, make: 
         release.set()
 
 
+def test_the_end_of_an_application_while_the_server_is_away(tmp_path: Path, make: Make) -> None:
+    client = make("http://127.0.0.1:9", flush_interval=60.0)
+    client.log_prediction(ROW, 0.5)
+    assert not client.settle()
+    ids = [client.log_prediction(ROW, 0.5) for _ in range(5)]
+    assert not client.settle()
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*.spill"))
+    assert all(key.encode() in kept for key in ids)
+
+
 def test_bodies_that_wait_are_bounded(make: Make) -> None:
     client = make("http://127.0.0.1:9", max_bytes=4000, flush_interval=30.0)
     app = HomeostatMiddleware(Asgi(b'{"score": 0.5}'), client)

@@ -26,6 +26,8 @@ Record = Any
 SPREE, REST = 0.0004, 0.0003
 WAKE_ROWS = 500
 NEVER = 1 << 62
+THREADS = 2
+ROUNDS = 20  # batches of each kind between looks at the other duties
 RAW = 3.0  # bytes of a record in memory for one of its JSON: two and a half with 40 numbers
 
 
@@ -102,20 +104,18 @@ class Shipper:
 
     def start(self) -> None:
         """Start the threads, once; if the system has none to give, try again later."""
-        if not self._starting.acquire(blocking=False):
+        if len(self._threads) == THREADS or not self._starting.acquire(blocking=False):
             return
         try:
-            if self._threads or self._stopping or time.monotonic() < self._start_after:
+            if self._stopping or time.monotonic() < self._start_after:
                 return
             self._start_after = time.monotonic() + 1.0
             names = {"homeostat-collect": self._collect_on, "homeostat-send": self.sender.run}
-            threads = [
-                threading.Thread(target=run, name=name, daemon=True) for name, run in names.items()
-            ]
-            for thread in threads:
+            for name, run in list(names.items())[len(self._threads) :]:
+                thread = threading.Thread(target=run, name=name, daemon=True)
                 thread.start()
-            self._threads = threads
-            self.on_start(self)
+                self._threads.append(thread)
+                self.on_start(self)
         except RuntimeError:  # no thread to be had, or the interpreter is ending
             self.ledger.say("threads", "the system has none to give; records wait in memory")
         finally:
@@ -123,25 +123,26 @@ class Shipper:
             self._starting.release()
 
     def _collect_on(self) -> None:
+        more = False
         while not self._stopping:
             with contextlib.suppress(queue.Empty):
-                self._wake.get(timeout=self.settings.flush_interval)
+                self._wake.get(timeout=0.0 if more else self.settings.flush_interval)
             try:
-                self.collect()
+                more = self.collect()
+                self.start()
                 self.sender.watch()
                 self.ledger.tell()
             except Exception as error:
                 self.ledger.say("collector", f"{type(error).__name__}: {error}")
-            if self._retired:
+            if self._retired and not more:
                 self.close(self.settings.exit_timeout)
 
-    def collect(self) -> None:
-        """Encode what callers have logged and hand it on as batches."""
+    def collect(self) -> bool:
+        """Encode what callers have logged, hand it on as batches; return whether there is more."""
         self._collecting = True
         try:
             self.wake_at = NEVER
-            while self._empty_once():
-                pass
+            return all(self._empty_once() for _ in range(ROUNDS))
         finally:
             self._collecting = False
             if self._threads:
@@ -216,11 +217,13 @@ class Shipper:
         return time.perf_counter()
 
     @property
+    def _collected(self) -> bool:
+        return not (self.predictions or self.labels or self._deferred or self._collecting)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is in memory."""
-        if self.predictions or self.labels or self._deferred or self._collecting:
-            return False
-        return self.outbox.empty
+        return self._collected and self.outbox.empty
 
     def flush(self, timeout: float) -> bool:
         """Wait until all is delivered, disk included; return whether it is."""
@@ -235,7 +238,7 @@ class Shipper:
 
     def begin_flush(self) -> None:
         """Start the threads if need be, and have them deliver now."""
-        if self.limit and not self._threads:
+        if self.limit:
             self.start()
         self.hasten()
 
@@ -265,7 +268,9 @@ class Shipper:
 
     def _await_idle(self, deadline: float) -> None:
         # Away is away: what is left goes to disk at once.
-        while not self.idle and time.monotonic() < deadline and not self.sender.away:
+        while not (self.idle or (self.sender.away and self._collected)):
+            if time.monotonic() >= deadline:
+                return
             time.sleep(0.005)
 
     def close(self, timeout: float) -> bool:
@@ -283,8 +288,9 @@ class Shipper:
                 thread.join(max(0.05, deadline - time.monotonic()))
         self._threads = []
         self.on_stop(self)
-        if not self._collecting:
-            self.collect()
+        self.limit, self.wake_at = 0, NEVER  # again: the collector may just have adapted them
+        while not self._collecting and self.collect():
+            pass
         lost = self.outbox.keep_all()
         self.sender.close()
         self.ledger.tell(force=True)
