@@ -82,7 +82,7 @@ def evaluate(
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
     check_moment("as_of", as_of)
-    rows = read_predictions(data, spec, labelled=True)
+    rows = read_predictions(data, spec, labelled=True, unknown=True)
     request = _request(rows, metrics, value, window, min_rows, quantile)
     return _judged(rows, spec, as_of, (cohort, named(delay_by)), request)
 

@@ -13,7 +13,7 @@ from sklearn import metrics as oracle
 import homeostat as hs
 from homeostat.detectors.performance import cohorts
 from homeostat.detectors.performance.realized import NAMES
-from homeostat.domain.errors import ConfigError, NotFoundError
+from homeostat.domain.errors import ConfigError, DataError, NotFoundError
 from homeostat.domain.evaluation import Figure
 from homeostat.domain.model import Task
 
@@ -375,3 +375,37 @@ def test_without_any_positive_no_figure_is_a_point() -> None:
         assert figure.upper - figure.lower > 0.01, name
     single = hs.evaluate({"score": [0.6], "label": [1]}, spec(), min_rows=1)
     assert "one row" in single["ece"].problem
+
+
+def test_a_class_that_the_model_does_not_know_is_predicted_wrongly() -> None:
+    rng = np.random.default_rng(0)
+    chances = rng.dirichlet([1, 1], 2000)
+    said = np.where(chances[:, 0] > 0.5, "a", "b")
+    labels = np.where(rng.random(2000) < 0.3, "new", np.where(rng.random(2000) < 0.7, said, "a"))
+    rows = {"p_a": chances[:, 0], "p_b": chances[:, 1], "said": said, "label": labels}
+    by_score = hs.PredictionSpec("multiclass", score={"a": "p_a", "b": "p_b"})
+    found = hs.evaluate(rows, by_score)
+    assert found["accuracy"].value == pytest.approx(oracle.accuracy_score(labels, said))
+    assert found["macro_f1"].value == pytest.approx(oracle.f1_score(labels, said, average="macro"))
+    assert found.classes == ("a", "b", "new")
+    assert any("'new'" in text and "predicted wrongly" in text for text in found.problems)
+    named = hs.PredictionSpec("multiclass", score="", prediction="said", classes=("a", "b"))
+    assert hs.evaluate(rows, named)["accuracy"].value == found["accuracy"].value
+    with pytest.raises(DataError, match="column 'label' has more than 1000 classes"):
+        hs.evaluate(rows | {"label": np.arange(2000)}, by_score)
+
+
+def test_a_class_written_in_another_way_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random(200)
+    rows = {"score": scores, "label": np.where(rng.random(200) < scores, "fraud", "honest")}
+    with pytest.raises(DataError, match=r"holds 'fraud', which is none .* never 'Fraud'"):
+        hs.evaluate(rows, spec(classes=("honest", "Fraud")))
+    several = {"said": ["Red", "blue", "green"], "label": ["red", "blue", "blue"]}
+    colours = hs.PredictionSpec(
+        "multiclass", score="", prediction="said", classes=("Red", "blue", "green")
+    )
+    with pytest.raises(DataError, match=r"holds 'red', .* never 'Red'"):
+        hs.evaluate(several, colours)
+    odd = {"score": scores, "label": ["fraud", "honest", "?", "honest"] * 50}
+    assert hs.evaluate(odd, spec(classes=("honest", "fraud"))).labelled == 150
