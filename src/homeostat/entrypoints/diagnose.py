@@ -18,6 +18,7 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.weights import alike
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +46,7 @@ def diagnose(
         told then is among the caveats. Without timestamps rows are taken as independent: give them,
         and a reference of some weeks, where current rows are those of a few days.
     spec : PredictionSpec
+        Rows without weight are left out; others must count alike.
     value : str or mapping, optional
         What predictions are worth: a column, which then is no feature; or an amount, or a column
         of amounts, for each outcome: ``{"tp": "amount", "fp": -5.0}`` for two classes,
@@ -78,6 +80,9 @@ def diagnose(
     before = read_predictions(reference, spec, "reference", labelled=True)
     known = replace(spec, classes=before.classes) if before.classes else spec
     now = read_predictions(current, known, "current")
+    before, now = (
+        alike(rows, role, "a diagnosis") for rows, role in ((before, "reference"), (now, "current"))
+    )
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
     worth = None

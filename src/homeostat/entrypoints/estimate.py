@@ -16,6 +16,7 @@ from homeostat.domain.estimation import Estimation, WindowEstimate
 from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec, cut_windows
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.weights import alike
 
 MOST_WINDOWS = 10_000
 MOST_MISSING = 0.1
@@ -41,7 +42,8 @@ def estimate(
     current : dataframe, mapping of columns or path
         Rows to judge; labels in it are not looked at.
     spec : PredictionSpec
-        Which columns are what. Features should be those that the model takes.
+        Which columns are what. Features should be those that the model takes. Rows without weight
+        are left out; others must count alike.
     window : int or timedelta, optional
         Rows, or length of time (cut as by `homeostat.evaluate`), of each window.
     windows : int
@@ -75,13 +77,18 @@ def estimate(
     >>> accuracy.standing.value, round(accuracy.value, 1), accuracy.lower < 0.75 < accuracy.upper
     ('estimated', 0.7, True)
     """
-    before = _in_order(read_predictions(reference, spec, "reference", labelled=True))
-    now = _in_order(read_predictions(current, replace(spec, classes=before.classes), "current"))
+    before = _read(reference, spec, "reference")
+    now = _read(current, replace(spec, classes=before.classes), "current")
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
     cuts = _windows(now, window, windows)
     found = estimate_windows(before, now, cuts, np.random.default_rng(seed), metrics)
     return _marked(found, now, window)
+
+
+def _read(data: Data, spec: PredictionSpec, role: str) -> Predictions:
+    rows = read_predictions(data, spec, role, labelled=role == "reference")
+    return _in_order(alike(rows, role, "an estimate"))
 
 
 def _in_order(rows: Predictions) -> Predictions:

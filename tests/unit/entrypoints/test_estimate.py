@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -385,10 +386,23 @@ def test_columns_that_say_nothing_are_named() -> None:
     assert not any(f"'{name}'" in said for name in ("flag", "rare", "gap"))
 
 
-def test_weights_are_said_not_to_count() -> None:
+def test_rows_without_weight_do_not_count_and_others_count_alike() -> None:
     spec = hs.PredictionSpec("binary", label="y", score="p", weight="w")
-    before, now = binary(500, 1) | {"w": np.ones(500)}, blind(binary(90, 2)) | {"w": np.ones(90)}
-    assert "weights are not used by estimates" in hs.estimate(before, now, spec).problems
+    good, now = binary(900, 1), blind(binary(400, 2))
+    count = np.asarray(good["y"]).size
+    odd = np.arange(count) % 2 == 1
+    wrong = good | {"y": np.where(odd, 1 - np.asarray(good["y"]), good["y"])}
+    weighed = wrong | {"w": np.where(odd, 0.0, 3.0)}
+    whole = now | {"w": np.ones(np.asarray(now["p"]).size)}
+    found = hs.estimate(weighed, whole, spec, windows=1)
+    half = {name: np.asarray(values)[~odd] for name, values in good.items()}
+    expected = hs.estimate(half, now, replace(spec, weight=""), windows=1)
+    assert found.windows == expected.windows
+    assert "reference: 450 of 900 rows have no weight: left out" in found.problems
+    with pytest.raises(ConfigError, match="reference: weights differ, which an estimate"):
+        hs.estimate(good | {"w": 1.0 + odd}, whole, spec)
+    with pytest.raises(DataError, match="current: no row has a weight above 0"):
+        hs.estimate(good | {"w": np.ones(count)}, now | {"w": np.zeros(400)}, spec)
 
 
 def test_results_are_plain_and_the_same_again() -> None:
