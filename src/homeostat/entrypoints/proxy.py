@@ -25,6 +25,8 @@ from homeostat.domain.predictions import (
 from homeostat.domain.window import Window
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.windows import check_length, check_moment
+from homeostat.profiles.cast import BOOLEAN_WORDS
 from homeostat.stats.estimates import Estimate
 
 MICROSECOND = timedelta(microseconds=1)
@@ -75,8 +77,8 @@ def proxy(
     spec : PredictionSpec
         Of a binary model, with a timestamp and the maturity of its labels.
     column : str
-        The signal, yes/no or a number, such as a chargeback within 24 hours. Missing: not yet
-        known.
+        The signal, yes/no (or words for them) or a number, such as a chargeback within 24 hours.
+        Missing: not yet known.
     every : timedelta
         Length of a window.
     as_of : datetime, optional
@@ -104,20 +106,27 @@ def proxy(
         raise ConfigError(f"a proxy of a {spec.task} label", "give the spec of a binary model")
     if spec.maturity is None:
         raise ConfigError("a proxy is tied to complete labels", "give timestamp and maturity")
-    if every < timedelta(seconds=1):
-        raise ConfigError(f"a window of {every} is too short", "give a second or more")
+    check_length("every", every)
+    check_moment("as_of", as_of)
+    if column in spec.used:
+        raise ConfigError(
+            f"column {column!r} is the label, score or another column of the spec",
+            "give a signal that is known before the label",
+        )
     rows = read_predictions(data, replace(spec, features=()))
+    infinite = int(np.count_nonzero(np.isinf(_signal(rows, column))))
+    said = (f"{infinite:,} of {len(rows):,} signals are infinite: left out",) * (infinite > 0)
     old = mature(rows, spec.maturity, as_of, matured=True)
     seen = mature(rows, None, as_of, matured=False).rows
     assert old.as_of is not None
     assert old.rows.timestamps is not None
-    signal = _signal(old.rows, column)
+    signal = _finite(old.rows, column)
     there = old.rows.known & ~np.isnan(signal)
     step = every // MICROSECOND
     tie = fit_tie(signal[there], old.rows.labels[there], old.rows.timestamps[there], step)
     young = to_micros(old.as_of) - spec.maturity // MICROSECOND
-    windows = _windows(seen, _signal(seen, column), tie, step, young)
-    return ProxyReport(column, tie, windows, (*rows.problems, *_said(tie)))
+    windows = _windows(seen, _finite(seen, column), tie, step, young)
+    return ProxyReport(column, tie, windows, (*rows.problems, *said, *_said(tie)))
 
 
 def _signal(rows: Predictions, name: str) -> Floats:
@@ -127,9 +136,24 @@ def _signal(rows: Predictions, name: str) -> Floats:
     if pt.is_boolean(column.type):
         column = column.cast(pa.int8())
     try:
+        if pt.is_string(column.type) or pt.is_large_string(column.type):
+            return _words(column)
         return float_array(column.cast(pa.float64()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise DataError(f"column {name!r} is neither yes/no nor a number") from None
+
+
+def _words(column: pa.ChunkedArray[pa.StringScalar]) -> Floats:
+    """Read words for yes and no as 1 and 0; if there are others, numbers."""
+    texts = [None if text is None else text.strip().lower() for text in column.to_pylist()]
+    if not all(text in BOOLEAN_WORDS for text in texts if text):
+        return float_array(column.cast(pa.float64()))
+    return np.array([float(BOOLEAN_WORDS[text]) if text else np.nan for text in texts])
+
+
+def _finite(rows: Predictions, name: str) -> Floats:
+    values = _signal(rows, name)
+    return np.where(np.isinf(values), np.nan, values)
 
 
 def _windows(
