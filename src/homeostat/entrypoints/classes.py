@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import pyarrow as pa
@@ -13,28 +14,38 @@ from homeostat.profiles.cast import BOOLEAN_WORDS, Texts
 MOST_CLASSES = 1_000
 
 
-def two_classes(values: list[str], where: str) -> tuple[str, str]:
-    """Return (negative, positive) among words for no and yes.
+def two_classes(columns: Mapping[str, Sequence[str]], role: str) -> tuple[str, str]:
+    """Return (negative, positive) among words for no and yes, as the first column writes them.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence of str
+        The values of each column that holds classes.
+    role : str
+        What to call the data in messages.
 
     Raises
     ------
     DataError
-        If a value is no such word.
+        If a value is no such word, or a column writes one of them in two ways.
 
     Examples
     --------
-    >>> two_classes(["no", "yes"], "data")
+    >>> two_classes({"label": ["no", "yes"], "said": ["false", "true"]}, "data")
     ('no', 'yes')
     """
-    words = {text: BOOLEAN_WORDS.get(text.strip().lower()) for text in values}
-    told = {known: text for text, known in words.items() if known is not None}
-    if len(told) < len(values):
-        shown = ", ".join(ascii(text) for text in values[:5])
-        raise DataError(
-            f"{where} holds {shown}: say which class is the "
-            "positive one, classes=(negative, positive)"
-        )
-    return told.get(False, "0"), told.get(True, "1")
+    named: dict[bool, str] = {}
+    for column, values in columns.items():
+        words = {text: BOOLEAN_WORDS.get(text.strip().lower()) for text in values}
+        told = {known: text for text, known in words.items() if known is not None}
+        if len(told) < len(values):
+            shown = ", ".join(ascii(text) for text in values[:5])
+            raise DataError(
+                f"{role}, column {column!r} holds {shown}: say which class is the positive one, "
+                "classes=(negative, positive)"
+            )
+        named = told | named
+    return named.get(False, "0"), named.get(True, "1")
 
 
 def as_named(texts: Texts, classes: tuple[str, ...]) -> Texts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -157,10 +158,11 @@ class _Reader:
         named = [name for name in (spec.label, spec.prediction) if name in self.table.column_names]
         if spec.task is Task.MULTICLASS and spec.score:
             named.append(spec.score)
-        seen = {str(text) for name in named for text in self._texts(name).unique().to_pylist()}
-        values = sorted(seen - {"None"}, key=natural)
+        seen = {name: self._texts(name).unique().drop_null().to_pylist() for name in named}
+        columns = {name: sorted(map(str, texts), key=natural) for name, texts in seen.items()}
         if spec.task is Task.BINARY:
-            return two_classes(values, f"{self.role}, column {spec.label!r}")
+            return two_classes(columns, self.role)
+        values = sorted(set(chain.from_iterable(columns.values())), key=natural)
         if len(values) > MOST_CLASSES:
             raise DataError(f"{self.role} has {len(values)} classes; at most {MOST_CLASSES}")
         return tuple(values)

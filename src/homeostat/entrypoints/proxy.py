@@ -118,7 +118,8 @@ def proxy(
     said = (f"{infinite:,} of {len(rows):,} signals are infinite: left out",) * (infinite > 0)
     old = mature(rows, spec.maturity, as_of, matured=True)
     seen = mature(rows, None, as_of, matured=False).rows
-    assert old.as_of is not None
+    if old.as_of is None:
+        raise DataError(f"data, column {spec.timestamp!r}: no row has a time")
     assert old.rows.timestamps is not None
     signal = _finite(old.rows, column)
     there = old.rows.known & ~np.isnan(signal)

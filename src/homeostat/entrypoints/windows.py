@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from homeostat.domain.errors import ConfigError
-from homeostat.domain.predictions import to_micros
+from homeostat.domain.predictions import PredictionSpec, to_micros
 
 EARLIEST = to_micros(datetime(1678, 1, 1, tzinfo=UTC))
 LATEST = to_micros(datetime(2262, 1, 1, tzinfo=UTC))
@@ -28,6 +28,19 @@ def check_moment(name: str, moment: object) -> None:
         raise ConfigError(f"{name} is {moment!r}", "give a datetime, such as datetime(2026, 2, 1)")
     if not EARLIEST <= to_micros(moment) < LATEST:
         raise ConfigError(f"{name} is {moment}", f"that is {SPAN}")
+
+
+def check_as_of(as_of: object, spec: PredictionSpec) -> None:
+    """Refuse a point in time to judge from, if rows do not say when they were made or known.
+
+    Raises
+    ------
+    ConfigError
+        So, or as of `check_moment`.
+    """
+    check_moment("as_of", as_of)
+    if as_of is not None and not spec.timestamp and not spec.arrival:
+        raise ConfigError("as_of needs to know when rows were made", "name the timestamp column")
 
 
 def check_length(name: str, length: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn import metrics as oracle
@@ -409,3 +410,41 @@ def test_a_class_written_in_another_way_is_refused() -> None:
         hs.evaluate(several, colours)
     odd = {"score": scores, "label": ["fraud", "honest", "?", "honest"] * 50}
     assert hs.evaluate(odd, spec(classes=("honest", "fraud"))).labelled == 150
+
+
+def test_words_for_yes_and_no_may_differ_between_columns() -> None:
+    rng = np.random.default_rng(0)
+    said, true = rng.random((2, 100)) < 0.5
+    rows = {"said": said, "label": np.where(true, "yes", "no")}
+    found = hs.evaluate(rows, spec(score="", prediction="said"))
+    assert found["accuracy"].value == pytest.approx(np.mean(said == true))
+    assert found.classes == ("no", "yes")
+    with pytest.raises(DataError, match=r"column 'said' holds 'a', 'b'"):
+        hs.evaluate(rows | {"said": np.where(said, "a", "b")}, spec(score="", prediction="said"))
+
+
+def test_rows_of_which_none_can_be_used_say_why() -> None:
+    rows = {"score": [-1.0] * 50, "label": [0, 1] * 25}
+    figure = hs.evaluate(rows, spec())["accuracy"]
+    assert figure.problem == "no labelled rows have a score and a weight above 0"
+    assert hs.evaluate({"score": [0.5], "label": [None]}, spec())["auc"].problem == (
+        "no labelled rows"
+    )
+
+
+def test_without_any_time_there_is_no_now() -> None:
+    rows = {"score": [0.5] * 50, "label": [0, 1] * 25, "at": pd.to_datetime([None] * 50)}
+    found = hs.evaluate(rows, spec(timestamp="at", maturity=DAY))
+    assert found.as_of is None
+    assert "1970" not in str(found)
+    assert "50 of 50 predictions have no time" in str(found)
+    with pytest.raises(DataError, match="column 'at': no row has a time"):
+        hs.proxy(rows | {"sign": [0, 1] * 25}, spec(timestamp="at", maturity=DAY), "sign")
+
+
+def test_as_of_needs_times() -> None:
+    rows = {"score": [0.5] * 50, "label": [0, 1] * 25}
+    with pytest.raises(ConfigError, match="as_of needs to know when rows were made"):
+        hs.evaluate(rows, spec(), as_of=START)
+    with pytest.raises(ConfigError, match="as_of needs to know when rows were made"):
+        hs.counterfactual(rows, spec(), lambda table: np.zeros(len(table)), as_of=START)

@@ -114,14 +114,16 @@ def mature(
     if maturity is None or not matured or times is None:
         return Cohort(rows, KNOWN, as_of)
     now = latest(rows) if as_of is None else to_micros(as_of)
-    moment = from_micros(now)
     undated, old = times == NEVER, times <= now - maturity // MICRO
     young = int(np.count_nonzero(~old & ~undated))
+    # Without any time there is no "now" either.
+    moment = None if as_of is None and undated.all() else from_micros(now)
     age = str(maturity).removesuffix(", 0:00:00")
+    then = f"{from_micros(now):%Y-%m-%d %H:%M} UTC"
     complete, late = _late(rows, maturity // MICRO, now)
     said = {
         f"predictions have no time, so that their age is not known: {OUT}": int(undated.sum()),
-        f"predictions are younger than {age} at {moment:%Y-%m-%d %H:%M} UTC: {OUT}": young,
+        f"predictions are younger than {age} at {then}: {OUT}": young,
     }
     problems = [f"{k:,} of {len(rows):,} {text}" for text, k in said.items() if k]
     if late:

@@ -160,6 +160,8 @@ def _figures(
     reason = cohort.reasons.get(where[1] if in_time else "", "")
     if in_time and not reason:
         reason = cohort.unripe(coverage)
+    if not size and coverage > 0.0:
+        reason = reason or "no labelled rows have a score and a weight above 0"
     for name in request.names(rows.task):
         measured = at_least(found.estimates[name], size, request.min_rows)
         if reason:
