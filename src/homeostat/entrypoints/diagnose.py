@@ -17,8 +17,9 @@ from homeostat.domain.explanation import Explanation
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import read_predictions
-from homeostat.entrypoints.weights import alike
+from homeostat.entrypoints.predictions import check_spec, read_predictions
+from homeostat.entrypoints.seeds import generator
+from homeostat.entrypoints.usable import usable
 
 Floats = NDArray[np.float64]
 
@@ -75,13 +76,15 @@ def diagnose(
     >>> found.advice
     'Mend amount upstream. Do not retrain on broken data.'
     """
+    check_spec(spec)
     if isinstance(value, str) and value in spec.features:
         raise DataError(f"{value!r} is both a feature and the value: leave it out of the features")
     before = read_predictions(reference, spec, "reference", labelled=True)
     known = replace(spec, classes=before.classes) if before.classes else spec
     now = read_predictions(current, known, "current")
     before, now = (
-        alike(rows, role, "a diagnosis") for rows, role in ((before, "reference"), (now, "current"))
+        usable(rows, role, "a diagnosis")
+        for rows, role in ((before, "reference"), (now, "current"))
     )
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
@@ -90,7 +93,7 @@ def diagnose(
         worth = _worth(before, value, "reference"), _worth(now, value, "current")
         if isinstance(value, str):
             before, now = (_without(rows, value) for rows in (before, now))
-    return explain(before, now, np.random.default_rng(seed), config, worth)
+    return explain(before, now, generator(seed), config, worth)
 
 
 def _without(rows: Predictions, name: str) -> Predictions:

@@ -16,7 +16,8 @@ from homeostat.domain.estimation import Estimation, WindowEstimate
 from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec, cut_windows
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
-from homeostat.entrypoints.weights import alike
+from homeostat.entrypoints.seeds import generator
+from homeostat.entrypoints.usable import usable
 
 MOST_WINDOWS = 10_000
 MOST_MISSING = 0.1
@@ -82,13 +83,13 @@ def estimate(
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
     cuts = _windows(now, window, windows)
-    found = estimate_windows(before, now, cuts, np.random.default_rng(seed), metrics)
+    found = estimate_windows(before, now, cuts, generator(seed), metrics)
     return _marked(found, now, window)
 
 
 def _read(data: Data, spec: PredictionSpec, role: str) -> Predictions:
     rows = read_predictions(data, spec, role, labelled=role == "reference")
-    return _in_order(alike(rows, role, "an estimate"))
+    return _in_order(usable(rows, role, "an estimate"))
 
 
 def _in_order(rows: Predictions) -> Predictions:

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 
 from homeostat.detectors.importance.groups import correlated_groups
@@ -29,6 +28,7 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import PredictionSpec
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.seeds import generator
 
 SHOWN_COLUMNS = 30
 DEFAULT = ImportanceConfig()
@@ -122,6 +122,7 @@ def importance(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> age, height = rng.uniform(20, 80, 900), rng.normal(170, 10, 900)
     >>> ill = rng.random(900) < age / 100
@@ -135,7 +136,7 @@ def importance(
     if not rows.features.num_columns:
         raise DataError("there are no features to measure: name them in the spec")
     chosen_losses = losses or partial(row_losses, Task(spec.task))
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     try:
         chosen = _chosen(groups, rows.features)
         found = measure(score, rows, chosen_losses, rng, chosen, config)

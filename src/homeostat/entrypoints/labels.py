@@ -18,7 +18,7 @@ from homeostat.domain.predictions import (
 )
 from homeostat.domain.window import Window, closed_windows
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.predictions import check_spec, read_predictions
 from homeostat.entrypoints.windows import check_count, check_length, check_moment, named
 
 MICROSECOND = timedelta(microseconds=1)
@@ -88,6 +88,7 @@ def early_rates(
     >>> round(newest.naive, 2), round(newest.share, 2), round(newest.coverage, 2)
     (0.55, 0.36, 0.65)
     """
+    check_spec(spec)
     if spec.maturity is None or not spec.arrival:
         raise ConfigError(
             "early answers need to know when labels are complete, and when they came",

@@ -15,7 +15,7 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from homeostat.domain.columns import float_array, micros
-from homeostat.domain.errors import DataError
+from homeostat.domain.errors import ConfigError, DataError
 from homeostat.domain.model import ColumnKind, Task
 from homeostat.domain.predictions import (
     NEVER,
@@ -87,6 +87,7 @@ def read_predictions(
     >>> found.labels.tolist(), found.problems
     ([0.0, 1.0, nan], ('1 of 3 scores are outside 0 to 1: left out',))
     """
+    check_spec(spec)
     opened = open_rows(data, role)
     if isinstance(opened, Profile):
         raise DataError(f"{role} is a profile, which holds no predictions: give the rows")
@@ -101,6 +102,18 @@ def read_predictions(
             raise DataError(f"{role}, column {name!r}: {opened.problems[name]}")
     reader = _Reader(spec, pa.concat_tables(list(opened.pieces())), role, labelled, unknown)
     return reader.read()
+
+
+def check_spec(spec: object) -> None:
+    """Refuse what is no spec, such as the name of a task.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(spec, PredictionSpec):
+        shown = type(spec).__name__ if spec is not None else "None"
+        raise ConfigError(f"spec is {shown}", "give a homeostat.PredictionSpec")
 
 
 @dataclass(slots=True)

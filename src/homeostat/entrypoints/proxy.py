@@ -24,7 +24,7 @@ from homeostat.domain.predictions import (
 )
 from homeostat.domain.window import Window
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.predictions import check_spec, read_predictions
 from homeostat.entrypoints.windows import check_length, check_moment
 from homeostat.profiles.cast import BOOLEAN_WORDS
 from homeostat.stats.estimates import Estimate
@@ -102,6 +102,7 @@ def proxy(
     >>> round(found.tie.recall.value, 1), round(found.windows[-1].rate.value, 1)
     (0.7, 0.2)
     """
+    check_spec(spec)
     if spec.task is not Task.BINARY:
         raise ConfigError(f"a proxy of a {spec.task} label", "give the spec of a binary model")
     if spec.maturity is None:
