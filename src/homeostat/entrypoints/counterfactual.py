@@ -18,6 +18,7 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.losses import row_losses
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Floats, Predictions, PredictionSpec
+from homeostat.domain.text import lines
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import check_spec, read_predictions
 from homeostat.entrypoints.windows import check_as_of
@@ -54,7 +55,7 @@ class Counterfactual:
         for name, one in (("loss", self.loss), ("accuracy", self.accuracy)):
             if one is not None:
                 said.append(f"{name}: {_told(one)}")
-        return "\n".join([*said, *self.problems])
+        return lines([*said, *self.problems])
 
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON has it: a figure that does not exist is None."""

@@ -78,13 +78,23 @@ def estimate(
     >>> accuracy.standing.value, round(accuracy.value, 1), accuracy.lower < 0.75 < accuracy.upper
     ('estimated', 0.7, True)
     """
+    if metrics is not None and not metrics:
+        raise ConfigError("metrics is empty", "name some, or give None for all")
     before = _read(reference, spec, "reference")
     now = _read(current, replace(spec, classes=before.classes), "current")
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
     cuts = _windows(now, window, windows)
     found = estimate_windows(before, now, cuts, generator(seed), metrics)
-    return _marked(found, now, window)
+    return _marked(_whole(found, spec.segments), now, window)
+
+
+def _whole(found: Estimation, segments: tuple[str, ...]) -> Estimation:
+    """Say that segments are not told apart, if there are any."""
+    if not segments:
+        return found
+    said = f"estimates are not told apart by {', '.join(segments)}: give rows of one value each"
+    return replace(found, problems=(*found.problems, said))
 
 
 def _read(data: Data, spec: PredictionSpec, role: str) -> Predictions:

@@ -149,6 +149,8 @@ def _names(metrics: Sequence[str] | None, task: Task, *, valued: bool) -> tuple[
     if metrics is None:
         return ()
     given = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    if not given:
+        raise ConfigError("metrics is empty", "name some, or give None for all")
     if "value" in given and not valued:
         raise ConfigError("the metric value needs to know values", "give value=[[...], [...]]")
     known = (*NAMES[task], *(("value",) if valued else ()))

@@ -16,6 +16,7 @@ from homeostat.domain.predictions import (
     from_micros,
     to_micros,
 )
+from homeostat.domain.text import printable
 from homeostat.domain.window import Window, closed_windows
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import check_spec, read_predictions
@@ -25,7 +26,7 @@ MICROSECOND = timedelta(microseconds=1)
 MOST_WINDOWS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class EarlyWindow:
     """What the labels of a window will come to; one `EarlyShare` for each class."""
 
@@ -37,6 +38,25 @@ class EarlyWindow:
     def positive(self) -> EarlyShare:
         """The share of the last class: of a binary model the positive rate."""
         return self.shares[-1]
+
+    def __str__(self) -> str:
+        told = [f"{name} {_told(share)}" for name, share in self._named()]
+        head = f"{self.window}, labels of {self.positive.coverage:.0%}"
+        return printable(f"{head}: {', '.join(told)}")
+
+    def __repr__(self) -> str:
+        return f"<EarlyWindow {self}>"
+
+    def _named(self) -> Sequence[tuple[str, EarlyShare]]:
+        """Return the shares to show: of two classes that of the second says all."""
+        pairs = list(zip(self.classes, self.shares, strict=True))
+        return pairs[1:] if len(pairs) == 2 else pairs
+
+
+def _told(one: EarlyShare) -> str:
+    if one.reason:
+        return one.reason
+    return f"{one.share:.4g} [{one.interval.lower:.4g}, {one.interval.upper:.4g}]"
 
 
 def early_rates(

@@ -22,6 +22,7 @@ from homeostat.domain.predictions import (
     from_micros,
     to_micros,
 )
+from homeostat.domain.text import lines
 from homeostat.domain.window import Window
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import check_spec, read_predictions
@@ -58,7 +59,7 @@ class ProxyReport:
         tie = self.tie
         figures = [f"{name}: {_text(getattr(tie, name))}" for name in named]
         windows = [f"{one.window}: rate {_text(one.rate)}" for one in self.windows]
-        return "\n".join([f"{self.column} and the label", *figures, *windows, *self.problems])
+        return lines([f"{self.column} and the label", *figures, *windows, *self.problems])
 
 
 def proxy(

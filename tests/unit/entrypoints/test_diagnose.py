@@ -155,3 +155,12 @@ def test_rows_without_weight_do_not_count_and_others_count_alike() -> None:
         hs.diagnose(usual, {**broken, "w": 1.0 + wrong}, spec)
     with pytest.raises(DataError, match="current: no row has a weight above 0"):
         hs.diagnose(usual, {**broken, "w": np.zeros(count)}, spec)
+
+
+def test_the_change_of_the_value_is_printed() -> None:
+    found = hs.diagnose(month(1), month(2, lift=-2.0), SPEC, value={"tp": "price", "fp": -20.0})
+    assert found.value is not None
+    printed = str(found)
+    assert f"Value of a prediction: {found.value.before:.4g} before, " in printed
+    assert f"{found.value.total.amount:+.4g} [" in printed
+    assert "Value" not in str(hs.diagnose(month(1), month(2), SPEC))

@@ -412,3 +412,38 @@ def test_results_are_plain_and_the_same_again() -> None:
     with pytest.raises(NotFoundError, match="there are accuracy"):
         first.windows[0]["gini"]
     assert isinstance(first.identifiable, bool)
+
+
+def test_estimates_are_printed_as_lines() -> None:
+    found = hs.estimate(binary(2000, 1), blind(binary(600, 2)), BINARY, windows=2)
+    printed = str(found)
+    assert "Estimation(" not in printed
+    assert found.method in printed
+    accuracy = found.windows[1]["accuracy"]
+    assert f"accuracy: {accuracy.value:.4g} [{accuracy.lower:.4g}, " in printed
+    assert "rows 301 to 600" in printed
+    few = str(hs.estimate(binary(2000, 1), blind(binary(5, 2)), BINARY, windows=1))
+    assert "accuracy: not identifiable, " in few
+    assert "nan" not in few
+    many = str(hs.estimate(binary(2000, 1), blind(binary(600, 2)), BINARY, windows=30))
+    assert "... and 10 more windows" in many
+
+
+def test_estimates_say_their_times() -> None:
+    at = np.datetime64("2024-01-01T00:00") + np.arange(2000) * np.timedelta64(1, "h")
+    rows = binary(2000, 1) | {"at": at}
+    printed = str(hs.estimate(rows, rows, replace(BINARY, timestamp="at"), windows=1))
+    assert "rows 1 to 2,000, 2024-01-01 00:00 to 2024-03-24 07:00" in printed
+
+
+def test_segments_are_said_not_to_be_told_apart() -> None:
+    rows = binary(600, 1) | {"shop": np.tile(["a", "b"], 300)}
+    found = hs.estimate(rows, rows, replace(BINARY, segments=("shop",)), windows=1)
+    assert found.problems[-1].startswith("estimates are not told apart by shop")
+
+
+def test_no_metrics_are_none() -> None:
+    with pytest.raises(ConfigError, match="metrics is empty"):
+        hs.estimate(binary(600, 1), blind(binary(90, 2)), BINARY, metrics=[])
+    with pytest.raises(ConfigError, match="metrics is empty"):
+        hs.evaluate(binary(600, 1), BINARY, metrics=[])

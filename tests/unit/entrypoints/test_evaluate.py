@@ -448,3 +448,10 @@ def test_as_of_needs_times() -> None:
         hs.evaluate(rows, spec(), as_of=START)
     with pytest.raises(ConfigError, match="as_of needs to know when rows were made"):
         hs.counterfactual(rows, spec(), lambda table: np.zeros(len(table)), as_of=START)
+
+
+def test_what_is_printed_holds_no_escapes_of_the_data() -> None:
+    rows = {"score": [0.5] * 50, "label": [0, 1] * 25, "shop": ["\x1b[31mred\n"] * 50}
+    printed = str(hs.evaluate(rows, spec(segments=("shop",)), metrics=["accuracy"]))
+    assert "\x1b" not in printed
+    assert "(shop \\x1b[31mred\\n)" in printed
