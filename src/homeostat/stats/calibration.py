@@ -23,7 +23,7 @@ CELLS = 15
 CELL_ROWS = 10
 """Fewest rows of a cell, on average: a small sample gets fewer cells."""
 
-FEW = 5.0
+FEW = 20.0
 """Effective rows of its rarer class below which a cell's own variance is not trusted."""
 
 EXTREME = 1e-6
