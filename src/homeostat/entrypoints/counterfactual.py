@@ -20,7 +20,7 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Floats, Predictions, PredictionSpec
 from homeostat.domain.text import lines
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import check_spec, read_predictions
+from homeostat.entrypoints.predictions import read_predictions
 from homeostat.entrypoints.windows import check_as_of
 
 DAY = 86_400_000_000
@@ -104,7 +104,6 @@ def counterfactual(
     >>> found.verdict, round(found.loss.value, 2)
     ('better', -0.09)
     """
-    check_spec(spec)
     check_as_of(as_of, spec)
     whole = read_predictions(data, spec)
     rows = mature(whole, spec.maturity, as_of, matured=True).rows

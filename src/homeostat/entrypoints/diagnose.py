@@ -17,9 +17,10 @@ from homeostat.domain.explanation import Explanation
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import check_spec, read_predictions
+from homeostat.entrypoints.predictions import read_predictions
 from homeostat.entrypoints.seeds import generator
 from homeostat.entrypoints.usable import usable
+from homeostat.entrypoints.windows import check_spec
 
 Floats = NDArray[np.float64]
 
@@ -79,6 +80,16 @@ def diagnose(
     check_spec(spec)
     if isinstance(value, str) and value in spec.features:
         raise DataError(f"{value!r} is both a feature and the value: leave it out of the features")
+    before, now = _sides(reference, current, spec)
+    worth = None
+    if value is not None:
+        worth = _worth(before, value, "reference"), _worth(now, value, "current")
+        if isinstance(value, str):
+            before, now = (_without(rows, value) for rows in (before, now))
+    return explain(before, now, generator(seed), config, worth)
+
+
+def _sides(reference: Data, current: Data, spec: PredictionSpec) -> tuple[Predictions, Predictions]:
     before = read_predictions(reference, spec, "reference", labelled=True)
     known = replace(spec, classes=before.classes) if before.classes else spec
     now = read_predictions(current, known, "current")
@@ -88,12 +99,7 @@ def diagnose(
     )
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
-    worth = None
-    if value is not None:
-        worth = _worth(before, value, "reference"), _worth(now, value, "current")
-        if isinstance(value, str):
-            before, now = (_without(rows, value) for rows in (before, now))
-    return explain(before, now, generator(seed), config, worth)
+    return before, now
 
 
 def _without(rows: Predictions, name: str) -> Predictions:

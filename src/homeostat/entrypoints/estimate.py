@@ -80,13 +80,18 @@ def estimate(
     """
     if metrics is not None and not metrics:
         raise ConfigError("metrics is empty", "name some, or give None for all")
+    before, now = _sides(reference, current, spec)
+    cuts = _windows(now, window, windows)
+    found = estimate_windows(before, now, cuts, generator(seed), metrics)
+    return _marked(_whole(found, spec.segments), now, window)
+
+
+def _sides(reference: Data, current: Data, spec: PredictionSpec) -> tuple[Predictions, Predictions]:
     before = _read(reference, spec, "reference")
     now = _read(current, replace(spec, classes=before.classes), "current")
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
-    cuts = _windows(now, window, windows)
-    found = estimate_windows(before, now, cuts, generator(seed), metrics)
-    return _marked(_whole(found, spec.segments), now, window)
+    return before, now
 
 
 def _whole(found: Estimation, segments: tuple[str, ...]) -> Estimation:

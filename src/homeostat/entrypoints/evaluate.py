@@ -19,7 +19,7 @@ from homeostat.domain.evaluation import KNOWN, MATURED, WEIGHTED, WINDOW, Evalua
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import check_spec, read_predictions
+from homeostat.entrypoints.predictions import read_predictions
 from homeostat.entrypoints.windows import check_as_of, check_count, check_length, named
 
 MOST_WINDOWS = 10_000
@@ -81,7 +81,6 @@ def evaluate(
     auc: 0.8339 [0.8083, 0.8567], n 1,000, labels of 100%
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
-    check_spec(spec)
     check_as_of(as_of, spec)
     rows = read_predictions(data, spec, labelled=True, unknown=True)
     request = _request(rows, metrics, value, window, min_rows, quantile)

@@ -19,8 +19,8 @@ from homeostat.domain.predictions import (
 from homeostat.domain.text import printable
 from homeostat.domain.window import Window, closed_windows
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import check_spec, read_predictions
-from homeostat.entrypoints.windows import check_count, check_length, check_moment, named
+from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.windows import check_as_of, check_count, check_length, named
 
 MICROSECOND = timedelta(microseconds=1)
 MOST_WINDOWS = 1_000
@@ -108,14 +108,13 @@ def early_rates(
     >>> round(newest.naive, 2), round(newest.share, 2), round(newest.coverage, 2)
     (0.55, 0.36, 0.65)
     """
-    check_spec(spec)
+    check_as_of(as_of, spec)
     if spec.maturity is None or not spec.arrival:
         raise ConfigError(
             "early answers need to know when labels are complete, and when they came",
             "give timestamp, arrival and maturity in the spec",
         )
     check_length("every", every)
-    check_moment("as_of", as_of)
     rows = read_predictions(data, spec, labelled=True)
     if not rows.classes:
         raise ConfigError("early rates are of classes", "give the spec of a classifier")

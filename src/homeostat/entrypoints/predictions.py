@@ -15,7 +15,7 @@ import pyarrow.types as pt
 from numpy.typing import NDArray
 
 from homeostat.domain.columns import float_array, micros
-from homeostat.domain.errors import ConfigError, DataError
+from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, Task
 from homeostat.domain.predictions import (
     NEVER,
@@ -34,7 +34,7 @@ from homeostat.entrypoints.classes import (
     unknown_classes,
 )
 from homeostat.entrypoints.frames import Data, open_rows
-from homeostat.entrypoints.windows import EARLIEST, LATEST, SPAN
+from homeostat.entrypoints.windows import EARLIEST, LATEST, SPAN, check_spec
 from homeostat.profiles.cast import Chunks, Texts, read_as
 from homeostat.profiles.profile import Profile
 
@@ -102,18 +102,6 @@ def read_predictions(
             raise DataError(f"{role}, column {name!r}: {opened.problems[name]}")
     reader = _Reader(spec, pa.concat_tables(list(opened.pieces())), role, labelled, unknown)
     return reader.read()
-
-
-def check_spec(spec: object) -> None:
-    """Refuse what is no spec, such as the name of a task.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if not isinstance(spec, PredictionSpec):
-        shown = type(spec).__name__ if spec is not None else "None"
-        raise ConfigError(f"spec is {shown}", "give a homeostat.PredictionSpec")
 
 
 @dataclass(slots=True)

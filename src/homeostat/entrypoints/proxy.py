@@ -25,8 +25,8 @@ from homeostat.domain.predictions import (
 from homeostat.domain.text import lines
 from homeostat.domain.window import Window
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import check_spec, read_predictions
-from homeostat.entrypoints.windows import check_length, check_moment
+from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.windows import check_as_of, check_length
 from homeostat.profiles.cast import BOOLEAN_WORDS
 from homeostat.stats.estimates import Estimate
 
@@ -103,22 +103,9 @@ def proxy(
     >>> round(found.tie.recall.value, 1), round(found.windows[-1].rate.value, 1)
     (0.7, 0.2)
     """
-    check_spec(spec)
-    if spec.task is not Task.BINARY:
-        raise ConfigError(f"a proxy of a {spec.task} label", "give the spec of a binary model")
-    if spec.maturity is None:
-        raise ConfigError("a proxy is tied to complete labels", "give timestamp and maturity")
-    check_length("every", every)
-    check_moment("as_of", as_of)
-    if column in spec.used:
-        raise ConfigError(
-            f"column {column!r} is the label, score or another column of the spec",
-            "give a signal that is known before the label",
-        )
+    maturity = _checked(spec, column, every, as_of)
     rows = read_predictions(data, replace(spec, features=()))
-    infinite = int(np.count_nonzero(np.isinf(_signal(rows, column))))
-    said = (f"{infinite:,} of {len(rows):,} signals are infinite: left out",) * (infinite > 0)
-    old = mature(rows, spec.maturity, as_of, matured=True)
+    old = mature(rows, maturity, as_of, matured=True)
     seen = mature(rows, None, as_of, matured=False).rows
     if old.as_of is None:
         raise DataError(f"data, column {spec.timestamp!r}: no row has a time")
@@ -127,9 +114,32 @@ def proxy(
     there = old.rows.known & ~np.isnan(signal)
     step = every // MICROSECOND
     tie = fit_tie(signal[there], old.rows.labels[there], old.rows.timestamps[there], step)
-    young = to_micros(old.as_of) - spec.maturity // MICROSECOND
+    young = to_micros(old.as_of) - maturity // MICROSECOND
     windows = _windows(seen, _finite(seen, column), tie, step, young)
-    return ProxyReport(column, tie, windows, (*rows.problems, *said, *_said(tie)))
+    return ProxyReport(column, tie, windows, (*rows.problems, *_lost(rows, column), *_said(tie)))
+
+
+def _checked(
+    spec: PredictionSpec, column: str, every: timedelta, as_of: datetime | None
+) -> timedelta:
+    """Return the maturity, if there is one and the rest makes sense too."""
+    check_as_of(as_of, spec)
+    if spec.task is not Task.BINARY:
+        raise ConfigError(f"a proxy of a {spec.task} label", "give the spec of a binary model")
+    if spec.maturity is None:
+        raise ConfigError("a proxy is tied to complete labels", "give timestamp and maturity")
+    check_length("every", every)
+    if column in spec.used:
+        raise ConfigError(
+            f"column {column!r} is the label, score or another column of the spec",
+            "give a signal that is known before the label",
+        )
+    return spec.maturity
+
+
+def _lost(rows: Predictions, column: str) -> tuple[str, ...]:
+    infinite = int(np.count_nonzero(np.isinf(_signal(rows, column))))
+    return (f"{infinite:,} of {len(rows):,} signals are infinite: left out",) * (infinite > 0)
 
 
 def _signal(rows: Predictions, name: str) -> Floats:

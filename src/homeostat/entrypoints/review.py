@@ -26,8 +26,9 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, PredictionSpec
 from homeostat.domain.repeats import drop_repeats
 from homeostat.entrypoints.frames import Data
-from homeostat.entrypoints.predictions import check_spec, read_predictions
+from homeostat.entrypoints.predictions import read_predictions
 from homeostat.entrypoints.seeds import generator
+from homeostat.entrypoints.windows import check_spec
 from homeostat.stats.density_ratio import density_ratio
 from homeostat.stats.encoding import Table
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn import metrics as oracle
@@ -14,7 +13,7 @@ from sklearn import metrics as oracle
 import homeostat as hs
 from homeostat.detectors.performance import cohorts
 from homeostat.detectors.performance.realized import NAMES
-from homeostat.domain.errors import ConfigError, DataError, NotFoundError
+from homeostat.domain.errors import ConfigError, NotFoundError
 from homeostat.domain.evaluation import Figure
 from homeostat.domain.model import Task
 
@@ -340,118 +339,3 @@ def test_more_windows_than_anybody_reads_are_refused() -> None:
     for window in (1, timedelta(minutes=5)):
         with pytest.raises(ConfigError, match=r"makes 10,001 windows; at most 10,000"):
             hs.evaluate(data, hs.PredictionSpec("binary", timestamp="at"), window=window)
-
-
-@pytest.mark.parametrize(("n", "low", "high"), [(100, 0.005, 0.03), (500, 0.001, 0.005)])
-def test_intervals_hold_the_truth_where_positives_are_few(n: int, low: float, high: float) -> None:
-    rng = np.random.default_rng(10)
-    many = rng.uniform(low, high, 100_000)
-    truths = {
-        "bias": 0.0,
-        "brier": float(np.mean(many * (1.0 - many))),
-        "log_loss": float(-np.mean(many * np.log(many) + (1.0 - many) * np.log1p(-many))),
-        "ece": 0.0,
-        "calibration_error": 0.0,
-    }
-    held = dict.fromkeys(truths, 0)
-    for _ in range(150):
-        scores = rng.uniform(low, high, n)
-        data = {"score": scores, "label": (rng.random(n) < scores).astype(int)}
-        found = hs.evaluate(data, spec(), metrics=list(truths))
-        for name, truth in truths.items():
-            lower, upper = found[name].lower, found[name].upper
-            assert lower is not None
-            assert upper is not None
-            held[name] += lower <= truth <= upper
-    assert min(held.values()) >= 0.92 * 150, held
-
-
-def test_without_any_positive_no_figure_is_a_point() -> None:
-    scores = np.random.default_rng(3).uniform(0.005, 0.03, 100)
-    found = hs.evaluate({"score": scores, "label": np.zeros(100, int)}, spec())
-    for name in ("bias", "brier", "log_loss", "ece", "calibration_error"):
-        figure = found[name]
-        assert figure.lower is not None
-        assert figure.upper is not None
-        assert figure.upper - figure.lower > 0.01, name
-    single = hs.evaluate({"score": [0.6], "label": [1]}, spec(), min_rows=1)
-    assert "one row" in single["ece"].problem
-
-
-def test_a_class_that_the_model_does_not_know_is_predicted_wrongly() -> None:
-    rng = np.random.default_rng(0)
-    chances = rng.dirichlet([1, 1], 2000)
-    said = np.where(chances[:, 0] > 0.5, "a", "b")
-    labels = np.where(rng.random(2000) < 0.3, "new", np.where(rng.random(2000) < 0.7, said, "a"))
-    rows = {"p_a": chances[:, 0], "p_b": chances[:, 1], "said": said, "label": labels}
-    by_score = hs.PredictionSpec("multiclass", score={"a": "p_a", "b": "p_b"})
-    found = hs.evaluate(rows, by_score)
-    assert found["accuracy"].value == pytest.approx(oracle.accuracy_score(labels, said))
-    assert found["macro_f1"].value == pytest.approx(oracle.f1_score(labels, said, average="macro"))
-    assert found.classes == ("a", "b", "new")
-    assert any("'new'" in text and "predicted wrongly" in text for text in found.problems)
-    named = hs.PredictionSpec("multiclass", score="", prediction="said", classes=("a", "b"))
-    assert hs.evaluate(rows, named)["accuracy"].value == found["accuracy"].value
-    with pytest.raises(DataError, match="column 'label' has more than 1000 classes"):
-        hs.evaluate(rows | {"label": np.arange(2000)}, by_score)
-
-
-def test_a_class_written_in_another_way_is_refused() -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.random(200)
-    rows = {"score": scores, "label": np.where(rng.random(200) < scores, "fraud", "honest")}
-    with pytest.raises(DataError, match=r"holds 'fraud', which is none .* never 'Fraud'"):
-        hs.evaluate(rows, spec(classes=("honest", "Fraud")))
-    several = {"said": ["Red", "blue", "green"], "label": ["red", "blue", "blue"]}
-    colours = hs.PredictionSpec(
-        "multiclass", score="", prediction="said", classes=("Red", "blue", "green")
-    )
-    with pytest.raises(DataError, match=r"holds 'red', .* never 'Red'"):
-        hs.evaluate(several, colours)
-    odd = {"score": scores, "label": ["fraud", "honest", "?", "honest"] * 50}
-    assert hs.evaluate(odd, spec(classes=("honest", "fraud"))).labelled == 150
-
-
-def test_words_for_yes_and_no_may_differ_between_columns() -> None:
-    rng = np.random.default_rng(0)
-    said, true = rng.random((2, 100)) < 0.5
-    rows = {"said": said, "label": np.where(true, "yes", "no")}
-    found = hs.evaluate(rows, spec(score="", prediction="said"))
-    assert found["accuracy"].value == pytest.approx(np.mean(said == true))
-    assert found.classes == ("no", "yes")
-    with pytest.raises(DataError, match=r"column 'said' holds 'a', 'b'"):
-        hs.evaluate(rows | {"said": np.where(said, "a", "b")}, spec(score="", prediction="said"))
-
-
-def test_rows_of_which_none_can_be_used_say_why() -> None:
-    rows = {"score": [-1.0] * 50, "label": [0, 1] * 25}
-    figure = hs.evaluate(rows, spec())["accuracy"]
-    assert figure.problem == "no labelled rows have a score and a weight above 0"
-    assert hs.evaluate({"score": [0.5], "label": [None]}, spec())["auc"].problem == (
-        "no labelled rows"
-    )
-
-
-def test_without_any_time_there_is_no_now() -> None:
-    rows = {"score": [0.5] * 50, "label": [0, 1] * 25, "at": pd.to_datetime([None] * 50)}
-    found = hs.evaluate(rows, spec(timestamp="at", maturity=DAY))
-    assert found.as_of is None
-    assert "1970" not in str(found)
-    assert "50 of 50 predictions have no time" in str(found)
-    with pytest.raises(DataError, match="column 'at': no row has a time"):
-        hs.proxy(rows | {"sign": [0, 1] * 25}, spec(timestamp="at", maturity=DAY), "sign")
-
-
-def test_as_of_needs_times() -> None:
-    rows = {"score": [0.5] * 50, "label": [0, 1] * 25}
-    with pytest.raises(ConfigError, match="as_of needs to know when rows were made"):
-        hs.evaluate(rows, spec(), as_of=START)
-    with pytest.raises(ConfigError, match="as_of needs to know when rows were made"):
-        hs.counterfactual(rows, spec(), lambda table: np.zeros(len(table)), as_of=START)
-
-
-def test_what_is_printed_holds_no_escapes_of_the_data() -> None:
-    rows = {"score": [0.5] * 50, "label": [0, 1] * 25, "shop": ["\x1b[31mred\n"] * 50}
-    printed = str(hs.evaluate(rows, spec(segments=("shop",)), metrics=["accuracy"]))
-    assert "\x1b" not in printed
-    assert "(shop \\x1b[31mred\\n)" in printed
