@@ -145,6 +145,7 @@ def test_figures_are_plain_values() -> None:
     numbers = {"x": np.arange(50.0), "score": np.arange(50.0), "label": np.arange(50.0)}
     told = hs.counterfactual(numbers, hs.PredictionSpec("regression"), column)
     assert told.to_dict()["accuracy"] is None
+    assert "accuracy" not in str(told)
 
 
 @pytest.mark.parametrize(

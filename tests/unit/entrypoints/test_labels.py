@@ -122,9 +122,9 @@ def test_windows_are_printed_as_lines() -> None:
         f"true {share.share:.4g} [{share.interval.lower:.4g}, {share.interval.upper:.4g}]"
     )
     assert f"<EarlyWindow {newest}>" in str(found)
-    three = table().append_column("kind", pa.array(["a", "b", "c", None] * 1000))
-    several = replace(SPEC, task="multiclass", label="kind", score="", prediction="kind")
-    assert str(early_rates(three, several, timedelta(days=5))[-1]).count("[") == 3
+    three = replace(newest, classes=("a", "b", "c"), shares=(share,) * 3)
+    assert str(three).split(": ", 1)[1].startswith(f"a {share.share:.4g} [")
+    assert str(three).count("[") == 3
 
 
 def test_windows_that_cannot_be_told_are_printed_with_the_reason() -> None:
