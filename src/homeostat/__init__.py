@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
     from homeostat.entrypoints.proxy import ProxyReport, proxy
     from homeostat.entrypoints.review import review_queue
+    from homeostat.entrypoints.value import ValueReport, value
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ _HOMES = {
     "ReviewQueue": "detectors.review.queue",
     "Status": "domain.verdict",
     "UserError": "domain.errors",
+    "ValueReport": "entrypoints.value",
     "compare": "entrypoints.compare",
     "counterfactual": "entrypoints.counterfactual",
     "evaluate": "entrypoints.evaluate",
@@ -59,6 +61,7 @@ _HOMES = {
     "profile": "entrypoints.profiling",
     "proxy": "entrypoints.proxy",
     "review_queue": "entrypoints.review",
+    "value": "entrypoints.value",
 }
 
 __all__ = [
@@ -79,6 +82,7 @@ __all__ = [
     "ReviewQueue",
     "Status",
     "UserError",
+    "ValueReport",
     "__version__",
     "compare",
     "counterfactual",
@@ -91,6 +95,7 @@ __all__ = [
     "profile",
     "proxy",
     "review_queue",
+    "value",
 ]
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.domain.errors import DataError
-from homeostat.domain.model import ModelSpec
+from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, prediction_schema
 from homeostat.domain.window import EPOCH
 
@@ -23,8 +23,87 @@ SUM_SLACK = 0.02
 RANGE_SLACK = 1e-6
 """How far outside [0, 1] a probability may lie: single precision rounds it there."""
 
+_SAID = ("score", "prediction")
+
+MOST_UNNAMED = 1000
+"""Most classes of a multi-class model that names none."""
+
 Problems = dict[int, tuple[str, str]]
 """Row number -> (column, reason); the first problem of a row counts."""
+
+
+def class_count(spec: ModelSpec) -> int:
+    """Return how many classes a classifier's indices may tell apart; 0 of a regression.
+
+    Examples
+    --------
+    >>> from homeostat.domain.model import LabelSpec, Schema
+    >>> class_count(ModelSpec("fraud", Task.BINARY, Schema(()), LabelSpec(timedelta(days=1))))
+    2
+    """
+    if spec.task is Task.REGRESSION:
+        return 0
+    return len(spec.classes) or (2 if spec.task is Task.BINARY else MOST_UNNAMED)
+
+
+def class_indices(spec: ModelSpec, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which values are the index of one of the model's classes; of a regression all are.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    values : ndarray of float64, shape (n,)
+        NaN is no index.
+
+    Examples
+    --------
+    >>> from homeostat.domain.model import LabelSpec, Schema
+    >>> spec = ModelSpec("fraud", Task.BINARY, Schema(()), LabelSpec(timedelta(days=1)))
+    >>> class_indices(spec, np.array([0.0, 1.0, 2.0, 0.5, -1.0, np.nan])).tolist()
+    [True, True, False, False, False, False]
+    """
+    count = class_count(spec)
+    if not count:
+        return np.ones(values.shape, dtype=np.bool_)
+    return np.asarray((values >= 0) & (values < count) & (values == np.floor(values)))
+
+
+def as_admitted(spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, int]:
+    """Make null in logged rows what would not be admitted as a class today.
+
+    Rows may be older than a check, or than the list of classes.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    rows : pyarrow.Table
+        Some of the columns of prediction records, and ``label`` or not.
+
+    Returns
+    -------
+    pyarrow.Table, int
+        The same rows, and how many of them had such a value.
+
+    Examples
+    --------
+    >>> from homeostat.domain.model import LabelSpec, Schema
+    >>> spec = ModelSpec("fraud", Task.BINARY, Schema(()), LabelSpec(timedelta(days=1)))
+    >>> rows, strange = as_admitted(spec, pa.table({"label": [1.0, 7.0]}))
+    >>> rows["label"].to_pylist(), strange
+    ([1.0, None], 1)
+    """
+    strange = np.zeros(rows.num_rows, dtype=np.bool_)
+    for name in _class_columns(spec, (*_SAID, "label")):
+        if name not in rows.column_names:
+            continue
+        values = _numbers(rows, name)
+        wrong = ~(np.isnan(values) | class_indices(spec, values))
+        if wrong.any():
+            kept = pa.array(values, mask=wrong | np.isnan(values))
+            place = rows.column_names.index(name)
+            rows = rows.set_column(place, rows.schema.field(name), pa.chunked_array([kept]))
+            strange |= wrong
+    return rows, int(strange.sum())
 
 
 def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Table, Problems]:
@@ -44,7 +123,8 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
         All rows, cast; those with a problem may hold nulls.
     problems : dict
         Empty id, version or timestamp, a score that is not finite, a value of the wrong type, a
-        time in the future, probabilities that are not one a class, in [0, 1], with sum 1.
+        time in the future, a class that the model does not have, probabilities that are not one
+        a class, in [0, 1], with sum 1.
 
     Raises
     ------
@@ -56,6 +136,7 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
         _require_text(table, name, problems)
     _require_finite(table, "score", problems)
     _require_time(table, "timestamp", now, problems)
+    _require_classes(spec, table, _SAID, problems)
     if PROBABILITIES in table.column_names:
         _require_probabilities(table, len(spec.classes), problems)
     return table, problems
@@ -69,11 +150,7 @@ def admit_labels(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Tab
     table, problems = _cast(rows, LABEL_SCHEMA, f"labels of model {spec.name!r}")
     _require_text(table, "prediction_id", problems)
     _require_finite(table, "label", problems)
-    if spec.classes:
-        values = _numbers(table, "label")
-        outside = ~np.isin(values, np.arange(len(spec.classes)))
-        reason = f"is not the index of one of the {len(spec.classes)} classes"
-        _note(problems, outside, "label", reason)
+    _require_classes(spec, table, ("label",), problems)
     _require_time(table, "arrival", now, problems)
     return table, problems
 
@@ -147,6 +224,23 @@ def _require_finite(table: pa.Table, name: str, problems: Problems) -> None:
     finite = np.isfinite(_numbers(table, name))
     if not finite.all():
         _note(problems, ~finite, name, "is missing, NaN or infinite")
+
+
+def _class_columns(spec: ModelSpec, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which columns hold class indices: a binary score is a probability."""
+    if spec.task is Task.REGRESSION:
+        return ()
+    return tuple(name for name in names if name != "score" or spec.task is Task.MULTICLASS)
+
+
+def _require_classes(
+    spec: ModelSpec, table: pa.Table, names: tuple[str, ...], problems: Problems
+) -> None:
+    reason = f"is not the index of one of the {class_count(spec)} classes"
+    for name in _class_columns(spec, names):
+        values = _numbers(table, name)
+        # What is missing has been told, or may be.
+        _note(problems, ~(np.isnan(values) | class_indices(spec, values)), name, reason)
 
 
 def _require_time(table: pa.Table, name: str, now: datetime, problems: Problems) -> None:

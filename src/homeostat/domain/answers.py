@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from homeostat.domain.admission import RANGE_SLACK, SUM_SLACK
+from homeostat.domain.admission import RANGE_SLACK, SUM_SLACK, class_indices
 from homeostat.domain.columns import Floats as Column
 from homeostat.domain.columns import float_array
 from homeostat.domain.errors import ArtifactError
@@ -51,7 +51,7 @@ def read_outputs(spec: ModelSpec, outputs: ArrayLike, rows: int) -> Answers:
     spec : ModelSpec
     outputs : array_like
         Shape (rows,), or (rows, classes) with one probability a class. A multi-class row that is
-        not finite, in [0, 1] and of sum 1 is no answer.
+        not finite, in [0, 1] and of sum 1 is no answer, nor is a number that is no class index.
     rows : int
 
     Raises
@@ -70,6 +70,8 @@ def read_outputs(spec: ModelSpec, outputs: ArrayLike, rows: int) -> Answers:
     """
     given = np.asarray(outputs, dtype=np.float64)
     if given.shape == (rows,):
+        if spec.task is Task.MULTICLASS:
+            given = np.where(class_indices(spec, given), given, np.nan)
         return Answers(given)
     columns = given.shape[1] if given.ndim == 2 and given.shape[0] == rows else 0
     if spec.task is Task.BINARY and columns == 2:

@@ -4,7 +4,8 @@ A small typed language with Python's syntax: numbers, text, ``+ - * /``, compari
 ``and or not``, ``a if condition else b``, ``min``, ``max``, ``abs`` and ``missing(name)``; a column
 whose name is no word is ``column('its name')``. Nothing is executed as Python; the syntax tree is
 checked against the columns when the configuration is read and then evaluated on whole columns. A
-comparison with a missing value is false; arithmetic with one is missing.
+comparison with a missing value is false, and so is a missing boolean by itself; arithmetic with a
+missing value is missing.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.domain.errors import ConfigError
+from homeostat.domain.missing import Values, equal, holds, present, unequal, values_of
 from homeostat.domain.model import ColumnKind, Schema
 
 LONGEST = 2_000
 DEEPEST, MOST_PARTS = 100, 1_000
 
-Values = NDArray[np.generic]
 Evaluate = Callable[[pa.Table], Values]
 Join = Callable[[Values, Values], Values]
 Test = Callable[[Values, pa.Table], tuple[Values, Values]]
@@ -94,7 +95,7 @@ class Expression:
         -------
         ndarray of bool, shape (table.num_rows,)
         """
-        return np.array(self._evaluate(table), dtype=np.bool_)
+        return np.array(holds(self._evaluate(table)), dtype=np.bool_)
 
     def numbers(self, table: pa.Table) -> NDArray[np.float64]:
         """Return the number of each row of `table`; a condition gives 1 or 0.
@@ -104,7 +105,9 @@ class Expression:
         ndarray of float64, shape (table.num_rows,)
             NaN where a value that it needs is missing, or where there is no finite result.
         """
-        found = np.array(self._evaluate(table), dtype=np.float64)
+        values = self._evaluate(table)
+        values = holds(values) if self.type is Type.TRUTH else values
+        found = np.array(values, dtype=np.float64)
         found[~np.isfinite(found)] = np.nan
         return found
 
@@ -206,6 +209,10 @@ class _Checker:
             raise self._error(node, f"is {part.type}, where {wanted} is needed")
         return part
 
+    def _truth(self, node: ast.expr) -> Evaluate:
+        evaluate = self.check(node, Type.TRUTH).evaluate
+        return lambda table: holds(evaluate(table))
+
     def _error(self, node: ast.AST, problem: str) -> ConfigError:
         source = ast.get_source_segment(self.text, node) or self.text
         return ConfigError(f"expression {self.text!r}: {source!r} {problem}", f"use {ALLOWED}")
@@ -239,7 +246,7 @@ class _Checker:
                 raise self._error(node, "is no function that may be used here")
 
     def _choice(self, node: ast.IfExp) -> Part:
-        truth = self.check(node.test, Type.TRUTH).evaluate
+        truth = self._truth(node.test)
         chosen = self._part(node.body)
         other = self.check(node.orelse, chosen.type).evaluate
         return Part(chosen.type, lambda t: np.where(truth(t), chosen.evaluate(t), other(t)))
@@ -258,7 +265,7 @@ class _Checker:
         if isinstance(node, ast.BinOp):
             return self._arithmetic(node)
         if isinstance(node.op, ast.Not):
-            truth = self.check(node.operand, Type.TRUTH).evaluate
+            truth = self._truth(node.operand)
             return Part(Type.TRUTH, lambda table: np.logical_not(truth(table)))
         if isinstance(node.op, ast.USub):
             number = self.check(node.operand, Type.NUMBER).evaluate
@@ -286,7 +293,8 @@ class _Checker:
     def _name(self, node: ast.expr) -> Part:
         name = self._column(node)
         kind = self.types[name]
-        return Part(kind, lambda table: _read(table, name, kind))
+        stored = pa.string() if kind is Type.TEXT else pa.float64()
+        return Part(kind, lambda table: values_of(table, name, stored))
 
     def _column(self, node: ast.expr) -> str:
         match node:
@@ -314,7 +322,7 @@ class _Checker:
         return Part(Type.NUMBER, lambda table: apply(left(table), right(table)))
 
     def _logic(self, node: ast.BoolOp) -> Evaluate:
-        parts = [self.check(value, Type.TRUTH).evaluate for value in node.values]
+        parts = [self._truth(value) for value in node.values]
         join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
         start = np.full(1, isinstance(node.op, ast.And))
         return lambda table: reduce(join, (part(table) for part in parts), start)
@@ -357,10 +365,10 @@ class _Checker:
         negated = isinstance(operation, ast.NotIn)
 
         def test(values: Values, table: pa.Table) -> tuple[Values, Values]:
-            same = (_equal(values, choice(table)) for choice in choices)
+            same = (equal(values, choice(table)) for choice in choices)
             found = reduce(np.logical_or, same, np.zeros(1, dtype=np.bool_))
             if negated:
-                found = np.logical_and(_present(values), np.logical_not(found))
+                found = np.logical_and(present(values), np.logical_not(found))
             return found, values
 
         return test
@@ -374,27 +382,4 @@ def _against(join: Join, right: Part) -> Test:
     return test
 
 
-def _read(table: pa.Table, name: str, kind: Type) -> Values:
-    column = table[name]
-    if kind is Type.TRUTH:
-        return np.asarray(column.to_numpy() == np.True_, dtype=np.bool_)
-    values: Values = column.cast(pa.float64() if kind is Type.NUMBER else pa.string()).to_numpy()
-    return values
-
-
-def _present(values: Values) -> Values:
-    if values.dtype == np.object_:
-        return np.asarray(np.not_equal(values, np.array(None, dtype=object)), dtype=np.bool_)
-    return np.logical_not(np.isnan(values))
-
-
-def _equal(one: Values, other: Values) -> Values:
-    return np.equal(one, other).astype(np.bool_)
-
-
-def _unequal(one: Values, other: Values) -> Values:
-    differs = np.not_equal(one, other).astype(np.bool_)
-    return np.logical_and(differs, np.logical_and(_present(one), _present(other)))
-
-
-SAME: dict[type[ast.cmpop], Join] = {ast.Eq: _equal, ast.NotEq: _unequal}
+SAME: dict[type[ast.cmpop], Join] = {ast.Eq: equal, ast.NotEq: unequal}

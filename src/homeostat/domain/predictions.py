@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from numbers import Real
 from typing import TypeAlias
 
 import numpy as np
@@ -98,9 +99,18 @@ class PredictionSpec:
             if isinstance(value, str):
                 raise ConfigError(f"{name} is the text {value!r}", f"write ({value!r},)")
             object.__setattr__(self, name, tuple(str(item) for item in value))
-        problem = self._problem(task)
+        problem = self._odd_number() or self._problem(task)
         if problem:
             raise ConfigError(*problem)
+
+    def _odd_number(self) -> tuple[str, str] | None:
+        threshold: object = self.threshold
+        if not isinstance(threshold, Real) or not 0.0 <= float(threshold) <= 1.0:
+            return f"threshold is {threshold!r}", "give a number from 0 to 1"
+        maturity: object = self.maturity
+        if maturity is None or (isinstance(maturity, timedelta) and maturity >= timedelta(0)):
+            return None
+        return f"maturity is {maturity!r}", "give a timedelta of 0 or more, such as 30 days"
 
     def _problem(self, task: Task) -> tuple[str, str] | None:
         several = not isinstance(self.score, str)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from homeostat.domain.admission import as_admitted
 from homeostat.domain.answers import probability_array
 from homeostat.domain.columns import answered, micros, texts, where
 from homeostat.domain.model import ModelSpec, Task
@@ -49,12 +50,14 @@ class Outcomes:
     """Predictions of one cohort in one window, with the labels known when it was read.
 
     ``rows`` holds answers and shadow scores of model tiers; ``asked`` counts the cohort's requests
-    and ``known`` those with a label.
+    and ``known`` those with a label. ``strange`` counts logged rows with a label or an answer that
+    is no class of the model: here they have none.
     """
 
     rows: pa.Table
     asked: int
     known: int
+    strange: int = 0
 
     @property
     def coverage(self) -> float:
@@ -108,7 +111,7 @@ def outcomes(
 
     Rows that a data fault covers say nothing about the model and are left out.
     """
-    return _outcomes(_read(log, spec, cohort, window, as_of, faults))
+    return _outcomes(*_read(log, spec, cohort, window, as_of, faults))
 
 
 def with_segments(
@@ -125,8 +128,8 @@ def with_segments(
     """
     further = [PROBABILITIES] if spec.task is Task.MULTICLASS else []
     further += [name for names in spec.segment_columns for name in names]
-    table = _read(log, spec, cohort, window, as_of, faults, further)
-    yield "", _outcomes(table)
+    table, strange = _read(log, spec, cohort, window, as_of, faults, further)
+    yield "", _outcomes(table, strange)
     for names in spec.segment_columns:
         for segment, rows in split(table, names):
             yield segment, _outcomes(rows)
@@ -140,18 +143,20 @@ def _read(
     as_of: datetime,
     faults: tuple[Window, ...],
     further: Sequence[str] = (),
-) -> pa.Table:
+) -> tuple[pa.Table, int]:
     asked = [cohort.column] if cohort.column else []
     columns = list(dict.fromkeys((*COLUMNS, *asked, *further)))
     table = without(log.labelled(spec, window, as_of, columns), faults)
-    return table.filter(pc.field(cohort.column)) if cohort.column else table
+    if cohort.column:
+        table = table.filter(pc.field(cohort.column))
+    return as_admitted(spec, table)
 
 
-def _outcomes(table: pa.Table) -> Outcomes:
+def _outcomes(table: pa.Table, strange: int = 0) -> Outcomes:
     asked = answered(table)
     known = asked.num_rows - asked["label"].null_count
     scored = where(table, "tier", "model").filter(~pc.field("label").is_null())
-    return Outcomes(scored, asked.num_rows, known)
+    return Outcomes(scored, asked.num_rows, known, strange)
 
 
 def split(
@@ -167,13 +172,15 @@ def split(
     >>> [(name, part.num_rows) for name, part in split(rows, ["land"], most=1)]
     [('land=DE', 2), ('land=(others)', 2)]
     """
+    # By place, not by name: a feature may be called whatever a helper is.
+    keys = [str(place) for place in range(len(names))]
     numbers = pa.array(np.arange(table.num_rows, dtype=np.int64))
-    groups = table.select(list(names)).append_column("row", numbers).group_by(list(names))
-    found = groups.aggregate([("row", "list")])
+    columns = dict(zip(keys, table.select(list(names)).columns, strict=True))
+    found = pa.table(columns | {"row": numbers}).group_by(keys).aggregate([("row", "list")])
     lists = found["row_list"].combine_chunks()
     parts = [
-        (segment_name(names, [values[name] for name in names]), np.asarray(rows.values))
-        for values, rows in zip(found.select(list(names)).to_pylist(), lists, strict=True)
+        (segment_name(names, [values[key] for key in keys]), np.asarray(rows.values))
+        for values, rows in zip(found.select(keys).to_pylist(), lists, strict=True)
     ]
     parts.sort(key=lambda part: (-part[1].size, part[0]))
     rest = [rows for _, rows in parts[most:]]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from homeostat.detectors.estimation.estimate import estimate_windows
+from homeostat.domain.admission import as_admitted
 from homeostat.domain.errors import DataError
 from homeostat.domain.estimation import Standing, WindowEstimate
 from homeostat.domain.logged import logged_columns, logged_predictions
@@ -139,7 +140,7 @@ class Estimates:
         parts: list[pa.Table] = []
         found = read = 0
         for window in backwards(*self._bounds(spec.name, champion, now - cohort.maturity)):
-            table = self.log.labelled(spec, window, now, columns)
+            table, _ = as_admitted(spec, self.log.labelled(spec, window, now, columns))
             read += table.num_rows
             if cohort.column:
                 table = table.filter(pc.field(cohort.column))
@@ -163,8 +164,8 @@ class Estimates:
         self, spec: ModelSpec, champion: str, window: Window, faults: tuple[Window, ...]
     ) -> pa.Table:
         """Return the champion's rows of a window, evenly spaced if they are many."""
-        rows = without(self.log.rows(spec, window, list(logged_columns(spec))), faults)
-        rows = scored_by(champion, rows)
+        rows, _ = as_admitted(spec, self.log.rows(spec, window, list(logged_columns(spec))))
+        rows = scored_by(champion, without(rows, faults))
         if rows.num_rows <= MOST_CURRENT:
             return rows
         return rows.take(np.linspace(0, rows.num_rows - 1, MOST_CURRENT).astype(np.int64))

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.detectors.importance.permutation import Score, importance
+from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, float_array, where
 from homeostat.domain.losses import row_losses
 from homeostat.domain.predictions import Predictions
@@ -147,7 +148,8 @@ class Importances:
         keys = np.empty(0)
         asked = labelled = 0
         for stretch in self._new_to(spec.name, champion, window, faults):
-            table = answered(self.log.labelled(spec, stretch, now, columns))
+            table, _ = as_admitted(spec, self.log.labelled(spec, stretch, now, columns))
+            table = answered(table)
             known = table.filter(~pc.field("label").is_null())
             asked, labelled = asked + table.num_rows, labelled + known.num_rows
             known = where(known, "tier", "model").select([*spec.schema.names, "label"])

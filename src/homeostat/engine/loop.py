@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from homeostat.engine.estimates import estimates_key
 from homeostat.engine.explanations import explanation_key
 from homeostat.engine.importance import importance_key
 from homeostat.engine.inputs import References
+from homeostat.engine.mishaps import located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
 from homeostat.engine.rollouts import Rolled, obey
@@ -94,16 +93,18 @@ class Engine:
         wait for a log that cannot be read; routes come before notifications.
         """
         for part in (self._obey, self._decide):
+            problems: list[str] = []
             try:
-                routes = part(plan, now)
+                routes = part(plan, now, problems)
             except ConflictError:
                 return  # another engine was first; its decisions are in the records
             except HomeostatError as error:
                 yield f"{plan.spec.name}: {error}"
             except Exception as error:  # noqa: BLE001 - one model's fault must not stop the others
-                yield f"{plan.spec.name}: a fault in Homeostat: {_located(error)}"
+                yield f"{plan.spec.name}: a fault in Homeostat: {located(error)}"
             else:
                 yield from self._publish(routes)
+            yield from problems
 
     def _publish(self, routes: Sequence[Route]) -> Iterator[str]:
         """Make the published routes what the rollout states ask for."""
@@ -114,7 +115,7 @@ class Engine:
             except HomeostatError as error:
                 yield f"{wanted.model}: route not published: {error}"
 
-    def _obey(self, plan: ModelPlan, now: datetime) -> tuple[Route, ...]:
+    def _obey(self, plan: ModelPlan, now: datetime, _problems: list[str]) -> tuple[Route, ...]:
         """Carry out commands about the rollout; the others are left for the turn."""
         name = plan.spec.name
         with self.ports.records.begin() as uow:
@@ -132,7 +133,8 @@ class Engine:
             uow.decide(*rolled.decisions)
         return (route(rolled.state, now, watch.broken if watch else ()),)
 
-    def _decide(self, plan: ModelPlan, now: datetime) -> tuple[Route, ...]:
+    def _decide(self, plan: ModelPlan, now: datetime, problems: list[str]) -> tuple[Route, ...]:
+        """Take the model's turn; append what failed in it and left the rest alone."""
         name = plan.spec.name
         with self.ports.records.begin() as uow:
             uow.prepare(state_keys(plan))
@@ -145,16 +147,12 @@ class Engine:
             wanted = turn.run(watch, rollout, inbox.commands)
             if inbox.commands:
                 uow.save(inbox_key(name), Inbox())
+        problems += (f"{name}: {problem}" for problem in turn.bulkhead.problems)
         return (wanted,)
 
     def _rng(self, model: str, now: datetime) -> np.random.Generator:
         told = f"{self.seed}:{model}:{now.isoformat()}".encode()
         return np.random.default_rng(int.from_bytes(hashlib.sha256(told).digest()[:8], "big"))
-
-
-def _located(error: Exception) -> str:
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
 def state_keys(plan: ModelPlan) -> tuple[str, ...]:

@@ -341,8 +341,9 @@ def _judge(
     entities = np.asarray(rows["entity"].to_numpy(zero_copy_only=False)) if spec.entity else None
     days = micros(rows, "timestamp") // (24 * HOUR)
     result = evaluate(
-        spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities, days=days
-    )
+        spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities, days=days,
+        scale=plan.performance.scale,
+    )  # fmt: skip
     found = found.then(run.Evaluated(result), now)
     if not result.accepted:
         return found

@@ -10,17 +10,21 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.calibration import detector as calibration
 from homeostat.detectors.performance import detector
+from homeostat.detectors.performance.detector import LossBaseline
+from homeostat.domain.decision import Decision
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint, Status, Verdict
 from homeostat.domain.window import EPOCH, Window, closed_windows
-from homeostat.engine.cohort import MATURED, Outcomes, cohorts, outcomes, with_segments
+from homeostat.engine.cohort import MATURED, Cohort, Outcomes, cohorts, outcomes, with_segments
 from homeostat.engine.hindsight import Hindsight
+from homeostat.engine.mishaps import MISHAPS, located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog
 from homeostat.engine.training import probable
 from homeostat.engine.watch import Baseline, Matured, Pairing, Watch
 from homeostat.rollout.state import RolloutState, Stage
 
+AUTOMATIC = "homeostat"
 KEPT_WINDOWS = 1000
 
 
@@ -31,6 +35,7 @@ class Found:
     watch: Watch
     verdicts: tuple[Verdict, ...] = ()
     points: tuple[MetricPoint, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
 
 def judge_losses(
@@ -52,7 +57,7 @@ def judge_losses(
     faults = tuple(fault.window(now) for fault in watch.faults)
     rows = outcomes(log, spec, cohort, window, now, faults)
     watch = replace(watch, loss_until=until)
-    watch = _pair(plan, watch, rollout, rows, window, hindsight, now, baseline.loss.sure)
+    watch = _pair(plan, watch, rollout, rows, window, hindsight, now, baseline.loss)
     scores, labels = rows.of(rollout.champion)
     losses = _losses(plan, scores, labels)
     wrong = None
@@ -112,7 +117,7 @@ def _pair(
     window: Window,
     hindsight: Hindsight,
     now: datetime,
-    sure: float,
+    usual: LossBaseline,
 ) -> Watch:
     """Update the paired evidence about the challenger and the version that is kept warm."""
     live = rollout.stage in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}
@@ -123,8 +128,8 @@ def _pair(
     filled = hindsight.fill(plan.spec, rows, window, both) if challenger else rows
     return replace(
         watch,
-        challenger=_advance(plan, watch.challenger, rollout, challenger, filled, day, sure),
-        warm=_advance(plan, watch.warm, rollout, previous, rows, day, sure),
+        challenger=_advance(plan, watch.challenger, rollout, challenger, filled, day, usual),
+        warm=_advance(plan, watch.warm, rollout, previous, rows, day, usual),
     )
 
 
@@ -135,7 +140,7 @@ def _advance(
     other: str,
     rows: Outcomes,
     day: int,
-    sure: float,
+    usual: LossBaseline,
 ) -> Pairing:
     if not other:
         return Pairing()
@@ -148,8 +153,9 @@ def _advance(
         _losses(plan, champion_scores, labels),
         _losses(plan, other_scores, labels),
         pairing.bets,
-        block=day,
-        sure=sure,
+        min(1.0, max(0.0, plan.gate_margin) * usual.mean),
+        day,
+        usual.sure,
     )
     answered = pairing.answered + int(labels.size)
     return replace(pairing, bets=bets, answered=answered)
@@ -171,22 +177,53 @@ def measure_windows(
 ) -> Found:
     """Write the metrics of every window whose labels became complete.
 
-    Of each cohort and version: of all rows, and of each segment.
+    Of each cohort and version: of all rows, and of each segment. A window that cannot be measured
+    is passed over with a decision: those after it can be, and it comes up again for late labels.
     """
     points: list[MetricPoint] = []
+    decisions: list[Decision] = []
     for cohort in cohorts(plan.spec):
         cursors = dict(watch.metrics_until)
         start = cursors.get(cohort.name, watch.since)
         for window in closed_windows(start, now - cohort.maturity, plan.metric_window):
-            faults = tuple(fault.window(now) for fault in watch.faults)
-            parts = with_segments(log, plan.spec, cohort, window, now, faults)
-            for segment, rows in parts:
-                points += measure_rows(plan, rows, window, cohort.name, segment)
-                if cohort.name == MATURED and not segment:
-                    watch = _count(plan, watch, rollout, rows, window)
+            try:
+                found = _measure_window(plan, log, watch, rollout, cohort, window, now)
+            except MISHAPS as error:
+                reason = f"{cohort.name} rows of {window} not measured: {located(error)}"
+                found = Found(watch, decisions=(_decision(plan, now, "skip_window", reason),))
+            watch = found.watch
+            points += found.points
+            decisions += found.decisions
             cursors[cohort.name] = window.end
         watch = replace(watch, metrics_until=tuple(cursors.items()))
-    return Found(watch, points=tuple(points))
+    return Found(watch, points=tuple(points), decisions=tuple(decisions))
+
+
+def _measure_window(
+    plan: ModelPlan,
+    log: PredictionLog,
+    watch: Watch,
+    rollout: RolloutState,
+    cohort: Cohort,
+    window: Window,
+    now: datetime,
+) -> Found:
+    points: list[MetricPoint] = []
+    decisions: list[Decision] = []
+    faults = tuple(fault.window(now) for fault in watch.faults)
+    for segment, rows in with_segments(log, plan.spec, cohort, window, now, faults):
+        points += measure_rows(plan, rows, window, cohort.name, segment)
+        if cohort.name == MATURED and not segment:
+            watch = _count(plan, watch, rollout, rows, window)
+            if rows.strange:
+                what = "a label or an answer that is no class of the model"
+                reason = f"{rows.strange} logged rows of {window} have {what}; it is left out"
+                decisions.append(_decision(plan, now, "leave_out", reason))
+    return Found(watch, points=tuple(points), decisions=tuple(decisions))
+
+
+def _decision(plan: ModelPlan, now: datetime, action: str, reason: str) -> Decision:
+    return Decision(plan.spec.name, now, AUTOMATIC, action, "performance", reason)
 
 
 def measure_rows(

@@ -95,12 +95,15 @@ class MetricThreshold:
         Follows from history, or is set by the owner.
     since : datetime or None
         History from before does not count: set it to accept a new level.
+    segment : str
+        Whose figures they are, such as ``country=FR``; empty: those of all rows.
     """
 
     name: str
     metric: str
     config: SeriesConfig | LimitConfig
     since: datetime | None = None
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +135,8 @@ class ModelPlan:
     reference : ReferencePolicy
         Of the drift monitors.
     gate_margin : float
-        Share of the champion's loss by which a candidate may be worse on the hold-out; negative
-        asks for that much better.
+        Share of the champion's loss by which a candidate may be worse, on the hold-out and, as a
+        challenger, on live rows; negative asks the candidate to be that much better.
     business : tuple of ValueMetric
         What predictions are worth.
     thresholds : tuple of MetricThreshold

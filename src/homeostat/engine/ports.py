@@ -174,10 +174,12 @@ class Records(Protocol):
         since: datetime | None = None,
         until: datetime | None = None,
         segment: str | None = "",
+        limit: int | None = None,
     ) -> tuple[MetricPoint, ...]:
         """Return metric points whose window starts in the period, by window, name, version.
 
-        Of all rows; with `segment` of that segment, with None of every one.
+        Of all rows; with `segment` of that segment, with None of every one. Of more than `limit`
+        points the last in that order.
         """
         ...
 

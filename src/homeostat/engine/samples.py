@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import micros, where
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.logged import logged_columns
@@ -143,7 +144,7 @@ class Source:
         columns = list(logged_columns(self.spec))
         if cohort.column and cohort.column not in columns:
             columns.append(cohort.column)
-        table = self.log.labelled(self.spec, window, self.now, columns)
+        table, _ = as_admitted(self.spec, self.log.labelled(self.spec, window, self.now, columns))
         mine = scored_by(self.version, without(table, self.excluded))
         return (mine if self.early else _grown_up(mine, cohort, self.now)), table.num_rows
 

@@ -11,12 +11,19 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.detectors.series import dynamic, limits
-from homeostat.detectors.series.dynamic import SeriesBaseline, SeriesConfig, SeriesState
+from homeostat.detectors.series.dynamic import (
+    CALM,
+    FEWEST,
+    SeriesBaseline,
+    SeriesConfig,
+    SeriesState,
+)
 from homeostat.detectors.series.limits import LimitState
 from homeostat.detectors.series.point import Point
 from homeostat.detectors.value.contrast import Change, Contrast
 from homeostat.detectors.value.measure import measure_rows
 from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE, Kind, ValueMetric
+from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, where
 from homeostat.domain.evaluation import WEIGHTED
 from homeostat.domain.model import ModelSpec, Task
@@ -89,7 +96,7 @@ def measure_value_window(
     wanted = set().union(*spec.segment_columns, *(metric.columns for metric in plan.business))
     columns = ["prediction_id", "timestamp", "version", "role", "tier", SCORE]
     columns += sorted((wanted & set(spec.schema.names)) - RECORDED)
-    logged = log.labelled(spec, window, as_of, columns)
+    logged, _ = as_admitted(spec, log.labelled(spec, window, as_of, columns))
     table = without(logged, faults)
     whole = table.num_rows == logged.num_rows
     metrics = [metric for metric in plan.business if whole or metric.kind is not Kind.TOTAL]
@@ -149,7 +156,7 @@ def _outcome(spec: ModelSpec, values: dynamic.Floats) -> pa.Array[pa.Scalar[pa.D
     if spec.task is not Task.MULTICLASS:
         return pa.array(values, from_pandas=True)
     classes = dict(enumerate(spec.classes))
-    return pa.array([classes.get(int(v)) if v >= 0 else None for v in values], pa.string())
+    return pa.array([classes.get(v) for v in values.tolist()], pa.string())
 
 
 def judge_series(
@@ -176,7 +183,8 @@ def judge_series(
     after = []
     for threshold in plan.thresholds:
         cursor, state, limit = known.get(threshold.name, (None, SeriesState(), LimitState()))
-        feed = _Feed(plan, records, threshold.metric, champion, fresh)
+        feed = _Feed(plan, records, threshold.metric, threshold.segment, champion, fresh)
+        told = False
         for point in feed.newer(cursor):
             if isinstance(threshold.config, SeriesConfig):
                 state, verdict = _judge(plan, threshold, threshold.config, state, feed, point)
@@ -184,19 +192,24 @@ def judge_series(
                 limit, verdict = limits.evaluate(
                     threshold.config, limit, plan.spec.name, threshold.name, point
                 )
+            verdict = _accepted(threshold, state, verdict)
             cursor = point.window.start
             verdicts.append(verdict)
+            told = True
+        if told:
+            state = replace(state, accepted=max(0, state.accepted - 1))
         after.append((threshold.name, cursor, state, limit))
     return replace(memory, series=tuple(after)), tuple(verdicts)
 
 
 @dataclass(frozen=True)
 class _Feed:
-    """One metric's figures, from the records and from this tick."""
+    """One metric's figures of one segment, from the records and from this tick."""
 
     plan: ModelPlan
     records: Records
     metric: str
+    segment: str
     champion: str
     fresh: Sequence[MetricPoint]
 
@@ -227,15 +240,15 @@ class _Feed:
         Of a total only that of all versions counts. Audited rows are few and others than those
         of the history, and come before the rest: they are not judged; nor are early figures.
         """
-        stored = self.records.metrics(self.plan.spec.name, self.metric, since)
+        name, segment = self.plan.spec.name, self.segment
+        stored = self.records.metrics(name, self.metric, since, segment=segment)
         total = any(m.name == self.metric and m.kind is Kind.TOTAL for m in self.plan.business)
         best: dict[Window, tuple[tuple[bool, int], MetricPoint]] = {}
         for point in (*stored, *self.fresh):
             late = since is None or point.window.start >= since
-            partial = (
-                point.segment or (total and point.version != WHOLE) or point.cohort in UNJUDGED
-            )
-            if point.name != self.metric or partial or not late:
+            mine = (point.name, point.segment) == (self.metric, segment)
+            partial = (total and point.version != WHOLE) or point.cohort in UNJUDGED
+            if not mine or partial or not late:
                 continue
             rank = (point.version == self.champion, point.n)
             if point.window not in best or rank >= best[point.window][0]:
@@ -257,7 +270,8 @@ def _judge(
         baseline = _baseline(threshold, config, feed, state.anchor, apart)
     if baseline is None:
         # What the evidence was held against is gone: no longer accepted, or no longer kept.
-        state = SeriesState(apart=apart)
+        ended = state.firing and threshold.since is not None
+        state = SeriesState(apart=apart, accepted=CALM if ended else state.accepted)
         baseline = _baseline(threshold, config, feed, point.window.start, apart)
     state, verdict = dynamic.evaluate(
         config, baseline, state, plan.spec.name, threshold.name, point
@@ -270,6 +284,17 @@ def _judge(
         renewed = _baseline(threshold, config, feed, point.window.end, state.apart)
         state = state if renewed is None else replace(state, anchor=None)
     return state, verdict
+
+
+def _accepted(threshold: MetricThreshold, state: SeriesState, verdict: Verdict) -> Verdict:
+    """Say that an alarm is over whose level is accepted now, though that cannot be judged yet.
+
+    Not once only: an incident may have to be clear for a while before it ends.
+    """
+    if not state.accepted or verdict.status is not Status.INCONCLUSIVE:
+        return verdict
+    reason = f"{threshold.name}: level accepted by its owner since {threshold.since:%Y-%m-%d}"
+    return replace(verdict, status=Status.OK, reason=f"{reason}; {FEWEST} windows make it usual")
 
 
 def _baseline(

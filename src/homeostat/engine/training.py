@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from homeostat.detectors.calibration import detector as calibration
 from homeostat.detectors.performance import detector
+from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.model import ModelSpec, Task
@@ -52,7 +53,7 @@ def labelled_rows(
     excluded: tuple[Window, ...] = (),
 ) -> pa.Table:
     """Return the window's labelled rows, one a request, by time, without what faults cover."""
-    table = log.labelled(spec, window, as_of, feature_columns(spec))
+    table, _ = as_admitted(spec, log.labelled(spec, window, as_of, feature_columns(spec)))
     usable = answered(table).filter(~pc.field("label").is_null())
     return without(usable.drop_columns(["role", "arrival"]), excluded)
 

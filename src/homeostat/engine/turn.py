@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 
@@ -35,11 +36,13 @@ from homeostat.engine.inputs import (
     judge_volume,
 )
 from homeostat.engine.maintenance import Retrained, Workshop, retrain
+from homeostat.engine.mishaps import Bulkhead
 from homeostat.engine.outcomes import Found, judge_losses, measure_windows, paired_evidence
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.refine import note, refine
-from homeostat.engine.restate import restate
+from homeostat.engine.restate import Restated, restate
+from homeostat.engine.retire import retire
 from homeostat.engine.rollouts import Rolled, advance, guard, roll
 from homeostat.engine.series import (
     SeriesMemory,
@@ -89,6 +92,7 @@ class Turn:
     uow: UnitOfWork
     now: datetime
     rng: np.random.Generator
+    bulkhead: Bulkhead = field(default_factory=Bulkhead)
 
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
@@ -129,21 +133,26 @@ class Turn:
         drift, doubts = self._judge_drift(quality.watch, reference, rollout.champion)
         volume = judge_volume(plan, seen, drift.watch, reference, now)
         service = judge_service(plan, log, volume.watch, now)
-        parts = [quality, drift, volume, service]
+        parts = [retire(plan, watch, now), quality, drift, volume, service]
         if baseline is not None:
             hindsight = Hindsight(log, self.ports.scorer, self.ports.registry)
             watch = parts[-1].watch
-            parts.append(judge_losses(plan, log, watch, rollout, baseline, hindsight, now))
+            losses = partial(judge_losses, plan, log, watch, rollout, baseline, hindsight, now)
+            parts.append(self.bulkhead.run("performance", losses, Found(watch)))
         parts.append(measure_windows(plan, log, parts[-1].watch, rollout, now))
-        parts.append(self._estimate(parts[-1].watch, rollout.champion, rng))
+        watch = parts[-1].watch
+        estimate = partial(self._estimate, watch, rollout.champion, rng)
+        parts.append(self.bulkhead.run("estimates", estimate, Found(watch)))
         points = tuple(point for part in parts for point in part.points)
-        parts.append(self._judge_series(parts[-1].watch, rollout.champion, points))
+        series = partial(self._judge_series, watch, rollout.champion, points)
+        parts.append(self.bulkhead.run("series", series, Found(watch)))
         verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
         points += parts[-1].points
-        watch = parts[-1].watch
-        restated = restate(plan, log, self.ports.records, watch, rollout.champion, now)
+        again = partial(restate, plan, log, self.ports.records, watch, rollout.champion, now)
+        restated = self.bulkhead.run("restating metrics", again, Restated(watch))
         points += restated.points
-        decided = (*decisions, *doubts, *restated.decisions)
+        told = tuple(decision for part in parts for decision in part.decisions)
+        decided = (*decisions, *doubts, *told, *restated.decisions)
         watch = restated.watch.noting(verdicts)
         return Judged(watch, verdicts, points, decided, restated.withdrawn)
 

@@ -92,8 +92,9 @@ def counterfactual(
 
     Raises
     ------
-    DataError, NotFoundError
-        If the data cannot be read, or `score` fails or returns something else than n scores.
+    ConfigError, DataError, NotFoundError
+        If an option is wrong, the data cannot be read, or `score` fails or returns something else
+        than n scores.
 
     Examples
     --------

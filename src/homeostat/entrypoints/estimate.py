@@ -18,6 +18,7 @@ from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
 from homeostat.entrypoints.seeds import generator
 from homeostat.entrypoints.usable import usable
+from homeostat.entrypoints.windows import at_least_one, check_count, check_length
 
 MOST_WINDOWS = 10_000
 MOST_MISSING = 0.1
@@ -123,29 +124,28 @@ def _windows(
     if isinstance(window, timedelta):
         return _by_time(rows, window)
     if window is not None:
-        if window < 1:
-            raise ConfigError(f"window is {window} rows", "give at least 1")
+        window = at_least_one("window", window, " rows, or a timedelta")
         starts = range(0, n, window)
         cuts = [(start, min(n, start + window)) for start in starts]
     else:
-        if windows < 1:
-            raise ConfigError(f"windows is {windows}", "give at least 1")
+        windows = at_least_one("windows", windows)
         ends = [n * index // windows for index in range(windows + 1)]
         cuts = [(a, b) for a, b in pairwise(ends) if b > a]
-    return _few(cuts)
+    check_count(len(cuts), MOST_WINDOWS)
+    return cuts
 
 
 def _by_time(rows: Predictions, window: timedelta) -> list[tuple[int, int]]:
     if rows.timestamps is None:
         raise ConfigError("window is a time but rows have none", "name the timestamp column")
-    if window < timedelta(microseconds=1):
-        raise ConfigError(f"window is {window}", "give a time above 0")
+    check_length("window", window)
     found, codes = cut_windows(rows.timestamps, window)
     if not found:
         raise DataError("no row of current has a time")
     # Rows are in order of time, those without one last.
     ends = np.searchsorted(codes[codes >= 0], np.arange(len(found) + 1)).tolist()
-    return _few(list(pairwise(ends)))
+    check_count(len(found), MOST_WINDOWS)
+    return list(pairwise(ends))
 
 
 def _marked(found: Estimation, rows: Predictions, window: int | timedelta | None) -> Estimation:
@@ -167,9 +167,3 @@ def _partial(found: WindowEstimate, rows: Predictions, window: int | timedelta) 
     ends = found.last == times.size or int(times[found.last]) == NEVER
     early = start + length - int(times[found.last - 1]) if ends else 0
     return max(late, early) > MOST_MISSING * length
-
-
-def _few(cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    if len(cuts) > MOST_WINDOWS:
-        raise ConfigError(f"that makes {len(cuts):,} windows", f"at most {MOST_WINDOWS:,}")
-    return cuts

@@ -20,7 +20,13 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
-from homeostat.entrypoints.windows import check_as_of, check_count, check_length, named
+from homeostat.entrypoints.windows import (
+    at_least_one,
+    check_as_of,
+    check_count,
+    check_length,
+    named,
+)
 
 MOST_WINDOWS = 10_000
 
@@ -139,7 +145,7 @@ def _request(
         _names(metrics, rows.task, valued=value is not None),
         None if value is None else _values(value, rows),
         _window(window, rows),
-        _at_least_one("min_rows", min_rows),
+        at_least_one("min_rows", min_rows),
         quantile,
     )
 
@@ -185,12 +191,6 @@ def _window(window: timedelta | int | None, rows: Predictions) -> timedelta | in
         return window
     if window is None:
         return None
-    size = _at_least_one("window", window, " rows, or a timedelta")
+    size = at_least_one("window", window, " rows, or a timedelta")
     check_count(-(-len(rows) // size), MOST_WINDOWS)
     return min(size, max(len(rows), 1))
-
-
-def _at_least_one(name: str, number: object, what: str = "") -> int:
-    if not isinstance(number, (int, np.integer)) or number < 1:
-        raise ConfigError(f"{name} is {number!r}", f"give 1 or more{what}")
-    return int(number)

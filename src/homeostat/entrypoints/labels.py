@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from homeostat.detectors.performance.arrival import as_seen, early_shares
+from homeostat.detectors.performance.cohorts import OUT, settled
 from homeostat.detectors.performance.early import EarlyShare
-from homeostat.domain.errors import ConfigError
+from homeostat.domain.errors import ConfigError, DataError
 from homeostat.domain.predictions import (
     NEVER,
     Predictions,
@@ -90,7 +91,7 @@ def early_rates(
     ConfigError
         If the spec names no timestamp, arrival or maturity, or is of a regression.
     DataError, NotFoundError
-        If the data cannot be read, or have no such column.
+        If data or columns cannot be read, or `as_of` has to say which times are in the future.
 
     Examples
     --------
@@ -133,8 +134,9 @@ def _windows(
     made = rows.timestamps[rows.timestamps != NEVER]
     if not made.size:
         return ()
-    known = rows.arrivals[rows.arrivals != NEVER]
-    newest = max(int(made.max()), int(known.max(initial=0)))
+    kept, newest = settled(rows, maturity)
+    if as_of is None and kept is not rows:
+        raise DataError(kept.problems[-1].replace(OUT, "they would count as now"))
     now = newest if as_of is None else to_micros(as_of)
     length = every // MICROSECOND
     since = max(int(made.min()), now - maturity // MICROSECOND)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
+from homeostat.domain.admission import SUM_SLACK
 from homeostat.domain.columns import float_array, micros
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, Task
@@ -38,11 +39,10 @@ from homeostat.entrypoints.windows import EARLIEST, LATEST, SPAN, check_spec
 from homeostat.profiles.cast import Chunks, Texts, read_as
 from homeostat.profiles.profile import Profile
 
+TINY = 1e-100
+"""Weight whose square, beside that of a weight of 1, still is a number."""
 BLANKS = ("", "nan", "NaN", "NaT", "None", "null", "<NA>")
 """How a missing class, version or segment is written as text."""
-
-SUMS_TO_ONE = 0.01
-"""How far the probabilities of a row's classes may sum from 1."""
 
 
 def read_predictions(
@@ -209,7 +209,7 @@ class _Reader:
         parts = [self._numbers(columns[name], f"scores of class {name!r}") for name in classes]
         values = np.stack(parts, axis=1)
         wrong = ((values < 0.0) | (values > 1.0)).any(axis=1)
-        wrong |= np.abs(values.sum(axis=1) - 1.0) > SUMS_TO_ONE
+        wrong |= np.abs(values.sum(axis=1) - 1.0) > SUM_SLACK
         return self._without(values, wrong, "rows of scores are no probabilities that sum to 1")
 
     def _predictions(self, scores: Floats, classes: tuple[str, ...]) -> Floats:
@@ -348,7 +348,19 @@ class _Reader:
         if wrong.any():
             count = int(wrong.sum())
             self.problems.append(f"{count:,} of {wrong.size:,} weights are no weights: taken as 0")
-        return np.where(wrong, 0.0, weights)
+        return self._in_range(np.where(wrong, 0.0, weights))
+
+    def _in_range(self, weights: Floats) -> Floats:
+        """Scale weights whose squares no float holds: only their ratios count."""
+        largest = float(weights.max(initial=0.0))
+        if largest and not TINY <= largest <= 1.0 / TINY:
+            self.problems.append(f"weights are up to {largest:.3g}: scaled so that it is 1")
+            weights, largest = weights / largest, 1.0
+        faint = (weights > 0.0) & (weights < TINY * largest)
+        if faint.any():
+            count = f"{int(faint.sum()):,} of {faint.size:,} weights"
+            self.problems.append(f"{count} are too small beside {largest:.3g}: taken as 0")
+        return np.where(faint, 0.0, weights)
 
 
 def _filled(moments: Chunks) -> Micros:

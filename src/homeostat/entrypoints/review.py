@@ -28,7 +28,7 @@ from homeostat.domain.repeats import drop_repeats
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
 from homeostat.entrypoints.seeds import generator
-from homeostat.entrypoints.windows import check_spec
+from homeostat.entrypoints.windows import at_least_one, check_spec
 from homeostat.stats.density_ratio import density_ratio
 from homeostat.stats.encoding import Table
 
@@ -100,6 +100,7 @@ def review_queue(
     check_spec(spec)
     asked = _checked(size, by, value, floor)
     whole = read_predictions(data, replace(spec, prediction_id="", features=()))
+    _check_columns(whole, spec)
     return _drawn(whole, spec, size, (asked, value), floor, generator(seed))
 
 
@@ -150,8 +151,7 @@ def _views(
 
 
 def _checked(size: int, by: Sequence[str], value: str, floor: float) -> tuple[str, ...]:
-    if size < 1:
-        raise ConfigError(f"size is {size}", "give 1 or more")
+    at_least_one("size", size)
     if not 0.0 < floor <= 1.0:
         raise ConfigError(f"floor is {floor}", "give a share above 0, at most 1")
     asked = (by,) if isinstance(by, str) else tuple(by)
@@ -165,6 +165,14 @@ def _checked(size: int, by: Sequence[str], value: str, floor: float) -> tuple[st
             "give both or neither",
         )
     return asked
+
+
+def _check_columns(whole: Predictions, spec: PredictionSpec) -> None:
+    there = whole.features.column_names
+    wanted = [name for name in (spec.prediction_id, *spec.features) if name and name not in there]
+    lacking = [name for name in wanted if name not in spec.used or name == spec.prediction_id]
+    if lacking:
+        raise DataError(f"data have no column {lacking[0]!r}; there are {', '.join(there)}")
 
 
 def _once(whole: Predictions, spec: PredictionSpec) -> tuple[Predictions, Places, list[str]]:
@@ -207,7 +215,8 @@ def _unlike(
         )
         return None
     left = {spec.prediction_id, _ROW}
-    names = spec.features or [n for n in rows.features.column_names if n not in left]
+    there = [n for n in rows.features.column_names if n not in left]
+    names = [n for n in spec.features if n in there] or there
     labelled = rows.take(np.sort(rng.permutation(known)[:MOST_LEARNED])).features.select(names)
     asked = candidates.features.select(names)
     sizes = (len(labelled), len(asked))

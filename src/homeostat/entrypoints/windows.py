@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.predictions import PredictionSpec, to_micros
 
@@ -81,6 +83,18 @@ def check_count(count: int, most: int) -> None:
     """
     if count > most:
         raise ConfigError(f"that makes {count:,} windows", f"at most {most:,}: make them longer")
+
+
+def at_least_one(name: str, number: object, what: str = "") -> int:
+    """Return a whole number of 1 or more.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(number, (int, np.integer)) or number < 1:
+        raise ConfigError(f"{name} is {number!r}", f"give 1 or more{what}")
+    return int(number)
 
 
 def named(columns: str | Sequence[str]) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def evaluate(
     Returns
     -------
     GateResult
-        Never accepted for scores not finite or all the same, too few rows, or a class that lacks.
+        Never accepted for scores not finite or alike, too few rows, a lacking class, a low scale.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def evaluate(
         raise ValueError("labels and scores must have one value for each row of the hold-out")
     usable = np.isfinite(labels) & np.isfinite(champion_scores)
     truth, old, new = labels[usable], champion_scores[usable], candidate_scores[usable]
-    problem = _unusable(spec, truth, new)
+    problem = _unusable(spec, truth, new) or _saturated(spec, truth, old, scale)
     if problem:
         return GateResult(False, problem, (("rows", float(truth.size)),))
     before, after = (_losses(spec, truth, scores, scale) for scores in (old, new))
@@ -138,6 +138,16 @@ def _unusable(spec: ModelSpec, labels: Floats, scores: Floats) -> str:
     if found.size < 2 or counts.min() < MIN_PER_CLASS:
         return f"the hold-out lacks a class; at least {MIN_PER_CLASS} labels of each are needed"
     return ""
+
+
+def _saturated(spec: ModelSpec, labels: Floats, scores: Floats, scale: float) -> str:
+    """Say that a regression's scale tells no errors apart; empty if it does."""
+    if spec.task is not Task.REGRESSION or float(np.median(np.abs(scores - labels))) < scale:
+        return ""
+    return (
+        f"half of the champion's errors are beyond {scale:g}, which counts as the largest: set "
+        "monitors: performance: scale to an error that is large"
+    )
 
 
 def _interval(

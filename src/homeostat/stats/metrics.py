@@ -30,33 +30,6 @@ def auc(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
     return ranking.auc(ranking.rank(labels, scores, weights))
 
 
-def average_precision(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
-    """Return the mean precision over the positives, in order of score (area under the PR curve).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> labels, scores = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.35, 0.8])
-    >>> round(average_precision(labels, scores), 4)
-    0.8333
-    """
-    return ranking.average_precision(ranking.rank(labels, scores, weights))
-
-
-def log_loss(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
-    """Return the mean negative log-likelihood, in nats; scores are kept 2**-52 away from 0 and 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> round(log_loss(np.array([1.0, 0.0]), np.array([0.9, 0.2])), 4)
-    0.1643
-    """
-    tiny = 2.0**-52
-    p = np.clip(scores, tiny, 1.0 - tiny)
-    return _mean(-(labels * np.log(p) + (1.0 - labels) * np.log1p(-p)), weights)
-
-
 def brier(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
     """Return the mean squared error of probabilities, in [0, 1].
 
@@ -67,66 +40,6 @@ def brier(labels: Floats, scores: Floats, weights: Floats | None = None) -> floa
     0.125
     """
     return _mean((scores - labels) ** 2, weights)
-
-
-def confusion(
-    labels: Floats, predictions: Floats, classes: int = 2, weights: Floats | None = None
-) -> Matrix:
-    """Count rows by true class (row) and predicted class (column), or sum their weights.
-
-    Returns
-    -------
-    ndarray of int64, of weights float64, shape (classes, classes)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> confusion(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0])).tolist()
-    [[1, 0], [1, 1]]
-    """
-    cell = labels.astype(np.int64) * classes + predictions.astype(np.int64)
-    return np.bincount(cell, weights, classes * classes).reshape(classes, classes)
-
-
-def accuracy(matrix: Matrix) -> float:
-    """Return the share of rows predicted right.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> accuracy(np.array([[1, 0], [1, 2]]))
-    0.75
-    """
-    return _ratio(float(np.trace(matrix)), float(matrix.sum()))
-
-
-def precision(matrix: Matrix, positive: int = 1) -> float:
-    """Return the share of rows predicted as `positive` that are."""
-    return _ratio(float(matrix[positive, positive]), float(matrix[:, positive].sum()))
-
-
-def recall(matrix: Matrix, positive: int = 1) -> float:
-    """Return the share of `positive` rows that were predicted as such."""
-    return _ratio(float(matrix[positive, positive]), float(matrix[positive].sum()))
-
-
-def f1(matrix: Matrix, positive: int = 1) -> float:
-    """Return the harmonic mean of precision and recall; NaN if the class occurs nowhere.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> f1(np.array([[1, 0], [1, 2]]))
-    0.8
-    """
-    involved = float(matrix[positive].sum() + matrix[:, positive].sum())
-    return _ratio(2.0 * float(matrix[positive, positive]), involved)
-
-
-def macro_f1(matrix: Matrix) -> float:
-    """Return the mean F1 of the classes that occur as label or prediction."""
-    scores = np.array([f1(matrix, positive) for positive in range(matrix.shape[0])])
-    return _mean(scores[~np.isnan(scores)])
 
 
 def mcc(matrix: Matrix) -> float:
@@ -160,29 +73,6 @@ def rmse(labels: Floats, predictions: Floats, weights: Floats | None = None) -> 
     5.0
     """
     return float(np.sqrt(_mean((predictions - labels) ** 2, weights)))
-
-
-def r2(labels: Floats, predictions: Floats, weights: Floats | None = None) -> float:
-    """Return the share of variance explained; below 0 if worse than the mean, NaN if it is 0."""
-    around = _mean((labels - _mean(labels, weights)) ** 2, weights)
-    return 1.0 - _ratio(_mean((predictions - labels) ** 2, weights), around)
-
-
-def wape(labels: Floats, predictions: Floats, weights: Floats | None = None) -> float:
-    """Return the sum of absolute errors over the sum of absolute labels.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> wape(np.array([8.0, 2.0]), np.array([7.0, 3.0]))
-    0.2
-    """
-    return _ratio(_mean(np.abs(predictions - labels), weights), _mean(np.abs(labels), weights))
-
-
-def bias(labels: Floats, predictions: Floats, weights: Floats | None = None) -> float:
-    """Return the mean of prediction minus label: above 0, the model predicts too much."""
-    return _mean(predictions - labels, weights)
 
 
 def _mean(values: Floats, weights: Floats | None = None) -> float:

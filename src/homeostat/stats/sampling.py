@@ -1,4 +1,4 @@
-"""Samples in which some rows are likelier than others, and what they say of all rows.
+"""Samples in which some rows are likelier than others.
 
 Every row has a known chance to be drawn, above 0. Weighing what was drawn by one over that chance
 makes totals unbiased whatever the chances were; good chances make them precise.
@@ -6,31 +6,10 @@ makes totals unbiased whatever the chances were; good chances make them precise.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """What a sample says of all rows.
-
-    Attributes
-    ----------
-    value, error : float
-        The estimate and its standard error, for the rows that were drawn from: 0 if all were
-        drawn. NaN where there are too few.
-    n : int
-        Rows drawn.
-    """
-
-    value: float
-    error: float
-    n: int
 
 
 def inclusion_probabilities(priority: Floats, size: int, floor: float = 0.1) -> Floats:
@@ -109,55 +88,3 @@ def systematic(chances: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
     steps = np.floor(passed - rng.random()).astype(np.int64)
     drawn = np.diff(steps, prepend=-1) > 0
     return np.sort(order[drawn])
-
-
-def horvitz_thompson(values: Floats, chances: Floats) -> Sampled:
-    """Estimate the total of all rows from those drawn (Horvitz & Thompson 1952).
-
-    The error is that of a sample of fixed size with these chances (Hajek 1964; Deville 1993).
-
-    Parameters
-    ----------
-    values, chances : ndarray of float64, shape (n,)
-        Of the drawn rows; chances in (0, 1].
-
-    Examples
-    --------
-    >>> horvitz_thompson(np.array([2.0, 6.0]), np.array([0.25, 0.75])).value
-    16.0
-    """
-    return Sampled(float((values / chances).sum()), _error(values / chances, chances), values.size)
-
-
-def hajek(values: Floats, chances: Floats) -> Sampled:
-    """Estimate the mean of all rows from those drawn: a ratio, so that their number need not fit.
-
-    Its bias falls with the sample size, and is most often far below its error (Hajek 1971).
-
-    Parameters
-    ----------
-    values, chances : ndarray of float64, shape (n,)
-        Of the drawn rows; chances in (0, 1].
-
-    Examples
-    --------
-    >>> hajek(np.array([2.0, 6.0]), np.array([0.25, 0.75])).value
-    3.0
-    """
-    if not values.size:
-        return Sampled(math.nan, math.nan, 0)
-    weights = 1.0 / chances
-    rows = float(weights.sum())
-    mean = float(weights @ values) / rows
-    return Sampled(mean, _error(weights * (values - mean), chances) / rows, values.size)
-
-
-def _error(expanded: Floats, chances: Floats) -> float:
-    share = 1.0 - chances
-    open_rows, spread = int(np.count_nonzero(share > 0.0)), float(share.sum())
-    if not open_rows:
-        return 0.0 if chances.size else math.nan
-    if open_rows == 1:
-        return math.nan
-    apart = expanded - float(share @ expanded) / spread
-    return math.sqrt(open_rows / (open_rows - 1.0) * float(share @ (apart * apart)))

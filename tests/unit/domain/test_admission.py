@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from homeostat.domain.admission import admit_labels, admit_predictions
+from homeostat.domain.admission import admit_labels, admit_predictions, as_admitted
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
@@ -108,7 +108,8 @@ def test_regression_labels_may_be_any_number() -> None:
 )
 def test_probabilities(probabilities: pa.Array, reason: str) -> None:
     spec = replace(SPEC, task=Task.MULTICLASS, classes=("stays", "leaves"))
-    table, problems = admit_predictions(spec, row(probabilities=probabilities), NOW)
+    given = row(probabilities=probabilities, score=pa.array([1.0]))
+    table, problems = admit_predictions(spec, given, NOW)
     assert problems == ({0: ("probabilities", reason)} if reason else {})
     assert table.schema.equals(prediction_schema(spec))
 
@@ -120,5 +121,54 @@ def test_only_classifiers_of_several_classes_have_probabilities() -> None:
 
 def test_without_names_of_the_classes_any_number_of_probabilities_is_taken() -> None:
     spec = replace(SPEC, task=Task.MULTICLASS)
-    given = row(probabilities=pa.array([[0.25, 0.25, 0.5]]))
+    given = row(probabilities=pa.array([[0.25, 0.25, 0.5]]), score=pa.array([2.0]))
     assert admit_predictions(spec, given, NOW)[1] == {}
+
+
+KINDS = {
+    "named": (replace(SPEC, task=Task.MULTICLASS, classes=("a", "b", "c")), 3),
+    "unnamed": (replace(SPEC, task=Task.MULTICLASS), 1000),
+    "binary": (replace(SPEC, task=Task.BINARY), 2),
+}
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5, 3e4, 1e6, 1e300])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_class_index_is_refused(kind: str, value: float) -> None:
+    spec, count = KINDS[kind]
+    reason = f"is not the index of one of the {count} classes"
+    columns = {"prediction_id": pa.array(["a"]), "arrival": pa.array([NOW])}
+    for given in (value, float(count)):
+        said = pa.array([given])
+        _, problems = admit_labels(spec, pa.table({**columns, "label": said}), NOW)
+        assert problems == {0: ("label", reason)}
+        _, problems = admit_predictions(spec, row(score=pa.array([1.0]), prediction=said), NOW)
+        assert problems == {0: ("prediction", reason)}
+        _, problems = admit_predictions(spec, row(score=said), NOW)
+        assert problems == ({} if spec.task is Task.BINARY else {0: ("score", reason)})
+    last = pa.array([count - 1.0])
+    assert admit_labels(spec, pa.table({**columns, "label": last}), NOW)[1] == {}
+
+
+def test_a_regression_takes_any_finite_number() -> None:
+    assert admit_predictions(SPEC, row(score=pa.array([-7.5])), NOW)[1] == {}
+    table = pa.table({"label": [1e300, None], "score": [-1.0, 0.5]})
+    assert as_admitted(SPEC, table) == (table, 0)
+
+
+def test_logged_values_that_are_no_class_are_unknown() -> None:
+    spec, _ = KINDS["named"]
+    rows = pa.table(
+        {
+            "score": [0.0, 7.0, 2.0, None],
+            "prediction": [0.0, 7.0, None, 0.5],
+            "label": [None, 1.0, -1.0, 2.0],
+        }
+    )
+    found, strange = as_admitted(spec, rows)
+    assert strange == 3
+    assert found.to_pydict() == {
+        "score": [0.0, None, 2.0, None],
+        "prediction": [0.0, None, None, None],
+        "label": [None, 1.0, None, 2.0],
+    }

@@ -27,6 +27,13 @@ def test_one_number_a_row_is_taken_as_it_is() -> None:
         assert found.probabilities is None
 
 
+def test_a_number_that_is_no_class_index_is_no_answer() -> None:
+    given = [2.0, 3.0, -1.0, 0.5, 1e6]
+    nothing = [np.nan] * 4
+    np.testing.assert_array_equal(read_outputs(THREE, given, 5).scores, [2.0, *nothing])
+    assert read_outputs(spec(Task.REGRESSION), given, 5).scores.tolist() == given
+
+
 def test_two_columns_of_a_binary_model_are_its_classes() -> None:
     found = read_outputs(spec(Task.BINARY), [[0.75, 0.25]], 1)
     assert (found.scores.tolist(), found.probabilities) == ([0.25], None)

@@ -45,6 +45,14 @@ def rows(ids: list[str | None] | None, labels: list[float], **more: object) -> P
         ({"score": ""}, "neither score nor prediction is named"),
         ({"maturity": timedelta(1)}, "name the timestamp column"),
         ({"segments": "shop"}, r"write \('shop',\)"),
+        ({"threshold": float("nan")}, "threshold is nan; give a number from 0 to 1"),
+        ({"threshold": 1.5}, "threshold is 1.5"),
+        ({"threshold": "high"}, "threshold is 'high'"),
+        ({"maturity": 30, "timestamp": "at"}, "maturity is 30; give a timedelta"),
+        (
+            {"maturity": timedelta(-1), "timestamp": "at"},
+            "maturity is datetime.timedelta\\(days=-1\\)",
+        ),
     ],
 )
 def test_a_spec_that_contradicts_itself_is_refused(

@@ -55,7 +55,7 @@ class Place:
             "role": ["champion"] * n,
             "tier": ["model"] * n,
             "version": ["1"] * n,
-            "score": signal,
+            "score": np.zeros(n) if self.plan.spec.task is Task.MULTICLASS else signal,
             "signal": signal,
         } | fields
         schema = prediction_schema(self.plan.spec)

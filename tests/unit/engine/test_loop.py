@@ -215,7 +215,7 @@ def test_a_training_that_was_intended_is_started_before_it_is_asked_after(world:
     records = world.ports.records
     submit(records, Command(Request.RETRAIN, MODEL, "ana"), world.clock.now())
     crashed = Engine(world.ports, world.engine.plans)
-    crashed._decide(PLAN, world.clock.now())
+    crashed._decide(PLAN, world.clock.now(), [])
     (pending,) = records.pending(world.clock.now())
     assert isinstance(pending.effect, StartTraining)
     world.advance()

@@ -346,3 +346,33 @@ def test_entities_are_optional(world: World, workshop: Workshop) -> None:
     assert found.state.stage is Stage.ACCEPTED
     unknown = ModelVersion(MODEL, "9", "linear", "", NOW)
     assert unknown not in world.ports.registry.versions(MODEL)
+
+
+@pytest.mark.parametrize(("scale", "loss"), [(100.0, 0.24), (50.0, 0.46)])
+def test_a_regression_is_judged_by_the_loss_of_its_monitors(
+    workshop: Workshop, scale: float, loss: float
+) -> None:
+    found = regression(workshop, scale)
+    figures = dict(found.decisions[-1].evidence)
+    assert figures["loss_champion"] == pytest.approx(loss, abs=0.04)
+    assert found.state.stage is Stage.ACCEPTED
+
+
+def test_a_scale_that_tells_no_errors_apart_is_named(workshop: Workshop) -> None:
+    found = regression(workshop, 1.0)
+    assert found.state.stage is Stage.REJECTED
+    assert "half of the champion's errors are beyond 1, which counts as" in found.state.reason
+
+
+def regression(workshop: Workshop, scale: float) -> Retrained:
+    """Judge a candidate that is off by two thirds of what the champion is off by."""
+    assert isinstance(workshop.scorer, MemoryScorer)
+    for version, factor in (("1", 30.0), ("2", 20.0)):
+        workshop.scorer.functions[MODEL, version] = lambda rows, by=factor: (
+            by * rows["signal"].to_numpy()
+        )
+    spec = replace(SPEC, task=Task.REGRESSION, classes=())
+    plan = replace(
+        PLAN, spec=spec, gate_margin=0.5, performance=replace(PLAN.performance, scale=scale)
+    )
+    return go(workshop, replace(TRAINING, stage=Stage.EVALUATING, candidate="2"), plan=plan)

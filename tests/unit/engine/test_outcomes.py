@@ -20,6 +20,7 @@ from homeostat.engine.backtest import to_records
 from homeostat.engine.cohort import AUDIT, MATURED, Cohort, cohorts, outcomes, without
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.outcomes import class_counts, judge_losses, measure_windows, paired_evidence
+from homeostat.engine.rollouts import evidence
 from homeostat.engine.training import (
     clear_stretches,
     feature_columns,
@@ -31,6 +32,7 @@ from homeostat.engine.training import (
 )
 from homeostat.engine.watch import Baseline, Fault, Watch
 from homeostat.profiles.profile import EMPTY
+from homeostat.rollout.events import EvidenceKind
 from homeostat.rollout.state import RolloutState, Stage
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRegistry, MemoryScorer
@@ -95,6 +97,27 @@ def test_a_challenger_is_compared_on_the_champions_rows(world: World) -> None:
     other = judge(world, replace(seen, loss_until=START), replace(SHADOW, champion="3"))
     assert paired_evidence(other.challenger).n == 0
     assert judge(world, replace(seen, loss_until=START), REST).challenger.other == ""
+
+
+@pytest.mark.parametrize(
+    ("margin", "kind"),
+    [
+        (3.0, EvidenceKind.NOT_WORSE),
+        (0.0, EvidenceKind.INCONCLUSIVE),
+        (-0.5, EvidenceKind.INCONCLUSIVE),
+    ],
+)
+def test_a_challenger_may_be_worse_by_the_margin_of_the_gate(
+    world: World, margin: float, kind: EvidenceKind
+) -> None:
+    registry = world.ports.registry
+    card = ModelVersion(MODEL, "", "linear", "", START, trained_until=START)
+    same = registry.register(card, registry.path(MODEL, "1")).version
+    plan = replace(PLAN, gate_margin=margin)
+    hindsight = Hindsight(world.ports.log, world.ports.scorer, registry)
+    rollout = replace(SHADOW, challenger=same)
+    seen = judge_losses(plan, world.ports.log, watch(), rollout, BASELINE, hindsight, NOW).watch
+    assert evidence(plan, seen).kind is kind
 
 
 def test_rows_that_a_fault_covers_say_nothing(world: World) -> None:

@@ -59,6 +59,17 @@ def test_each_value_of_a_segment_has_figures_and_coverage_of_its_own() -> None:
     assert found["", "auc"].coverage == pytest.approx(5 / 6)
 
 
+@pytest.mark.parametrize("name", ["row", "row_list", "0", "1"])
+def test_a_feature_of_a_segment_may_have_any_name(name: str) -> None:
+    columns = Schema((*SPEC.schema.columns, Column(name, ColumnKind.CATEGORICAL), LAND))
+    spec = replace(SPEC, schema=columns, segments=(name, f"{name} & land"))
+    scores, labels = scored()
+    values = {name: ["A", "B"] * (SIZE // 2), "land": ["DE"] * SIZE}
+    found = measured(spec, logged(spec, labels, score=scores, **values))
+    segments = {"", f"{name}=A", f"{name}=B", f"{name}=A & land=DE", f"{name}=B & land=DE"}
+    assert {segment for segment, _ in found} == segments
+
+
 def test_of_many_values_the_most_frequent_are_named_and_the_rest_are_one() -> None:
     scores, labels = scored(2 * MOST_SEGMENTS + 60)
     lands = [f"L{number % 60:02d}" for number in range(labels.size)]

@@ -320,6 +320,10 @@ def test_a_level_accepted_during_an_alarm_is_learnt_and_then_watched(since: int)
     memory, before = judge(recorded(*points[: HISTORY + 12]), dynamic())
     assert before[-1].status is Status.DRIFT
     memory = decode(encode(memory), SeriesMemory)
+    for day in range(12, 15):
+        memory, (told,) = judge(recorded(*points[: HISTORY + day + 1]), accepted, memory)
+        assert told.status is Status.OK
+        assert "level accepted by its owner since 2024" in told.reason
     memory, said = judge(recorded(*points[: HISTORY + 70]), accepted, memory)
     assert said[0].status is Status.INCONCLUSIVE
     assert {v.status for v in said[20:]} == {Status.OK}

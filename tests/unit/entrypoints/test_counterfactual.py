@@ -13,7 +13,7 @@ from scipy import stats as oracle
 
 import homeostat as hs
 from homeostat.detectors.performance.paired import paired_difference
-from homeostat.domain.errors import DataError
+from homeostat.domain.errors import ConfigError, DataError
 
 SPEC = hs.PredictionSpec(timestamp="at")
 
@@ -111,6 +111,11 @@ def test_numbers_and_classes_are_compared_too() -> None:
     assert told.verdict == "better"
     assert told.accuracy is not None
     assert told.accuracy.value > 0.5
+
+
+def test_a_time_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigError, match="as_of is '2024'; give a datetime"):
+        hs.counterfactual(world(6), SPEC, lambda _: [0.1], as_of="2024")  # type: ignore[arg-type]
 
 
 def test_what_is_no_score_is_named() -> None:

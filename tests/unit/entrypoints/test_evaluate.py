@@ -339,3 +339,36 @@ def test_more_windows_than_anybody_reads_are_refused() -> None:
     for window in (1, timedelta(minutes=5)):
         with pytest.raises(ConfigError, match=r"makes 10,001 windows; at most 10,000"):
             hs.evaluate(data, hs.PredictionSpec("binary", timestamp="at"), window=window)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-170, 1e170, 1e308])
+def test_only_the_ratios_of_weights_count_however_small_or_large(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    score = rng.random(400)
+    rows = {"score": score, "label": rng.random(400) < score, "w": rng.integers(1, 9, 400) / 8.0}
+    spec = hs.PredictionSpec(weight="w")
+    plain = hs.evaluate(rows, spec)
+    found = hs.evaluate(rows | {"w": rows["w"] * scale}, spec)
+    for name in ("accuracy", "auc", "brier", "ece", "mcc"):
+        assert found[name].value == pytest.approx(plain[name].value, rel=1e-3)
+        assert found[name].upper == pytest.approx(plain[name].upper, rel=1e-3)
+    assert found.problems[0] == f"weights are up to {scale:.3g}: scaled so that it is 1"
+    assert plain.problems == ()
+
+
+def test_weights_that_are_nothing_beside_others_are_taken_as_0() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.random(400)
+    rows = {"score": score, "label": rng.random(400) < score}
+    weights = np.where(score < 0.5, 1e-170, 1.0)
+    spec = hs.PredictionSpec(weight="w")
+    found = hs.evaluate(rows | {"w": weights}, spec)
+    assert found.problems[0].endswith("of 400 weights are too small beside 1: taken as 0")
+    assert found["accuracy"] == hs.evaluate(rows | {"w": weights.round()}, spec)["accuracy"]
+
+
+def test_numbers_too_large_for_a_figure_are_told_and_warn_of_nothing() -> None:
+    label = np.random.default_rng(0).normal(size=400) * 1e300
+    found = hs.evaluate({"score": -label, "label": label}, hs.PredictionSpec("regression"))
+    assert found["wape"].value == pytest.approx(2.0)
+    assert found["rmse"].problem.startswith("too large")

@@ -1,13 +1,15 @@
 """Labels that come early are a biased selection: nothing may be told from them alone."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import homeostat as hs
 from homeostat.domain.decision import Cause
+from homeostat.domain.errors import DataError
 
 DAY = pd.Timedelta(days=1)
 
@@ -87,3 +89,38 @@ def test_a_number_that_comes_late_is_said() -> None:
     spec = replace(SPEC, task="regression", maturity=timedelta(days=8))
     found = hs.evaluate(as_of(rows, "2026-01-31"), spec)
     assert "raise it" in found["mae"].problem
+
+
+WRONG = pd.Timestamp("2099-01-01")
+
+
+@pytest.mark.parametrize("column", ["at", "known"])
+@pytest.mark.parametrize("wrong", [1, 3])
+def test_single_times_in_the_future_do_not_make_all_rows_old(column: str, wrong: int) -> None:
+    rows = as_of(month(1, "2026-01-01"), "2026-01-30")
+    odd = rows.copy()
+    at = odd.index[odd["known"].notna()][-wrong:]
+    odd.loc[at, column] = [WRONG + k * 300 * DAY for k in range(wrong)]
+    found, plain = hs.evaluate(odd, SPEC), hs.evaluate(rows, SPEC)
+    assert abs(found["accuracy"].n - plain["accuracy"].n) <= 10
+    assert found["accuracy"].n < 0.3 * len(rows)
+    (told,) = (text for text in found.problems if "far from the rest" in text)
+    assert told.startswith(f"{wrong} of ")
+    assert "give as_of" in told
+    believed = hs.evaluate(odd, SPEC, as_of=datetime(2102, 1, 1))
+    assert believed["accuracy"].n > found["accuracy"].n + 400
+    weighted = hs.evaluate(odd, SPEC, cohort="weighted")
+    assert any("far from the rest" in text for text in weighted.problems)
+    with pytest.raises(DataError, match="they would count as now; give as_of"):
+        hs.early_rates(odd, SPEC)
+    assert hs.early_rates(odd, SPEC, as_of=datetime(2026, 1, 30))
+    estimated = hs.estimate(odd, month(4, "2026-01-20"), SPEC, windows=1)
+    assert any("far from the rest" in text for text in estimated.problems)
+
+
+def test_times_in_batches_and_few_times_are_believed() -> None:
+    rows = month(1, "2026-01-01")
+    weekly = rows.assign(at=rows["at"].dt.floor("7D"), known=rows["known"].dt.floor("7D"))
+    few = rows.iloc[[0, 1, 2, 3, 4, -1]]
+    for data in (rows, weekly, few):
+        assert not any("far from" in text for text in hs.evaluate(data, SPEC).problems)

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import homeostat as hs
+from homeostat.domain.answers import read_outputs
 from homeostat.domain.errors import DataError
+from homeostat.domain.model import LabelSpec, ModelSpec, Schema, Task
 from homeostat.domain.predictions import NEVER, PredictionSpec
 from homeostat.entrypoints.predictions import read_predictions as read
 
@@ -221,3 +224,15 @@ def test_no_rows_are_read_as_none() -> None:
     found = read({"score": [], "label": [], "id": []}, PredictionSpec(prediction_id="id"))
     assert len(found) == 0
     assert found.problems == ()
+
+
+@pytest.mark.parametrize(("last", "taken"), [(0.315, True), (0.305, False)])
+def test_probabilities_sum_to_1_here_as_in_the_prediction_log(last: float, taken: bool) -> None:
+    given = [0.33, 0.34, last]
+    classes = ("a", "b", "c")
+    spec = PredictionSpec("multiclass", score={name: name for name in classes})
+    rows = {name: [value] for name, value in zip(classes, given, strict=True)}
+    assert bool(np.isfinite(read(rows, spec).scores).all()) is taken
+    model = ModelSpec("m", Task.MULTICLASS, Schema(()), LabelSpec(timedelta(1)), classes=classes)
+    answers = read_outputs(model, [given], 1)
+    assert bool(np.isfinite(answers.scores).all()) is taken

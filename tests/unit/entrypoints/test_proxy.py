@@ -181,3 +181,11 @@ def test_infinite_signals_are_left_out_and_counted() -> None:
 def test_a_window_is_a_length_of_time() -> None:
     with pytest.raises(ConfigError, match="every is 7"):
         hs.proxy(given(world(10, 60)), SPEC, "sign", every=7)  # type: ignore[arg-type]
+
+
+def test_times_that_are_none_are_named() -> None:
+    rows = given(world(10, 60))
+    with pytest.raises(ConfigError, match="every is '7d'; give a timedelta"):
+        hs.proxy(rows, SPEC, "sign", every="7d")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="as_of is '2024'; give a datetime"):
+        hs.proxy(rows, SPEC, "sign", as_of="2024")  # type: ignore[arg-type]

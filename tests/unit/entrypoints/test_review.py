@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -178,17 +179,29 @@ def test_scores_that_foresee_no_loss_draw_evenly() -> None:
     ("options", "message"),
     [
         ({"size": 0}, "size is 0"),
+        ({"size": "all"}, "size is 'all'"),
         ({"floor": 0.0}, "floor is 0.0"),
         ({"by": "luck"}, "by names 'luck'"),
         ({"by": "value"}, "need a column"),
         ({"value": "amount"}, "need a column"),
     ],
-    ids=["size", "floor", "by", "no column", "not asked"],
+    ids=["size", "text", "floor", "by", "no column", "not asked"],
 )
 def test_a_wrong_option_is_named(options: dict[str, object], message: str) -> None:
     data = {"score": [0.5], "label": [None]}
     with pytest.raises(ConfigError, match=message):
         hs.review_queue(data, SPEC, **({"size": 1, "seed": 0} | options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "names", [{"prediction_id": "id"}, {"features": ("score", "age")}], ids=["id", "feature"]
+)
+@pytest.mark.parametrize("by", ["uncertainty", "drift"])
+def test_a_column_that_is_not_there_is_named(names: dict[str, Any], by: str) -> None:
+    data = {"score": [0.5] * 300, "label": [None, 1, 0] * 100, "shop": ["north"] * 300}
+    wanted = "'id'" if "prediction_id" in names else "'age'"
+    with pytest.raises(DataError, match=f"data have no column {wanted}; there are shop"):
+        hs.review_queue(data, replace(SPEC, **names), 1, seed=0, by=by)  # type: ignore[arg-type]
 
 
 def test_amounts_must_be_there_and_be_numbers() -> None:

@@ -116,10 +116,12 @@ class DatabaseRecords:
         since: datetime | None = None,
         until: datetime | None = None,
         segment: str | None = "",
+        limit: int | None = None,
     ) -> tuple[MetricPoint, ...]:
         """Return points whose window starts in [since, until), by window, name, version, cohort.
 
-        Of all rows; with `segment` of that segment, with None of every one.
+        Of all rows; with `segment` of that segment, with None of every one. Of more than `limit`
+        points the last in that order.
         """
         query = sa.select(metrics.c.body).where(metrics.c.model == model)
         query = query.where(*_period(metrics.c.start, since, until))
@@ -127,6 +129,9 @@ class DatabaseRecords:
             query = query.where(metrics.c.name == name)
         if segment is not None:
             query = query.where(metrics.c.segment == segment)
+        if limit is not None:
+            key = ("start", "end", "name", "version", "cohort", "segment")
+            query = query.order_by(*(metrics.c[part].desc() for part in key)).limit(limit)
         with self.database.read() as connection:
             points = [decode(b, MetricPoint) for b in connection.execute(query).scalars()]
         order = attrgetter("window", "name", "version", "cohort", "segment")

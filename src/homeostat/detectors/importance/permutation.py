@@ -208,11 +208,12 @@ def _losses(score: Score, losses: Losses, table: pa.Table, labels: Floats) -> tu
     """Return the losses of rows, or what kept them from being computed."""
     try:
         outputs = np.asarray(score(table), dtype=np.float64)
-        if outputs.ndim not in {1, 2} or len(outputs) != table.num_rows:
-            return labels, f"{table.num_rows} rows gave scores of shape {outputs.shape}"
-        found = np.asarray(losses(outputs, labels), dtype=np.float64)
     except Exception as error:  # noqa: BLE001 - a user's model may raise anything; it is reported
         return labels, f"scoring failed: {type(error).__name__}: {error}"[:LONGEST_REASON]
+    usable = outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] > 1)
+    if not usable or len(outputs) != table.num_rows:
+        return labels, f"{table.num_rows} rows gave scores of shape {outputs.shape}"
+    found = np.asarray(losses(outputs, labels), dtype=np.float64)
     if found.shape != labels.shape:
         return labels, f"{labels.size} rows gave losses of shape {found.shape}"
     return found, ""

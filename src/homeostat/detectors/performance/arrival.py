@@ -40,11 +40,12 @@ ENOUGH_SUPPORT = 0.9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """The rows as seen at one moment, and what they tell of delays."""
+    """The rows as seen at one moment, also by age, and what they tell of delays."""
 
     rows: Waiting
     delays: Delays
     present: Places
+    by_age: Waiting
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +108,8 @@ def as_seen(
     classes, count = _classes(rows.take(present), delays)
     seen = Waiting(classes, delays, as_of - made, strata)
     most = int(strata.max(initial=0)) + 1
-    return Learned(seen, fit(seen, maturity // timedelta(microseconds=1), count, most), present)
+    learned = fit(seen, maturity // timedelta(microseconds=1), count, most)
+    return Learned(seen, learned, present, seen.take(np.argsort(seen.ages, kind="stable")))
 
 
 def _classes(rows: Predictions, delays: NDArray[np.int64]) -> tuple[Places, int]:
@@ -189,7 +191,7 @@ def early_shares(
     oldest, length : int
         Age of the window's start, and its length, in microseconds.
     """
-    record = stretches(learned.delays, learned.rows, oldest, length)
+    record = stretches(learned.delays, learned.by_age, oldest, length)
     return estimate(learned.delays, learned.rows.take(window), record)
 
 
@@ -267,9 +269,9 @@ def weigh_window(learned: Learned, places: Places) -> ArrivalWeights:
     """
     seen, delays = learned.rows.take(places), learned.delays
     oldest = int(seen.ages.max())
-    record = stretches(delays, learned.rows, oldest, oldest - int(seen.ages.min()) + 1)
+    record = stretches(delays, learned.by_age, oldest, oldest - int(seen.ages.min()) + 1)
     cells = tally(delays, seen)
-    mass = solve(delays, cells, np.array([0]), habit_of(delays, record)).mass
+    mass = solve(delays, cells, np.array([0]), habit_of(record)).mass
     covered = mass * (cells.labels > 0.0)
     whole = mass.sum(axis=1)
     none = np.zeros(whole.size)

@@ -28,6 +28,7 @@ Codes = NDArray[np.int64]
 MOST_PARTS = 1000
 """Parts of one kind that get figures: the largest ones."""
 
+ENOUGH_TIMES = 30
 OUT = "left out"
 MISSING = "(missing)"
 MICRO = timedelta(microseconds=1)
@@ -103,17 +104,19 @@ def mature(
     maturity : timedelta or None
         Age from which labels are complete; None: no row is too young.
     as_of : datetime or None
-        What "now" is; None: the latest time in the data. Labels that arrived later are not known.
+        What "now" is; None: the latest time in the data, but for single times far beyond the rest,
+        which are left out (see `settled`). Labels that arrived later are not known.
     matured : bool
         Whether to leave young rows out.
     """
     if as_of is not None:
         as_of = from_micros(to_micros(as_of))
         rows = _as_known(rows, to_micros(as_of))
-    times = rows.timestamps
-    if maturity is None or not matured or times is None:
+    if maturity is None or not matured or rows.timestamps is None:
         return Cohort(rows, KNOWN, as_of)
-    now = latest(rows) if as_of is None else to_micros(as_of)
+    rows, now = settled(rows, maturity) if as_of is None else (rows, to_micros(as_of))
+    times = rows.timestamps
+    assert times is not None
     undated, old = times == NEVER, times <= now - maturity // MICRO
     young = int(np.count_nonzero(~old & ~undated))
     # Without any time there is no "now" either.
@@ -185,8 +188,10 @@ def hide_young_of(
 
     A reference that does not say when its labels came was read no sooner than the current rows.
     """
-    last = latest(current)
-    seen = latest(reference) if reference.arrivals is not None else max(latest(reference), last)
+    current, last = settled(current, maturity)
+    reference, seen = settled(reference, maturity)
+    if reference.arrivals is None:
+        seen = max(seen, last)
     return hide_young(reference, maturity, seen), hide_young(current, maturity, last)
 
 
@@ -214,11 +219,47 @@ def _as_known(rows: Predictions, now: int) -> Predictions:
     return replace(rows, labels=labels)
 
 
-def latest(rows: Predictions) -> int:
-    """Return the latest time in the data; 0 if there is none."""
-    times = [part for part in (rows.timestamps, rows.arrivals) if part is not None]
-    together = np.concatenate([np.empty(0, np.int64), *times])
-    return int(together[together != NEVER].max(initial=0))
+def settled(rows: Predictions, maturity: timedelta) -> tuple[Predictions, int]:
+    """Leave out times that can only be wrong, and return the latest of the others (0: no time).
+
+    One wrong clock would make every row old enough. Of at least `ENOUGH_TIMES` times, up to one in
+    a thousand, and one in any case, are left out if they come after a gap of more than a quarter of
+    the maturity that is three times as long as any gap before it.
+
+    Examples
+    --------
+    >>> from homeostat.domain.model import Task
+    >>> one, table = np.ones(40), pa.table({"x": np.ones(40)})
+    >>> times = np.append(np.arange(39), 10_000)
+    >>> rows = Predictions(Task.BINARY, ("0", "1"), 0.5, one, one, one, table, timestamps=times)
+    >>> kept, now = settled(rows, timedelta(microseconds=20))
+    >>> len(kept), now, kept.problems[0][:24]
+    (39, 38, '1 of 40 times lie beyond')
+    """
+    parts = [part[part != NEVER] for part in (rows.timestamps, rows.arrivals) if part is not None]
+    times = np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
+    latest = int(times[-1]) if times.size else 0
+    start = _odd_from(times, maturity // MICRO // 4)
+    if start == times.size:
+        return rows, latest
+    now = int(times[start - 1])
+    problem = (
+        f"{times.size - start:,} of {times.size:,} times lie beyond {from_micros(now):%Y-%m-%d}, "
+        f"up to {from_micros(latest):%Y-%m-%d}, far from the rest: {OUT}; give as_of if they count"
+    )
+    kept = _as_known(rows, now)
+    return replace(kept, problems=(*kept.problems, problem)), now
+
+
+def _odd_from(times: Micros, least: int) -> int:
+    """Return the place of the first of few ascending times after a gap of its own kind."""
+    if times.size < ENOUGH_TIMES:
+        return times.size
+    gaps = np.diff(times)
+    wide = (gaps[1:] > least) & (gaps[1:] > 3 * np.maximum.accumulate(gaps)[:-1])
+    odd = np.flatnonzero(wide) + 2
+    odd = odd[odd >= times.size - max(1, times.size // 1000)]
+    return int(odd[0]) if odd.size else times.size
 
 
 def _by_time(rows: Predictions, window: timedelta) -> Parting:

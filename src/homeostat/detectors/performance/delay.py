@@ -104,19 +104,21 @@ class Delays:
         """Return which labels count as known: those that came by the last grid age reached."""
         return np.searchsorted(self.edges, rows.delays, side="left") < self.reached(rows.ages)
 
-    def known_by(self, strata: Places, reached: Places) -> Floats:
+    def known_by(self, strata: Places, reached: Places, replicates: Places) -> Floats:
         """Return the share of each class that is known by then.
 
         Parameters
         ----------
         strata, reached : ndarray of intp, shape (m,)
             See `reached`.
+        replicates : ndarray of intp, shape (r,)
+            Places on the first axis.
 
         Returns
         -------
-        ndarray of float64, shape (G + 1, K, m)
+        ndarray of float64, shape (r, K, m)
         """
-        at = self.arrived[:, :, strata, np.maximum(reached, 1) - 1]
+        at = self.arrived[replicates][:, :, strata, np.maximum(reached, 1) - 1]
         return np.where(reached > 0, at, 0.0)
 
 

@@ -81,11 +81,14 @@ class Stretch:
     """A mature stretch of time, to be seen as it was when it was as old as the window is now.
 
     ``rows`` have the ages of then, and the labels of now; ``block`` is the block of `Delays` in
-    which it lies, so that its own delays can be left out.
+    which it lies, so that its own delays can be left out. ``wander`` is the mean squared log odds
+    of its classes, and ``missed`` what early labels missed of them, in their own variance.
     """
 
     rows: Waiting
     block: int
+    wander: float
+    missed: float
 
 
 def stretches(delays: Delays, rows: Waiting, oldest: int, length: int) -> tuple[Stretch, ...]:
@@ -95,7 +98,7 @@ def stretches(delays: Delays, rows: Waiting, oldest: int, length: int) -> tuple[
     ----------
     delays : Delays
     rows : Waiting
-        All rows there are, as they are now.
+        All rows there are, as they are now, by age.
     oldest, length : int
         Age of the window's start, and its length, in microseconds.
     """
@@ -104,15 +107,25 @@ def stretches(delays: Delays, rows: Waiting, oldest: int, length: int) -> tuple[
     found: list[Stretch] = []
     for back in range(first, first + MOST_STRETCHES):
         until = oldest + back * length
-        there = (rows.ages > until - length) & (rows.ages <= until)
-        there &= rows.ages >= back * length
-        if not there.any():
+        youngest = max(until - length + 1, back * length)
+        low, high = np.searchsorted(rows.ages, [youngest, until + 1])
+        if low == high:
             continue
+        there = slice(low, high)
         then = rows.ages[there] - back * length
         seen = Waiting(rows.classes[there], rows.delays[there], then, rows.strata[there])
         younger = np.flatnonzero(delays.blocks <= until - length // 2)
-        found.append(Stretch(seen, int(younger[0]) if younger.size else len(delays.blocks) - 1))
+        block = int(younger[0]) if younger.size else len(delays.blocks) - 1
+        found.append(Stretch(seen, block, *_moments(delays, seen, block)))
     return tuple(found)
+
+
+def _moments(delays: Delays, rows: Waiting, block: int) -> tuple[float, float]:
+    final, error = complete(delays.shares[block + 1], _final(delays, rows))
+    early = solve(delays, tally(delays, rows), np.array([block + 1]), Habit(VAGUE, 1.0))
+    variance = np.maximum(early.uncertain - error, 1e-9)
+    missed = float(((early.shift[0, 1:] - final) ** 2 / variance).mean())
+    return float((final**2 - error).mean()), missed
 
 
 def estimate(
@@ -140,16 +153,16 @@ def estimate(
     >>> made, classes = np.arange(0, 100 * day, day // 40), rng.integers(0, 2, 4000)
     >>> delays, ages = np.where(classes == 1, day, 10 * day), 100 * day - made
     >>> delays = np.where(delays > ages, NEVER, delays)
-    >>> rows = Waiting(classes, delays, ages, np.zeros(4000, np.intp))
-    >>> learned, young = fit(rows, 20 * day, 2, 1), rows.take(ages <= 5 * day)
+    >>> rows = Waiting(classes, delays, ages, np.zeros(4000, np.intp)).take(np.argsort(ages))
+    >>> learned, young = fit(rows, 20 * day, 2, 1), rows.take(rows.ages <= 5 * day)
     >>> record = stretches(learned, rows, 5 * day, 5 * day)
     >>> one = estimate(learned, young, record)[1]
     >>> round(one.naive, 2), round(one.share, 2), float(classes[-200:].mean())
     (1.0, 0.47, 0.45)
     """
     cells = tally(delays, rows)
-    ended = tuple(stretch for stretch in record if _final(delays, stretch).sum() >= ENOUGH_LABELS)
-    habit = habit_of(delays, ended)
+    ended = tuple(one for one in record if _final(delays, one.rows).sum() >= ENOUGH_LABELS)
+    habit = habit_of(ended)
     found = solve(delays, cells, np.arange(len(delays.never)), habit)
     share = found.whole[0]
     errors, expected = _record(delays, ended, habit)
@@ -177,23 +190,17 @@ def estimate(
     )
 
 
-def habit_of(delays: Delays, record: tuple[Stretch, ...]) -> Habit:
+def habit_of(record: tuple[Stretch, ...]) -> Habit:
     """Learn by moments how far class odds wander, and what early labels say of it."""
-    squares, missed = [WANDER**2], [1.0]
-    for stretch in record:
-        final, error = complete(delays.shares[stretch.block + 1], _final(delays, stretch))
-        seen = tally(delays, stretch.rows)
-        early = solve(delays, seen, np.array([stretch.block + 1]), Habit(VAGUE, 1.0))
-        squares.append(float((final**2 - error).mean()))
-        variance = np.maximum(early.uncertain - error, 1e-9)
-        missed.append(float(((early.shift[0, 1:] - final) ** 2 / variance).mean()))
+    squares = [WANDER**2, *(stretch.wander for stretch in record)]
+    missed = [1.0, *(stretch.missed for stretch in record)]
     wander = math.sqrt(max(float(np.mean(squares)), LEAST_WANDER**2))
     return Habit(wander, max(float(np.mean(missed)), 1.0))
 
 
-def _final(delays: Delays, stretch: Stretch) -> Floats:
+def _final(delays: Delays, rows: Waiting) -> Floats:
     """Return the labels that came in the end, by class and stratum."""
-    rows = stretch.rows.take(stretch.rows.delays <= delays.edges[-1])
+    rows = rows.take(rows.delays <= delays.edges[-1])
     classes, strata = delays.arrived.shape[1:3]
     at = rows.classes * strata + rows.strata
     return np.bincount(at, minlength=classes * strata).reshape(classes, strata).astype(np.float64)
@@ -203,7 +210,7 @@ def _record(delays: Delays, record: tuple[Stretch, ...], habit: Habit) -> tuple[
     """Return how far estimates were off on mature stretches, and their expected squares."""
     errors, expected = [], []
     for stretch in record:
-        counts = _final(delays, stretch).sum(axis=1)
+        counts = _final(delays, stretch.rows).sum(axis=1)
         seen = tally(delays, stretch.rows)
         found = solve(delays, seen, np.array([stretch.block + 1]), habit)
         errors.append(found.whole[0] - counts / counts.sum())

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from homeostat.detectors.performance.realized import Labelled, realize
+from homeostat.domain.admission import class_count, class_indices
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
@@ -35,7 +36,7 @@ def measure(
     window : Window
         In which the predictions were made.
     scores, labels : array_like
-        Shape (n,); rows where either is not finite are left out.
+        Shape (n,); rows where either is not finite, or no class of a classifier, are left out.
     coverage : float
         Share of the window's predictions whose label is known, in [0, 1].
     cohort : str
@@ -58,7 +59,9 @@ def measure(
     true = np.asarray(labels, dtype=np.float64)
     if given.shape != true.shape:
         raise ValueError(f"{given.size} scores for {true.size} labels")
-    known = np.isfinite(given) & np.isfinite(true)
+    known = np.isfinite(given) & np.isfinite(true) & class_indices(spec, true)
+    if spec.task is Task.MULTICLASS:
+        known &= class_indices(spec, given)
     if np.count_nonzero(known) < min_rows:
         return ()
     chances = None if probabilities is None else np.asarray(probabilities, dtype=np.float64)[known]
@@ -81,8 +84,7 @@ def _labelled(
         chances = np.clip(scores, 0.0, 1.0)
         said = (chances >= spec.threshold).astype(np.float64)
         return Labelled(spec.task, labels, said, chances)
-    highest = max(scores.max(initial=0.0), labels.max(initial=0.0))
-    classes = max(len(spec.classes), int(highest) + 1) if spec.task is Task.MULTICLASS else 0
+    classes = class_count(spec)
     if probabilities is None or probabilities.shape[1] < classes:
         probabilities = np.empty((labels.size, 0))
     return Labelled(spec.task, labels, scores, probabilities, classes)

@@ -148,15 +148,17 @@ _MULTICLASS: Mapping[str, Callable[[Crosstab], Estimate]] = {
 
 def _numbers(rows: Labelled, quantile: float) -> Figures:
     true, said, weights = rows.labels, rows.predictions, rows.weights
-    return {
-        "mae": residuals.mae(true, said, weights),
-        "rmse": residuals.rmse(true, said, weights),
-        "mape": residuals.mape(true, said, weights),
-        "wape": residuals.wape(true, said, weights),
-        "r2": residuals.r2(true, said, weights),
-        "pinball": residuals.pinball(true, said, quantile, weights),
-        "bias": residuals.bias(true, said, weights),
-    }
+    # A figure beyond all floats is told as too large, not as a warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return {
+            "mae": residuals.mae(true, said, weights),
+            "rmse": residuals.rmse(true, said, weights),
+            "mape": residuals.mape(true, said, weights),
+            "wape": residuals.wape(true, said, weights),
+            "r2": residuals.r2(true, said, weights),
+            "pinball": residuals.pinball(true, said, quantile, weights),
+            "bias": residuals.bias(true, said, weights),
+        }
 
 
 def _binary_scores(rows: Labelled) -> tuple[Figures, Ranking | None]:

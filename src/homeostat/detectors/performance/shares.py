@@ -113,7 +113,7 @@ def solve(delays: Delays, cells: Tally, replicates: Places, habit: Habit) -> Sha
     habit : Habit
     """
     usual = delays.shares[replicates]  # (R, K, X)
-    late = 1.0 - delays.known_by(cells.strata, cells.reached)[replicates]  # (R, K, M)
+    late = 1.0 - delays.known_by(cells.strata, cells.reached, replicates)  # (R, K, M)
     never = delays.never[replicates][:, None, cells.strata]  # (R, 1, M)
     late *= 1.0 - never
     member = (cells.strata[:, None] == np.arange(usual.shape[2])).astype(np.float64)

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.performance.arrival import Learned, as_seen, weigh_window
-from homeostat.detectors.performance.cohorts import MICRO, Cohort, Parting, latest, mature, partings
+from homeostat.detectors.performance.cohorts import (
+    MICRO,
+    Cohort,
+    Parting,
+    mature,
+    partings,
+    settled,
+)
 from homeostat.domain.evaluation import WEIGHTED
 from homeostat.domain.predictions import Predictions, from_micros, to_micros
 
@@ -52,7 +59,8 @@ def weigh(
     """
     seen = mature(rows, None, as_of, matured=False)
     rows = seen.rows
-    now = latest(rows) if seen.as_of is None else to_micros(seen.as_of)
+    known = seen.as_of
+    rows, now = settled(rows, maturity) if known is None else (rows, to_micros(known))
     learned = as_seen(rows, now, maturity, by)
     count = len(rows)
     single = Parting("", ("",), np.zeros(count, np.int64))

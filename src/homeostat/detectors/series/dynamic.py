@@ -31,7 +31,7 @@ Ways = Literal["both", "above", "below"]
 
 FEWEST = 21
 """Windows of history from which there is a baseline."""
-
+TOO_FEW = f"fewer than {FEWEST} windows of history"
 MOST = 2_000
 """Windows of history that are used."""
 
@@ -112,8 +112,8 @@ class SeriesState:
     recent, weight : float
         Recent mean deviation in the figure's unit, and the windows behind it, at most `RECENT`.
     alarm : Alarm or None
-    calm : int
-        Windows in a row within the band.
+    calm, accepted : int
+        Windows in a row within the band; times more that a level is told to be accepted.
     apart : tuple of Window
         Of past alarms: no history.
     """
@@ -130,6 +130,7 @@ class SeriesState:
     alarm: Alarm | None = None
     calm: int = 0
     apart: tuple[Window, ...] = ()
+    accepted: int = 0
 
     @property
     def firing(self) -> bool:
@@ -233,8 +234,7 @@ def evaluate(
     if unjudged is not None:
         return state, _silent(config, model, subject, point, *unjudged)
     if baseline is None:
-        few = (Status.INCONCLUSIVE, f"fewer than {FEWEST} windows of history")
-        return state, _silent(config, model, subject, point, *few)
+        return state, _silent(config, model, subject, point, Status.INCONCLUSIVE, TOO_FEW)
     if state.anchor != baseline.window.end:
         cleared = replace(state, seen=0, starts=(), total=(0.0,) * 4, since=())
         state = replace(cleared, anchor=baseline.window.end, recent=0.0, weight=0.0)

@@ -60,11 +60,6 @@ class ValueMetric:
         below = self.denominator.columns if self.denominator else frozenset()
         return self.numerator.columns | below
 
-    @property
-    def needs_labels(self) -> bool:
-        """Whether it can only be told of rows whose label is known."""
-        return LABEL in self.columns
-
     def amounts(self, table: pa.Table) -> tuple[Floats, Floats]:
         """Return numerator and denominator (1 where there is none) of each row.
 

@@ -32,6 +32,8 @@ BASE = "/api/v1"
 MAX_BYTES = 32 * 1024 * 1024
 DEFAULT_LIMIT = 1000
 MOST = 10_000
+EVERY = "*"
+"""Asks for the metrics of each segment and of all rows."""
 NEEDS_SUBJECT = {
     commands.Request.PUSH: "the version to serve",
     commands.Request.SUBMIT: "the version to roll out",
@@ -235,7 +237,9 @@ class _Api:
     def metrics(self, request: Request, spec: ModelSpec) -> object:
         since, until = _time(request, "since"), _time(request, "until")
         name = request.query_params.get("name", "")
-        return self.records.metrics(spec.name, name, since, until)[-_limit(request) :]
+        segment = request.query_params.get("segment", "")
+        chosen = None if segment == EVERY else segment
+        return self.records.metrics(spec.name, name, since, until, chosen, _limit(request))
 
     def decisions(self, request: Request, spec: ModelSpec) -> object:
         return self.records.decisions(spec.name, _time(request, "since"), _limit(request))

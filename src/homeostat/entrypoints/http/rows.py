@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 
+from homeostat.domain.admission import class_count, class_indices
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, ModelSpec, Task
 from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, prediction_schema
@@ -242,9 +244,9 @@ def _label(spec: ModelSpec, value: object) -> float:
             raise DataError(f"unknown class {_shown(value)}; there are {names}")
         return float(spec.classes.index(value))
     number = float(value) if isinstance(value, bool) else _number(value)
-    count = len(spec.classes) or 2
-    if number not in range(count):
-        raise DataError(f"must be a class index from 0 to {count - 1}, not {_shown(value)}")
+    if not class_indices(spec, np.array([number])).all():
+        last = class_count(spec) - 1
+        raise DataError(f"must be a class index from 0 to {last}, not {_shown(value)}")
     return number
 
 

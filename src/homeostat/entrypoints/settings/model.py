@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -28,9 +29,16 @@ from homeostat.domain.model import (
     Task,
 )
 from homeostat.domain.record import RESERVED
+from homeostat.domain.verdict import segment_name
 from homeostat.engine.estimates import PREFIX
 from homeostat.engine.importance import IMPORTANCE
-from homeostat.entrypoints.settings.monitors import Budget, Business, Diagnosis, Monitors
+from homeostat.entrypoints.settings.monitors import (
+    Budget,
+    Business,
+    Diagnosis,
+    Monitors,
+    Threshold,
+)
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.upkeep import Alerts, Retraining, Rollout, Tier
 from homeostat.entrypoints.settings.values import (
@@ -242,11 +250,25 @@ class Model(Part):
                 problem = f"nobody writes a metric {threshold.metric!r} of a {self.task} model"
                 remedy = nearest(threshold.metric, written)
                 raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
+            self._check_segment(number, threshold)
             if threshold.name in seen:
                 problem = f"{threshold.name!r} has such a threshold already"
                 remedy = "keep one of them"
                 raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
             seen.add(threshold.name)
+
+    def _check_segment(self, number: int, threshold: Threshold) -> None:
+        """Refuse a segment that no figures are written of."""
+        if not threshold.segment:
+            return
+        place = ("monitors", "thresholds", number, "segment")
+        if threshold.metric not in {*NAMES[self.task], *self.business}:
+            raise wrong("there are no figures of segments of this metric", "remove it", *place)
+        spec = self.spec()
+        forms = [segment_name(names, ["..."] * len(names)) for names in spec.segment_columns]
+        if not any(_has_form(threshold.segment, form) for form in forms):
+            given = f"write {' or '.join(forms)}" if forms else "name features under segments"
+            raise wrong(f"{threshold.segment!r} is none of the segments", given, *place)
 
     def _written(self) -> list[str]:
         """Return the names of the metrics that can have a threshold."""
@@ -291,3 +313,8 @@ class Model(Part):
             threshold=self.threshold,
             segments=self.segments,
         )
+
+
+def _has_form(segment: str, form: str) -> bool:
+    """Return whether a segment is called as in `form`, in which ``...`` stands for each value."""
+    return re.fullmatch(".+".join(map(re.escape, form.split("..."))), segment) is not None

@@ -135,6 +135,8 @@ class Threshold(Part):
 
     metric: Annotated[str, Field(min_length=1)]
     """Name of the metric, such as auc, or of a business metric."""
+    segment: str = ""
+    """Judge the figures of these rows only, such as country=FR: one of the segments."""
     above: Number | None = None
     """It must not lie above."""
     below: Number | None = None
@@ -173,7 +175,8 @@ class Threshold(Part):
     @property
     def name(self) -> str:
         """What its verdicts are about."""
-        return self.metric if self.dynamic else f"{self.metric} limit"
+        of = f"{self.metric} of {self.segment}" if self.segment else self.metric
+        return of if self.dynamic else f"{of} limit"
 
 
 class Business(Part):

@@ -134,7 +134,7 @@ def _thresholds(model: Model, budget: AlarmBudget) -> tuple[MetricThreshold, ...
 def _threshold(part: Threshold, plain: SeriesConfig) -> MetricThreshold:
     if part.dynamic is None:
         limit = LimitConfig(part.above, part.below, part.windows, part.min_rows, part.sure)
-        return MetricThreshold(part.name, part.metric, limit)
+        return MetricThreshold(part.name, part.metric, limit, segment=part.segment)
     config = replace(
         plain,
         ways=part.dynamic,
@@ -142,7 +142,7 @@ def _threshold(part: Threshold, plain: SeriesConfig) -> MetricThreshold:
         min_rows=part.min_rows,
         min_change=part.min_change or 0.0,
     )
-    return MetricThreshold(part.name, part.metric, config, part.since)
+    return MetricThreshold(part.name, part.metric, config, part.since, part.segment)
 
 
 def _drift(drift: Drift, budget: AlarmBudget) -> DriftConfig:

@@ -106,7 +106,8 @@ class Retraining(Part):
     timeout: Duration = timedelta(hours=6)
     """A training that takes longer is cancelled."""
     margin: Number = 0.0
-    """Part of the champion's loss by which a candidate may be worse; negative: must be better."""
+    """Part of the champion's loss by which a candidate, or challenger, may be worse; negative: must
+    be better on the hold-out."""
 
     @model_validator(mode="after")
     def _scheduled(self) -> Self:

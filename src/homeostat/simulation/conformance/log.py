@@ -179,7 +179,7 @@ def check_missing_features_are_data(log: PredictionLog) -> None:
 def check_probabilities(log: PredictionLog) -> None:
     """Those of each class come back as they were, or null; those that are none are refused."""
     given = [[0.7, 0.2, 0.1], None, [0.5, 0.5], [0.5, 0.6, -0.1], [0.2, 0.2, None], [0.9, 0.9, 0.9]]
-    rows = predictions(list("abcdef"))
+    rows = predictions(list("abcdef"), score=1.0)
     after = rows.column_names.index("prediction") + 1
     rows = rows.add_column(after, "probabilities", pa.array(given, pa.list_(pa.float64())))
     receipt = log.append(THREE, rows)
@@ -197,7 +197,7 @@ def check_probabilities(log: PredictionLog) -> None:
         assert table.column("probabilities").to_pylist() == given[:2]
         assert log.rows(THREE, ALL).schema.equals(prediction_schema(THREE))
         log.roll(NOW)
-    absent = predictions(["g"], T0 + HOUR)
+    absent = predictions(["g"], T0 + HOUR, score=2.0)
     assert log.append(THREE, absent).accepted == 1
     assert log.rows(THREE, Window(T0 + HOUR, NOW), ["probabilities"])[0].to_pylist() == [None]
     with must_raise(DataError):

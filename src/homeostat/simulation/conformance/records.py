@@ -192,6 +192,9 @@ def check_metrics_are_restated(records: Records) -> None:
     assert len(records.metrics("fraud", "auc", since=T0 + HOUR)) == 1
     assert len(records.metrics("fraud", "auc", until=T0 + HOUR)) == 1
     assert records.metrics("other") == ()
+    for limit in (1, 2, 3, 9):
+        assert records.metrics("fraud", limit=limit) == records.metrics("fraud")[-limit:]
+    assert [p.name for p in records.metrics("fraud", until=T0 + HOUR, limit=1)] == ["brier"]
 
 
 def check_metrics_are_withdrawn(records: Records) -> None:

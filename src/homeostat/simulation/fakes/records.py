@@ -185,10 +185,12 @@ class MemoryRecords:
         since: datetime | None = None,
         until: datetime | None = None,
         segment: str | None = "",
+        limit: int | None = None,
     ) -> tuple[MetricPoint, ...]:
         """Return points whose window starts in [since, until), by window, name, version, cohort.
 
-        Of all rows; with `segment` of that segment, with None of every one.
+        Of all rows; with `segment` of that segment, with None of every one. Of more than `limit`
+        points the last in that order.
         """
         found = [
             p
@@ -198,7 +200,7 @@ class MemoryRecords:
             and segment in {None, p.segment}
             and _starts_in(p.window, since, until)
         ]
-        return tuple(sorted(found, key=_order))
+        return tuple(sorted(found, key=_order)[-limit if limit else None :])
 
     def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
         """Return effects due at `now`, oldest first."""

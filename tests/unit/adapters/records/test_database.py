@@ -79,6 +79,13 @@ def test_metrics_from_before_segments_are_of_all_rows(tmp_path: Path) -> None:
     assert key == [column.name for column in metrics.primary_key]
 
 
+def test_metrics_of_a_time_are_found_by_an_index(tmp_path: Path) -> None:
+    ask = "EXPLAIN QUERY PLAN SELECT body FROM metrics WHERE model = 'm' AND start >= 5"
+    with opened(tmp_path).database.read() as connection:
+        (told,) = connection.exec_driver_sql(ask).all()
+    assert "USING INDEX metrics_by_time (model=? AND start>?)" in told[-1]
+
+
 def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
     with opened(tmp_path).database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"

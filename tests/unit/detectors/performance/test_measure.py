@@ -109,8 +109,15 @@ def test_no_usable_rows_give_no_points(task: Task) -> None:
     assert points(task, [math.nan, 0.4], [1.0, math.nan]) == {}
 
 
-def test_a_class_beyond_those_named_is_still_counted() -> None:
-    assert points(Task.MULTICLASS, [0.0, 5.0], [0.0, 1.0], ("a", "b"))["accuracy"].value == 0.5
+@pytest.mark.parametrize("strange", [-1.0, 0.5, 2.0, 3e4, 1e6, 1e300])
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
+def test_what_is_no_class_is_left_out(task: Task, strange: float) -> None:
+    said, true = [0.0, 1.0, 1.0], [0.0, 1.0, 0.0]
+    kept = points(task, said, true, ("a", "b"))
+    assert points(task, [*said, 0.0], [*true, strange], ("a", "b")) == kept
+    if task is Task.MULTICLASS:
+        assert points(task, [*said, strange], [*true, 0.0], ("a", "b")) == kept
+    assert points(Task.BINARY, said, true) == points(Task.BINARY, [*said, 0.0], [*true, strange])
 
 
 def test_unequal_lengths_are_refused() -> None:

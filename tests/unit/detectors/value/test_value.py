@@ -283,7 +283,6 @@ def test_accuracy_up_and_value_down_is_said() -> None:
 
 def test_a_metric_that_is_better_the_lower() -> None:
     cost = parse_metric("cost", "5 if prediction == 1 and label == 0 else 0", COLUMNS, "lower")
-    assert cost.needs_labels
     before, after = fraud(20_000, 1, alarms=0.01), fraud(20_000, 2, alarms=0.05)
     (found,) = compare_value(before, after, [cost])
     assert found.value.worsened

@@ -267,26 +267,16 @@ def test_unknown_models_and_paths(world: World) -> None:
 
 def fill(world: World) -> None:
     verdict = Verdict(
-        Monitor.DATA_DRIFT,
-        "fraud",
-        "amount",
-        WINDOW,
-        Status.DRIFT,
-        NAN,
-        0.1,
-        9.0,
-        8.0,
-        NAN,
-        5,
-        5,
+        Monitor.DATA_DRIFT, "fraud", "amount", WINDOW, Status.DRIFT, NAN, 0.1, 9.0, 8.0, NAN, 5, 5,
         "r",
-    )
+    )  # fmt: skip
     incident = IncidentState(
         "fraud", "data_fault", Stage.FIRING, 1, Severity.CRITICAL, fired_at=NOW
     )
     with world.records.begin() as uow:
         uow.judge(verdict)
-        uow.measure(MetricPoint("fraud", "v1", "auc", WINDOW, 0.8, 0.7, 0.9, 100))
+        whole = MetricPoint("fraud", "v1", "auc", WINDOW, 0.8, 0.7, 0.9, 100)
+        uow.measure(whole, replace(whole, value=0.6, segment="land=FR"))
         uow.decide(Decision("fraud", NOW, "homeostat", "promote", "v2", "better"))
         uow.save(incident_key("fraud", "data_fault"), incident)
 
@@ -298,6 +288,9 @@ def test_what_is_known_can_be_read(world: World) -> None:
     assert (verdict["status"], verdict["score"]) == ("drift", None)
     assert get(f"{BASE}/metrics?name=auc").json()["metrics"][0]["value"] == 0.8
     assert get(f"{BASE}/metrics?name=f1").json()["metrics"] == []
+    for query, values in (("", [0.8]), ("?segment=land%3DFR", [0.6]), ("?segment=*", [0.8, 0.6])):
+        found = get(f"{BASE}/metrics{query}").json()["metrics"]
+        assert [point["value"] for point in found] == values
     assert get(f"{BASE}/decisions").json()["decisions"][0]["action"] == "promote"
     (incident,) = get(f"{BASE}/incidents").json()["incidents"]
     assert (incident["key"], incident["open"]) == ("fraud:data_fault:1", True)

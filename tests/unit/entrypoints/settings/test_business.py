@@ -128,3 +128,45 @@ def test_whatever_is_written_can_have_a_threshold(tmp_path: Path, metric: str) -
     more = f"        - {{metric: {metric}, above: 0.9}}\n"
     plan = read(tmp_path, TEXT + MORE + more)
     assert plan.thresholds[-1].metric == metric.strip("'")
+
+
+SEGMENTS = "    segments: [land, land & online]\n"
+ONLINE = TEXT.replace("land: categorical}", "land: categorical, online: boolean}")
+
+
+@pytest.mark.parametrize("segment", ["land=FR", "land=(missing)", "land=a & b & online=true"])
+@pytest.mark.parametrize("metric", ["auc", "caught"])
+def test_a_segment_can_have_thresholds_of_its_own(
+    tmp_path: Path, metric: str, segment: str
+) -> None:
+    more = f"        - {{metric: {metric}, segment: '{segment}', below: 0.5}}\n"
+    more += f"        - {{metric: {metric}, segment: '{segment}', dynamic: below}}\n"
+    *_, limit, usual = read(tmp_path, ONLINE + SEGMENTS + MORE + more).thresholds
+    assert limit.name == f"{metric} of {segment} limit"
+    assert usual.name == f"{metric} of {segment}"
+    assert {t.metric for t in (limit, usual)} == {metric}
+    assert {t.segment for t in (limit, usual)} == {segment}
+
+
+@pytest.mark.parametrize(
+    ("segments", "metric", "segment", "problem"),
+    [
+        (
+            SEGMENTS,
+            "auc",
+            "country=FR",
+            r"'country=FR' is none of the segments; write land=\.\.\. or",
+        ),
+        (SEGMENTS, "auc", "land", "none of the segments"),
+        (SEGMENTS, "auc", "online=true", "none of the segments"),
+        ("", "auc", "land=FR", "name features under segments"),
+        (SEGMENTS, "estimated_auc", "land=FR", "no figures of segments of this metric"),
+    ],
+    ids=["unknown", "no value", "half", "none", "estimates"],
+)
+def test_segments_that_nobody_measures_are_refused(
+    tmp_path: Path, segments: str, metric: str, segment: str, problem: str
+) -> None:
+    more = f"        - {{metric: {metric}, segment: {segment}, below: 0.5}}\n"
+    with pytest.raises(ConfigError, match=problem):
+        read(tmp_path, ONLINE + segments + MORE + more)
