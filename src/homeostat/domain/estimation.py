@@ -10,8 +10,11 @@ from enum import StrEnum
 
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import Task
+from homeostat.domain.text import lines, printable
 
 NAN = float("nan")
+
+_SHOWN = 20
 
 
 class Standing(StrEnum):
@@ -54,6 +57,11 @@ class MetricEstimate:
     reason: str = ""
     cross_checks: Mapping[str, float] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        if self.standing is Standing.NOT_IDENTIFIABLE:
+            return f"{self.metric}: {self.standing.value}, {self.reason}"
+        return f"{self.metric}: {self.value:.4g} [{self.lower:.4g}, {self.upper:.4g}], n {self.n:,}"
+
 
 @dataclass(frozen=True, slots=True)
 class WindowEstimate:
@@ -94,6 +102,14 @@ class WindowEstimate:
         names = ", ".join(estimate.metric for estimate in self.estimates)
         raise NotFoundError(f"no estimate of {metric!r}; there are {names}")
 
+    def __str__(self) -> str:
+        times = (
+            "" if self.begin is None else f", {self.begin:%Y-%m-%d %H:%M} to {self.end:%F %H:%M}"
+        )
+        return lines(
+            [f"rows {self.first + 1:,} to {self.last:,}{times}", *map(str, self.estimates)]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Estimation:
@@ -130,6 +146,12 @@ class Estimation:
             for window in self.windows
             for estimate in window.estimates
         )
+
+    def __str__(self) -> str:
+        shown = [str(window) for window in self.windows[:_SHOWN]]
+        hidden = len(self.windows) - len(shown)
+        more = [f"... and {hidden:,} more windows"] if hidden else []
+        return "\n".join([printable(self.method), *shown, *more, lines(self.problems)]).rstrip()
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, as JSON has them; None for NaN."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import Task
+from homeostat.domain.text import lines
 from homeostat.domain.window import Window
 from homeostat.stats.calibration import Calibration
 
@@ -183,7 +184,7 @@ class Evaluation:
         hidden = len(ordered) - _SHOWN
         more = [f"... and {hidden:,} more figures"] if hidden > 0 else []
         shown = [str(figure) for figure in ordered[:_SHOWN]]
-        return "\n".join([head, *shown, *more, *self.problems])
+        return lines([head, *shown, *more, *self.problems])
 
 
 _FIELDS: list[pa.Field[pa.DataType]] = [

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from homeostat.domain.decision import Cause, Diagnosis
+from homeostat.domain.text import lines
 
 
 class Action(StrEnum):
@@ -116,6 +117,12 @@ class Change:
                 return part
         return Part(name, 0.0, 0.0, 0.0)
 
+    def __str__(self) -> str:
+        total = self.total
+        span = f"{total.amount:+.4g} [{total.lower:+.4g}, {total.upper:+.4g}]"
+        parts = "; ".join(f"{part.name} {part.amount:+.4g}" for part in self.parts)
+        return f"{self.before:.4g} before, {self.now:.4g} now, {span}{parts and f': {parts}'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
@@ -216,8 +223,10 @@ class Explanation:
         return {**found, "retrain": self.retrain}
 
     def __str__(self) -> str:
-        lines = [f"{self.cause.value}: {self.text}", f"Advice: {self.advice}"]
-        return "\n".join([*lines, *(f"Note: {caveat}" for caveat in self.caveats)])
+        said = [f"{self.cause.value}: {self.text}", f"Advice: {self.advice}"]
+        if self.value is not None:
+            said.append(f"Value of a prediction: {self.value}")
+        return lines([*said, *(f"Note: {caveat}" for caveat in self.caveats)])
 
 
 def _plain(value: object) -> object:

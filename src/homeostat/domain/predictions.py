@@ -51,7 +51,8 @@ class PredictionSpec:
     timestamp, arrival : str
         When the prediction was made, and when its label became known.
     prediction_id : str
-        Of several rows with one id (and version) the one whose label arrived last counts.
+        Of several rows with one id (and version) the one whose label arrived last counts; without
+        arrivals labels that contradict each other are not known.
     version, weight : str
     segments : tuple of str
         Columns by whose values to judge as well.

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from homeostat.domain.columns import float_array
 from homeostat.domain.predictions import Predictions
 
+Places = NDArray[np.intp]
+
 
 def drop_repeats(rows: Predictions) -> tuple[Predictions, tuple[str, ...]]:
     """Keep one row of each id and version, and say what was dropped.
 
-    Of rows with one id, a label beats none and a later arrival an earlier one. Labels that arrived
-    at once and contradict each other are not known.
+    Of rows with one id, a label beats none, a later arrival an earlier one, and then a later row an
+    earlier one. Labels that arrived at once, or it is not known when, and contradict each other are
+    not known.
 
     Examples
     --------
@@ -24,7 +27,7 @@ def drop_repeats(rows: Predictions) -> tuple[Predictions, tuple[str, ...]]:
     >>> rows = Predictions(Task.BINARY, ("0", "1"), 0.5, scores, labels, labels, table, ids=ids)
     >>> kept, problems = drop_repeats(rows)
     >>> kept.labels.tolist(), problems[0]
-    ([nan], '1 of 2 rows repeat the id of another: the label that arrived last counts')
+    ([nan], '1 of 2 rows repeat the id of another: one with a label counts')
     """
     if rows.ids is None or not len(rows):
         return rows, ()
@@ -43,11 +46,24 @@ def drop_repeats(rows: Predictions) -> tuple[Predictions, tuple[str, ...]]:
     torn = np.isin(kept, winner[against])
     found = rows.take(np.sort(kept))
     found.labels[torn[np.argsort(kept)]] = np.nan
-    repeated = "rows repeat the id of another: the label that arrived last counts"
-    said = [f"{dropped:,} of {keys.size:,} {repeated}"]
+    first = "one with a label" if rows.arrivals is None else "the label that arrived last"
+    said = [f"{dropped:,} of {keys.size:,} rows repeat the id of another: {first} counts"]
     if torn.any():
-        said.append(f"{int(torn.sum()):,} predictions have labels that contradict each other")
+        labels = f"{int(torn.sum()):,} predictions have labels that contradict each other"
+        said.append(f"{labels}: taken as not known")
+    unlike = np.unique(winner[_differ(rows, order, winner)]).size
+    if unlike:
+        said.append(f"{unlike:,} predictions have rows of other scores: those of one row count")
     return found, tuple(said)
+
+
+def _differ(rows: Predictions, some: Places, others: Places) -> NDArray[np.bool_]:
+    """Return where rows have other scores or predictions than others; missing ones do not count."""
+    found = np.zeros(some.size, dtype=np.bool_)
+    for values in (rows.scores.reshape(len(rows), -1), rows.predictions[:, None]):
+        one, other = values[some], values[others]
+        found |= ((one != other) & ~np.isnan(one) & ~np.isnan(other)).any(axis=1)
+    return found
 
 
 def _keys(rows: Predictions) -> NDArray[np.int64]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 
@@ -17,9 +18,10 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.losses import row_losses
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Floats, Predictions, PredictionSpec
+from homeostat.domain.text import lines
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
-from homeostat.entrypoints.windows import check_moment
+from homeostat.entrypoints.windows import check_as_of
 
 DAY = 86_400_000_000
 ENOUGH_ROWS = 30
@@ -52,8 +54,17 @@ class Counterfactual:
         said = [f"the other version: {self.verdict}"]
         for name, one in (("loss", self.loss), ("accuracy", self.accuracy)):
             if one is not None:
-                said.append(f"{name}: {one.value:+.4g} [{one.lower:+.4g}, {one.upper:+.4g}]")
-        return "\n".join([*said, *self.problems])
+                said.append(f"{name}: {_told(one)}")
+        return lines([*said, *self.problems])
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as JSON has it: a figure that does not exist is None."""
+        return {
+            "verdict": self.verdict,
+            "loss": _plain(self.loss),
+            "accuracy": None if self.accuracy is None else _plain(self.accuracy),
+            "problems": list(self.problems),
+        }
 
 
 def counterfactual(
@@ -82,8 +93,8 @@ def counterfactual(
     Raises
     ------
     ConfigError, DataError, NotFoundError
-        If an option is wrong, the data cannot be read, or `score` returns something else than n
-        scores.
+        If an option is wrong, the data cannot be read, or `score` fails or returns something else
+        than n scores.
 
     Examples
     --------
@@ -94,7 +105,7 @@ def counterfactual(
     >>> found.verdict, round(found.loss.value, 2)
     ('better', -0.09)
     """
-    check_moment("as_of", as_of)
+    check_as_of(as_of, spec)
     whole = read_predictions(data, spec)
     rows = mature(whole, spec.maturity, as_of, matured=True).rows
     rows = rows.take(rows.known & ~_missing(_served(rows)))
@@ -138,8 +149,13 @@ def _missing(scores: Floats) -> NDArray[np.bool_]:
 
 
 def _scored(score: Callable[[pa.Table], ArrayLike], rows: Predictions) -> Floats:
-    found = np.asarray(score(rows.features), dtype=np.float64)
     wanted = _served(rows).shape
+    if not len(rows):
+        return np.empty(wanted)
+    try:
+        found = np.asarray(score(rows.features), dtype=np.float64)
+    except Exception as error:  # a user's model may raise anything
+        raise DataError(f"score failed on the features: {type(error).__name__}: {error}") from error
     if found.shape != wanted:
         raise DataError(f"score returned an array of shape {found.shape}: {wanted} is needed")
     if rows.task is Task.REGRESSION or not rows.scores.size:
@@ -153,6 +169,16 @@ def _said(rows: Predictions, scores: Floats) -> Floats:
     if rows.task is Task.MULTICLASS:
         return scores
     return (scores >= rows.threshold).astype(np.float64)
+
+
+def _told(one: PairedDifference) -> str:
+    if not math.isfinite(one.lower):
+        return f"not available, {one.n:,} rows are too few"
+    return f"{one.value:+.4g} [{one.lower:+.4g}, {one.upper:+.4g}]"
+
+
+def _plain(one: PairedDifference) -> dict[str, float | int | None]:
+    return {name: value if math.isfinite(value) else None for name, value in asdict(one).items()}
 
 
 def _days(rows: Predictions) -> NDArray[np.int64] | None:

@@ -18,6 +18,9 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions, PredictionSpec
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.seeds import generator
+from homeostat.entrypoints.usable import usable
+from homeostat.entrypoints.windows import check_spec
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +48,7 @@ def diagnose(
         told then is among the caveats. Without timestamps rows are taken as independent: give them,
         and a reference of some weeks, where current rows are those of a few days.
     spec : PredictionSpec
+        Rows without weight are left out; others must count alike.
     value : str or mapping, optional
         What predictions are worth: a column, which then is no feature; or an amount, or a column
         of amounts, for each outcome: ``{"tp": "amount", "fp": -5.0}`` for two classes,
@@ -73,19 +77,29 @@ def diagnose(
     >>> found.advice
     'Mend amount upstream. Do not retrain on broken data.'
     """
+    check_spec(spec)
     if isinstance(value, str) and value in spec.features:
         raise DataError(f"{value!r} is both a feature and the value: leave it out of the features")
-    before = read_predictions(reference, spec, "reference", labelled=True)
-    known = replace(spec, classes=before.classes) if before.classes else spec
-    now = read_predictions(current, known, "current")
-    if spec.maturity is not None:
-        before, now = hide_young_of(before, now, spec.maturity)
+    before, now = _sides(reference, current, spec)
     worth = None
     if value is not None:
         worth = _worth(before, value, "reference"), _worth(now, value, "current")
         if isinstance(value, str):
             before, now = (_without(rows, value) for rows in (before, now))
-    return explain(before, now, np.random.default_rng(seed), config, worth)
+    return explain(before, now, generator(seed), config, worth)
+
+
+def _sides(reference: Data, current: Data, spec: PredictionSpec) -> tuple[Predictions, Predictions]:
+    before = read_predictions(reference, spec, "reference", labelled=True)
+    known = replace(spec, classes=before.classes) if before.classes else spec
+    now = read_predictions(current, known, "current")
+    before, now = (
+        usable(rows, role, "a diagnosis")
+        for rows, role in ((before, "reference"), (now, "current"))
+    )
+    if spec.maturity is not None:
+        before, now = hide_young_of(before, now, spec.maturity)
+    return before, now
 
 
 def _without(rows: Predictions, name: str) -> Predictions:

@@ -16,6 +16,8 @@ from homeostat.domain.estimation import Estimation, WindowEstimate
 from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec, cut_windows
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.seeds import generator
+from homeostat.entrypoints.usable import usable
 from homeostat.entrypoints.windows import at_least_one, check_count, check_length
 
 MOST_WINDOWS = 10_000
@@ -42,7 +44,8 @@ def estimate(
     current : dataframe, mapping of columns or path
         Rows to judge; labels in it are not looked at.
     spec : PredictionSpec
-        Which columns are what. Features should be those that the model takes.
+        Which columns are what. Features should be those that the model takes. Rows without weight
+        are left out; others must count alike.
     window : int or timedelta, optional
         Rows, or length of time (cut as by `homeostat.evaluate`), of each window.
     windows : int
@@ -76,13 +79,33 @@ def estimate(
     >>> accuracy.standing.value, round(accuracy.value, 1), accuracy.lower < 0.75 < accuracy.upper
     ('estimated', 0.7, True)
     """
-    before = _in_order(read_predictions(reference, spec, "reference", labelled=True))
-    now = _in_order(read_predictions(current, replace(spec, classes=before.classes), "current"))
+    if metrics is not None and not metrics:
+        raise ConfigError("metrics is empty", "name some, or give None for all")
+    before, now = _sides(reference, current, spec)
+    cuts = _windows(now, window, windows)
+    found = estimate_windows(before, now, cuts, generator(seed), metrics)
+    return _marked(_whole(found, spec.segments), now, window)
+
+
+def _sides(reference: Data, current: Data, spec: PredictionSpec) -> tuple[Predictions, Predictions]:
+    before = _read(reference, spec, "reference")
+    now = _read(current, replace(spec, classes=before.classes), "current")
     if spec.maturity is not None:
         before, now = hide_young_of(before, now, spec.maturity)
-    cuts = _windows(now, window, windows)
-    found = estimate_windows(before, now, cuts, np.random.default_rng(seed), metrics)
-    return _marked(found, now, window)
+    return before, now
+
+
+def _whole(found: Estimation, segments: tuple[str, ...]) -> Estimation:
+    """Say that segments are not told apart, if there are any."""
+    if not segments:
+        return found
+    said = f"estimates are not told apart by {', '.join(segments)}: give rows of one value each"
+    return replace(found, problems=(*found.problems, said))
+
+
+def _read(data: Data, spec: PredictionSpec, role: str) -> Predictions:
+    rows = read_predictions(data, spec, role, labelled=role == "reference")
+    return _in_order(usable(rows, role, "an estimate"))
 
 
 def _in_order(rows: Predictions) -> Predictions:

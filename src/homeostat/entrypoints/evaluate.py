@@ -22,9 +22,9 @@ from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
 from homeostat.entrypoints.windows import (
     at_least_one,
+    check_as_of,
     check_count,
     check_length,
-    check_moment,
     named,
 )
 
@@ -87,8 +87,8 @@ def evaluate(
     auc: 0.8339 [0.8083, 0.8567], n 1,000, labels of 100%
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
-    check_moment("as_of", as_of)
-    rows = read_predictions(data, spec, labelled=True)
+    check_as_of(as_of, spec)
+    rows = read_predictions(data, spec, labelled=True, unknown=True)
     request = _request(rows, metrics, value, window, min_rows, quantile)
     return _judged(rows, spec, as_of, (cohort, named(delay_by)), request)
 
@@ -154,6 +154,8 @@ def _names(metrics: Sequence[str] | None, task: Task, *, valued: bool) -> tuple[
     if metrics is None:
         return ()
     given = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    if not given:
+        raise ConfigError("metrics is empty", "name some, or give None for all")
     if "value" in given and not valued:
         raise ConfigError("the metric value needs to know values", "give value=[[...], [...]]")
     known = (*NAMES[task], *(("value",) if valued else ()))
@@ -191,4 +193,4 @@ def _window(window: timedelta | int | None, rows: Predictions) -> timedelta | in
         return None
     size = at_least_one("window", window, " rows, or a timedelta")
     check_count(-(-len(rows) // size), MOST_WINDOWS)
-    return size
+    return min(size, max(len(rows), 1))

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from homeostat.detectors.importance.groups import correlated_groups
 from homeostat.detectors.importance.permutation import (
@@ -27,8 +28,10 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.losses import row_losses
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import PredictionSpec
+from homeostat.domain.text import lines
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.seeds import generator
 
 SHOWN_COLUMNS = 30
 DEFAULT = ImportanceConfig()
@@ -75,10 +78,10 @@ class ImportanceReport:
         return {"columns": [_plain(one) for one in self.columns], "problems": list(self.problems)}
 
     def __str__(self) -> str:
-        lines = [_line(one) for one in self.columns[:SHOWN_COLUMNS]]
-        hidden = len(self.columns) - len(lines)
+        shown = [_line(one) for one in self.columns[:SHOWN_COLUMNS]]
+        hidden = len(self.columns) - len(shown)
         more = [f"... and {hidden:,} more columns"] if hidden > 0 else []
-        return "\n".join([*lines, *more, *self.problems])
+        return lines([*shown, *more, *self.problems])
 
     def __repr__(self) -> str:
         return f"<ImportanceReport: {len(self.columns)} columns>"
@@ -122,6 +125,7 @@ def importance(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> age, height = rng.uniform(20, 80, 900), rng.normal(170, 10, 900)
     >>> ill = rng.random(900) < age / 100
@@ -135,20 +139,37 @@ def importance(
     if not rows.features.num_columns:
         raise DataError("there are no features to measure: name them in the spec")
     chosen_losses = losses or partial(row_losses, Task(spec.task))
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     try:
         chosen = _chosen(groups, rows.features)
-        found = measure(score, rows, chosen_losses, rng, chosen, config)
+        found = measure(_checked(score, spec, losses), rows, chosen_losses, rng, chosen, config)
     except ValueError as error:
         raise DataError(str(error)) from None
     ordered = sorted(found, key=lambda one: one.rank or math.inf)
     return ImportanceReport(tuple(ordered), rows.problems)
 
 
+def _checked(score: Score, spec: PredictionSpec, losses: Losses | None) -> Score:
+    """Let a scorer fail whose answers are no probabilities, where the loss takes them for such."""
+    if losses is not None or spec.task is Task.REGRESSION:
+        return score
+
+    def checked(table: pa.Table) -> ArrayLike:
+        found = np.asarray(score(table), dtype=np.float64)
+        wrong = (found < 0.0) | (found > 1.0)
+        if wrong.any() and (spec.task is Task.BINARY or found.ndim > 1):
+            raise DataError(f"a score is {found[wrong][0]:g}: probabilities are from 0 to 1")
+        return found
+
+    return checked
+
+
 def _chosen(
     groups: Sequence[Sequence[str]] | str | None, features: pa.Table
 ) -> Sequence[Sequence[str]] | None:
     if not isinstance(groups, str):
+        if groups is not None and not all(groups):
+            raise ValueError("a group names no column")
         return groups
     if groups != "correlated":
         raise ValueError(f'groups is {groups!r}: give "correlated", or lists of columns')

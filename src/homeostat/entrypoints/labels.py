@@ -17,16 +17,17 @@ from homeostat.domain.predictions import (
     from_micros,
     to_micros,
 )
+from homeostat.domain.text import printable
 from homeostat.domain.window import Window, closed_windows
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
-from homeostat.entrypoints.windows import check_count, check_length, check_moment, named
+from homeostat.entrypoints.windows import check_as_of, check_count, check_length, named
 
 MICROSECOND = timedelta(microseconds=1)
 MOST_WINDOWS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class EarlyWindow:
     """What the labels of a window will come to; one `EarlyShare` for each class."""
 
@@ -38,6 +39,25 @@ class EarlyWindow:
     def positive(self) -> EarlyShare:
         """The share of the last class: of a binary model the positive rate."""
         return self.shares[-1]
+
+    def __str__(self) -> str:
+        told = [f"{name} {_told(share)}" for name, share in self._named()]
+        head = f"{self.window}, labels of {self.positive.coverage:.0%}"
+        return printable(f"{head}: {', '.join(told)}")
+
+    def __repr__(self) -> str:
+        return f"<EarlyWindow {self}>"
+
+    def _named(self) -> Sequence[tuple[str, EarlyShare]]:
+        """Return the shares to show: of two classes that of the second says all."""
+        pairs = list(zip(self.classes, self.shares, strict=True))
+        return pairs[1:] if len(pairs) == 2 else pairs
+
+
+def _told(one: EarlyShare) -> str:
+    if one.reason:
+        return one.reason
+    return f"{one.share:.4g} [{one.interval.lower:.4g}, {one.interval.upper:.4g}]"
 
 
 def early_rates(
@@ -89,13 +109,13 @@ def early_rates(
     >>> round(newest.naive, 2), round(newest.share, 2), round(newest.coverage, 2)
     (0.55, 0.36, 0.65)
     """
+    check_as_of(as_of, spec)
     if spec.maturity is None or not spec.arrival:
         raise ConfigError(
             "early answers need to know when labels are complete, and when they came",
             "give timestamp, arrival and maturity in the spec",
         )
     check_length("every", every)
-    check_moment("as_of", as_of)
     rows = read_predictions(data, spec, labelled=True)
     if not rows.classes:
         raise ConfigError("early rates are of classes", "give the spec of a classifier")

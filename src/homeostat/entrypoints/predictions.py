@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -26,12 +27,18 @@ from homeostat.domain.predictions import (
     to_micros,
 )
 from homeostat.domain.repeats import drop_repeats
+from homeostat.entrypoints.classes import (
+    MOST_CLASSES,
+    as_named,
+    natural,
+    two_classes,
+    unknown_classes,
+)
 from homeostat.entrypoints.frames import Data, open_rows
-from homeostat.entrypoints.windows import EARLIEST, LATEST, SPAN
-from homeostat.profiles.cast import BOOLEAN_WORDS, Chunks, Texts, read_as
+from homeostat.entrypoints.windows import EARLIEST, LATEST, SPAN, check_spec
+from homeostat.profiles.cast import Chunks, Texts, read_as
 from homeostat.profiles.profile import Profile
 
-MOST_CLASSES = 1_000
 TINY = 1e-100
 """Weight whose square, beside that of a weight of 1, still is a number."""
 BLANKS = ("", "nan", "NaN", "NaT", "None", "null", "<NA>")
@@ -39,7 +46,12 @@ BLANKS = ("", "nan", "NaN", "NaT", "None", "null", "<NA>")
 
 
 def read_predictions(
-    data: Data, spec: PredictionSpec, role: str = "data", *, labelled: bool = False
+    data: Data,
+    spec: PredictionSpec,
+    role: str = "data",
+    *,
+    labelled: bool = False,
+    unknown: bool = False,
 ) -> Predictions:
     """Read scored rows as arrays.
 
@@ -53,6 +65,9 @@ def read_predictions(
         What to call the data in messages.
     labelled : bool
         Whether there must be columns of labels and of all features that `spec` names.
+    unknown : bool
+        Whether classes that a multi-class model does not know count, as ones that it gives no
+        chance; else their rows have no label.
 
     Returns
     -------
@@ -72,6 +87,7 @@ def read_predictions(
     >>> found.labels.tolist(), found.problems
     ([0.0, 1.0, nan], ('1 of 3 scores are outside 0 to 1: left out',))
     """
+    check_spec(spec)
     opened = open_rows(data, role)
     if isinstance(opened, Profile):
         raise DataError(f"{role} is a profile, which holds no predictions: give the rows")
@@ -84,7 +100,8 @@ def read_predictions(
     for name in spec.used:
         if name in opened.problems:
             raise DataError(f"{role}, column {name!r}: {opened.problems[name]}")
-    return _Reader(spec, pa.concat_tables(list(opened.pieces())), role).read()
+    reader = _Reader(spec, pa.concat_tables(list(opened.pieces())), role, labelled, unknown)
+    return reader.read()
 
 
 @dataclass(slots=True)
@@ -94,12 +111,20 @@ class _Reader:
     spec: PredictionSpec
     table: pa.Table
     role: str
+    labelled: bool
+    unknown: bool
     problems: list[str] = field(default_factory=list)
 
     def read(self) -> Predictions:
         spec = self.spec
         classes = () if spec.task is Task.REGRESSION else self._classes()
         scores = self._scores(classes)
+        new = self._unknown(classes)
+        if new:
+            classes = (*classes, *new)
+            if scores.shape[1]:
+                # No chance for what the model does not know, and none known where its own are not.
+                scores = np.column_stack((scores, *[scores[:, 0] * 0.0] * len(new)))
         labels = self._values(spec.label, classes, "labels")
         timestamps = self._times(spec.timestamp)
         found = Predictions(
@@ -134,24 +159,32 @@ class _Reader:
         named = [name for name in (spec.label, spec.prediction) if name in self.table.column_names]
         if spec.task is Task.MULTICLASS and spec.score:
             named.append(spec.score)
-        seen = {str(text) for name in named for text in self._texts(name).unique().to_pylist()}
-        values = sorted(seen - {"None"}, key=_natural)
+        seen = {name: self._texts(name).unique().drop_null().to_pylist() for name in named}
+        columns = {name: sorted(map(str, texts), key=natural) for name, texts in seen.items()}
         if spec.task is Task.BINARY:
-            return self._two_classes(values)
+            return two_classes(columns, self.role)
+        values = sorted(set(chain.from_iterable(columns.values())), key=natural)
         if len(values) > MOST_CLASSES:
             raise DataError(f"{self.role} has {len(values)} classes; at most {MOST_CLASSES}")
         return tuple(values)
 
-    def _two_classes(self, values: list[str]) -> tuple[str, str]:
-        words = {text: BOOLEAN_WORDS.get(text.strip().lower()) for text in values}
-        told = {known: text for text, known in words.items() if known is not None}
-        if len(told) < len(values):
-            shown = ", ".join(ascii(text) for text in values[:5])
-            raise DataError(
-                f"{self.role}, column {self.spec.label!r} holds {shown}: say which class is the "
-                "positive one, classes=(negative, positive)"
-            )
-        return told.get(False, "0"), told.get(True, "1")
+    def _unknown(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return classes that labels have and the spec has not, where they are to count."""
+        spec = self.spec
+        named = spec.classes or not isinstance(spec.score, str)
+        if not (named and self.labelled and spec.label in self.table.column_names):
+            return ()
+        texts = self._texts(spec.label)
+        where = f"{self.role}, column {spec.label!r}"
+        new = unknown_classes(texts, classes, where, binary=spec.task is Task.BINARY)
+        if spec.task is Task.BINARY or not self.unknown or not new:
+            return ()
+        count = int(np.count_nonzero(pc.is_in(texts, value_set=pa.array(new, pa.string()))))
+        self.problems.append(
+            f"{count:,} of {len(texts):,} labels are classes that the model does not know "
+            f"({', '.join(map(ascii, new[:5]))}): predicted wrongly"
+        )
+        return new
 
     def _scores(self, classes: tuple[str, ...]) -> Floats:
         spec, n = self.spec, self.table.num_rows
@@ -202,7 +235,7 @@ class _Reader:
             return self._without(numbers, np.isinf(numbers), f"{what} are infinite")
         read = self._texts(name)
         if self.spec.task is Task.BINARY:
-            read = _as_named(read, classes)
+            read = as_named(read, classes)
         texts = read.combine_chunks()
         encoded = pc.index_in(texts, value_set=pa.array(classes, pa.string()))
         indices = float_array(pa.chunked_array([encoded.cast(pa.float64())]))
@@ -335,30 +368,8 @@ def _filled(moments: Chunks) -> Micros:
     return micros(pa.table({"at": filled}), "at")
 
 
-def _as_named(texts: Texts, classes: tuple[str, ...]) -> Texts:
-    """Write yes and no as these classes do, if they are words for yes and no."""
-    meant = {BOOLEAN_WORDS.get(name.strip().lower()): name for name in classes}
-    if set(meant) != {True, False}:
-        return texts
-    seen = texts.unique().to_pylist()
-    other = {t: meant.get(BOOLEAN_WORDS.get(t.strip().lower())) for t in seen if t is not None}
-    renamed = [(old, new) for old, new in other.items() if new is not None and old != new]
-    for old, new in renamed:
-        changed = pc.if_else(pc.equal(texts, pa.scalar(old)), pa.scalar(new), texts)
-        texts = cast("Texts", changed)
-    return texts
-
-
 def _moment(text: str | None) -> int:
     try:
         return to_micros(datetime.fromisoformat(text.strip())) if text else NEVER
     except (ValueError, OverflowError):
         return NEVER
-
-
-def _natural(text: str) -> tuple[float, str]:
-    """Return the place of a class among others: numbers by size, then words."""
-    try:
-        return float(text), text
-    except ValueError:
-        return float("inf"), text

@@ -22,10 +22,12 @@ from homeostat.domain.predictions import (
     from_micros,
     to_micros,
 )
+from homeostat.domain.text import lines
 from homeostat.domain.window import Window
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
-from homeostat.entrypoints.windows import check_length, check_moment
+from homeostat.entrypoints.windows import check_as_of, check_length
+from homeostat.profiles.cast import BOOLEAN_WORDS
 from homeostat.stats.estimates import Estimate
 
 MICROSECOND = timedelta(microseconds=1)
@@ -57,7 +59,7 @@ class ProxyReport:
         tie = self.tie
         figures = [f"{name}: {_text(getattr(tie, name))}" for name in named]
         windows = [f"{one.window}: rate {_text(one.rate)}" for one in self.windows]
-        return "\n".join([f"{self.column} and the label", *figures, *windows, *self.problems])
+        return lines([f"{self.column} and the label", *figures, *windows, *self.problems])
 
 
 def proxy(
@@ -76,8 +78,8 @@ def proxy(
     spec : PredictionSpec
         Of a binary model, with a timestamp and the maturity of its labels.
     column : str
-        The signal, yes/no or a number, such as a chargeback within 24 hours. Missing: not yet
-        known.
+        The signal, yes/no (or words for them) or a number, such as a chargeback within 24 hours.
+        Missing: not yet known.
     every : timedelta
         Length of a window.
     as_of : datetime, optional
@@ -101,24 +103,43 @@ def proxy(
     >>> round(found.tie.recall.value, 1), round(found.windows[-1].rate.value, 1)
     (0.7, 0.2)
     """
+    maturity = _checked(spec, column, every, as_of)
+    rows = read_predictions(data, replace(spec, features=()))
+    old = mature(rows, maturity, as_of, matured=True)
+    seen = mature(rows, None, as_of, matured=False).rows
+    if old.as_of is None:
+        raise DataError(f"data, column {spec.timestamp!r}: no row has a time")
+    assert old.rows.timestamps is not None
+    signal = _finite(old.rows, column)
+    there = old.rows.known & ~np.isnan(signal)
+    step = every // MICROSECOND
+    tie = fit_tie(signal[there], old.rows.labels[there], old.rows.timestamps[there], step)
+    young = to_micros(old.as_of) - maturity // MICROSECOND
+    windows = _windows(seen, _finite(seen, column), tie, step, young)
+    return ProxyReport(column, tie, windows, (*rows.problems, *_lost(rows, column), *_said(tie)))
+
+
+def _checked(
+    spec: PredictionSpec, column: str, every: timedelta, as_of: datetime | None
+) -> timedelta:
+    """Return the maturity, if there is one and the rest makes sense too."""
+    check_as_of(as_of, spec)
     if spec.task is not Task.BINARY:
         raise ConfigError(f"a proxy of a {spec.task} label", "give the spec of a binary model")
     if spec.maturity is None:
         raise ConfigError("a proxy is tied to complete labels", "give timestamp and maturity")
     check_length("every", every)
-    check_moment("as_of", as_of)
-    rows = read_predictions(data, replace(spec, features=()))
-    old = mature(rows, spec.maturity, as_of, matured=True)
-    seen = mature(rows, None, as_of, matured=False).rows
-    assert old.as_of is not None
-    assert old.rows.timestamps is not None
-    signal = _signal(old.rows, column)
-    there = old.rows.known & ~np.isnan(signal)
-    step = every // MICROSECOND
-    tie = fit_tie(signal[there], old.rows.labels[there], old.rows.timestamps[there], step)
-    young = to_micros(old.as_of) - spec.maturity // MICROSECOND
-    windows = _windows(seen, _signal(seen, column), tie, step, young)
-    return ProxyReport(column, tie, windows, (*rows.problems, *_said(tie)))
+    if column in spec.used:
+        raise ConfigError(
+            f"column {column!r} is the label, score or another column of the spec",
+            "give a signal that is known before the label",
+        )
+    return spec.maturity
+
+
+def _lost(rows: Predictions, column: str) -> tuple[str, ...]:
+    infinite = int(np.count_nonzero(np.isinf(_signal(rows, column))))
+    return (f"{infinite:,} of {len(rows):,} signals are infinite: left out",) * (infinite > 0)
 
 
 def _signal(rows: Predictions, name: str) -> Floats:
@@ -128,9 +149,24 @@ def _signal(rows: Predictions, name: str) -> Floats:
     if pt.is_boolean(column.type):
         column = column.cast(pa.int8())
     try:
+        if pt.is_string(column.type) or pt.is_large_string(column.type):
+            return _words(column)
         return float_array(column.cast(pa.float64()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise DataError(f"column {name!r} is neither yes/no nor a number") from None
+
+
+def _words(column: pa.ChunkedArray[pa.StringScalar]) -> Floats:
+    """Read words for yes and no as 1 and 0; if there are others, numbers."""
+    texts = [None if text is None else text.strip().lower() for text in column.to_pylist()]
+    if not all(text in BOOLEAN_WORDS for text in texts if text):
+        return float_array(column.cast(pa.float64()))
+    return np.array([float(BOOLEAN_WORDS[text]) if text else np.nan for text in texts])
+
+
+def _finite(rows: Predictions, name: str) -> Floats:
+    values = _signal(rows, name)
+    return np.where(np.isinf(values), np.nan, values)
 
 
 def _windows(

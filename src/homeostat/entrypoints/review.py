@@ -27,7 +27,8 @@ from homeostat.domain.predictions import Predictions, PredictionSpec
 from homeostat.domain.repeats import drop_repeats
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.predictions import read_predictions
-from homeostat.entrypoints.windows import at_least_one
+from homeostat.entrypoints.seeds import generator
+from homeostat.entrypoints.windows import at_least_one, check_spec
 from homeostat.stats.density_ratio import density_ratio
 from homeostat.stats.encoding import Table
 
@@ -96,10 +97,11 @@ def review_queue(
     >>> bool(found.lower < ((score >= 0.5) == truth).mean() < found.upper)
     True
     """
+    check_spec(spec)
     asked = _checked(size, by, value, floor)
     whole = read_predictions(data, replace(spec, prediction_id="", features=()))
     _check_columns(whole, spec)
-    return _drawn(whole, spec, size, (asked, value), floor, np.random.default_rng(seed))
+    return _drawn(whole, spec, size, (asked, value), floor, generator(seed))
 
 
 def _drawn(

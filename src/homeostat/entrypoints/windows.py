@@ -1,4 +1,4 @@
-"""Which moments, and lengths and numbers of windows, can be asked for."""
+"""Which specs, moments, and lengths and numbers of windows can be asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from homeostat.domain.errors import ConfigError
-from homeostat.domain.predictions import to_micros
+from homeostat.domain.predictions import PredictionSpec, to_micros
 
 EARLIEST = to_micros(datetime(1678, 1, 1, tzinfo=UTC))
 LATEST = to_micros(datetime(2262, 1, 1, tzinfo=UTC))
@@ -30,6 +30,32 @@ def check_moment(name: str, moment: object) -> None:
         raise ConfigError(f"{name} is {moment!r}", "give a datetime, such as datetime(2026, 2, 1)")
     if not EARLIEST <= to_micros(moment) < LATEST:
         raise ConfigError(f"{name} is {moment}", f"that is {SPAN}")
+
+
+def check_spec(spec: object) -> None:
+    """Refuse what is no spec, such as the name of a task.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(spec, PredictionSpec):
+        shown = type(spec).__name__ if spec is not None else "None"
+        raise ConfigError(f"spec is {shown}", "give a homeostat.PredictionSpec")
+
+
+def check_as_of(as_of: object, spec: PredictionSpec) -> None:
+    """Refuse a point in time to judge from, if rows do not say when they were made or known.
+
+    Raises
+    ------
+    ConfigError
+        So, or as of `check_moment` and `check_spec`.
+    """
+    check_spec(spec)
+    check_moment("as_of", as_of)
+    if as_of is not None and not spec.timestamp and not spec.arrival:
+        raise ConfigError("as_of needs to know when rows were made", "name the timestamp column")
 
 
 def check_length(name: str, length: object) -> None:

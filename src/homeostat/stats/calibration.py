@@ -23,6 +23,9 @@ CELLS = 15
 CELL_ROWS = 10
 """Fewest rows of a cell, on average: a small sample gets fewer cells."""
 
+FEW = 20.0
+"""Effective rows of its rarer class below which a cell's own variance is not trusted."""
+
 EXTREME = 1e-6
 """Scores are kept this far from 0 and 1 before their log-odds are taken."""
 
@@ -46,6 +49,8 @@ class CalibrationCell:
         Share of positives among them, with Wilson's interval ``lower`` to ``upper``.
     variance : float
         Of `observed`, without bias.
+    rows : float
+        Effective rows.
     """
 
     n: int
@@ -57,11 +62,23 @@ class CalibrationCell:
     lower: float
     upper: float
     variance: float
+    rows: float
 
     @property
     def gap(self) -> float:
         """How much more came true than was claimed."""
         return self.observed - self.mean_score
+
+    @property
+    def spread(self) -> float:
+        """Variance of `observed` for intervals.
+
+        Where few rows are of one class, the sample hardly shows it: it is no less there than it
+        would be if the scores were right.
+        """
+        fewer = min(self.observed, 1.0 - self.observed) * self.rows
+        claimed = self.mean_score * (1.0 - self.mean_score) / self.rows
+        return self.variance if fewer >= FEW else max(self.variance, claimed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,19 +187,20 @@ def debiased_ece(cells: tuple[CalibrationCell, ...]) -> Estimate:
     is larger, and for the upper bound not at all, so that the interval covers where gaps are real
     and where there are none.
     """
-    n = sum(cell.n for cell in cells)
-    if not cells:
-        return missing("no labelled rows")
+    problem = _too_few(cells)
+    if problem.problem:
+        return problem
     likely = most = 0.0
     for cell in cells:
-        sigma = math.sqrt(cell.variance)
-        likely += cell.share * _excess(abs(cell.gap), sigma)
+        likely += cell.share * _excess(abs(cell.gap), math.sqrt(cell.variance))
+        sigma = math.sqrt(cell.spread)
         most += cell.share * _excess(max(abs(cell.gap) - 2.0 * sigma, 0.0), sigma)
     plain = ece(cells)
-    noise = math.sqrt(sum(cell.share**2 * cell.variance for cell in cells))
+    noise = math.sqrt(sum(cell.share**2 * cell.spread for cell in cells))
     reach = special.normal_quantile((1.0 + LEVEL) / 2.0) * noise
-    bounds = Interval(max(plain - most - reach, 0.0), min(plain + reach, 1.0))
-    return within(max(plain - likely, 0.0), bounds, n)
+    upper = max(plain + reach, _furthest_overall(cells))
+    bounds = Interval(max(plain - most - reach, 0.0), min(upper, 1.0))
+    return within(max(plain - likely, 0.0), bounds, problem.n)
 
 
 def debiased_rms(cells: tuple[CalibrationCell, ...]) -> Estimate:
@@ -192,22 +210,57 @@ def debiased_rms(cells: tuple[CalibrationCell, ...]) -> Estimate:
     upper bound is the largest value, spread evenly over the cells, that is no further off than the
     quantile times its own error.
     """
-    if not cells:
-        return missing("no labelled rows")
+    problem = _too_few(cells)
+    if problem.problem:
+        return problem
     z = special.normal_quantile((1.0 + LEVEL) / 2.0)
     square = sum(cell.share * (cell.gap**2 - cell.variance) for cell in cells)
+    # The same, its variance, and parts of that, with the spread that intervals are to allow for.
+    held = sum(cell.share * (cell.gap**2 - cell.spread) for cell in cells)
     spread = sum(
-        2.0 * cell.share**2 * cell.variance * max(2.0 * cell.gap**2 - cell.variance, cell.variance)
+        2.0 * cell.share**2 * cell.spread * max(2.0 * cell.gap**2 - cell.spread, cell.spread)
         for cell in cells
     )
-    linear = 4.0 * sum(cell.share**2 * cell.variance for cell in cells)
-    fixed = 2.0 * sum(cell.share**2 * cell.variance**2 for cell in cells)
+    linear = 4.0 * sum(cell.share**2 * cell.spread for cell in cells)
+    fixed = 2.0 * sum(cell.share**2 * cell.spread**2 for cell in cells)
     middle = square + z * z * linear / 2.0
     furthest = middle + z * math.sqrt(max((z * linear / 2.0) ** 2 + linear * square + fixed, 0.0))
     value, lower, upper = (
-        math.sqrt(max(bound, 0.0)) for bound in (square, square - z * math.sqrt(spread), furthest)
+        math.sqrt(max(bound, 0.0)) for bound in (square, held - z * math.sqrt(spread), furthest)
     )
-    return within(value, Interval(lower, upper), sum(cell.n for cell in cells))
+    bounds = Interval(lower, min(max(upper, _furthest_overall(cells)), 1.0))
+    return within(value, bounds, problem.n)
+
+
+def _too_few(cells: tuple[CalibrationCell, ...]) -> Estimate:
+    """Return why nothing can be told of these cells, and of how many rows."""
+    n = sum(cell.n for cell in cells)
+    return missing("" if n > 1 else estimates.ONE_ROW if n else estimates.NO_ROWS, n)
+
+
+def _furthest_overall(cells: tuple[CalibrationCell, ...]) -> float:
+    """Return how far off all scores together may be: no less than that is the error of the cells.
+
+    It holds where no cell has seen a positive, and so none a gap.
+    """
+    observed, claimed, variance, inverse = (
+        math.fsum(part)
+        for part in zip(
+            *(
+                (
+                    cell.share * cell.observed,
+                    cell.share * cell.mean_score,
+                    cell.share**2 * cell.variance,
+                    cell.share**2 / cell.rows,
+                )
+                for cell in cells
+            ),
+            strict=True,
+        )
+    )
+    share = min(max(observed, 0.0), 1.0)
+    around = estimates.share(share, math.sqrt(variance), 0, 1.0 / inverse)
+    return max(around.upper - claimed, claimed - around.lower)
 
 
 def recalibration(ranking: Ranking) -> tuple[Estimate, Estimate]:
@@ -267,7 +320,7 @@ def _cell(
     bounds = estimates.share(share, math.sqrt(spread) / weight, int(n), rows)
     mean = min(max(claimed / weight, low), high)
     return CalibrationCell(
-        int(n), weight / total, low, high, mean, share, bounds.lower, bounds.upper, variance
+        int(n), weight / total, low, high, mean, share, bounds.lower, bounds.upper, variance, rows
     )
 
 

@@ -121,7 +121,24 @@ def test_labels_that_contradict_each_other_are_not_known() -> None:
     arrivals = np.array([1, 5, 5, 2])
     kept, problems = drop_repeats(rows(["b", "a", "a", "b"], [0, 0, 1, 0], arrivals=arrivals))
     assert kept.labels.tolist() == pytest.approx([float("nan"), 0.0], nan_ok=True)
-    assert problems[1] == "1 predictions have labels that contradict each other"
+    assert problems[1] == (
+        "1 predictions have labels that contradict each other: taken as not known"
+    )
+
+
+def test_without_arrivals_no_label_is_said_to_have_arrived_last() -> None:
+    kept, problems = drop_repeats(rows(["a", "a", "b", "b"], [0.0, 1.0, 1.0, float("nan")]))
+    assert kept.labels.tolist() == pytest.approx([float("nan"), 1.0], nan_ok=True)
+    assert problems[0] == "2 of 4 rows repeat the id of another: one with a label counts"
+
+
+def test_other_scores_under_one_id_are_said() -> None:
+    given = rows(["a", "a", "b", "b"], [0.0, 0.0, 1.0, 1.0])
+    given.scores[:] = [0.2, 0.7, 0.4, 0.4]
+    given.predictions[:] = [0.0, 0.0, 1.0, 1.0]
+    kept, problems = drop_repeats(given)
+    assert kept.scores.tolist() == [0.7, 0.4]
+    assert problems[1:] == ("1 predictions have rows of other scores: those of one row count",)
 
 
 def test_rows_without_an_id_and_of_other_versions_stand_for_themselves() -> None:

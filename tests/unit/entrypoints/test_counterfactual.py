@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -119,3 +121,41 @@ def test_a_time_that_is_none_is_named() -> None:
 def test_what_is_no_score_is_named() -> None:
     with pytest.raises(DataError, match=r"shape \(2,\): \(2000,\) is needed"):
         hs.counterfactual(world(6), SPEC, lambda _: [0.1, 0.2])
+
+
+@pytest.mark.parametrize("rows", ["none", "one", "weightless"])
+def test_what_cannot_be_told_is_no_number(rows: str) -> None:
+    data, spec = world(7), replace(SPEC, weight="weight")
+    weights = np.zeros(2000) if rows == "weightless" else np.ones(2000)
+    count = {"none": 0, "one": 1, "weightless": 2000}[rows]
+    few = {name: values[:count] for name, values in (data | {"weight": weights}).items()}
+    found = hs.counterfactual(few, spec, column)
+    assert "loss: not available" in str(found)
+    assert "nan" not in str(found)
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert plain["loss"]["lower"] is None
+    assert plain["accuracy"]["upper"] is None
+    assert plain["verdict"] == "not told apart"
+
+
+def test_figures_are_plain_values() -> None:
+    found = hs.counterfactual(world(8), SPEC, column)
+    assert found.to_dict()["loss"] == {
+        "value": found.loss.value,
+        "lower": found.loss.lower,
+        "upper": found.loss.upper,
+        "n": 2000,
+        "blocks": 20,
+    }
+    numbers = {"x": np.arange(50.0), "score": np.arange(50.0), "label": np.arange(50.0)}
+    told = hs.counterfactual(numbers, hs.PredictionSpec("regression"), column)
+    assert told.to_dict()["accuracy"] is None
+    assert "accuracy" not in str(told)
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda _: 1 / 0, lambda _: ["a"], lambda _: None], ids=["raises", "text", "none"]
+)
+def test_a_scorer_that_fails_is_named(answer: Callable[[pa.Table], object]) -> None:
+    with pytest.raises(DataError, match=r"score (failed on the features: |returned)"):
+        hs.counterfactual(world(6), SPEC, answer)  # type: ignore[arg-type]

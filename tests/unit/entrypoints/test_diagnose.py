@@ -10,7 +10,7 @@ import pytest
 
 import homeostat as hs
 from homeostat.domain.decision import Cause
-from homeostat.domain.errors import DataError
+from homeostat.domain.errors import ConfigError, DataError
 from homeostat.entrypoints.diagnose import Value
 
 Table = dict[str, np.ndarray]
@@ -139,3 +139,28 @@ def test_odd_tables_have_defined_answers(task: str) -> None:
     assert found.loss is None
     wild = {**one, "x": np.tile([np.nan, np.inf, -np.inf, 1e300], 50)}
     assert hs.diagnose(wild, wild, spec).loss is not None
+
+
+def test_rows_without_weight_do_not_count_and_others_count_alike() -> None:
+    spec = hs.PredictionSpec("binary", weight="w")
+    before, now = month(1), month(2)
+    count = np.asarray(now["label"]).size
+    wrong = np.arange(count) < count // 3
+    broken = {**now, "label": np.where(wrong, "no", now["label"])}
+    usual = {**before, "w": np.ones(count)}
+    found = hs.diagnose(usual, {**broken, "w": np.where(wrong, 0.0, 1.0)}, spec)
+    assert found.cause is Cause.NONE
+    assert found.n_current == count - count // 3
+    with pytest.raises(ConfigError, match="current: weights differ, which a diagnosis"):
+        hs.diagnose(usual, {**broken, "w": 1.0 + wrong}, spec)
+    with pytest.raises(DataError, match="current: no row has a weight above 0"):
+        hs.diagnose(usual, {**broken, "w": np.zeros(count)}, spec)
+
+
+def test_the_change_of_the_value_is_printed() -> None:
+    found = hs.diagnose(month(1), month(2, lift=-2.0), SPEC, value={"tp": "price", "fp": -20.0})
+    assert found.value is not None
+    printed = str(found)
+    assert f"Value of a prediction: {found.value.before:.4g} before, " in printed
+    assert f"{found.value.total.amount:+.4g} [" in printed
+    assert "Value" not in str(hs.diagnose(month(1), month(2), SPEC))

@@ -385,12 +385,6 @@ def test_columns_that_say_nothing_are_named() -> None:
     assert not any(f"'{name}'" in said for name in ("flag", "rare", "gap"))
 
 
-def test_weights_are_said_not_to_count() -> None:
-    spec = hs.PredictionSpec("binary", label="y", score="p", weight="w")
-    before, now = binary(500, 1) | {"w": np.ones(500)}, blind(binary(90, 2)) | {"w": np.ones(90)}
-    assert "weights are not used by estimates" in hs.estimate(before, now, spec).problems
-
-
 def test_results_are_plain_and_the_same_again() -> None:
     before, now = binary(1000, 1), blind(binary(200, 2))
     first, again = (hs.estimate(before, now, BINARY, windows=2) for _ in range(2))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import homeostat as hs
+from homeostat.domain.errors import DataError
 
 SPEC = hs.PredictionSpec("binary", label="y", score="p", features=("x", "twin", "land", "idle"))
 
@@ -110,3 +111,25 @@ def test_many_columns_are_summed_up() -> None:
     report = hs.importance(wide, spec, lambda table: np.full(table.num_rows, 0.5))
     assert str(report).splitlines()[-1] == "... and 10 more columns"
     assert repr(report) == "<ImportanceReport: 40 columns>"
+
+
+def test_scores_that_are_no_probabilities_are_named() -> None:
+    found = hs.importance(rows(300), SPEC, lambda table: np.full(len(table), 5.0))
+    assert {one.reason for one in found.columns} == {
+        "scoring failed: DataError: a score is 5: probabilities are from 0 to 1"
+    }
+    said = hs.importance(
+        rows(300), SPEC, lambda table: np.full(len(table), 5.0), losses=lambda a, b: abs(a - b)
+    )
+    assert all(one.rank for one in said.columns)
+    classes = pd.DataFrame({"x": np.arange(300) % 3, "said": np.arange(300) % 3}).assign(
+        label=lambda f: f["x"]
+    )
+    hard = hs.PredictionSpec("multiclass", score="said", features=("x",))
+    told = hs.importance(classes, hard, lambda table: table["x"].to_numpy())
+    assert told["x"].value > 0.5
+
+
+def test_a_group_without_columns_is_refused() -> None:
+    with pytest.raises(DataError, match="a group names no column"):
+        hs.importance(rows(300), SPEC, lambda table: np.zeros(len(table)), groups=[["x"], []])

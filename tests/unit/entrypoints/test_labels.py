@@ -112,3 +112,23 @@ def test_before_any_label_came_nothing_can_be_told() -> None:
     found = early_rates(rows, SPEC, timedelta(days=5))
     assert found
     assert all(one.positive.reason.startswith("not yet identifiable") for one in found)
+
+
+def test_windows_are_printed_as_lines() -> None:
+    found = early_rates(table(), SPEC, timedelta(days=5))
+    newest, share = found[-1], found[-1].positive
+    assert str(newest) == (
+        f"{newest.window}, labels of {share.coverage:.0%}: "
+        f"true {share.share:.4g} [{share.interval.lower:.4g}, {share.interval.upper:.4g}]"
+    )
+    assert f"<EarlyWindow {newest}>" in str(found)
+    three = replace(newest, classes=("a", "b", "c"), shares=(share,) * 3)
+    assert str(three).split(": ", 1)[1].startswith(f"a {share.share:.4g} [")
+    assert str(three).count("[") == 3
+
+
+def test_windows_that_cannot_be_told_are_printed_with_the_reason() -> None:
+    rows = table()
+    for name in ("came", "fraud"):
+        rows = rows.set_column(rows.column_names.index(name), name, pa.nulls(len(rows)))
+    assert "not yet identifiable" in str(early_rates(rows, SPEC, timedelta(days=5))[0])

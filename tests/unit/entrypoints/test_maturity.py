@@ -1,5 +1,6 @@
 """Labels that come early are a biased selection: nothing may be told from them alone."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -52,6 +53,42 @@ def test_estimates_rest_on_complete_labels() -> None:
     full = hs.estimate(month(3, "2026-01-15"), month(4, "2026-02-21"), SPEC, windows=1)
     assert abs(found.reference["accuracy"] - full.reference["accuracy"]) < 0.03
     assert any("too young" in text for text in found.problems)
+
+
+def test_a_maturity_that_is_too_short_is_said_and_gives_no_figures() -> None:
+    rows = as_of(month(5, "2026-01-01"), "2026-01-31")
+    short = replace(SPEC, maturity=timedelta(days=8))
+    found = hs.evaluate(rows, short, window=timedelta(days=5), metrics=["positive_rate"])
+    assert any("later than the maturity of 8 days" in text for text in found.problems)
+    assert "raise it" in found["positive_rate"].problem
+    full = month(5, "2026-01-01")
+    for figure in found.select(by="window"):
+        assert figure.window is not None
+        inside = (full["at"] >= figure.window.start.replace(tzinfo=None)) & (
+            full["at"] < figure.window.end.replace(tzinfo=None)
+        )
+        truth = full["fraud"][inside].mean()
+        assert figure.value is None or abs(figure.value - truth) < 0.03
+    assert sum(figure.value is not None for figure in found.select(by="window")) >= 1
+
+
+def test_a_rare_class_that_comes_late_is_said() -> None:
+    rows = month(6, "2026-01-01")
+    rows["known"] = rows["at"] + np.where(rows["fraud"] & (rows.index % 10 == 0), 20, 1) * DAY
+    rows["fraud"] &= rows.index % 10 == 0
+    known = as_of(rows, "2026-02-15")
+    found = hs.evaluate(known, replace(SPEC, maturity=timedelta(days=8)))
+    assert any("later than the maturity of 8 days" in text for text in found.problems)
+    found = hs.evaluate(known, SPEC)
+    assert not any("later than the maturity" in text for text in found.problems)
+    assert found["accuracy"].value is not None
+
+
+def test_a_number_that_comes_late_is_said() -> None:
+    rows = month(7, "2026-01-01").assign(fraud=1.5)
+    spec = replace(SPEC, task="regression", maturity=timedelta(days=8))
+    found = hs.evaluate(as_of(rows, "2026-01-31"), spec)
+    assert "raise it" in found["mae"].problem
 
 
 WRONG = pd.Timestamp("2099-01-01")

@@ -144,8 +144,10 @@ def test_too_little_is_told_so() -> None:
         (SPEC, "sign", 0, ConfigError, "too short"),
         (SPEC, "gone", 7, DataError, "no column 'gone'"),
         (SPEC, "word", 7, DataError, "neither yes/no nor a number"),
+        (SPEC, "label", 7, ConfigError, "column 'label' is the label, score or another"),
+        (SPEC, "at", 7, ConfigError, "column 'at' is the label, score or another"),
     ],
-    ids=["task", "maturity", "window", "absent", "text"],
+    ids=["task", "maturity", "window", "absent", "text", "label", "time"],
 )
 def test_what_cannot_be_tied_is_named(
     spec: hs.PredictionSpec, column: str, every: int, error: type[Exception], message: str
@@ -153,6 +155,32 @@ def test_what_cannot_be_tied_is_named(
     rows = given(world(10, 60)) | {"word": np.full(60, "north")}
     with pytest.raises(error, match=message):
         hs.proxy(rows, spec, column, every=timedelta(days=every))
+
+
+def test_words_for_yes_and_no_are_a_signal() -> None:
+    rows = given(world(11))
+    signs = rows["sign"]
+    words = [None if np.isnan(sign) else "Yes" if sign else "no" for sign in signs]
+    found = hs.proxy(rows | {"sign": words}, SPEC, "sign")
+    expected = hs.proxy(rows, SPEC, "sign")
+    assert found.tie.correlation == expected.tie.correlation
+    assert found.windows == expected.windows
+    numbers = hs.proxy(rows | {"sign": signs.astype(str)}, SPEC, "sign")
+    assert numbers.tie.correlation == expected.tie.correlation
+
+
+def test_infinite_signals_are_left_out_and_counted() -> None:
+    rows = given(world(12))
+    some = np.arange(6000) % 10 == 0
+    found = hs.proxy(rows | {"sign": np.where(some, np.inf, rows["sign"])}, SPEC, "sign")
+    expected = hs.proxy(rows | {"sign": np.where(some, np.nan, rows["sign"])}, SPEC, "sign")
+    assert found.problems == ("600 of 6,000 signals are infinite: left out",)
+    assert found.tie.correlation == expected.tie.correlation
+
+
+def test_a_window_is_a_length_of_time() -> None:
+    with pytest.raises(ConfigError, match="every is 7"):
+        hs.proxy(given(world(10, 60)), SPEC, "sign", every=7)  # type: ignore[arg-type]
 
 
 def test_times_that_are_none_are_named() -> None:

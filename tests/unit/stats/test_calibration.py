@@ -175,3 +175,9 @@ def test_a_claim_beyond_all_odds_has_no_finite_shift() -> None:
         rank(np.repeat([0.0, 1.0], 8), np.full(16, 0.5), np.repeat([1.0, 1e-300], 8))
     )
     assert found.problem
+
+
+def test_one_row_tells_nothing_of_calibration() -> None:
+    found = calibrate(rank(np.array([1.0]), np.array([0.6])))
+    assert not found.ece_debiased.bounded
+    assert found.ece_debiased.problem == found.rms_debiased.problem != ""

@@ -137,8 +137,6 @@ def _usable(rows: Predictions, *, labelled: bool) -> tuple[Codes, list[str]]:
         if unknown:
             said.append(f"{unknown:,} of {len(rows):,} reference rows have no label: left out")
         good &= rows.known
-    if rows.weights is not None:
-        said.append("weights are not used by estimates")
     return np.flatnonzero(good).astype(np.int64), said
 
 

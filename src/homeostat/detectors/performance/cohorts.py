@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.domain.evaluation import KNOWN, MATURED, VERSION, WINDOW
+from homeostat.domain.model import Task
 from homeostat.domain.predictions import (
     NEVER,
     Micros,
@@ -32,6 +33,12 @@ OUT = "left out"
 MISSING = "(missing)"
 MICRO = timedelta(microseconds=1)
 
+LATE = 0.05
+"""Share of the labels of a class that may come after the maturity, or be missing for it."""
+FEW_LATE = 4
+SLOWEST = 0.99
+"""Share of labels that have come by the age from which they are taken to be complete after all."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cohort:
@@ -46,12 +53,25 @@ class Cohort:
     as_of : datetime or None
     reasons : mapping of str to str
         Why a window cannot be told yet, by its name; ``""``: why the whole cannot.
+    complete : float
+        Share of predictions that have a label once even late ones have come; 0 unless labels were
+        seen to come after the maturity.
     """
 
     rows: Predictions
     name: str
     as_of: datetime | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+    complete: float = 0.0
+
+    def unripe(self, coverage: float) -> str:
+        """Return why rows of which so many have a label cannot be told, or nothing."""
+        if coverage >= self.complete - LATE:
+            return ""
+        return (
+            f"labels of {coverage:.0%} are known, of old predictions {self.complete:.0%}: they "
+            "come later than the maturity, raise it"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,17 +117,44 @@ def mature(
     rows, now = settled(rows, maturity) if as_of is None else (rows, to_micros(as_of))
     times = rows.timestamps
     assert times is not None
-    moment = from_micros(now)
     undated, old = times == NEVER, times <= now - maturity // MICRO
     young = int(np.count_nonzero(~old & ~undated))
+    # Without any time there is no "now" either.
+    moment = None if as_of is None and undated.all() else from_micros(now)
     age = str(maturity).removesuffix(", 0:00:00")
+    then = f"{from_micros(now):%Y-%m-%d %H:%M} UTC"
+    complete, late = _late(rows, maturity // MICRO, now)
     said = {
         f"predictions have no time, so that their age is not known: {OUT}": int(undated.sum()),
-        f"predictions are younger than {age} at {moment:%Y-%m-%d %H:%M} UTC: {OUT}": young,
+        f"predictions are younger than {age} at {then}: {OUT}": young,
     }
     problems = [f"{k:,} of {len(rows):,} {text}" for text, k in said.items() if k]
+    if late:
+        problems.append(f"{late} later than the maturity of {age}: figures are biased, raise it")
     kept = replace(rows.take(old & ~undated), problems=(*rows.problems, *problems))
-    return Cohort(kept, MATURED, moment)
+    return Cohort(kept, MATURED, moment, complete=complete)
+
+
+def _late(rows: Predictions, maturity: int, now: int) -> tuple[float, str]:
+    """Return the share of predictions that get a label in the end, and how many labels come late.
+
+    0 and nothing where labels come in time, or it is not known when they came.
+    """
+    times, arrivals = rows.timestamps, rows.arrivals
+    assert times is not None
+    if arrivals is None:
+        return 0.0, ""
+    dated = times != NEVER
+    known = rows.known & dated & (arrivals != NEVER)
+    delays = arrivals[known] - times[known]
+    # Of a rare class all may come late and yet be few among all labels.
+    kinds = rows.labels[known].astype(np.intp) * (rows.task is not Task.REGRESSION)
+    sizes, tardy = np.bincount(kinds), np.bincount(kinds[delays > maturity])
+    if not (tardy > np.maximum(LATE * sizes[: tardy.size], FEW_LATE)).any():
+        return 0.0, ""
+    slow = int(np.quantile(delays, SLOWEST, method="higher"))
+    complete = rows.known[dated & (times <= now - slow)]
+    return float(complete.mean()), f"{int(tardy.sum()):,} of {delays.size:,} labels arrived"
 
 
 def hide_young(rows: Predictions, maturity: timedelta, now: int) -> Predictions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -66,6 +66,9 @@ def evaluate_predictions(cohort: Cohort, request: Request) -> Evaluation:
         places, labelled = places[order], labelled.take(order)
     whole = realize(labelled, request.values, request.quantile)
     known = rows.known
+    unripe = cohort.unripe(_share(known))
+    if unripe:
+        cohort = replace(cohort, reasons={**cohort.reasons, "": unripe})
     figures = [*_figures(whole, labelled, request, cohort, _share(known), (OVERALL, "", None))]
     for parting in partings(rows, request.window):
         problems += _too_many(parting)
@@ -153,7 +156,12 @@ def _figures(
 ) -> Iterator[Figure]:
     size = rows.labels.size
     alike = float(size) if rows.weights is None else effective(rows.weights)
-    reason = cohort.reasons.get(where[1] if where[0] == WINDOW else "", "")
+    in_time = where[0] == WINDOW
+    reason = cohort.reasons.get(where[1] if in_time else "", "")
+    if in_time and not reason:
+        reason = cohort.unripe(coverage)
+    if not size and coverage > 0.0:
+        reason = reason or "no labelled rows have a score and a weight above 0"
     for name in request.names(rows.task):
         measured = at_least(found.estimates[name], size, request.min_rows)
         if reason:

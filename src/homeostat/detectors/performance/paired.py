@@ -141,8 +141,10 @@ def paired_difference(
     owner = np.arange(apart.size, dtype=np.int64) if blocks is None else blocks
     count = np.unique(owner).size
     days = 0 if blocks is None else count
+    if not count:
+        return PairedDifference(math.nan, math.nan, math.nan, 0)
     own = np.ones(apart.size) if weights is None else weights / weights.mean()
-    value = float((own * apart).mean()) if apart.size else math.nan
+    value = float((own * apart).mean())
     if count < 2:
         return PairedDifference(value, math.nan, math.nan, apart.size, days)
     error = clustered_error(own * (apart - value), owner)

@@ -14,6 +14,7 @@ from homeostat.domain.model import Task
 from homeostat.stats import calibration, crosstab, ranking, residuals
 from homeostat.stats.crosstab import Crosstab
 from homeostat.stats.estimates import NO_ROWS, Estimate, effective, mean, missing, within
+from homeostat.stats.outcomes import mean_loss
 from homeostat.stats.ranking import NEEDED, Ranking
 
 Floats = NDArray[np.float64]
@@ -166,13 +167,17 @@ def _binary_scores(rows: Labelled) -> tuple[Figures, Ranking | None]:
         return dict.fromkeys(SCORED, missing("there are no scores", labels.size)), None
     ranked = ranking.tally(labels, scores, weights)
     cells = calibration.reliability(ranked)
-    loss = -np.log(np.maximum(np.where(labels == 1.0, scores, 1.0 - scores), _TINY))
+    unlike = 1.0 - scores
+
+    def loss(if_negative: Floats, if_positive: Floats) -> Estimate:
+        return mean_loss(labels, scores, if_negative, if_positive, weights)
+
     return {
         "auc": ranking.auc_estimate(ranked),
         "average_precision": ranking.average_precision_estimate(ranked),
-        "log_loss": mean(loss, weights),
-        "brier": mean((scores - labels) ** 2, weights),
-        "bias": mean(scores - labels, weights),
+        "log_loss": loss(-np.log(np.maximum(unlike, _TINY)), -np.log(np.maximum(scores, _TINY))),
+        "brier": loss(scores**2, unlike**2),
+        "bias": loss(scores, -unlike),
         "ece": calibration.debiased_ece(cells),
         "calibration_error": calibration.debiased_rms(cells),
     }, ranked

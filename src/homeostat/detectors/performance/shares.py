@@ -166,7 +166,9 @@ def _variance(
     slope = drawn[:, 1:]
     inverse = habit.excess * np.linalg.inv(information)
     moved = np.einsum("ki,ij,kj->k", slope, inverse, slope)
-    return (np.diagonal(drawn) + moved) / total**2, np.diagonal(inverse)
+    # Where no row waits it is 0, which rounding may miss to either side.
+    variance: Floats = np.maximum((np.diagonal(drawn) + moved) / total**2, 0.0)
+    return variance, np.diagonal(inverse)
 
 
 def _spread(shares: Floats, rows: Floats) -> Floats:

@@ -11,8 +11,9 @@ from homeostat.detectors.comparison.config import DEFAULT, ComparisonConfig
 from homeostat.detectors.drift.presets import PRESETS, Preset
 from homeostat.domain.comparison import Comparison
 from homeostat.domain.errors import DataError
+from homeostat.domain.text import printable
 from homeostat.entrypoints.cli.columns import kind_options, mapping_of, split_names
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.cli.progress import rows_read
 from homeostat.entrypoints.compare import Report
 from homeostat.entrypoints.compare import compare as compare_rows

@@ -6,7 +6,8 @@ import click
 
 from homeostat.domain.explanation import Carrier, Change, Explanation
 from homeostat.domain.predictions import PredictionSpec
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable
+from homeostat.domain.text import printable
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.cli.spec import prediction_options
 from homeostat.entrypoints.diagnose import diagnose as diagnose_rows
 from homeostat.reports.wording import number

@@ -9,7 +9,8 @@ import click
 
 from homeostat.domain.evaluation import KNOWN, Evaluation, Figure
 from homeostat.domain.predictions import PredictionSpec
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable, when
+from homeostat.domain.text import printable
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.cli.spec import names, prediction_options, stretch
 from homeostat.entrypoints.evaluate import evaluate as evaluate_rows
 from homeostat.reports.wording import number

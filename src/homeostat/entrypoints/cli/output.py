@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from homeostat.domain.text import printable
+
 F = TypeVar("F", bound=Callable[..., object])
 
 PIPED_WIDTH = 240
@@ -49,17 +51,6 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], empty: str
         return
     # Piped output must not be cut at the width of a terminal that is not there.
     Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
-
-
-def printable(text: str) -> str:
-    r"""Return text without what a terminal would obey: it may quote data.
-
-    Examples
-    --------
-    >>> print(printable("\x1b[31mred"))
-    \x1b[31mred
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def when(moment: datetime | None) -> str:

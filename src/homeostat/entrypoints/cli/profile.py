@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from homeostat.domain.text import printable
 from homeostat.entrypoints.cli.columns import kind_options
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.cli.progress import rows_read
 from homeostat.entrypoints.profiling import Engine, Profile
 from homeostat.entrypoints.profiling import profile as summarise

@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from homeostat.domain.errors import UserError
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import PredictionSpec
 from homeostat.entrypoints.cli.columns import split_names
@@ -36,16 +35,22 @@ def columns(text: str) -> str | dict[str, str]:
         return text
     pairs = [pair.partition("=") for pair in split_names(text)]
     if not all(name and column for name, _, column in pairs):
-        raise UserError(f"--score {text}: write CLASS=COLUMN, as in red=p_red,blue=p_blue")
+        raise click.BadParameter(f"{text!r}: write CLASS=COLUMN, as in red=p_red,blue=p_blue")
     return {name: column for name, _, column in pairs}
 
 
 def duration(text: str) -> timedelta:
-    """Return a length of time."""
+    """Return a length of time.
+
+    Raises
+    ------
+    click.BadParameter
+        If the text is none; click names the option.
+    """
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise UserError(f"{error}; write for example 30d or 12h") from None
+        raise click.BadParameter(f"{error}; write for example 30d or 12h") from None
 
 
 def stretch(text: str) -> int | timedelta:

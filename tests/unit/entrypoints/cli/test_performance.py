@@ -92,15 +92,22 @@ def test_diagnose_says_why_and_what_to_do(here: Path) -> None:
     ("options", "message"),
     [
         (("--score", "red=,b=c"), "write CLASS=COLUMN"),
+        (("--score", "red=,b=c"), "'--score'"),
         (("--maturity", "soon"), "write for example 30d or 12h"),
+        (("--maturity", "30"), "'--maturity'"),
         (("--window", "-5"), "write for example 30d or 12h"),
+        (("--window", "1mo"), "'--window'"),
         (("--task", "regression", "--classes", "a,b"), "classes are given for a regression"),
         (("--label", "frod"), "data has no column 'frod'"),
     ],
-    ids=["score", "maturity", "window", "classes", "label"],
+    ids=[
+        *("score", "score named", "maturity", "maturity named", "window", "window named"),
+        *("classes", "label"),
+    ],
 )
 def test_wrong_options_are_named(here: Path, options: tuple[str, ...], message: str) -> None:
-    _, out, err = call("evaluate", "before.parquet", *OPTIONS, *options)
+    code, out, err = call("evaluate", "before.parquet", *OPTIONS, *options)
+    assert code == 2
     assert message in out + err
 
 
