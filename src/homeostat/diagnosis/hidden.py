@@ -9,7 +9,7 @@ one did.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,21 @@ _NOISE = 1.63  # Kolmogorov's 99 % quantile
 _MOST = 20  # categories
 _ROWS = 30  # of a category
 _CODED = 10**9
+_NOBODY = -2
 
 _Ranked = tuple[float, FaultyRows]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A fault that moved no distribution.
+
+    ``sure`` is False where labels alone speak for it and no other column still means what it did:
+    then the meaning of the column may have turned as well.
+    """
+
+    fault: FaultyRows
+    sure: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +57,7 @@ class _Companions:
     inputs: Mask
 
 
-def find_hidden(sides: Sides, now: Columns) -> tuple[FaultyRows, ...]:
+def find_hidden(sides: Sides, now: Columns) -> tuple[Hidden, ...]:
     """Find signs, columns and categories that changed places without moving a distribution.
 
     Each may explain the others: a column seems turned as well if one that it goes with is.
@@ -58,12 +71,25 @@ def find_hidden(sides: Sides, now: Columns) -> tuple[FaultyRows, ...]:
 
     Returns
     -------
-    tuple of FaultyRows
+    tuple of Hidden
         The plainest first.
     """
     with_them = _companions(sides)
+    inputs = replace(with_them, owners=np.where(with_them.inputs, with_them.owners, _NOBODY))
     names = [name for name in sides.tables[0].numbers if not name.startswith(SCORE)]
-    found = [
+    found = _all(sides, with_them, names, now)
+    plain = {item.fault.columns for _, item in _all(sides, inputs, names, now)}
+    return tuple(
+        Hidden(
+            item,
+            sure=item.fault.columns in plain or _has_witness(sides, with_them, item.fault.columns),
+        )
+        for _, item in sorted(found, key=lambda pair: -pair[0])
+    )
+
+
+def _all(sides: Sides, with_them: _Companions, names: list[str], now: Columns) -> list[_Ranked]:
+    return [
         *_turned(sides, with_them, names, now),
         *_exchanged(sides, with_them, names, now),
         *(
@@ -72,7 +98,25 @@ def find_hidden(sides: Sides, now: Columns) -> tuple[FaultyRows, ...]:
             for item in _renamed(sides, with_them, name, now)
         ),
     ]
-    return tuple(item for _, item in sorted(found, key=lambda pair: -pair[0]))
+
+
+def _has_witness(sides: Sides, with_them: _Companions, names: tuple[str, ...]) -> bool:
+    """Whether another column goes with the labels as plainly as it did, and no other way.
+
+    A meaning that turns in one of several columns, by exactly as much as it was, is less likely
+    than a column that is turned.
+    """
+    noise = _noise(sides)
+    labels = ~with_them.inputs
+    before, after = (
+        part[:, ~labels].T @ part[:, labels] / len(part)
+        for part in (with_them.before, with_them.now)
+    )
+    others = _others(sides, with_them, *names)[~labels]
+    size = before.shape[1]
+    plain = (before**2).sum(axis=1) > (size + _REACH * np.sqrt(2.0 * size)) * noise**2
+    still = ((after - before) ** 2).sum(axis=1) < (before**2).sum(axis=1) / 4
+    return bool((others & plain & still).any())
 
 
 def _companions(sides: Sides) -> _Companions:
@@ -104,7 +148,8 @@ def _profile(sides: Sides, with_them: _Companions, name: str) -> tuple[Floats, F
 
 
 def _others(sides: Sides, with_them: _Companions, *names: str) -> Mask:
-    return ~np.isin(with_them.owners, [sides.names.index(name) for name in names])
+    mine = [sides.names.index(name) for name in names]
+    return ~np.isin(with_them.owners, [_NOBODY, *mine])
 
 
 def _noise(sides: Sides) -> float:

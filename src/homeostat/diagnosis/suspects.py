@@ -55,10 +55,13 @@ def settle(
     if set(told.causes) <= {Cause.DATA_FAULT} or not told.inputs:
         return Settled(scene, told)
     sides = told.labelled.sides if told.labelled else told.sides
-    for item in find_hidden(sides, scene.mended.now)[:_TRIED]:
-        better = _again(scene, told, columns, (item,), config, rng, plain=False)
-        if better:
+    doubtful: list[FaultyRows] = []
+    for hidden in find_hidden(sides, scene.mended.now)[:_TRIED]:
+        better = _again(scene, told, columns, (hidden.fault,), config, rng, plain=False)
+        if better and hidden.sure:
             return better
+        if better:
+            doubtful.append(hidden.fault)
     numbers = sides.tables[0].numbers
     weighed = [
         (item, weigh_rivals(sides, item, rng) if item.fault.columns[0] in numbers else None)
@@ -71,7 +74,8 @@ def settle(
         better = _again(scene, told, columns, items, config, rng, plain=plain)
         if better:
             return better
-    return Settled(scene, told, tuple(item for item, found in weighed if _is_open(found)))
+    still = (item for item, found in weighed if _is_open(found))
+    return Settled(scene, told, (*doubtful, *still))
 
 
 def _again(
@@ -94,7 +98,7 @@ def _again(
 def say_open(told: Judged, suspects: Sequence[FaultyRows]) -> Judged:
     """Add a caveat for each suspect that nobody can tell of."""
     said = tuple(
-        f"{item.fault.text}? That, or another mix of rows: check it before retraining on them"
+        f"{item.fault.text}? That, or a real change: check it before retraining on these rows"
         for item in suspects
     )
     return replace(told, caveats=(*told.caveats, *said))

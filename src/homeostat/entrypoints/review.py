@@ -89,7 +89,7 @@ def review_queue(
     >>> spec = PredictionSpec("binary")
     >>> queue = review_queue(rows, spec, 500, seed=7)
     >>> queue.reasons[0]
-    'score 0.501 leaves the outcome open (threshold 0.5)'
+    'score 0.5 leaves the outcome open (threshold 0.5)'
     >>> from homeostat.entrypoints.evaluate import evaluate
     >>> rows["label"][queue.rows] = truth[queue.rows]  # what a person says
     >>> rows["weight"] = queue.weights

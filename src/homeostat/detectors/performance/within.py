@@ -122,7 +122,7 @@ def learn(values: Floats, hours: Ints, assumed: float) -> Within | None:
     >>> hours = np.arange(24 * 7).repeat(3600)
     >>> found = learn((rng.random(hours.size) < 0.2).astype(float), hours, 0.0025)
     >>> round(found.usual[3], 2), found.effect**0.5 < 0.005
-    (0.2, True)
+    (0.21, True)
     """
     of_day = hours % HOURS
     counts = np.bincount(of_day, minlength=HOURS).astype(np.float64)
