@@ -129,21 +129,49 @@ def _fit(kind: Kind, means: Floats, hits: Floats, rows: Floats) -> Calibration:
 
 
 def _fit_beta(means: Floats, hits: Floats, rows: Floats) -> tuple[float, float, float]:
-    """Return the weights of a beta map, by Newton's method on the cells."""
-    features = np.column_stack((_beta_features(means), np.ones(means.size)))
-    shrink = np.array([_RIDGE, _RIDGE, 0.0])
-    weights = np.array([0.0, 0.0, np.log(hits.sum() / (rows.sum() - hits.sum()))])
+    """Return the weights of the likeliest beta map that does not fall anywhere.
+
+    A term with a negative weight would turn the order of scores round: it is left out and the rest
+    fitted again, as by Kull et al. So the constant is free and the mean chance is that of labels.
+    """
+    features = _beta_features(means)
+    found = _fit_terms(features, (0, 1), hits, rows)
+    if min(found[:2]) >= 0.0:
+        return found
+    fewer = [_fit_terms(features, terms, hits, rows) for terms in ((0,), (1,), ())]
+    rising = [each for each in fewer if min(each[:2]) >= 0.0]
+    return max(rising, key=lambda each: _likelihood(features, each, hits, rows))
+
+
+def _fit_terms(
+    features: Floats, terms: tuple[int, ...], hits: Floats, rows: Floats
+) -> tuple[float, float, float]:
+    """Return the likeliest weights of some terms and a constant, by Newton's method on cells."""
+    chosen = np.column_stack((features[:, terms], np.ones(rows.size)))
+    shrink = np.append(np.full(len(terms), _RIDGE), 0.0)
+    weights = np.zeros(shrink.size)
+    weights[-1] = np.log(hits.sum() / (rows.sum() - hits.sum()))
     reach, steps = np.inf, 0
     while reach > _SETTLED and steps < _STEPS:
-        chance = 1.0 / (1.0 + np.exp(-features @ weights))
-        slope = features.T @ (hits - rows * chance) - shrink * weights
-        curve = (features.T * (rows * chance * (1.0 - chance))) @ features
+        chance = 1.0 / (1.0 + np.exp(-chosen @ weights))
+        slope = chosen.T @ (hits - rows * chance) - shrink * weights
+        curve = (chosen.T * (rows * chance * (1.0 - chance))) @ chosen
         step = np.linalg.solve(curve + np.diag(shrink + _FLAT), slope)
-        reach = float(np.abs(features @ step).max())
+        reach = float(np.abs(chosen @ step).max())
         weights += step * min(1.0, 1.0 / max(reach, _SETTLED))  # further the curvature is another
         steps += 1
-    # A map that falls anywhere would turn the order of the scores round: flat there instead.
-    return max(0.0, float(weights[0])), max(0.0, float(weights[1])), float(weights[2])
+    found = [0.0, 0.0, float(weights[-1])]
+    for place, weight in zip(terms, weights[:-1].tolist(), strict=True):
+        found[place] = weight
+    return found[0], found[1], found[2]
+
+
+def _likelihood(
+    features: Floats, weights: tuple[float, float, float], hits: Floats, rows: Floats
+) -> float:
+    odds = features @ np.array(weights[:2]) + weights[2]
+    own = float(hits @ odds - rows @ np.logaddexp(0.0, odds))
+    return own - _RIDGE / 2.0 * (weights[0] ** 2 + weights[1] ** 2)
 
 
 def _losses(chances: Floats, labels: Floats) -> Floats:

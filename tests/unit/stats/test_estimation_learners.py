@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import GammaRegressor
+from sklearn.linear_model import GammaRegressor, LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -87,6 +88,41 @@ def test_a_beta_map_does_not_turn_the_order_round() -> None:
     scores, labels = _scored(2000, 3)
     found = fit_calibration(scores, 1.0 - labels, "beta")
     assert np.ptp(found(np.linspace(0, 1, 9))) < 1e-9
+
+
+_CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rises and falls": lambda p: 0.9 * (1.0 - p**4) * p**0.1,
+    "rises late": lambda p: 0.2 + 0.5 * p**8,
+    "rises early": lambda p: 0.2 + 0.5 * p**0.05,
+    "falls": lambda p: 0.8 - 0.5 * p,
+}
+
+
+@pytest.mark.parametrize("curve", list(_CURVES))
+@pytest.mark.parametrize("seed", range(3))
+def test_a_beta_map_is_the_likeliest_that_rises(curve: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0.02, 0.98, 1000)
+    labels = (rng.random(1000) < _CURVES[curve](scores)).astype(float)
+    found = fit_calibration(scores, labels, "beta")
+    terms = np.column_stack((np.log(scores), -np.log1p(-scores)))
+
+    def loss(weights: np.ndarray) -> float:
+        odds = terms @ weights[:2] + weights[2]
+        return float(np.sum(np.logaddexp(0.0, odds) - labels * odds))
+
+    oracle = minimize(
+        loss, np.array([1.0, 1.0, 0.0]), bounds=[(0.0, None), (0.0, None), (None, None)]
+    )
+    assert loss(np.array(found.weights)) <= oracle.fun + 1e-3
+    assert min(found.weights[:2]) >= 0.0
+    assert found(scores).mean() == pytest.approx(labels.mean(), abs=1e-6)
+    dropped = [place for place in range(2) if found.weights[place] == 0.0]
+    if len(dropped) == 1:
+        rest = LogisticRegression(C=1e3, tol=1e-10, max_iter=1000)
+        rest.fit(np.delete(terms, dropped, axis=1), labels)
+        kept = [found.weights[1 - dropped[0]], found.weights[2]]
+        np.testing.assert_allclose(kept, [rest.coef_[0, 0], rest.intercept_[0]], atol=1e-4)
 
 
 def test_isotonic_steps_without_an_exception_are_not_certain() -> None:
