@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats.boosting import Bins, Effort, as_bins, fit_trees
+from homeostat.stats.boosting import Bins, Effort, Trees, as_bins, fit_trees
 from homeostat.stats.estimates import effective
 
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -26,15 +26,34 @@ class DensityRatio:
     ----------
     reference, current : ndarray of float64
         The ratio at each row given; about 1 everywhere where nothing has moved.
+    halves : tuple of Trees
+        One learnt on each half of the rows.
+    priors : tuple of float
+        Log-odds of the halves' shares of current rows.
     """
 
     reference: Floats
     current: Floats
+    halves: tuple[Trees, ...]
+    priors: tuple[float, ...]
 
     @property
     def effective_size(self) -> float:
         """Reference rows that weighing by the ratio leaves in effect (Kish): at most all."""
         return effective(self.reference)
+
+    def at(self, codes: Codes | Bins) -> Floats:
+        """Return the ratio at other rows: the geometric mean of what both halves make of them.
+
+        Parameters
+        ----------
+        codes : ndarray of uint8 or int64, shape (features, rows)
+        """
+        odds = np.zeros(codes.shape[1])
+        for trees, prior in zip(self.halves, self.priors, strict=True):
+            odds += trees.add_to(np.full(codes.shape[1], prior), codes) - prior
+        found: Floats = np.exp(odds / len(self.halves))
+        return found
 
 
 def density_ratio(
@@ -64,6 +83,8 @@ def density_ratio(
     >>> ratio = density_ratio(before, after, rng)
     >>> round(float(np.median(ratio.current)))
     2
+    >>> ratio.at(np.array([[0, 3]])).round().tolist()
+    [0.0, 2.0]
     """
     both = np.concatenate((as_bins(reference), as_bins(current)), axis=1)
     rows, is_current = both.shape[1], np.repeat([0.0, 1.0], [reference.shape[1], current.shape[1]])
@@ -72,6 +93,7 @@ def density_ratio(
         members = np.flatnonzero(is_current == value)
         half[rng.permutation(members)] = np.arange(members.size) % _HALVES
     odds = np.empty(rows)
+    halves, priors = [], []
     for part in range(_HALVES):
         own = half == part
         share = float(is_current[~own].mean())
@@ -79,5 +101,8 @@ def density_ratio(
         start = np.full(rows, prior)
         trees = fit_trees(both[:, ~own], is_current[~own], start[~own], "logistic", rng, effort)
         odds[own] = trees.add_to(start[own], both[:, own]) - prior
+        halves.append(trees)
+        priors.append(prior)
     ratio = np.exp(odds)
-    return DensityRatio(ratio[is_current == 0.0], ratio[is_current == 1.0])
+    now = is_current == 1.0
+    return DensityRatio(ratio[~now], ratio[now], tuple(halves), tuple(priors))

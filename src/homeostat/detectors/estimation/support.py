@@ -89,15 +89,18 @@ class Support:
 def _unsupported(
     reference: Bins, current: Bins, windows: Sequence[tuple[int, int]], rng: np.random.Generator
 ) -> list[float]:
-    each = max(1, min(WINDOW_SAMPLE, SAMPLE // max(1, len(windows))))
-    if len(windows) == 1:
-        each = SAMPLE
+    each = SAMPLE if len(windows) == 1 else min(WINDOW_SAMPLE, SAMPLE // max(1, len(windows)))
+    sampled = len(windows) > 1 and each < FEWEST
+    # Of many windows a sample of all is learnt on; a share of its few rows of one says nothing.
+    each = max(each, FEWEST)
     rows = [thin(np.arange(first, last), each) for first, last in windows]
-    drawn = np.concatenate(rows)
-    if min(reference.shape[1], drawn.size) < FEWEST:
+    judged = np.concatenate(rows)
+    if min(reference.shape[1], judged.size) < FEWEST:
         return [float("nan")] * len(windows)
     some = thin(np.arange(reference.shape[1]), SAMPLE)
-    ratio = density_ratio(reference[:, some], current[:, drawn], rng).current
+    drawn = thin(judged, SAMPLE) if sampled else judged
+    found = density_ratio(reference[:, some], current[:, drawn], rng)
+    ratio = found.at(current[:, judged]) if sampled else found.current
     ends = np.cumsum([part.size for part in rows])[:-1]
     parts = np.split(ratio > RATIO, ends)
     return [float(part.mean()) if part.size else 0.0 for part in parts]
