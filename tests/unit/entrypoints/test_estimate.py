@@ -335,6 +335,8 @@ def test_columns_that_say_nothing_are_named() -> None:
     n, rows = 500, binary(500, 1)
     more: dict[str, Any] = {
         "row": np.arange(n),
+        "left": 7 * np.arange(n)[::-1],
+        "income": np.random.default_rng(3).permutation(n),
         "empty": [None] * n,
         "note": [f"text {i}" for i in range(n)],
         "when": [datetime(2024, 1, 1, tzinfo=UTC)] * n,
@@ -345,8 +347,8 @@ def test_columns_that_say_nothing_are_named() -> None:
     now = beside(blind(binary(500, 2)) | more | {"rare": [None] * n, "gap": [None] * n})
     found = hs.estimate(beside(rows, **more), now, BINARY, windows=1)
     said = " ".join(found.problems)
-    assert all(f"'{name}'" in said for name in ("row", "empty", "note", "when"))
-    assert not any(f"'{name}'" in said for name in ("flag", "rare", "gap"))
+    assert all(f"'{name}'" in said for name in ("row", "left", "empty", "note", "when"))
+    assert not any(f"'{name}'" in said for name in ("income", "flag", "rare", "gap"))
 
 
 def test_results_are_plain_and_the_same_again() -> None:
