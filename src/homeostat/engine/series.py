@@ -11,15 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.detectors.series import dynamic, limits
-from homeostat.detectors.series.dynamic import (
-    CALM,
-    FEWEST,
-    SeriesBaseline,
-    SeriesConfig,
-    SeriesState,
-)
+from homeostat.detectors.series.dynamic import CALM, FEWEST, SeriesBaseline, SeriesConfig
 from homeostat.detectors.series.limits import LimitState
 from homeostat.detectors.series.point import Point
+from homeostat.detectors.series.state import SeriesState
 from homeostat.detectors.value.contrast import Change, Contrast
 from homeostat.detectors.value.measure import measure_rows
 from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE, Kind, ValueMetric

@@ -18,12 +18,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.detectors.series.alarm import Alarm, begin
+from homeostat.detectors.series.alarm import begin
 from homeostat.detectors.series.point import Point
+from homeostat.detectors.series.state import SeriesState
 from homeostat.domain.verdict import BudgetShare, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats import changepoint
-from homeostat.stats.changepoint import Baseline, Tally
+from homeostat.stats.changepoint import Baseline
 from homeostat.stats.seasonal import Seasonal, fit_seasonal
 
 Floats = NDArray[np.float64]
@@ -95,54 +96,6 @@ class SeriesBaseline:
     seasonal: Seasonal
     scores: Baseline
     wander: float
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesState:
-    """Evidence so far.
-
-    Attributes
-    ----------
-    anchor : datetime or None
-        End of the history that the evidence is held against.
-    seen, starts, total, since
-        Of `homeostat.stats.changepoint.Tally`, flat.
-    last, until : float, datetime or None
-        Deviation of the last judged window, and its end.
-    recent, weight : float
-        Recent mean deviation in the figure's unit, and the windows behind it, at most `RECENT`.
-    alarm : Alarm or None
-    calm, accepted : int
-        Windows in a row within the band; times more that a level is told to be accepted.
-    apart : tuple of Window
-        Of past alarms: no history.
-    """
-
-    anchor: datetime | None = None
-    seen: int = 0
-    starts: tuple[int, ...] = ()
-    total: tuple[float, ...] = (0.0,) * 4
-    since: tuple[float, ...] = ()
-    last: float = 0.0
-    until: datetime | None = None
-    recent: float = 0.0
-    weight: float = 0.0
-    alarm: Alarm | None = None
-    calm: int = 0
-    apart: tuple[Window, ...] = ()
-    accepted: int = 0
-
-    @property
-    def firing(self) -> bool:
-        """Whether there is an alarm."""
-        return self.alarm is not None
-
-    @property
-    def tally(self) -> Tally:
-        """The sums as arrays."""
-        since = np.asarray(self.since, dtype=np.float64).reshape(len(self.starts), 2, 1)
-        total = np.asarray(self.total, dtype=np.float64).reshape(4, 1)
-        return Tally(self.seen, self.starts, total, since)
 
 
 def fit(
@@ -236,7 +189,7 @@ def evaluate(
     if baseline is None:
         return state, _silent(config, model, subject, point, Status.INCONCLUSIVE, TOO_FEW)
     if state.anchor != baseline.window.end:
-        cleared = replace(state, seen=0, starts=(), total=(0.0,) * 4, since=())
+        cleared = replace(state, seen=0, starts=(), total=(0.0,) * 4, since=(), onsets=())
         state = replace(cleared, anchor=baseline.window.end, recent=0.0, weight=0.0)
     state = _advance(config, baseline, state, point)
     evidence = _evidence(baseline, state)
@@ -277,6 +230,7 @@ def _advance(
         starts=tally.starts,
         total=tuple(tally.total.ravel().tolist()),
         since=tuple(tally.since.ravel().tolist()),
+        onsets=state.onsets_of(tally, window.start, config.every),
         last=deviation,
         until=window.end,
         recent=(kept * state.recent + away) / (kept + 1.0),
@@ -315,7 +269,7 @@ def _decide(
     if evidence < config.threshold or way < _matters(config, baseline):
         return state
     factors = changepoint.log_factors(state.tally, baseline.scores)[:, 0]
-    onset = now - (state.seen - state.starts[int(np.argmax(factors))]) * config.every
+    onset = state.onsets[int(np.argmax(factors))]
     shift = state.recent / _least(baseline.seasonal.scale)
     return replace(state, alarm=begin(onset, shift, state.weight))
 

@@ -15,13 +15,13 @@ from homeostat.detectors.series.dynamic import (
     CALM,
     FEWEST,
     SeriesConfig,
-    SeriesState,
     Ways,
     evaluate,
     fit,
     renewable,
 )
 from homeostat.detectors.series.point import Point
+from homeostat.detectors.series.state import SeriesState
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
 
@@ -49,6 +49,29 @@ def play(
         if renew and baseline is not None and renewable(config, baseline, state):
             baseline = fit(config, series[: at + 1], state.apart)
     return said
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["onsets kept", "an older state"])
+def test_a_change_began_when_it_did_though_windows_are_missing(kept: bool) -> None:
+    values = quiet(0, HISTORY + 40)
+    values[HISTORY + 20 :] -= 0.04
+    series = points(values)
+    baseline, state = fit(CONFIG, series[:HISTORY]), SeriesState()
+    # From the change on two of three windows have too few rows.
+    gone = [at for at in range(HISTORY + 20, HISTORY + 40) if at % 3]
+    for at in range(HISTORY, len(series)):
+        point = series[at]
+        config = replace(CONFIG, min_rows=100)
+        if at in gone:
+            point = replace(point, rows=3)
+        elif not kept:
+            state = replace(state, onsets=())
+        state, _ = evaluate(config, baseline, state, "m", "auc", point)
+        if state.alarm is not None:
+            break
+    assert state.alarm is not None
+    began = series[HISTORY + 20].window.start
+    assert (abs(state.alarm.onset - began) <= DAY) is kept
 
 
 def begins(said: list[Verdict]) -> list[int]:
