@@ -33,6 +33,10 @@ Ways = Literal["both", "above", "below"]
 FEWEST = 21
 """Windows of history from which there is a baseline."""
 TOO_FEW = f"fewer than {FEWEST} windows of history"
+
+USUAL = 56
+"""Days, or windows if they are longer, of history that are used if nobody says otherwise."""
+
 MOST = 2_000
 """Windows of history that are used."""
 
@@ -44,6 +48,17 @@ RECENT = 5.0
 """Windows over which the recent deviation is averaged, exponentially."""
 
 MOST_APART = 100
+
+
+def usual_history(every: timedelta) -> timedelta:
+    """Return how far back the history of windows of this length reaches by default.
+
+    Examples
+    --------
+    >>> usual_history(timedelta(hours=1)).days, usual_history(timedelta(days=7)).days
+    (56, 392)
+    """
+    return USUAL * max(every, timedelta(days=1))
 
 
 @dataclass(frozen=True, slots=True)

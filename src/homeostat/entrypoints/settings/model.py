@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from homeostat.alerting.rules import default_rules
 from homeostat.detectors.performance.realized import NAMES
+from homeostat.detectors.series.dynamic import FEWEST
 from homeostat.detectors.value.metric import (
     LABEL,
     PREDICTION,
@@ -47,6 +49,7 @@ from homeostat.entrypoints.settings.values import (
     Name,
     Number,
     Weight,
+    format_duration,
     nearest,
     wrong,
 )
@@ -259,6 +262,25 @@ class Model(Part):
                 remedy = "keep one of them"
                 raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
             seen.add(threshold.name)
+            self._check_history(threshold, number)
+
+    def _check_history(self, threshold: Threshold, number: int) -> None:
+        every = self.every(threshold.metric)
+        if threshold.history is None or threshold.history >= FEWEST * every:
+            return
+        problem = (
+            f"a window of {threshold.metric} is {format_duration(every)}: of "
+            f"{format_duration(threshold.history)} there are {threshold.history // every}, and "
+            f"{FEWEST} are needed"
+        )
+        remedy = f"write {format_duration(FEWEST * every)} or more, or leave it out"
+        raise wrong(problem, remedy, "monitors", "thresholds", number, "history")
+
+    def every(self, metric: str) -> timedelta:
+        """Return how often a metric is written."""
+        if metric.startswith(IMPORTANCE):
+            return self.monitors.importance.every
+        return self.monitors.performance.window
 
     def _check_segment(self, number: int, threshold: Threshold) -> None:
         """Refuse a segment that no figures are written of."""

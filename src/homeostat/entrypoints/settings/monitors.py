@@ -151,8 +151,9 @@ class Threshold(Part):
     """Windows with fewer rows are not judged."""
     min_change: Annotated[Number, Field(gt=0)] | None = None
     """Dynamic only: change that matters, in the metric's unit; default: one usual deviation."""
-    history: Duration = timedelta(days=56)
-    """Dynamic only: how far back the history reaches."""
+    history: Duration | None = None
+    """Dynamic only: how far back the history reaches, 21 windows at least; default: 56 days, or 56
+    windows where that is longer."""
     since: Moment | None = None
     """Dynamic only: history from before does not count; set it to accept a new level."""
 

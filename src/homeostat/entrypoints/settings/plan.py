@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from homeostat.alerting.rules import AlertRule, default_rules
 from homeostat.detectors.calibration.detector import CalibrationConfig
@@ -10,7 +12,7 @@ from homeostat.detectors.drift.detector import DriftConfig, Limits
 from homeostat.detectors.importance.permutation import ImportanceConfig
 from homeostat.detectors.performance.detector import PerformanceConfig
 from homeostat.detectors.quality.detector import QualityConfig
-from homeostat.detectors.series.dynamic import SeriesConfig
+from homeostat.detectors.series.dynamic import SeriesConfig, usual_history
 from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.volume.detector import VolumeConfig
@@ -112,13 +114,18 @@ def _thresholds(model: Model, budget: AlarmBudget) -> tuple[MetricThreshold, ...
     monitors = model.monitors
     watched = {name: part for name, part in model.business.items() if part.alert}
     count = len(watched) + sum(part.dynamic is not None for part in monitors.thresholds)
-    plain = SeriesConfig(budget, monitors.performance.window, SERIES / max(1, count))
+    share = SERIES / max(1, count)
+
+    def plain(metric: str, history: timedelta | None = None) -> SeriesConfig:
+        every = model.every(metric)
+        return SeriesConfig(budget, every, share, history=history or usual_history(every))
+
     found = [
         MetricThreshold(
             name,
             name,
             replace(
-                plain,
+                plain(name),
                 ways="below" if part.better == "higher" else "above",
                 min_rows=part.min_rows,
                 min_change=part.min_change or 0.0,
@@ -131,14 +138,15 @@ def _thresholds(model: Model, budget: AlarmBudget) -> tuple[MetricThreshold, ...
     return (*found, *(_threshold(part, plain) for part in monitors.thresholds))
 
 
-def _threshold(part: Threshold, plain: SeriesConfig) -> MetricThreshold:
+def _threshold(
+    part: Threshold, plain: Callable[[str, timedelta | None], SeriesConfig]
+) -> MetricThreshold:
     if part.dynamic is None:
         limit = LimitConfig(part.above, part.below, part.windows, part.min_rows, part.sure)
         return MetricThreshold(part.name, part.metric, limit, segment=part.segment)
     config = replace(
-        plain,
+        plain(part.metric, part.history),
         ways=part.dynamic,
-        history=part.history,
         min_rows=part.min_rows,
         min_change=part.min_change or 0.0,
     )

@@ -63,6 +63,24 @@ def test_what_the_owner_says_reaches_the_engine(tmp_path: Path) -> None:
     assert loss.since == datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 
+def test_history_is_long_enough_for_the_windows_that_are_written(tmp_path: Path) -> None:
+    more = MORE.replace("12h", "7d").replace(", history: 28d", "")
+    more += "        - {metric: 'importance:amount', dynamic: both}\n"
+    caught, alarms, _, loss, importance = read(tmp_path, TEXT + more).thresholds
+    spans = []
+    for threshold in (caught, alarms, loss, importance):
+        assert isinstance(threshold.config, SeriesConfig)
+        spans.append((threshold.config.every.days, threshold.config.history.days))
+    assert spans == [(7, 392), (7, 392), (7, 392), (30, 1680)]
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, TEXT + MORE.replace("12h", "7d"))
+    said = str(refused.value)
+    assert "homeostat.yaml:14" in said
+    assert "monitors.thresholds.1.history" in said
+    assert "a window of log_loss is 7d: of 28d there are 4, and 21 are needed" in said
+    assert "write 147d or more, or leave it out" in said
+
+
 @pytest.mark.parametrize("text", [TEXT, TEXT + MORE], ids=["plain", "thresholds"])
 def test_the_alarm_budget_is_kept_with_thresholds_and_without(tmp_path: Path, text: str) -> None:
     plan = read(tmp_path, text)
