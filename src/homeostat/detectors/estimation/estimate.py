@@ -19,6 +19,7 @@ from homeostat.detectors.estimation.intervals import (
     hold_rival,
     interval,
 )
+from homeostat.detectors.estimation.losses import IDENTIFIABLE as NUMBERS
 from homeostat.detectors.estimation.losses import REGRESSION, LossOutlook, Predicted
 from homeostat.detectors.estimation.support import Support
 from homeostat.domain.errors import DataError
@@ -37,6 +38,9 @@ UNSTABLE = 0.05
 """Drift of the share of a class beyond its scores, from which calibration does not hold."""
 
 _METRICS = {Task.BINARY: BINARY, Task.MULTICLASS: MULTICLASS, Task.REGRESSION: REGRESSION}
+IDENTIFIABLE: Mapping[Task, tuple[str, ...]] = {**_METRICS, Task.REGRESSION: NUMBERS}
+"""Metrics of each task that may be told without labels."""
+
 NAN = float("nan")
 
 

@@ -33,9 +33,11 @@ _LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "mse": lambda labels, predictions: (predictions - labels) ** 2,
     "mape": lambda labels, predictions: np.abs((predictions - labels) / labels),
 }
-_LOSS_OF = {"mae": "mae", "mse": "mse", "rmse": "mse", "mape": "mape"}
+_LOSS_OF = {"mae": "mae", "rmse": "mse", "mse": "mse", "mape": "mape"}
 _REFUSED = {"bias": NEEDS_SIGN, "r2": NEEDS_LABELS}
-REGRESSION: tuple[str, ...] = ("mae", "rmse", "mse", "mape", "bias", "r2")
+REGRESSION: tuple[str, ...] = (*_LOSS_OF, *_REFUSED)
+IDENTIFIABLE: tuple[str, ...] = tuple(_LOSS_OF)
+"""Those of `REGRESSION` that can be told without labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

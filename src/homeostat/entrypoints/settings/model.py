@@ -9,7 +9,6 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from homeostat.alerting.rules import default_rules
-from homeostat.detectors.performance.realized import NAMES
 from homeostat.detectors.series.dynamic import FEWEST
 from homeostat.detectors.value.metric import (
     LABEL,
@@ -34,6 +33,7 @@ from homeostat.domain.record import RESERVED
 from homeostat.domain.verdict import segment_name
 from homeostat.engine.estimates import PREFIX
 from homeostat.engine.importance import IMPORTANCE
+from homeostat.entrypoints.settings.metrics import OWN, limits, useless, worth, written
 from homeostat.entrypoints.settings.monitors import (
     Budget,
     Business,
@@ -55,12 +55,6 @@ from homeostat.entrypoints.settings.values import (
 )
 
 MIN_CLASSES = 2
-BUILT_IN = {
-    *("auc", "average_precision", "log_loss", "brier", "ece", "accuracy", "precision", "recall"),
-    *("specificity", "f1", "mcc", "positive_rate", "macro_f1", "weighted_f1", "macro_precision"),
-    *("macro_recall", "macro_auc", "mae", "rmse", "r2", "wape", "mape", "bias", "pinball"),
-    "calibration_error",
-}
 
 
 class Feature(Part):
@@ -243,18 +237,21 @@ class Model(Part):
 
     def _check_business(self) -> None:
         for name in self.business:
-            if name in BUILT_IN:
+            if name in OWN:
                 raise wrong("is a metric of Homeostat's own", "rename it", "business", name)
+            if name.startswith((PREFIX, IMPORTANCE)):
+                problem = "begins as metrics of Homeostat's own do"
+                raise wrong(problem, "rename it", "business", name)
             try:
                 self.metric(name)
             except ConfigError as error:
                 raise wrong(error.problem, error.remedy, "business", name, "value") from None
         seen = {name for name, part in self.business.items() if part.alert}
-        written = self._written()
+        known = self._written()
         for number, threshold in enumerate(self.monitors.thresholds):
-            if threshold.metric not in written:
+            if threshold.metric not in known:
                 problem = f"nobody writes a metric {threshold.metric!r} of a {self.task} model"
-                remedy = nearest(threshold.metric, written)
+                remedy = nearest(threshold.metric, known)
                 raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
             self._check_segment(number, threshold)
             if threshold.name in seen:
@@ -263,6 +260,18 @@ class Model(Part):
                 raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
             seen.add(threshold.name)
             self._check_history(threshold, number)
+            self._check_range(threshold, number)
+
+    def _check_range(self, threshold: Threshold, number: int) -> None:
+        name = threshold.metric
+        if name.startswith(IMPORTANCE):
+            return
+        span = worth(self.metric(name)) if name in self.business else limits(self.task, name)
+        found = useless(span, threshold.above, threshold.below)
+        if found is not None:
+            low, high = span
+            remedy = f"write a value above {low:g} and below {high:g}"
+            raise wrong(found[1], remedy, "monitors", "thresholds", number, found[0])
 
     def _check_history(self, threshold: Threshold, number: int) -> None:
         every = self.every(threshold.metric)
@@ -287,7 +296,7 @@ class Model(Part):
         if not threshold.segment:
             return
         place = ("monitors", "thresholds", number, "segment")
-        if threshold.metric not in {*NAMES[self.task], *self.business}:
+        if threshold.metric not in OWN | self.business.keys():
             raise wrong("there are no figures of segments of this metric", "remove it", *place)
         spec = self.spec()
         forms = [segment_name(names, ["..."] * len(names)) for names in spec.segment_columns]
@@ -297,10 +306,8 @@ class Model(Part):
 
     def _written(self) -> list[str]:
         """Return the names of the metrics that can have a threshold."""
-        own = NAMES[self.task]
-        estimated = (PREFIX + name for name in own)
         importances = (IMPORTANCE + name for name in self.features)
-        return [*own, *estimated, *self.business, *importances]
+        return [*written(self.task), *self.business, *importances]
 
     def metric(self, name: str) -> ValueMetric:
         """Return the domain's view of a business metric."""

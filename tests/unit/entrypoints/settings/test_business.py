@@ -3,15 +3,20 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import homeostat as hs
 from homeostat.detectors.series.dynamic import SeriesConfig
 from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.value.metric import Kind
 from homeostat.domain.errors import ConfigError
+from homeostat.domain.estimation import Standing
+from homeostat.domain.model import Task
 from homeostat.domain.verdict import Monitor
 from homeostat.engine.plan import ModelPlan
 from homeostat.entrypoints.settings import load, problems
+from homeostat.entrypoints.settings.metrics import written
 from homeostat.entrypoints.settings.plan import model_plan
 
 TEXT = """\
@@ -110,6 +115,24 @@ def test_the_alarm_budget_is_kept_with_thresholds_and_without(tmp_path: Path, te
             "monitors: {thresholds: [{metric: estimated_acuracy, below: 1}]}",
             "did you mean 'estimated_accuracy'",
         ),
+        (
+            "business: {estimated_profit: {value: amount}}",
+            "begins as metrics of Homeostat's own do",
+        ),
+        (
+            "monitors: {thresholds: [{metric: estimated_calibration_error, above: 0.1}]}",
+            "nobody writes a metric 'estimated_calibration_error' of a binary model",
+        ),
+        ("monitors: {thresholds: [{metric: estimated_ece, above: 0.1}]}", "nobody writes"),
+        ("monitors: {thresholds: [{metric: estimated_bias, above: 0.1}]}", "nobody writes"),
+        (
+            "monitors: {thresholds: [{metric: auc, below: 80}]}",
+            "thresholds.0.below: every value lies below 80: it is 0 to 1, and the alarm would ",
+        ),
+        ("monitors: {thresholds: [{metric: estimated_mcc, below: -1}]}", "it is -1 to 1"),
+        ("monitors: {thresholds: [{metric: log_loss, below: 0}]}", "it is 0 to inf"),
+        ("monitors: {thresholds: [{metric: brier, above: 1}]}", "never be an alarm"),
+        ("monitors: {thresholds: [{metric: bias, above: -2}]}", "always be on"),
         ("monitors: {thresholds: [{metric: mae, above: 1}]}", "nobody writes a metric 'mae'"),
         ("monitors: {thresholds: [{metric: auc}]}", "needs above, below or dynamic"),
         ("monitors: {thresholds: [{metric: auc, below: 1, dynamic: both}]}", "make it two"),
@@ -188,3 +211,42 @@ def test_segments_that_nobody_measures_are_refused(
     more = f"        - {{metric: {metric}, segment: {segment}, below: 0.5}}\n"
     with pytest.raises(ConfigError, match=problem):
         read(tmp_path, ONLINE + segments + MORE + more)
+
+
+def test_limits_of_other_tasks_and_of_shares(tmp_path: Path) -> None:
+    several = TEXT.replace("binary", "multiclass\n    classes: [red, blue]")
+    numbers = TEXT.replace("binary", "regression")
+    line = "    monitors: {{thresholds: [{{metric: {}}}]}}\n"
+    assert read(tmp_path, several + line.format("brier, above: 1.5")).thresholds
+    assert read(tmp_path, numbers + line.format("bias, above: 7")).thresholds
+    assert read(tmp_path, numbers + line.format("estimated_mse, above: 7")).thresholds
+    for text in ("bias, above: -.inf", "r2, above: 1"):
+        with pytest.raises(ConfigError, match="thresholds"):
+            read(tmp_path, numbers + line.format(text))
+    share = "    business: {wrong: {value: prediction != label}}\n"
+    with pytest.raises(ConfigError, match="no value lies above 1: it is 0 to 1"):
+        read(tmp_path, TEXT + share + line.format("wrong, above: 1"))
+    assert read(tmp_path, TEXT + share + line.format("wrong, above: 0.1")).thresholds
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_every_estimate_that_is_written_can_have_a_threshold_and_no_other(task: Task) -> None:
+    """What the engine writes is what `hs.estimate` tells."""
+    rng = np.random.default_rng(0)
+    score, rows = rng.random(2000), dict[str, np.ndarray]()
+    if task is Task.REGRESSION:
+        rows, spec = {"p": score, "y": score + rng.random(2000)}, hs.PredictionSpec(task, "y", "p")
+    elif task is Task.BINARY:
+        rows, spec = (
+            {"p": score, "y": (score > rng.random(2000)).astype(np.float64)},
+            hs.PredictionSpec(task, "y", "p"),
+        )
+    else:
+        rows = {"a": score, "b": 1.0 - score, "y": np.where(score > rng.random(2000), "a", "b")}
+        spec = hs.PredictionSpec(task, "y", {"a": "a", "b": "b"})
+    told = {
+        f"estimated_{each.metric}"
+        for each in hs.estimate(rows, rows, spec, windows=1).windows[0].estimates
+        if each.standing is Standing.ESTIMATED
+    }
+    assert told == {name for name in written(task) if name.startswith("estimated_")}
