@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -114,14 +115,42 @@ def parse_metric(
             above, below = _sum(left), _sum(right)
         case _:
             above, below = _sum(tree), None
+    _refuse_endless(tree, text)
     if above is not None:
         numerator = check(above, text, columns)
         if below is None:
             return ValueMetric(name, text, Kind.TOTAL, numerator, None, better)
-        return ValueMetric(name, text, Kind.RATIO, numerator, check(below, text, columns), better)
+        denominator = check(below, text, columns)
+        if _constant(below) == 0.0:
+            raise ConfigError(
+                f"expression {text!r} divides by a sum of zeros", "divide by a column"
+            )
+        return ValueMetric(name, text, Kind.RATIO, numerator, denominator, better)
     numerator = check(_inside(tree, "mean") or tree, text, columns)
     kind = Kind.RATE if numerator.type is Type.TRUTH else Kind.MEAN
     return ValueMetric(name, text, kind, numerator, None, better)
+
+
+def _refuse_endless(tree: ast.expr, text: str) -> None:
+    """Raise ConfigError for a part that is a finite number for no row."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.BinOp):
+            continue
+        zero = isinstance(node.op, ast.Div) and _constant(node.right) == 0.0
+        if zero or math.isnan(_constant(node) or 0.0):
+            part = ast.unparse(node)
+            raise ConfigError(
+                f"expression {text!r}: {part!r} is never a finite number", "divide by a column"
+            )
+
+
+def _constant(node: ast.expr) -> float | None:
+    """Return the number that a part is for every row, NaN if not finite; None if rows differ."""
+    try:
+        part = check(node, ast.unparse(node), {})
+    except ConfigError:
+        return None
+    return float(part.numbers(pa.table({"row": [0]}))[0])
 
 
 def _sum(node: ast.expr) -> ast.expr | None:
