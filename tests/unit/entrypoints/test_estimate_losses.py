@@ -68,3 +68,33 @@ def test_errors_on_one_stretch_only_and_many_columns() -> None:
     found = hs.estimate(before | extra, blind(now) | after, REGRESSION, windows=1)
     assert found.drift["mae"] > 0.0
     assert not found.identifiable
+
+
+def test_a_window_too_small_for_a_density_ratio_is_told_all_the_same() -> None:
+    now = prices(40, 2)
+    found = hs.estimate(prices(3000, 1), blind(now), REGRESSION, windows=1).windows[0]
+    realized = float(np.abs(now["p"] - now["y"]).mean())
+    assert found["mae"].lower < realized < found["mae"].upper
+
+
+def hidden(n: int, rng: np.random.Generator, shift: float) -> dict[str, np.ndarray]:
+    """Errors are four times as large where an even number of four inputs is negative."""
+    x = rng.normal(shift, 1.0, (4, n))
+    spread = np.where(np.sign(x).prod(axis=0) > 0.0, 4.0, 1.0)
+    rows = {f"x{i}": values for i, values in enumerate(x)} | {"p": 100.0 + 10.0 * x[0]}
+    return rows | {"y": rows["p"] + spread * rng.normal(size=n)}
+
+
+def test_intervals_know_where_inputs_move_to_what_the_learner_cannot_express() -> None:
+    held = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        before, now = hidden(4000, rng, 0.0), hidden(2000, rng, 0.8)
+        found = hs.estimate(before, blind(now), REGRESSION, windows=2, metrics=["mae", "rmse"])
+        for window in found.windows:
+            errors = np.abs(now["p"] - now["y"])[window.first : window.last]
+            for name, realized in (("mae", errors.mean()), ("rmse", np.mean(errors**2) ** 0.5)):
+                held.append(window[name].lower <= realized <= window[name].upper)
+                assert window[name].upper - window[name].lower < 0.5 * realized
+    # Without held-out errors where the rows lie two thirds are.
+    assert np.mean(held) > 0.8

@@ -21,6 +21,7 @@ from homeostat.detectors.estimation.intervals import (
 )
 from homeostat.detectors.estimation.losses import IDENTIFIABLE as NUMBERS
 from homeostat.detectors.estimation.losses import REGRESSION, LossOutlook, Predicted
+from homeostat.detectors.estimation.reweighted import shifted_errors
 from homeostat.detectors.estimation.support import Support
 from homeostat.domain.errors import DataError
 from homeostat.domain.estimation import Estimation, MetricEstimate, Standing, WindowEstimate
@@ -91,12 +92,14 @@ def estimate_windows(
     outlook = _outlook((labelled, before), (now, after), wanted, folds, rng)
     spans = [(a, b) for a, b in np.searchsorted(usable, np.array(windows)).tolist()]
     unstable = outlook.unstable(UNSTABLE)
-    outside = far(before, after, folds)
-    support = Support(outlook.codes, outside, folds, spans, rng, dense=not unstable)
+    support = Support(
+        outlook.codes, far(before, after, folds), folds, spans, rng, dense=not unstable
+    )
     drift = fit_drift(outlook, [last - first for first, last in spans])
     realized = outlook.realized(np.arange(outlook.reference_rows))
     whys = [unstable or support.lacking(index) for index in range(len(spans))]
     frames = _frames(outlook, spans, whys, drift, realized)
+    frames = _moved(outlook, frames, spans, rng)
     found = []
     for index, (span, frame) in enumerate(zip(spans, frames, strict=True)):
         told = _window(outlook, np.arange(*span), whys[index], frame, wanted)
@@ -202,6 +205,22 @@ def _frames(
     ]
     believed = believe_rivals(outlook, drift) if any(rivals) else {}
     return [_Frame(drift, realized, each, believed) for each in rivals]
+
+
+def _moved(
+    outlook: Outlook,
+    frames: list[_Frame],
+    spans: Sequence[tuple[int, int]],
+    rng: np.random.Generator,
+) -> list[_Frame]:
+    """Add what losses are off by where each window's rows lie."""
+    if not isinstance(outlook, LossOutlook):
+        return frames
+    found = []
+    for frame, errors in zip(frames, shifted_errors(outlook, spans, rng), strict=True):
+        drift = {n: replace(each, moved=errors.get(n, 0.0)) for n, each in frame.drift.items()}
+        found.append(replace(frame, drift=drift))
+    return found
 
 
 def _window(

@@ -58,11 +58,14 @@ class Drift:
     trust : float
         Standard error of an estimated change, as a share of it.
     trials : tuple of Trial
+    moved : float
+        Standard error on rows of the reference that lie where the window's do.
     """
 
     error: float = 0.0
     trust: float = TRUST
     trials: tuple[Trial, ...] = ()
+    moved: float = 0.0
 
 
 def fit_drift(outlook: Outlook, sizes: Sequence[int]) -> dict[str, Drift]:
@@ -133,6 +136,7 @@ def interval(name: str, guess: Guess, drift: Drift, change: float, n: int) -> Me
     """Return the estimate with its interval, and as its reason why it is too wide, if it is."""
     extra = drift.error**2
     variance = guess.sampling + guess.learning + extra + (drift.trust * change) ** 2
+    variance += drift.moved**2
     reach = _reach(variance, drift)
     why = ""
     if not np.isfinite(guess.value):
@@ -140,7 +144,8 @@ def interval(name: str, guess: Guess, drift: Drift, change: float, n: int) -> Me
     elif reach > _widest(name, guess.value):
         why = (
             f"the interval would reach {reach:.3g} to each side: the estimate is off by "
-            f"{drift.error:.3g} beyond sampling on held-out stretches of the reference, and a "
+            f"{drift.error:.3g} beyond sampling on held-out stretches of the reference and by "
+            f"{drift.moved:.3g} on rows of it like these, and a "
             f"change of {change:.3g} is believed to within {abs(drift.trust * change):.3g}"
         )
     lower, upper = _bounded(name, guess.value - reach, guess.value + reach)

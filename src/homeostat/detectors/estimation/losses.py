@@ -64,7 +64,7 @@ class _Learnt:
 class _Smoothed:
     """Log of one loss, in its units, by its smooth part: of reference and current rows.
 
-    And what it is expected to be, held out.
+    And what it is expected to be, held out, with trees.
     """
 
     own: Floats
@@ -97,7 +97,11 @@ class LossOutlook:
         losses = [_LOSSES[name](reference.labels, reference.predictions) for name in kept]
         units = [_units(name, reference.predictions, current.predictions) for name in kept]
         starts = (
-            _learn_smooth(np.array(losses), units, smooth, (before, after), folds) if kept else []
+            _learn_smooth(
+                np.array(losses), units, smooth, (before, after), (folds, self.codes[0], rng)
+            )
+            if kept
+            else []
         )
         self._learnt: dict[str, _Learnt] = {
             name: _learn(loss, unit, start, self.codes, rng)
@@ -131,6 +135,33 @@ class LossOutlook:
     def expected(self, rows: Codes) -> Mapping[str, Guess]:
         """Return expected metrics of current rows."""
         return self._guesses(lambda learnt: learnt.expected[rows])
+
+    def errors(self, weights: Floats) -> Mapping[str, tuple[float, float]]:
+        """Return by how much held-out estimates err on weighted reference rows.
+
+        Parameters
+        ----------
+        weights : ndarray of float64, shape (reference rows,)
+            At least 0.
+
+        Returns
+        -------
+        mapping of str to (float, float)
+            Realized less estimated, and its standard error, by metric.
+        """
+        share = weights / weights.sum()
+        found = {}
+        for name in self._wanted:
+            learnt = self._learnt.get(_LOSS_OF.get(name, ""))
+            if learnt is None:
+                continue
+            each = learnt.realized - learnt.held_out
+            error = float(share @ each)
+            noise = float(np.sum((share * (each - error)) ** 2)) ** 0.5
+            mean = float(share @ learnt.held_out)
+            slope = 0.5 / max(mean, 1e-300) ** 0.5 if name == "rmse" else 1.0
+            found[name] = error * slope, noise * slope
+        return found
 
     def rivals(self, rows: Codes, *, held_out: bool = False) -> Mapping[str, Rival]:
         """Return nothing: there are no classes."""
@@ -188,12 +219,14 @@ def _learn_smooth(
     units: Sequence[_Units],
     smooth: _Smooth,
     tables: tuple[Table, Table],
-    folds: Codes,
+    held: tuple[Codes, Bins, np.random.Generator],
 ) -> list[_Smoothed]:
-    """Fit the smooth part of all losses, shape (losses, rows), also with stretches held out.
+    """Fit the smooth part of all losses, shape (losses, rows).
 
+    Also, with trees on top, with each stretch held out: by its folds, codes and a generator.
     ``own`` and ``current`` are in units, ``held_out`` is a loss again.
     """
+    folds, codes, rng = held
     before, after = (smooth.rows(table) for table in tables)
     scale = np.stack([unit.before for unit in units])
     scaled = losses * scale
@@ -202,10 +235,12 @@ def _learn_smooth(
         out = folds == fold
         some = thin(np.flatnonzero(~out), MOST_ROWS // 3)
         fits, weights = _fit_gamma(smooth, before[:, some], scaled[:, some])
-        held = np.exp(smooth.levels(before[:, out], weights)) / scale[fits][:, out]
-        seen = np.exp(smooth.levels(before[:, some], weights)) / scale[fits][:, some]
-        for place, means, fitted in zip(fits, held, seen, strict=True):
-            held_out[place, out] = means * _level(losses[place, some], fitted)
+        sides = (smooth.levels(before[:, rows], weights) for rows in (out, some))
+        for place, beyond, own in zip(fits, *sides, strict=True):
+            trees = fit_trees(codes[:, some], scaled[place, some], own, "gamma", rng, EFFORT)
+            means = np.exp(trees.add_to(beyond, codes[:, out])) / scale[place, out]
+            seen = np.exp(trees.add_to(own, codes[:, some])) / scale[place, some]
+            held_out[place, out] = means * _level(losses[place, some], seen)
     some = thin(np.arange(losses.shape[1]), MOST_ROWS)
     fits, weights = _fit_gamma(smooth, before[:, some], scaled[:, some])
     found = [_Smoothed(np.zeros(0), np.zeros(after.shape[1]), each) for each in held_out]
