@@ -82,8 +82,7 @@ def estimate_windows(
     a metric, or as far as stretches of the reference leave it possible.
     """
     wanted = _wanted(reference.task, metrics)
-    usable, _ = _usable(current, labelled=False)
-    known, rest = _usable(reference, labelled=True)
+    (usable, _), (known, rest) = _usable(current, labelled=False), _usable(reference, labelled=True)
     labelled, now = reference.take(known), current.take(usable)
     _check(labelled)
     sizes = len(labelled), len(now)
@@ -98,15 +97,14 @@ def estimate_windows(
     drift = fit_drift(outlook, [last - first for first, last in spans])
     realized = outlook.realized(np.arange(outlook.reference_rows))
     whys = [unstable or support.lacking(index) for index in range(len(spans))]
-    frames = _frames(outlook, spans, whys, drift, realized)
-    frames = _moved(outlook, frames, spans, rng)
+    frames = _moved(outlook, _frames(outlook, spans, whys, drift, realized), spans, rng)
     found = []
     for index, (span, frame) in enumerate(zip(spans, frames, strict=True)):
         told = _window(outlook, np.arange(*span), whys[index], frame, wanted)
         found.append(_describe(current, windows[index], span, told, support, index))
-    errors = {name: each.error for name, each in drift.items()}
     problems = tuple(dict.fromkeys((*reference.problems, *current.problems, *rest, *said)))
-    return Estimation(labelled.task, tuple(found), realized, outlook.method, errors, problems)
+    off = {name: each.error for name, each in drift.items()}
+    return Estimation(labelled.task, tuple(found), realized, outlook.method, off, problems)
 
 
 def _outlook(
