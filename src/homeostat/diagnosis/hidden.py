@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _PLAIN = 30.0  # chi-squared by which a fault must fit better than no fault
+_TOLD = 10.0  # and by what goes with categories alone
 _REACH = 4.0  # standard deviations of a chi-squared that fits
 _NOISE = 1.63  # Kolmogorov's 99 % quantile
 _MOST = 20  # categories
@@ -242,11 +243,14 @@ def _renamed(sides: Sides, with_them: _Companions, name: str, now: Columns) -> I
     n, m = len(sides.before), len(sides.now)
     shares = counts / n, sizes / m
     error = 1.0 / sizes[:, None] + 1.0 / counts
-    costs = ((after[:, None, kept] - before[:, kept]) ** 2).sum(axis=2) / error
-    costs += (shares[1][:, None] - shares[0]) ** 2 / (shares[0] / n + shares[1][:, None] / m)
+    told = ((after[:, None, kept] - before[:, kept]) ** 2).sum(axis=2) / error
+    costs = told + (shares[1][:, None] - shares[0]) ** 2 / (shares[0] / n + shares[1][:, None] / m)
     here, best = np.arange(words.size), _assign(costs)
     was, left = float(costs[here, here].sum()), float(costs[here, best].sum())
     if was - left < _PLAIN or not _fits(left, words.size * (1 + int(np.count_nonzero(kept)))):
+        return
+    # Another mix of rows may have the same frequencies in another order.
+    if float(told[here, here].sum() - told[here, best].sum()) < _TOLD:
         return
     said = [_word(now, name, int(word)) for word in words]
     pairs = tuple(sorted((said[b], said[a]) for a, b in enumerate(best.tolist()) if a != b))

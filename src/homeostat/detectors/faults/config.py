@@ -87,9 +87,12 @@ class FaultConfig:
         Rows of both sides below which only the schema is judged.
     max_sources : int
         Values of another column that may be the one source at fault.
+    looks : int
+        Comparisons among which a coincidence of frequencies may be met.
     """
 
     level: float = 1e-5
     min_rise: float = 0.05
     min_rows: int = 30
     max_sources: int = 20
+    looks: int = 1

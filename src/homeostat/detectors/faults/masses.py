@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +18,19 @@ from homeostat.stats.special import normal_sf
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+_DEFAULTS = np.array(sorted(DEFAULTS))
 STILL = 0.995  # share of one value in a column that stands still
 _ODDS = 2.0  # factor of the odds of a missing value that no change of customers brings about
 _RARE = 0.02  # share of the commonest number up to which a column counts as continuous
 _LOOKED_AT = 3  # commonest numbers that are looked at
 _LIKE = 0.12  # total variation up to which frequencies pass for the same
 _PREFIX = 0.8
+_BESIDE = 2  # values on either side whose rise a value may share
+_STANDS_OUT = 2.0  # times what it would hold if it had risen as they did
+_CHANCE = 0.01  # that another mix of rows has the same frequencies in another order
+_LAST = chr(0x10FFFF)  # sorts after all that goes on as a word does
+_ORDERED = 20  # categories beyond which some order always fits
+_MANY = 10_000  # words beyond which nobody compares spellings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +75,9 @@ def find_number(name: str, one: Values, two: Values, config: FaultConfig) -> Fau
         if rise < config.min_rise or p_value > config.level:
             continue
         stuck = share >= STILL and was <= 0.9
+        usually = _if_like_others(value, usual, (values, counts))
+        if not stuck and share < max(_STANDS_OUT * usually, usually + config.min_rise):
+            continue
         odd = value in DEFAULTS or not low <= value <= high
         new = was <= 0.005 or (share * (1 - was) > 8.0 * was * (1 - share) and value in DEFAULTS)
         rows, alike = two.numbers == value, one.numbers == value
@@ -79,6 +92,27 @@ def find_number(name: str, one: Values, two: Values, config: FaultConfig) -> Fau
     return None
 
 
+def _if_like_others(
+    value: float,
+    usual: tuple[Floats, NDArray[np.intp]],
+    seen: tuple[Floats, NDArray[np.intp]],
+) -> float:
+    """Return the share of rows that would hold a value if it had risen as those next to it did."""
+    near = np.union1d(usual[0], seen[0])
+    near = near[(near != value) & ~(np.isin(near, _DEFAULTS) & ~np.isin(near, usual[0]))]
+    place = int(np.searchsorted(near, value))
+    beside = np.append(near[max(0, place - _BESIDE) : place + _BESIDE], value)
+    was, now = (
+        (np.where(np.isin(beside, levels), counts[_places(levels, beside)], 0) + 1) / counts.sum()
+        for levels, counts in (usual, seen)
+    )
+    return float((now[:-1] / was[:-1]).max(initial=0.0) * was[-1])
+
+
+def _places(levels: Floats, values: Floats) -> NDArray[np.intp]:
+    return np.minimum(np.searchsorted(levels, values), levels.size - 1)
+
+
 def find_word(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find categories that are stuck, default, cut short or under another name."""
     before, now = word_shares(one), word_shares(two)
@@ -87,12 +121,13 @@ def find_word(name: str, one: Values, two: Values, config: FaultConfig) -> Fault
     n, m = int(np.count_nonzero(~one.missing)), int(np.count_nonzero(~two.missing))
     top = max(now, key=lambda word: now[word])
     was = before.get(top, 0.0)
+    plain_before = {_plain(word) for word in before}
     for word in sorted(now, key=lambda word: -now[word]):
         plain, share, rise = word.strip().lower(), now[word], now[word] - before.get(word, 0.0)
         p_value = rise_p(before.get(word, 0.0), n, share, m)
         if plain in DEFAULT_WORDS and rise >= config.min_rise and p_value <= config.level:
             rare = before.get(word, 0.0) <= 0.01 or share * 1.0 > 8 * before[word]
-            if rare and not _renamed_to(word, before):
+            if rare and not (_plain(word) and _plain(word) in plain_before):
                 said = repr(word) if word else "an empty text"
                 text = f"{name}: {share:.0%} of rows hold {said}, {before.get(word, 0.0):.1%} did"
                 fault = DataFault(FaultKind.DEFAULT, (name,), text, rise, p_value)
@@ -147,12 +182,6 @@ def _plain(word: str) -> str:
     return "".join(c for c in word.casefold() if c.isalnum())
 
 
-def _renamed_to(word: str, before: dict[str, float]) -> bool:
-    """Whether a category was called alike but for case, blanks and signs."""
-    plain = _plain(word)
-    return bool(plain) and any(_plain(other) == plain for other in before)
-
-
 def _find_renamed(
     name: str,
     before: dict[str, float],
@@ -165,13 +194,14 @@ def _find_renamed(
     mass = sum(new.values())
     p_value = rise_p(0.0, sizes[0], mass, sizes[1])
     if mass < config.min_rise or p_value > config.level:
-        return _find_permuted(name, before, now, sizes, two)
+        return _find_permuted(name, before, now, sizes, two, config)
     rows = holds(two, set(new))
-    spelled = {word: match for word in new if (match := _spelled(word, before)) is not None}
+    few = len(new) + len(before) <= _MANY
+    spelled = _spelled(new, before) if few else {}
     if sum(new[word] for word in spelled) >= _PREFIX * mass:
         text = f"{name}: categories are written otherwise, such as {_example(spelled)}"
         return _recoded(name, spelled, mass, p_value, rows, text)
-    cut = {word: match for word in new if (match := _completed(word, before)) is not None}
+    cut = _completed(new, before) if few else {}
     if sum(new[word] for word in cut) >= _PREFIX * mass:
         text = f"{name}: texts are cut short, such as {_example(cut)}"
         return FaultyRows(DataFault(FaultKind.TRUNCATED, (name,), text, mass, p_value), rows)
@@ -204,8 +234,12 @@ def _find_permuted(
     now: dict[str, float],
     sizes: tuple[int, int],
     two: Values,
+    config: FaultConfig,
 ) -> FaultyRows | None:
-    """Find codes that changed places: other frequencies, but the same set of frequencies."""
+    """Find codes that changed places: other frequencies, but the same set of frequencies.
+
+    Of few categories another mix of rows may have them, too: what goes with them must tell then.
+    """
     words = sorted(before, key=lambda word: -before[word])
     if set(now) != set(before) or len(words) < 3:
         return None
@@ -213,12 +247,27 @@ def _find_permuted(
     moved = sum(abs(before[w] - now[w]) for w in words) / 2.0
     left = sum(abs(before[a] - now[b]) for a, b in zip(words, ranked, strict=True)) / 2.0
     noise = float(np.sqrt(len(words) * (1.0 / sizes[0] + 1.0 / sizes[1])))
-    if moved < 0.25 or left > min(0.1 * moved, noise):
+    chance = config.looks * _coincidence(len(words), left)
+    if moved < 0.25 or left > min(0.1 * moved, noise) or chance > _CHANCE:
         return None
     mapping = {b: a for a, b in zip(words, ranked, strict=True) if a != b}
     text = f"{name}: categories have changed places, such as {_example(mapping)}"
     rows = holds(two, set(mapping))
-    return _recoded(name, mapping, float(rows.mean()), 0.0, rows, text, whole=1.0)
+    return _recoded(name, mapping, float(rows.mean()), chance, rows, text, whole=1.0)
+
+
+def _coincidence(words: int, left: float) -> float:
+    """Return the chance that shares drawn at random are within a total variation, in some order.
+
+    The volume of the ball of that radius in the simplex, times the number of orders.
+
+    Examples
+    --------
+    >>> round(_coincidence(3, 0.02), 4), round(_coincidence(5, 0.02), 4)
+    (0.0144, 0.0013)
+    """
+    ball = math.comb(2 * (words - 1), words - 1) * left ** (words - 1)
+    return min(1.0, math.factorial(words) * ball) if words <= _ORDERED else 1.0
 
 
 def _recoded(
@@ -235,17 +284,26 @@ def _recoded(
     return FaultyRows(fault, rows)
 
 
-def _spelled(word: str, before: dict[str, float]) -> str | None:
-    plain = _plain(word)
-    matches = [other for other in before if _plain(other) == plain]
-    return matches[0] if plain and len(matches) == 1 else None
+def _spelled(new: Iterable[str], before: dict[str, float]) -> dict[str, str]:
+    """Return the one word that each was called alike but for case, blanks and signs."""
+    known: dict[str, list[str]] = {}
+    for word in before:
+        known.setdefault(_plain(word), []).append(word)
+    matches = ((word, known.get(plain, [])) for word in new if (plain := _plain(word)))
+    return {word: found[0] for word, found in matches if len(found) == 1}
 
 
-def _completed(word: str, before: dict[str, float]) -> str | None:
-    if not word:
-        return None
-    longer = [other for other in before if len(other) > len(word) and other.startswith(word)]
-    return max(longer, key=lambda other: before[other]) if longer else None
+def _completed(new: Iterable[str], before: dict[str, float]) -> dict[str, str]:
+    """Return the commonest word that each begins."""
+    ordered = sorted(before)
+    found = {}
+    for word in filter(None, new):
+        first = bisect_left(ordered, word)
+        last = bisect_left(ordered, word + _LAST, first)
+        longer = [other for other in ordered[first:last] if other != word]
+        if longer:
+            found[word] = max(longer, key=lambda other: before[other])
+    return found
 
 
 def _example(mapping: dict[str, str]) -> str:

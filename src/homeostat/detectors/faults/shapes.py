@@ -19,12 +19,15 @@ _NEAR = 0.04  # departure of the ratio of spreads from a power of ten, in powers
 _DISTINCT = 20
 _ALIKE = 0.2  # distance from usual of values whose signs are put right
 _LEAST = 0.03
+_GROSS = 2  # powers of ten
+_STILL_APART = 0.6  # distance from usual that a changed mix may leave
 
 
 def find_power(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
     """Find values a power of ten times what they were, also where they lie about zero.
 
-    No change of the mix of rows spreads a column ten times as far and keeps its shape.
+    No change of the mix of rows spreads a column ten times as far and keeps its shape, nor a
+    hundred times as far and leaves it, once the unit is put right, about where it was.
 
     Parameters
     ----------
@@ -45,7 +48,8 @@ def find_power(name: str, one: Values, two: Values, config: FaultConfig) -> Faul
     if not whole or abs(power - whole) > _NEAR + level:
         return None
     factor = 10.0**whole
-    if distance(before * factor, now) > _NOISE * level:
+    left = distance(before * factor, now)
+    if left > _NOISE * level and not (abs(whole) >= _GROSS and left <= _STILL_APART):
         return None
     p_value = kolmogorov_sf(distance(before, now) / level)
     if p_value > config.level:
