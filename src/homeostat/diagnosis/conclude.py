@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.detectors.faults.columns import read_pair
+from homeostat.detectors.faults.scored import segments_of
 from homeostat.diagnosis.advice import (
     Remedies,
     advise,
@@ -176,10 +176,7 @@ def _with_broken(scene: Scene, change: Change, amounts: Value) -> Change:
 def _segments(
     scene: Scene, labelled: Labelled, losses: tuple[Floats, Floats]
 ) -> tuple[Carrier, ...]:
-    tables = [rows.segments for rows in (scene.before, scene.now)]
-    columns = scene.mended.before, scene.mended.now
-    if tables[0] is not None and tables[1] is not None and tables[0].num_columns:
-        columns = read_pair(tables[0], tables[1])
+    columns = segments_of(scene.before, scene.now) or (scene.mended.before, scene.mended.now)
     sides = [
         {name: values.take(at) for name, values in side.items()}
         for side, at in zip(columns, labelled.rows, strict=True)

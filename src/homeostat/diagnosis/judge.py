@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,24 @@ def _draw(
             places = np.sort(rng.choice(places, config.max_rows, replace=False))
         drawn.append(places)
     return drawn[0], drawn[1]
+
+
+def sides_of(
+    scene: Scene, inside: Masks, config: DiagnoseConfig, rng: np.random.Generator
+) -> Sides:
+    """Encode some rows of both sides, of those with labels if they are enough."""
+    part = replace(
+        scene,
+        mended=replace(
+            scene.mended,
+            rows_before=scene.mended.rows_before & inside[0],
+            rows_now=scene.mended.rows_now & inside[1],
+        ),
+    )
+    drawn = _draw(part, config, rng, labelled=True)
+    if min(at.size for at in drawn) < config.min_rows:
+        drawn = _draw(part, config, rng, labelled=False)
+    return _sides(part, drawn)
 
 
 def _sides(scene: Scene, rows: Places) -> Sides:

@@ -10,15 +10,19 @@ import numpy as np
 from homeostat.detectors.faults.columns import Columns
 from homeostat.detectors.faults.find import find_suspects
 from homeostat.detectors.faults.masses import FaultyRows
+from homeostat.detectors.faults.scored import segments_of
 from homeostat.diagnosis.config import DiagnoseConfig
 from homeostat.diagnosis.hidden import find_hidden
-from homeostat.diagnosis.judge import Judged, Scene, judge, set_scene
+from homeostat.diagnosis.judge import Judged, Scene, judge, set_scene, sides_of
 from homeostat.diagnosis.rivals import Weighed, weigh_rivals
+from homeostat.diagnosis.sides import Sides
 from homeostat.domain.decision import Cause
 
 _BELIEVED = 0.5  # log-likelihood ratio from which a fault is believed, if all else is as it was
 _PLAIN = 10.0  # and whatever else has changed, if no more has then
 _APART = 1.0  # standard errors between two stories that can be told apart
+_OF_SOURCE = 6.0  # log-likelihood ratio from which one source is believed to be at fault
+_FAR = 3.0  # standard errors between the stories then
 _OPEN = -3.0  # log-likelihood ratio down to which a fault is not ruled out
 _TRIED = 5  # faults that moved no distribution
 _MISFIT = 3.0  # standard errors from what a fault makes one expect
@@ -62,12 +66,12 @@ def settle(
             return better
         if better:
             doubtful.append(hidden.fault)
-    numbers = sides.tables[0].numbers
+    segments = segments_of(scene.before, scene.now)
     weighed = [
-        (item, weigh_rivals(sides, item, rng) if item.fault.columns[0] in numbers else None)
-        for item in find_suspects(*columns, scene.found, config.faults)
+        (item, _weigh(scene, sides, item, config, rng))
+        for item in find_suspects(*columns, scene.found, config.faults, segments)
     ]
-    believed = [(item, found) for item, found in weighed if found and _is_believed(found)]
+    believed = [(item, found) for item, found in weighed if found and _is_believed(item, found)]
     if believed:
         plain = all(found.favour >= _PLAIN for _, found in believed)
         items = [item for item, _ in believed]
@@ -76,6 +80,21 @@ def settle(
             return better
     still = (item for item, found in weighed if _is_open(found))
     return Settled(scene, told, (*doubtful, *still))
+
+
+def _weigh(
+    scene: Scene, sides: Sides, item: FaultyRows, config: DiagnoseConfig, rng: np.random.Generator
+) -> Weighed | None:
+    """Weigh a suspect on all rows, or on those of the source at fault, if they are enough."""
+    if item.fault.source:
+        assert item.alike is not None
+        sides = sides_of(scene, (item.alike, item.rows), config, rng)
+        if min(len(sides.before), len(sides.now)) < config.min_rows:
+            return None
+        item = replace(item, fault=replace(item.fault, share=1.0))
+    if item.fault.columns[0] not in sides.tables[0].numbers:
+        return None
+    return weigh_rivals(sides, item, rng)
 
 
 def _again(
@@ -104,7 +123,10 @@ def say_open(told: Judged, suspects: Sequence[FaultyRows]) -> Judged:
     return replace(told, caveats=(*told.caveats, *said))
 
 
-def _is_believed(found: Weighed) -> bool:
+def _is_believed(item: FaultyRows, found: Weighed) -> bool:
+    # Sources are many: one that has moved is rather another mix of its rows.
+    if item.fault.source and (found.favour < _OF_SOURCE or found.apart < _FAR):
+        return False
     return found.favour >= _BELIEVED and found.apart >= _APART and abs(found.misfit) <= _MISFIT
 
 

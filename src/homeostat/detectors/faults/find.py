@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from homeostat.detectors.faults.masses import (
     find_word,
     word_shares,
 )
+from homeostat.detectors.faults.offsets import Sources, find_offset
 from homeostat.detectors.faults.scales import distance, find_scale, find_swaps
 from homeostat.detectors.faults.shapes import find_power, find_signs
 from homeostat.domain.explanation import DataFault, FaultKind
@@ -31,10 +32,16 @@ Codes = NDArray[np.int64]
 
 _WHOLE = 0.9  # share of a source's rows from which it is broken, and of the fault that it explains
 _ELSEWHERE = 0.02
+_LOOKS = 100  # at least
 _COARSE = 2.2  # logarithm of a factor that no mix of rows brings about
 
 
-def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[FaultyRows, ...]:
+def find_faults(
+    before: Columns,
+    now: Columns,
+    config: FaultConfig,
+    segments: tuple[Columns, Columns] | None = None,
+) -> tuple[FaultyRows, ...]:
     """Find what is broken in current rows.
 
     Parameters
@@ -42,6 +49,8 @@ def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[Fau
     before, now : Columns
         Features of reference and current rows, from `read_pair`.
     config : FaultConfig
+    segments : tuple of Columns, optional
+        Columns of both that are no features, but may name where rows come from.
 
     Returns
     -------
@@ -56,29 +65,69 @@ def find_faults(before: Columns, now: Columns, config: FaultConfig) -> tuple[Fau
         if not {first, second} & broken:
             found.append(swap)
             broken |= {first, second}
-    sources = _sources(pairs, config)
+    sources = _sources(pairs, segments, config)
+    codes = sum(one.is_code and _moved(one, two) for one, two in pairs.values())
+    patient = replace(config, looks=max(1, codes))
+    strict = _strict(pairs, sources, config)
     for name, (one, two) in pairs.items():
         if name in broken:
             continue
-        fault = check_column(name, one, two, config)
-        if fault is not None:
+        fault = check_column(name, one, two, patient)
+        moved = fault is None or fault.fault.share < _WHOLE
+        if moved and (offset := _find_offset(name, one, two, sources, strict)):
+            found.append(offset)
+        elif fault is not None:
             found.append(_from_source(fault, sources, name))
         else:
-            found.extend(_in_one_source(name, one, two, sources, config))
+            found.extend(_in_one_source(name, one, two, sources, strict))
     return tuple(found)
 
 
 def find_suspects(
-    before: Columns, now: Columns, found: Sequence[FaultyRows], config: FaultConfig
+    before: Columns,
+    now: Columns,
+    found: Sequence[FaultyRows],
+    config: FaultConfig,
+    segments: tuple[Columns, Columns] | None = None,
 ) -> tuple[FaultyRows, ...]:
-    """Find sound columns whose change may be one of unit, or one of the mix of rows."""
+    """Find sound columns whose change may be one of unit, or one of the mix of rows.
+
+    Of all rows, or of those of one source.
+    """
     broken = {name for item in found for name in item.fault.columns}
+    pairs = {n: (before[n], now[n]) for n in before if n in now and n not in broken}
+    sources = _sources(pairs, segments, config)
+    strict = _strict(pairs, sources, config)
     suspects = []
-    for name, one in before.items():
-        if name in now and name not in broken and now[name].kind is one.kind is Kind.NUMBER:
-            suspect = find_scale(name, one, now[name], config, suspect=True)
-            suspects += [suspect] if suspect else []
+    for name, (one, two) in pairs.items():
+        if one.kind is two.kind is Kind.NUMBER:
+            suspect = find_scale(name, one, two, config, suspect=True)
+            offset = _find_offset(name, one, two, sources, strict, suspect=True)
+            suspects += [item for item in (suspect, offset) if item]
     return tuple(suspects)
+
+
+def _find_offset(
+    name: str,
+    one: Values,
+    two: Values,
+    sources: Sources,
+    config: FaultConfig,
+    *,
+    suspect: bool = False,
+) -> FaultyRows | None:
+    if not one.kind is two.kind is Kind.NUMBER or "hour" in name.lower() or not _moved(one, two):
+        return None
+    return find_offset(name, one, two, sources, config, suspect=suspect)
+
+
+def _strict(
+    pairs: Mapping[str, tuple[Values, Values]], sources: Sources, config: FaultConfig
+) -> FaultConfig:
+    """Return what it takes where each column is looked at in each source."""
+    parts = sum(int(np.unique(two.codes[two.codes >= 0]).size) for _, two in sources.values())
+    looks = max(1, len(pairs) * parts)
+    return replace(config, level=config.level / max(_LOOKS, looks), min_rise=0.5, looks=looks)
 
 
 def check_column(name: str, one: Values, two: Values, config: FaultConfig) -> FaultyRows | None:
@@ -140,11 +189,16 @@ def _lengths(values: Values) -> Codes:
 
 
 def _sources(
-    pairs: dict[str, tuple[Values, Values]], config: FaultConfig
+    pairs: Mapping[str, tuple[Values, Values]],
+    segments: tuple[Columns, Columns] | None,
+    config: FaultConfig,
 ) -> dict[str, tuple[Values, Values]]:
     """Return the columns whose values may name where rows come from."""
     found = {}
-    for name, (one, two) in pairs.items():
+    named = dict(pairs)
+    if segments is not None:
+        named |= {n: (segments[0][n], segments[1][n]) for n in segments[0] if n in segments[1]}
+    for name, (one, two) in named.items():
         if one.kind is two.kind and one.is_code and Kind.EMPTY not in {one.kind, two.kind}:
             both = as_words(_joined(one, two)) if one.kind is Kind.NUMBER else None
             n = one.codes.size
@@ -168,9 +222,7 @@ def _joined(one: Values, two: Values) -> Values:
     )
 
 
-def _from_source(
-    found: FaultyRows, sources: dict[str, tuple[Values, Values]], column: str
-) -> FaultyRows:
+def _from_source(found: FaultyRows, sources: Sources, column: str) -> FaultyRows:
     """Say so if the faulty rows are those of one value of another column."""
     rows = found.rows
     if not 0.0 < rows.mean() < _WHOLE:
@@ -190,9 +242,11 @@ def _from_source(
     return found
 
 
-def _is_near(fault: DataFault) -> bool:
-    """Whether a mix of rows may look like this change of unit."""
-    return fault.kind is FaultKind.UNIT and abs(math.log(abs(fault.factor))) < _COARSE
+def _may_be_mix(fault: DataFault) -> bool:
+    """Whether a mix of rows may look like this fault."""
+    if fault.kind is FaultKind.UNIT:
+        return abs(math.log(abs(fault.factor))) < _COARSE
+    return fault.kind in {FaultKind.RECODED, FaultKind.STUCK}
 
 
 def _moved(one: Values, two: Values) -> bool:
@@ -214,13 +268,15 @@ def _in_one_source(
     name: str,
     one: Values,
     two: Values,
-    sources: dict[str, tuple[Values, Values]],
+    sources: Sources,
     config: FaultConfig,
 ) -> Iterator[FaultyRows]:
-    """Look for a fault that shows only among the rows of one value of another column."""
+    """Look for a fault that shows only among the rows of one value of another column.
+
+    ``config`` is that of `_strict`.
+    """
     if min(one.missing.size, two.missing.size) < config.min_rows or not _moved(one, two):
         return
-    strict = replace(config, level=config.level / 100.0, min_rise=0.5)
     for other, (before, now) in sources.items():
         if other == name:
             continue
@@ -230,13 +286,13 @@ def _in_one_source(
             small = min(np.count_nonzero(ours), np.count_nonzero(theirs)) < 2 * config.min_rows
             if small:
                 continue
-            found = check_column(name, one.take(ours), two.take(theirs), strict)
+            found = check_column(name, one.take(ours), two.take(theirs), config)
             if found is not None and found.fault.share >= 0.5:
                 hits.append((place, found))
         if len(hits) == 1:
             place, found = hits[0]
             elsewhere = before.codes != place, now.codes != place
-            if _is_near(found.fault) and _moved(one.take(elsewhere[0]), two.take(elsewhere[1])):
+            if _may_be_mix(found.fault) and _moved(one.take(elsewhere[0]), two.take(elsewhere[1])):
                 continue  # what few rows let pass for a fault of one source is everywhere
             source = f"{other}={now.words[place]}"
             rows = now.codes == place

@@ -150,6 +150,11 @@ def _explain(before: Floats, now: Floats, factor: float, offset: float) -> Fit:
     return Fit(factor, offset, fit.share, fit.left, fit.apart)
 
 
+def explain_offset(before: Floats, now: Floats, offset: float) -> Fit:
+    """Fit "a share of the rows is this much more than it was" to sorted numbers."""
+    return _explain(before, now, 1.0, offset)
+
+
 def _mixed(before: Floats, other: Floats, now: Floats) -> Fit:
     """Fit "a share of the rows of now comes from other, the rest from before"."""
     grid = _grid(before, other, now)

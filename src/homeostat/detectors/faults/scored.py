@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.faults.clocks import find_clock_shift, find_duplicates
-from homeostat.detectors.faults.columns import Columns, Kind, Values
+from homeostat.detectors.faults.columns import Columns, Kind, Values, read_pair
 from homeostat.detectors.faults.config import FaultConfig
 from homeostat.detectors.faults.fallback import find_constant_score
 from homeostat.detectors.faults.find import find_faults
@@ -26,7 +26,8 @@ def find_in_predictions(
     before: Predictions, now: Predictions, columns: tuple[Columns, Columns], config: FaultConfig
 ) -> tuple[FaultyRows, ...]:
     """Find faults of features, scores, times and whole rows."""
-    found = list(find_faults(*columns, config))
+    segments = segments_of(before, now)
+    found = list(find_faults(*columns, config, segments))
     sound = all(item.fault.kind is FaultKind.EXTRA_COLUMN for item in found)
     score = find_constant_score(_said(before), _said(now), config, now.timestamps, sound=sound)
     if score is not None:
@@ -37,6 +38,14 @@ def find_in_predictions(
         found += [clock] if clock else []
     repeats = _find_repeats(before, now, columns, found, config)
     return (*found, repeats) if repeats else tuple(found)
+
+
+def segments_of(before: Predictions, now: Predictions) -> tuple[Columns, Columns] | None:
+    """Return the segments of both sides, if they have any."""
+    one, two = before.segments, now.segments
+    if one is None or two is None or not one.num_columns:
+        return None
+    return read_pair(one, two)
 
 
 def _find_repeats(
