@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.faults.columns import Columns
+from homeostat.detectors.faults.labels import LABEL
 from homeostat.detectors.faults.masses import FaultyRows
 from homeostat.detectors.faults.mend import Mended, mend
 from homeostat.diagnosis.config import DiagnoseConfig
 from homeostat.diagnosis.decide import decide
+from homeostat.diagnosis.known import is_selection, say_selection, selects
 from homeostat.diagnosis.mechanisms import Departure, Evidence, weigh, weigh_inputs
 from homeostat.diagnosis.sides import Sides, both, build_sides, days_of, row_loss
 from homeostat.domain.decision import Cause
@@ -27,12 +29,16 @@ Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """Rows of both sides, what is broken in them, and what is left if that is mended."""
+    """Rows of both sides, what is broken in them, and what is left if that is mended.
+
+    ``selected`` says why current labels may be a selection; empty if they are not.
+    """
 
     before: Predictions
     now: Predictions
     found: tuple[FaultyRows, ...]
     mended: Mended
+    selected: str = ""
 
     @property
     def sound(self) -> Masks:
@@ -91,8 +97,10 @@ def set_scene(
     found: Sequence[FaultyRows],
 ) -> Scene:
     """Mend what was found."""
-    mended = mend(*columns, found, (len(before), len(now)))
-    return Scene(before, now, tuple(found), mended)
+    inputs = [item for item in found if LABEL not in item.fault.columns]
+    mended = mend(*columns, inputs, (len(before), len(now)))
+    selected = say_selection(before, now) if is_selection(before, now) else ""
+    return Scene(before, now, tuple(found), mended, selected)
 
 
 def judge(scene: Scene, config: DiagnoseConfig, rng: np.random.Generator) -> Judged:
@@ -127,6 +135,9 @@ def judge(scene: Scene, config: DiagnoseConfig, rng: np.random.Generator) -> Jud
     evidence = weigh(known, rng)
     inputs = weigh_inputs(sides, rng) if partly else evidence.inputs
     told = decide(evidence, config.decision, inputs)
+    if scene.selected and selects(told, evidence, config.decision.level):
+        told = tuple(cause for cause in told if cause is Cause.COVARIATE_SHIFT)
+        return Judged((*causes, *told), sides, _told(*said, scene.selected), inputs)
     if evidence.weights.shared < config.min_shared:
         said = _told(*said, "the sides share hardly any rows: changed meaning cannot be told")
         told = (Cause.COVARIATE_SHIFT,)
