@@ -153,3 +153,20 @@ def test_labels_that_came_early_are_no_other_mix(matured: bool) -> None:
     found = hs.diagnose(before, now, spec)
     assert not {Cause.LABEL_SHIFT, Cause.CONCEPT_DRIFT, Cause.DATA_FAULT} & set(found.causes)
     assert found.action is (Action.NOTHING if matured else Action.WAIT_FOR_LABELS)
+
+
+def test_without_answers_on_all_rows_classes_are_not_compared() -> None:
+    now = story("binary", N, 51)
+    now["label"] = 1.0 - now["label"].astype(float)
+    now["score"] = np.where(np.arange(N) % 3 == 0, np.nan, now["score"].astype(float))
+    assert FaultKind.RECODED not in {fault.kind for fault in why("binary", now).faults}
+
+
+def test_answers_that_never_were_tell_nothing_of_labels() -> None:
+    sides = [story("binary", N, seed) for seed in (1, 51)]
+    for said, side in enumerate(sides):
+        side.pop("score")
+        side["prediction"] = np.full(N, said)
+    spec = PredictionSpec("binary", classes=("0", "1"), score="", prediction="prediction")
+    found = hs.diagnose(sides[0], sides[1], spec)
+    assert "the label" not in {name for fault in found.faults for name in fault.columns}

@@ -267,3 +267,13 @@ def test_labels_tell_of_a_near_unit_where_scores_rest_on_another_fault() -> None
     found = why("binary", world("binary", 28, shouted, 0.6))
     assert found.causes == (Cause.DATA_FAULT,)
     assert {fault.kind for fault in found.faults} == {FaultKind.RECODED, FaultKind.UNIT}
+
+
+def test_frequencies_in_another_order_alone_are_no_fault() -> None:
+    words = np.array(["a", "b", "c"], dtype=object)
+    before, now = world("binary", 1), world("binary", 51, n=800)
+    before["word"] = np.random.default_rng(1).permutation(np.repeat(words, [1800, 840, 360]))
+    now["word"] = np.random.default_rng(2).permutation(np.repeat(words, [112, 460, 228]))
+    found = hs.diagnose(before, now, SPECS["binary"])
+    assert not found.faults
+    assert found.causes == (Cause.COVARIATE_SHIFT,)

@@ -87,6 +87,8 @@ class FaultConfig:
         Rows of both sides below which only the schema is judged.
     max_sources : int
         Values of another column that may be the one source at fault.
+    max_words : int
+        Categories of both sides beyond which spellings are not compared.
     looks : int
         Comparisons among which a coincidence of frequencies may be met.
     """
@@ -95,4 +97,5 @@ class FaultConfig:
     min_rise: float = 0.05
     min_rows: int = 30
     max_sources: int = 20
+    max_words: int = 50_000
     looks: int = 1

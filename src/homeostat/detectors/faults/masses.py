@@ -30,7 +30,6 @@ _STANDS_OUT = 2.0  # times what it would hold if it had risen as they did
 _CHANCE = 0.01  # that another mix of rows has the same frequencies in another order
 _LAST = chr(0x10FFFF)  # sorts after all that goes on as a word does
 _ORDERED = 20  # categories beyond which some order always fits
-_MANY = 10_000  # words beyond which nobody compares spellings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +195,7 @@ def _find_renamed(
     if mass < config.min_rise or p_value > config.level:
         return _find_permuted(name, before, now, sizes, two, config)
     rows = holds(two, set(new))
-    few = len(new) + len(before) <= _MANY
+    few = len(new) + len(before) <= config.max_words
     spelled = _spelled(new, before) if few else {}
     if sum(new[word] for word in spelled) >= _PREFIX * mass:
         text = f"{name}: categories are written otherwise, such as {_example(spelled)}"

@@ -11,6 +11,7 @@ import homeostat as hs
 from homeostat.detectors.faults.columns import read_pair
 from homeostat.detectors.faults.config import FaultConfig
 from homeostat.detectors.faults.find import find_faults
+from homeostat.diagnosis.explain import DiagnoseConfig
 from homeostat.domain.decision import Cause
 from homeostat.domain.explanation import Action, Explanation, FaultKind
 
@@ -111,3 +112,39 @@ def test_a_source_of_few_rows_is_not_judged() -> None:
     now["vendor"] = np.where(rare, "v4", now["vendor"])
     now["extra"] = now["extra"].astype(float) + 2.5 * rare
     assert names(before, now) == []
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["still", "moved"])
+def test_a_word_stuck_in_one_source_stands_out_only_if_the_others_stand_still(moved: bool) -> None:
+    before, now = columns(8000, 1), columns(3000, 100)
+    shares = [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5] if moved else [0.5, 0.3, 0.2]]
+    cities = np.array(["Bonn", "Köln", "Trier"], dtype=object)
+    for seed, side in enumerate((before, now)):
+        side["city"] = np.random.default_rng(seed).choice(
+            cities, side["vendor"].size, p=shares[seed]
+        )
+    now["city"] = np.where(now["vendor"] == "v1", "Köln", now["city"])
+    blamed = [(("city",), "vendor=v1")]
+    assert [each for each in names(before, now) if each[1]] == ([] if moved else blamed)
+
+
+def counted(n: int, seed: int, added: int = 0) -> Columns:
+    rows = trips(n, seed)
+    visits = np.random.default_rng(seed).binomial(9, 0.5, n) + 1
+    return {**rows, "visits": visits + added * (rows["vendor"] == "v1")}
+
+
+def test_a_count_that_nobody_can_tell_of_is_a_caveat() -> None:
+    spec = hs.PredictionSpec("binary", classes=("0", "1"))
+    found = hs.diagnose(counted(8000, 1), counted(3000, 100, added=1), spec)
+    assert not found.faults
+    assert any("visits: values are 1 more" in caveat for caveat in found.caveats)
+
+
+def test_a_source_of_too_few_rows_to_weigh_is_a_caveat() -> None:
+    spec = hs.PredictionSpec("binary", classes=("0", "1"))
+    config = DiagnoseConfig(min_rows=2000)
+    now = trips(3000, 100, added=1.0, steps=False)
+    found = hs.diagnose(trips(8000, 1, steps=False), now, spec, config=config)
+    assert not found.faults
+    assert any("only where vendor=v1" in caveat for caveat in found.caveats)
