@@ -149,7 +149,7 @@ def describe(
     said += [WORDS[cause] for cause in causes if cause in WORDS]
     if loss is None:
         what = "; ".join(said) or "no change was found"
-        return f"{what[0].upper()}{what[1:]}."
+        return f"{_begun(what, faults)}."
     if not causes:
         said.append("nothing that matters has changed")
     what = "; ".join(said)
@@ -160,7 +160,13 @@ def describe(
     )
     effect = "it hurts" if harmful else "it does not hurt beyond chance"
     end = f"{moved}: {effect}; {parts}" if causes else moved
-    return f"{what[0].upper()}{what[1:]}. {end[0].upper()}{end[1:]}."
+    return f"{_begun(what, faults)}. {end[0].upper()}{end[1:]}."
+
+
+def _begun(what: str, faults: Sequence[DataFault]) -> str:
+    """Begin a sentence; a column keeps its name."""
+    named = bool(faults) and bool(faults[0].columns) and not what.startswith("the ")
+    return what if named else f"{what[0].upper()}{what[1:]}"
 
 
 def judged(*, inputs: bool) -> str:

@@ -154,7 +154,7 @@ def test_a_new_column_is_told_but_blocks_no_new_model() -> None:
     assert found.causes == (CONCEPT,)
     assert found.action is Action.RETRAIN
     assert "fresh" not in found.columns
-    assert found.text.startswith("Fresh was not there before")
+    assert found.text.startswith("fresh was not there before")
     still = {**story("binary", N, 83), "fresh": np.arange(float(N))}
     found = why("binary", still)
     assert (found.cause, found.action) == (Cause.NONE, Action.NOTHING)
