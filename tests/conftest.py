@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from databases import close_all, place
+from postgres import Postgres, begin_or_tell
 
 # A busy machine is slow, not wrong: examples are not timed.
 settings.register_profile("homeostat", deadline=None)
@@ -24,3 +28,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    server = begin_or_tell()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    url = postgres.database()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Run a test twice: with its records in a file of its folder, and in PostgreSQL."""
+    if request.param == "postgresql":
+        place(tmp_path, request.getfixturevalue("postgres_url"))
+    yield
+    close_all()

@@ -1,6 +1,7 @@
 """The suites of the storage ports, on the fakes and on the real adapters."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,25 +46,35 @@ def named(checks: Sequence[Callable[..., None]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("check", checks, ids=lambda check: check.__name__)
 
 
-def file_log(folder: Path) -> FilePredictionLog:
-    records = DatabaseRecords(f"sqlite:///{folder}/records.db", SimulatedClock(NOW))
-    return FilePredictionLog(folder / "log", records)
+@contextmanager
+def database(request: pytest.FixtureRequest, folder: Path) -> Iterator[DatabaseRecords]:
+    """Open records in the database that the fixture's parameter names."""
+    url = f"sqlite:///{folder}/records.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    records = DatabaseRecords(url, SimulatedClock(NOW))
+    yield records
+    records.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
-    clock = SimulatedClock(NOW)
     if request.param == "memory":
-        yield MemoryRecords(clock)
-    else:
-        real = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", clock)
+        yield MemoryRecords(SimulatedClock(NOW))
+        return
+    with database(request, tmp_path) as real:
         yield real
-        real.close()
 
 
-@pytest.fixture(params=["memory", "files"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> PredictionLog:
-    return MemoryLog(SimulatedClock(NOW)) if request.param == "memory" else file_log(tmp_path)
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PredictionLog]:
+    if request.param == "memory":
+        yield MemoryLog(SimulatedClock(NOW))
+        return
+    with database(request, tmp_path) as real:
+        files = FilePredictionLog(tmp_path / "log", real)
+        yield files
+        files.close()
 
 
 @pytest.fixture(params=["memory", "local"])

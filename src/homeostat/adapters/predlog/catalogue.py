@@ -11,8 +11,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.records.codec import from_micros, to_micros
-from homeostat.adapters.records.engine import Database
+from homeostat.adapters.records.codec import from_micros, storable, to_micros
+from homeostat.adapters.records.engine import CATALOGUE_LOCK, Database, in_turn
 from homeostat.adapters.records.tables import (
     log_files,
     log_profiles,
@@ -111,6 +111,8 @@ class Catalogue:
             If the database failed; nothing was written.
         """
         with self.database.write() as connection:
+            # Rows must become visible in the order of their numbers: `poll` goes on from the last.
+            in_turn(connection, CATALOGUE_LOCK)
             for name, (before, after) in change.segments.items():
                 self._advance(connection, name, before, after)
             for file in change.removed:
@@ -185,9 +187,9 @@ class Catalogue:
                 "model": entry.model,
                 "kind": entry.kind.name,
                 "at": to_micros(entry.at),
-                "column": entry.column,
-                "reason": entry.reason,
-                "row": entry.row,
+                "column": storable(entry.column),
+                "reason": storable(entry.reason),
+                "row": storable(entry.row),
             }
             for entry in entries
         ]

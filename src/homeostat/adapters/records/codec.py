@@ -33,6 +33,19 @@ def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
+def storable(text: str) -> str:
+    r"""Return text from data for a column of its own: PostgreSQL takes no NUL.
+
+    Different texts stay different.
+
+    Examples
+    --------
+    >>> storable("land=FR"), storable("land=\0")
+    ('land=FR', 'land=\x1a0')
+    """
+    return text.replace("\x1a", "\x1a1").replace("\0", "\x1a0")
+
+
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[object]:
     return TypeAdapter(cast("type[object]", kind))

@@ -20,8 +20,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from homeostat.domain.errors import StorageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Any constant will do: it names the lock under which a PostgreSQL schema is migrated.
+# Any constants will do: they name PostgreSQL's locks, of its schema and of the log's catalogue.
 MIGRATION_LOCK = 4_857_301
+CATALOGUE_LOCK = 4_857_302
 BUSY_SECONDS = 30
 
 
@@ -48,11 +49,18 @@ class Database:
                 self._engine = _sqlite(self.url, synchronous)
             else:
                 self._engine = sa.create_engine(self.url, pool_pre_ping=True)
-            with self.write() as connection:
-                migrate(connection)
+            self._migrate()
         except (OSError, SQLAlchemyError, ModuleNotFoundError) as error:
             shown = self.url.render_as_string(hide_password=True)
             raise StorageError(f"cannot open the records database {shown}: {error}") from error
+
+    def _migrate(self) -> None:
+        try:
+            with self.write() as connection:
+                migrate(connection)
+        except Exception:
+            self._engine.dispose()
+            raise
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -137,6 +145,12 @@ def _sqlite(url: sa.URL, synchronous: str) -> sa.Engine:
     return engine
 
 
+def in_turn(connection: sa.Connection, lock: int) -> None:
+    """Let one transaction that asks for `lock` run at a time; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+
+
 def migrate(connection: sa.Connection) -> None:
     """Bring the schema up to date, in the transaction of `connection`.
 
@@ -145,8 +159,7 @@ def migrate(connection: sa.Connection) -> None:
     StorageError
         If the database was written by a newer Homeostat.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+    in_turn(connection, MIGRATION_LOCK)
     script = ScriptDirectory(str(MIGRATIONS))
 
     def steps(current: tuple[str, ...], _context: MigrationContext) -> list[MigrationStep]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from homeostat.adapters.records.codec import decode, encode, to_micros
+from homeostat.adapters.records.codec import decode, encode, storable, to_micros
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import decisions, effects, metrics, states, verdicts
 from homeostat.domain.decision import Decision
@@ -199,10 +199,10 @@ class Unit:
 def _identity(point: MetricPoint) -> dict[str, str | int]:
     return {
         "model": point.model,
-        "name": point.name,
+        "name": storable(point.name),
         "start": to_micros(point.window.start),
         "end": to_micros(point.window.end),
         "version": point.version,
         "cohort": point.cohort,
-        "segment": point.segment,
+        "segment": storable(point.segment),
     }

@@ -214,7 +214,7 @@ def check_metrics_are_withdrawn(records: Records) -> None:
 
 def check_segments_are_apart(records: Records) -> None:
     """The same metric of a segment is a point of its own, and shown where it is asked for."""
-    parts = [replace(_point(0), segment=name) for name in ("", "land=FR", "land='; DROP")]
+    parts = [replace(_point(0), segment=name) for name in ("", "land=FR", "land='; DROP", "a=\0")]
     with records.begin() as unit:
         unit.measure(*parts)
     with records.begin() as unit:
@@ -225,6 +225,7 @@ def check_segments_are_apart(records: Records) -> None:
     names = [p.segment for p in records.metrics("fraud", "auc", segment=None)]
     assert names == sorted(p.segment for p in parts)
     assert records.metrics("fraud", segment="land=ES") == ()
+    assert records.metrics("fraud", segment="a=\0") == (parts[3],)
 
 
 def check_effects(records: Records) -> None:

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from databases import open_records
 from homeostat.adapters.predlog import FilePredictionLog
-from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.columns import texts
 from homeostat.domain.errors import StorageError
 from homeostat.domain.model import Column, ColumnKind, Schema
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
 
+pytestmark = pytest.mark.usefixtures("both")
+
 
 def opened(folder: Path) -> FilePredictionLog:
-    records = DatabaseRecords(f"sqlite:///{folder}/records.db", SimulatedClock(NOW))
-    return FilePredictionLog(folder / "log", records, settle_rows=1)
+    return FilePredictionLog(folder / "log", open_records(folder), settle_rows=1)
 
 
 def files(folder: Path, kind: str = "predictions") -> list[Path]:
@@ -79,7 +80,7 @@ def test_a_damaged_file_is_left_alone_and_told(tmp_path: Path) -> None:
 
 def test_of_a_day_that_goes_on_files_of_one_size_are_merged(tmp_path: Path) -> None:
     clock = SimulatedClock(T0 + 5 * HOUR)
-    records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", clock)
+    records = open_records(tmp_path, clock)
     log = FilePredictionLog(tmp_path / "log", records)
     fill(log, 7)
     assert log.tidy(clock.now()) == 0

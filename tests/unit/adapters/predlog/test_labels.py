@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+
+from databases import open_records
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.catalogue import Catalogue
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.columns import floats
-from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
+
+pytestmark = pytest.mark.usefixtures("both")
 
 
 def test_labels_are_sorted_by_the_day_of_their_predictions(tmp_path: Path) -> None:
-    records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", SimulatedClock(NOW))
+    records = open_records(tmp_path)
     log = FilePredictionLog(tmp_path / "log", records, settle_rows=1)
     log.append(SPEC, predictions(["a", "b"], T0 + 23 * HOUR, step=2 * HOUR))
     log.append_labels(SPEC, labels(["a", "b", "z"], 1.0, T0 + 30 * HOUR))

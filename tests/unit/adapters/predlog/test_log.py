@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from databases import open_records
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.catalogue import Catalogue
 from homeostat.adapters.predlog.frames import Kind
@@ -20,10 +21,11 @@ from homeostat.domain.window import Window
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
 
+pytestmark = pytest.mark.usefixtures("both")
+
 
 def opened(folder: Path) -> FilePredictionLog:
-    records = DatabaseRecords(f"sqlite:///{folder}/records.db", SimulatedClock(NOW))
-    return FilePredictionLog(folder / "log", records)
+    return FilePredictionLog(folder / "log", open_records(folder))
 
 
 def ids(log: FilePredictionLog, window: Window = ALL) -> list[str]:
@@ -309,6 +311,8 @@ def test_quarantine_is_readable_and_keeps_a_row_once(tmp_path: Path) -> None:
     assert [q.kind for q in log.quarantined(SPEC.name)] == [Kind.LABELS, Kind.PREDICTIONS]
     assert len(log.quarantined(limit=1)) == 1
     assert log.quarantined("other") == ()
+    log.refuse(SPEC.name, "labels", [("a\0b", "is\0odd", "{}")])
+    assert log.quarantined()[0].kind is Kind.LABELS
 
 
 def test_rows_from_before_probabilities_have_none(tmp_path: Path) -> None:
