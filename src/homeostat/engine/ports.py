@@ -112,6 +112,10 @@ class UnitOfWork(Protocol):
         """Remove the state stored under `key`, if any."""
         ...
 
+    def hold(self, key: str) -> None:
+        """Have the commit raise ConflictError if the state that was loaded has changed by then."""
+        ...
+
     def decide(self, *decisions: Decision) -> None:
         """Append to the decision log."""
         ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from starlette.routing import BaseRoute
 from homeostat.adapters.models import Load, RegistryScorer, load_predictor
 from homeostat.adapters.notifiers.console import ConsoleNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
+from homeostat.adapters.post import FilePost
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.adapters.registry.local import LocalRegistry
@@ -23,9 +26,10 @@ from homeostat.adapters.routes import RecordsRouter
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import HomeostatError, StorageError
+from homeostat.engine.lease import FencedRecords, Leadership
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Notifier, Ports, Router
+from homeostat.engine.ports import Notifier, Ports, Records, Router
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
@@ -63,20 +67,32 @@ class Deployment:
 
     def ports(
         self, router: Router | None = None, notifiers: Mapping[str, Notifier] | None = None,
-        *, wait: bool = False,
+        *, wait: bool = False, leadership: Leadership | None = None,
     ) -> Ports:  # fmt: skip
-        """Connect the engine's ports; by default routes go through the records."""
+        """Connect the engine's ports; by default routes go through the records.
+
+        With a leadership, nothing is recorded or published once another control plane leads.
+        """
+        records: Records = self.records
+        if leadership is not None:
+            records = FencedRecords(records, leadership)
         return Ports(
-            records=self.records,
+            records=records,
             log=self.log,
             registry=self.registry,
             scorer=self.scorer,
-            router=router or RecordsRouter(self.records),
+            router=router or RecordsRouter(records),
             notifiers=receivers(self.settings, self.clock, os.environ)
             if notifiers is None
             else notifiers,
             trainers=self.trainers(wait=wait),
         )
+
+    def leadership(self) -> Leadership:
+        """Return this process's part in the election of the control plane that ticks."""
+        holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        post = FilePost(self.settings.data_folder / ".engine.lock")
+        return Leadership(self.records, holder, self.settings.server.lease, post)
 
     def engine(self, ports: Ports) -> Engine:
         """Return the engine over all models of the deployment."""

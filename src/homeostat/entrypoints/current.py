@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from homeostat.alerting.incident import IncidentState
 from homeostat.domain.decision import Diagnosis
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.explanations import ExplanationMemory, explanation_key
+from homeostat.engine.lease import BEAT, LEASE, Beat, Lease
 from homeostat.engine.ports import Records
 from homeostat.engine.watch import Watch, incident_key, retraining_key, rollout_key, watch_key
 from homeostat.retraining.run import RunState
@@ -21,6 +23,26 @@ class Why:
 
     diagnosis: Diagnosis | None
     rows: ExplanationMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Which control plane ticks (empty: none does now), since when, and when it was last heard of.
+
+    Times are by the clock of the leader.
+    """
+
+    holder: str
+    since: datetime | None
+    heard: datetime | None
+
+
+def leader(records: Records) -> Leader | None:
+    """Return which control plane leads; None before the first one did."""
+    lease, beat = records.read(LEASE, Lease), records.read(BEAT, Beat)
+    if lease is None:
+        return None
+    return Leader(lease.holder, lease.since, beat.at if beat else None)
 
 
 def why(records: Records, model: str) -> Why:

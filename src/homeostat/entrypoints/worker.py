@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import HomeostatError
+from homeostat.engine.lease import Leadership
 from homeostat.engine.loop import Engine
 from homeostat.engine.ports import PredictionLog
 
@@ -36,6 +38,8 @@ class Worker:
         Time between the starts of two ticks.
     full : threading.Event
         The log's own sign that so much has landed that a roll should not wait.
+    leadership : Leadership, optional
+        With it, only what leads ticks and tidies up; any rolls a full log.
     """
 
     engine: Engine
@@ -44,17 +48,22 @@ class Worker:
     every: timedelta
     roll_every: timedelta = ROLL_EVERY
     full: threading.Event = field(default_factory=threading.Event)
+    leadership: Leadership | None = None
     problems: tuple[str, ...] = ()
     last_tick: datetime | None = None
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _wake: threading.Event = field(default_factory=threading.Event, init=False)
     _threads: tuple[threading.Thread, ...] = field(default=(), init=False)
     _rolled: float | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Begin to tick."""
+        work = {"worker": self._run, "upkeep": self._keep_up}
+        if self.leadership is not None:
+            work["lease"] = partial(self._lead, self.leadership)
         self._threads = tuple(
-            threading.Thread(target=work, name=f"homeostat-{name}", daemon=True)
-            for name, work in (("worker", self._run), ("upkeep", self._keep_up))
+            threading.Thread(target=target, name=f"homeostat-{name}", daemon=True)
+            for name, target in work.items()
         )
         for thread in self._threads:
             thread.start()
@@ -63,17 +72,56 @@ class Worker:
         """Let the tick under way finish and stop; False if that takes longer."""
         self._stop.set()
         self.full.set()
+        self._wake.set()
         ends = self.clock.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(ends - self.clock.monotonic(), 0.0))
-        return not any(thread.is_alive() for thread in self._threads)
+        ended = not any(thread.is_alive() for thread in self._threads)
+        if ended and self.leadership is not None:
+            _attempt(self._resign)
+        return ended
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one ticks."""
+        return self.leadership is None or self.leadership.leads(self.clock.monotonic())
 
     def _run(self) -> None:
         while not self._stop.is_set():
             began = self.clock.monotonic()
-            self.once()
+            self._wake.clear()
+            if self.leads:
+                self.once()
             spent = self.clock.monotonic() - began
-            self._stop.wait(max(self.every.total_seconds() - spent, 0.0))
+            self._wait(max(self.every.total_seconds() - spent, 0.0))
+
+    def _wait(self, seconds: float) -> None:
+        if not self._stop.is_set():
+            self._wake.wait(seconds)
+
+    def _lead(self, leadership: Leadership) -> None:
+        """Beat, or wait for the leader to fall silent; who wins begins to tick at once."""
+        led = False
+        while not self._stop.is_set():
+            for problem in _attempt(self._beat):
+                logger.error("the lease: %s", problem)
+            if self.leads != led:
+                led = not led
+                logger.info("%s %s", leadership.holder, "leads" if led else "does not lead")
+                if led:
+                    self._wake.set()
+            self._stop.wait(leadership.beat)
+
+    def _beat(self) -> tuple[str, ...]:
+        assert self.leadership is not None
+        moment = self.clock.monotonic()  # before the records are asked: they may take long
+        self.leadership.step(self.clock.now(), moment)
+        return ()
+
+    def _resign(self) -> tuple[str, ...]:
+        assert self.leadership is not None
+        self.leadership.resign()
+        return ()
 
     def _keep_up(self) -> None:
         """Roll as soon as the log is full, and tidy it up now and then."""
@@ -82,6 +130,8 @@ class Worker:
             if self._stop.is_set():
                 return
             self.full.clear()
+            if not full and not self.leads:
+                continue
             work = self._roll_now if full else self._tidy
             for problem in _attempt(work):
                 logger.error("%s", problem)

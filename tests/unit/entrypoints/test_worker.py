@@ -1,13 +1,17 @@
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Event, active_count
 
 import pytest
 
 from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.post import FilePost
 from homeostat.domain.errors import StorageError
+from homeostat.engine.lease import LEASE, Leadership, Lease
 from homeostat.engine.loop import Engine
 from homeostat.engine.ports import PendingEffect, Ports
 from homeostat.entrypoints.worker import Worker
@@ -20,6 +24,7 @@ from homeostat.simulation.fakes import (
     MemoryRouter,
     MemoryScorer,
 )
+from homeostat.simulation.fakes.records import MemoryUnit
 
 
 class Log(MemoryLog):
@@ -27,6 +32,12 @@ class Log(MemoryLog):
 
     full = False
     rolls = 0
+
+    tidied = 0
+
+    def tidy(self, now: datetime) -> int:
+        self.tidied += 1
+        return super().tidy(now)
 
     def roll(self, now: datetime) -> int:
         if self.full:
@@ -163,3 +174,62 @@ def test_the_log_is_rolled_between_ticks_once_it_is_full() -> None:
         Event().wait(0.01)
     assert world.worker.stop()
     assert world.log.rolls == before + 1
+
+
+def leading(world: World, folder: Path, records: MemoryRecords) -> Worker:
+    """A worker of a control plane that shares its records with others."""
+    post = FilePost(folder / "post")
+    world.worker.leadership = Leadership(records, str(id(world)), timedelta(seconds=0.6), post)
+    return world.worker
+
+
+def test_only_the_leader_ticks_and_another_follows_when_it_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    shared = MemoryRecords(SystemClock())
+    worlds = [World(live=True), World(live=True)]
+    first, second = (leading(world, tmp_path, shared) for world in worlds)
+    first.start()
+    wait(lambda: worlds[0].records.looks)
+    second.start()
+    Event().wait(0.3)
+    assert worlds[1].records.looks == 0
+    assert (first.leads, second.leads) == (True, False)
+    assert first.stop()
+    wait(lambda: worlds[1].records.looks)
+    assert worlds[1].log.rolls == 1
+    assert second.stop()
+    assert len([m for m in caplog.messages if m.endswith(" leads")]) == 2
+
+
+def test_one_that_does_not_lead_rolls_a_full_log_and_tidies_nothing(tmp_path: Path) -> None:
+    shared = MemoryRecords(SystemClock())
+    with shared.begin() as uow:
+        uow.save(LEASE, Lease("another", 1))
+    world = World(live=True)
+    worker = leading(world, tmp_path, shared)
+    worker.roll_every = timedelta(milliseconds=1)
+    worker.start()
+    Event().wait(0.1)
+    assert (world.log.rolls, world.log.tidied) == (0, 0)
+    worker.full.set()
+    wait(lambda: world.log.rolls == 1)
+    assert worker.stop()
+
+
+def test_trouble_with_the_lease_is_told_and_nothing_ticks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(MemoryRecords):
+        @contextmanager
+        def begin(self) -> Iterator[MemoryUnit]:
+            raise StorageError("the records database failed: gone")
+            yield MemoryUnit(self)
+
+    world = World(live=True)
+    worker = leading(world, tmp_path, Broken(SystemClock()))
+    worker.start()
+    wait(lambda: "the lease: the records database failed: gone" in caplog.messages)
+    assert worker.stop()
+    assert world.records.looks == 0

@@ -47,6 +47,7 @@ class Unit:
     _verdicts: list[Verdict] = field(default_factory=list)
     _points: list[MetricPoint] = field(default_factory=list)
     _withdrawn: list[MetricPoint] = field(default_factory=list)
+    _held: set[str] = field(default_factory=set)
 
     def prepare(self, keys: Sequence[str]) -> None:
         """Read the states under these keys in one query."""
@@ -83,6 +84,10 @@ class Unit:
             self._versions[key], _ = self._fetch(key)
         self._bodies[key] = None
 
+    def hold(self, key: str) -> None:
+        """Have the commit fail if the state that was loaded has changed by then."""
+        self._held.add(key)
+
     def decide(self, *entries: Decision) -> None:
         """Append to the decision log at commit."""
         self._decisions += entries
@@ -118,12 +123,20 @@ class Unit:
         if not self._bodies and not any(written):
             return
         with self.database.write() as connection:
+            for key in sorted(self._held):
+                self._compare(connection, key)
             for key in sorted(self._bodies):
                 self._swap(connection, key, self._bodies[key])
             self._append(connection)
             self._intend(connection, now)
             self._withdraw(connection)
             self._measure(connection)
+
+    def _compare(self, connection: sa.Connection, key: str) -> None:
+        # Shared: whoever wants to change it waits for this transaction, and it for them.
+        query = sa.select(states.c.version).where(states.c.key == key).with_for_update(read=True)
+        if (connection.execute(query).scalar() or 0) != self._versions.get(key, 0):
+            raise _changed(key)
 
     def _swap(self, connection: sa.Connection, key: str, body: str | None) -> None:
         version = self._versions.get(key, 0)
@@ -136,9 +149,7 @@ class Unit:
             update = sa.update(states).where(same).values(version=version + 1, body=body)
             changed = connection.execute(update).rowcount
         if changed != 1:
-            raise ConflictError(
-                f"state {key!r} was changed by another writer; read it and try again"
-            )
+            raise _changed(key)
 
     def _append(self, connection: sa.Connection) -> None:
         if self._decisions:
@@ -194,6 +205,10 @@ class Unit:
             set_={"body": statement.excluded.body},
         )
         connection.execute(restate, rows)
+
+
+def _changed(key: str) -> ConflictError:
+    return ConflictError(f"state {key!r} was changed by another writer; read it and try again")
 
 
 def _identity(point: MetricPoint) -> dict[str, str | int]:

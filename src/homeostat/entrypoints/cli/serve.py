@@ -95,8 +95,9 @@ def _listen(deployment: Deployment, part: str, host: str, port: int) -> socket.s
 def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
     """Run the control plane: API, web pages and the engine.
 
-    SIGTERM and Ctrl-C let open requests and the tick under way finish. Started again, it goes on
-    where it was.
+    Of several on one records database one runs the engine; if it falls silent for server.lease,
+    another one goes on. SIGTERM and Ctrl-C let open requests and the tick under way finish. Started
+    again, it goes on where it was.
 
     Example: homeostat serve -c homeostat.yaml
     """
@@ -105,11 +106,12 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
     server = settings.server
     deployment = open_deployment(settings, clock)
     try:
-        ports, pages = deployment.ports(), deployment.pages()
+        leadership, pages = deployment.leadership(), deployment.pages()
+        engine = deployment.engine(deployment.ports(leadership=leadership))
         where = server.host if host is None else host, server.port if port is None else port
         bound = _listen(deployment, "server", *where)
         log = deployment.log
-        worker = Worker(deployment.engine(ports), log, clock, server.tick, full=log.full)
+        worker = Worker(engine, log, clock, server.tick, full=log.full, leadership=leadership)
         worker.start()
         try:
             run(application(pages), bound)

@@ -15,7 +15,7 @@ from homeostat.entrypoints.cli.options import (
     deployment,
     model_option,
 )
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable, when
 
 FINDINGS = 1
 
@@ -54,8 +54,9 @@ def status(
     """Show where each model stands."""
     with deployment(config_path) as opened:
         found = [_standing(opened, spec.name) for spec in opened.settings.specs]
+        leader = current.leader(opened.records)
     if as_json:
-        print_json({"models": [asdict(standing) for standing in found]})
+        print_json({"models": [asdict(standing) for standing in found], "leader": leader})
     else:
         titles = (
             "model",
@@ -79,9 +80,19 @@ def status(
             for s in found
         )
         print_table(titles, rows, "no models")
+        click.echo(_leading(leader))
     severe = {Severity.CRITICAL: {"critical"}, Severity.WARNING: {"critical", "warning"}}
     if fail_on and any(s.worst in severe[Severity(fail_on)] for s in found):
         context.exit(FINDINGS)
+
+
+def _leading(leader: current.Leader | None) -> str:
+    if leader is None or not leader.holder:
+        return "no control plane leads: nothing ticks; run: homeostat serve"
+    return (
+        f"led by {printable(leader.holder)} since {when(leader.since)}, "
+        f"last heard of {when(leader.heard)} (UTC)"
+    )
 
 
 def _standing(opened: Deployment, model: str) -> Standing:

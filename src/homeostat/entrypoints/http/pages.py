@@ -24,6 +24,7 @@ from homeostat.domain.model import Task
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.ports import PredictionLog, Registry
+from homeostat.entrypoints.current import leader
 from homeostat.entrypoints.http.reading import Reader
 from homeostat.entrypoints.http.runbooks import is_address, render
 from homeostat.entrypoints.http.view import page, period
@@ -109,7 +110,11 @@ class Pages:
 
     def overview(self, request: Request) -> Response:
         """All models, the most troubled first."""
-        return self.render(request, "overview", {"glances": self.reader.overview()})
+        values: dict[str, object] = {
+            "glances": self.reader.overview(),
+            "leader": leader(self.reader.records),
+        }
+        return self.render(request, "overview", values)
 
     def model(self, request: Request) -> Response:
         """Everything about one model, trouble first."""

@@ -36,6 +36,8 @@ class Server(Part):
     """TCP port."""
     tick: Duration = timedelta(seconds=60)
     """Time between two looks at everything."""
+    lease: Duration = timedelta(seconds=30)
+    """Of several control planes one ticks; another goes on this long after it was last heard of."""
     max_request_mb: Number = Field(default=32.0, gt=0, le=1024)
     """Larger requests are refused."""
 

@@ -125,6 +125,25 @@ def check_second_writer_loses(records: Records) -> None:
     assert records.decisions() == ()
 
 
+def check_held_states_fence_a_commit(records: Records) -> None:
+    """A unit that holds a state fails, with all it wrote, if that has changed since."""
+    for expected in ("1", "2"):
+        with must_raise(ConflictError), records.begin() as slow:
+            slow.load("lease", Route)
+            slow.hold("lease")
+            with records.begin() as quick:
+                quick.load("lease", Route)
+                quick.save("lease", Route("fraud", expected))
+            slow.save("b", Route("fraud"))
+            slow.decide(_decision(1))
+        assert records.read("b", Route) is None
+    with records.begin() as unit:
+        unit.load("lease", Route)
+        unit.hold("lease")
+        unit.decide(_decision(2))
+    assert [d.subject for d in records.decisions()] == ["v2"]
+
+
 def check_first_of_two_creators_wins(records: Records) -> None:
     """A state saved without having been loaded is new: if it exists, the writer was late."""
     with records.begin() as unit:
@@ -287,6 +306,7 @@ RECORDS_CHECKS: tuple[Callable[[Records], None], ...] = (
     check_wrong_kind_is_refused,
     check_exception_leaves_nothing,
     check_second_writer_loses,
+    check_held_states_fence_a_commit,
     check_first_of_two_creators_wins,
     check_delete,
     check_decisions,

@@ -50,6 +50,7 @@ class MemoryUnit:
         self._records = records
         self._versions: dict[str, int] = {}
         self._values: dict[str, object | None] = {}
+        self._held: set[str] = set()
         self.decisions: list[Decision] = []
         self.effects: list[Effect] = []
         self.verdicts: list[Verdict] = []
@@ -77,6 +78,10 @@ class MemoryUnit:
         self._versions.setdefault(key, self._records.state(key).version)
         self._values[key] = None
 
+    def hold(self, key: str) -> None:
+        """Have the commit fail if the state that was loaded has changed by then."""
+        self._held.add(key)
+
     def decide(self, *decisions: Decision) -> None:
         """Append to the decision log at commit."""
         self.decisions += decisions
@@ -96,6 +101,16 @@ class MemoryUnit:
     def withdraw(self, *points: MetricPoint) -> None:
         """Remove metric points at commit."""
         self.withdrawn += points
+
+    def held(self) -> dict[str, int]:
+        """Return the versions of the states that must not have changed."""
+        return {key: self._versions.get(key, 0) for key in self._held}
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to commit."""
+        lists = (self.decisions, self.effects, self.verdicts, self.points, self.withdrawn)
+        return bool(self._values) or any(lists)
 
     def changes(self) -> dict[str, tuple[int, object | None]]:
         """Return the changed states with the versions that they replace."""
@@ -127,8 +142,11 @@ class MemoryRecords:
             self._commit(unit)
 
     def _commit(self, unit: MemoryUnit) -> None:
+        if not unit.writes:
+            return
         changes = unit.changes()
-        for key, (version, _) in changes.items():
+        expected = {key: version for key, (version, _) in changes.items()} | unit.held()
+        for key, version in expected.items():
             if self.state(key).version != version:
                 raise ConflictError(f"state {key!r} was changed by another writer; try again")
         for key, (version, value) in changes.items():
