@@ -6,7 +6,8 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -292,6 +293,16 @@ class FilePredictionLog:
             If the disk or the database failed, or a file is damaged: nothing is lost.
         """
         return self._upkeep.tidy(now, eager=eager)
+
+    @contextmanager
+    def still(self, now: datetime) -> Iterator[None]:
+        """Move what has landed to files, and keep every file where it is until the block ends.
+
+        Appends, reads and rolls go on meanwhile. Raises as `roll`.
+        """
+        with self._upkeep.untidied():
+            self.roll(now)
+            yield
 
     def status(self) -> LogStatus:
         """Return figures about the log, without reading its rows."""

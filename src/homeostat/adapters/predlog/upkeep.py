@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,6 +60,12 @@ class Upkeep:
         except OSError as error:
             raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
 
+    @contextmanager
+    def untidied(self) -> Iterator[None]:
+        """Have no file merged or deleted until the block ends; raises OSError."""
+        with exclusive(self.root / ".tidy.lock"):
+            yield
+
     def tidy(self, now: datetime, *, eager: bool) -> int:
         """Merge small files and delete what is part of the log no more; return files merged.
 
@@ -70,7 +77,7 @@ class Upkeep:
             If the disk or the database failed, or a file is damaged: nothing is lost.
         """
         try:
-            with exclusive(self.root / ".tidy.lock"):
+            with self.untidied():
                 with exclusive(self.root / ".roll.lock"):
                     self.store.sweep(self.catalogue.paths(now - GRACE))
                 return self._compact(now, eager=eager)

@@ -39,6 +39,8 @@ COMMANDS: Table = {
     "decisions": (f"{HERE}.status:decisions", "Show what was decided, by whom and why."),
     "labels": (f"{HERE}.labels:labels", "Bring labels in from a file."),
     "token": (f"{HERE}.tokens:token", "Make, list or revoke API tokens."),
+    "backup": (f"{HERE}.backup:backup", "Back everything up, while it goes on."),
+    "restore": (f"{HERE}.backup:restore", "Bring a backup into an empty deployment."),
     "doctor": (f"{HERE}.doctor:doctor", "Check that this deployment can run."),
 }
 
