@@ -254,9 +254,10 @@ class FencedRecords:
         since: datetime | None = None,
         until: datetime | None = None,
         segment: str | None = "",
+        limit: int | None = None,
     ) -> tuple[MetricPoint, ...]:
         """Return metric points whose window starts in the period."""
-        return self.records.metrics(model, name, since, until, segment)
+        return self.records.metrics(model, name, since, until, segment, limit)
 
     def done(self, number: int, now: datetime) -> None:
         """Mark an effect as done."""

@@ -73,10 +73,14 @@ class PredictionLog(Protocol):
         """
         ...
 
-    def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
+    def profile(
+        self, spec: ModelSpec, window: Window, version: str = "", segment: str = ""
+    ) -> Profile:
         """Return the profile of what was answered in the window (shadows left out).
 
-        Columns: the features and ``score``. With `version`, only that version's answers.
+        Columns: the features and ``score``. With `version`, only that version's answers; with
+        `segment`, such as ``country=FR``, only rows of that one of the model's segments. Raises
+        NotFoundError if the model has none by these columns.
         """
         ...
 

@@ -11,6 +11,15 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.hours import (
+    HourKey,
+    SegmentHours,
+    SegmentKey,
+    add_hours,
+    add_segments,
+    late_rows,
+    segment_hours,
+)
 from homeostat.adapters.records.codec import from_micros, storable, to_micros
 from homeostat.adapters.records.engine import CATALOGUE_LOCK, Database, in_turn
 from homeostat.adapters.records.tables import (
@@ -22,8 +31,6 @@ from homeostat.adapters.records.tables import (
 )
 from homeostat.adapters.records.unit import insert, inserted
 from homeostat.domain.errors import ConflictError
-from homeostat.domain.model import ColumnKind
-from homeostat.profiles.format import from_bytes, to_bytes
 from homeostat.profiles.profile import Profile
 
 
@@ -46,13 +53,15 @@ class Change:
     """What a roll or a compaction changes, all of it or nothing.
 
     ``segments`` maps a name to the offsets before and after; ``profiles`` maps (model, version,
-    hour in microseconds) to the profile of the rows that were added.
+    hour in microseconds) to the profile of the rows that were added, and ``segment_profiles`` those
+    of segments.
     """
 
     added: Sequence[FileEntry] = ()
     removed: Sequence[FileEntry] = ()
     segments: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    profiles: Mapping[tuple[str, str, int], Profile] = field(default_factory=dict)
+    profiles: Mapping[HourKey, Profile] = field(default_factory=dict)
+    segment_profiles: Mapping[SegmentKey, Profile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +134,8 @@ class Catalogue:
                 connection.execute(sa.insert(log_removed), rows)
             if change.added:
                 connection.execute(sa.insert(log_files), [_file_row(file) for file in change.added])
-            for (model, version, hour), profile in change.profiles.items():
-                _merge(connection, {"model": model, "version": version, "hour": hour}, profile)
+            add_hours(connection, change.profiles, to_micros(now))
+            add_segments(connection, change.segment_profiles)
 
     def _advance(self, connection: sa.Connection, name: str, before: int, after: int) -> None:
         if before == 0:
@@ -156,6 +165,20 @@ class Catalogue:
         with self.database.read() as connection:
             rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
             return rolled, list(connection.execute(query).scalars())
+
+    def segment(
+        self, model: str, columns: str, segment: str, start: int, end: int, version: str
+    ) -> tuple[dict[str, int], SegmentHours]:
+        """Return the segments' offsets and what is stored of a segment of the model's rows."""
+        with self.database.read() as connection:
+            rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            found = segment_hours(connection, model, columns, segment, start, end, version)
+            return rolled, found
+
+    def late(self, model: str, start: int, end: int) -> int:
+        """Return how many rows of the hours in [start, end) came late."""
+        with self.database.read() as connection:
+            return late_rows(connection, model, start, end)
 
     def paths(self, since: datetime) -> set[str]:
         """Return the paths of all files, and of those that were removed after `since`."""
@@ -209,13 +232,6 @@ class Catalogue:
         )
 
 
-def of_kinds(profile: Profile, kinds: Mapping[str, ColumnKind]) -> Profile:
-    """Return the columns that are of the given kinds: a feature may have changed its kind."""
-    kept = {name: c for name, c in profile.columns.items() if kinds.get(name) == c.kind}
-    pairs = profile.pairs
-    return Profile(profile.rows, kept, pairs if pairs and kept.keys() >= set(pairs.names) else None)
-
-
 def _since(connection: sa.Connection, table: sa.Table, number: int) -> tuple[list[FileEntry], int]:
     """Return the files in rows after `number`, and the last row's number."""
     query = sa.select(table).where(table.c.number > number).order_by(table.c.number)
@@ -238,14 +254,3 @@ def _file_row(file: FileEntry) -> dict[str, object]:
         "first": file.first,
         "last": file.last,
     }
-
-
-def _merge(connection: sa.Connection, key: dict[str, str | int], profile: Profile) -> None:
-    same = sa.and_(*(log_profiles.c[name] == value for name, value in key.items()))
-    stored = connection.execute(sa.select(log_profiles.c.profile).where(same)).scalar()
-    if stored is None:
-        connection.execute(sa.insert(log_profiles).values(**key, profile=to_bytes(profile)))
-    else:
-        kinds = {name: column.kind for name, column in profile.columns.items()}
-        merged = to_bytes(of_kinds(from_bytes(stored), kinds).merge(profile))
-        connection.execute(sa.update(log_profiles).where(same).values(profile=merged))

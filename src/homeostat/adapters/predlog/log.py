@@ -257,12 +257,24 @@ class FilePredictionLog:
         start, end = to_micros(window.start), to_micros(window.end)
         return self._reader.labelled(spec, start, end, to_micros(as_of), columns)
 
-    def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
-        """Return the profile of what was answered in the window.
+    def profile(
+        self, spec: ModelSpec, window: Window, version: str = "", segment: str = ""
+    ) -> Profile:
+        """Return the profile of what was answered in the window, of all rows or of a segment.
 
         Whole hours are merged from the profiles that were stored when their rows were rolled.
         """
-        return self._reader.profile(spec, to_micros(window.start), to_micros(window.end), version)
+        start, end = to_micros(window.start), to_micros(window.end)
+        if segment:
+            return self._reader.segment_profile(spec, start, end, version, segment)
+        return self._reader.profile(spec, start, end, version)
+
+    def late(self, window: Window, model: str = "") -> int:
+        """Count rows that updated profiles of the window's hours long after these had ended.
+
+        Landed rows do not count yet. Of all models if none is named.
+        """
+        return self._catalogue.late(model, to_micros(window.start), to_micros(window.end))
 
     def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
         """Count ids with a label from before `older_than` whose prediction is still unknown."""

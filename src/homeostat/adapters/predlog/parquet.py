@@ -37,7 +37,6 @@ from homeostat.domain.window import EPOCH
 CACHE_BYTES = 96 * 2**20
 ROW_GROUP = 131_072
 DAY = 86_400_000_000
-HOUR = 3_600_000_000
 MICROSECOND = timedelta(microseconds=1)
 
 EVER = (-(2**63), 2**63 - 1)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry, of_kinds
+from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import hash_texts
+from homeostat.adapters.predlog.hours import HOUR, SegmentHours, of_kinds
 from homeostat.adapters.predlog.keys import Keys, make_keys
 from homeostat.adapters.predlog.labels import attach
-from homeostat.adapters.predlog.parquet import HOUR, SORT, FileStore, align, in_order, within
-from homeostat.adapters.predlog.roll import personal_columns, profile_kinds
+from homeostat.adapters.predlog.parquet import SORT, FileStore, align, in_order, within
+from homeostat.adapters.predlog.roll import joined, personal_columns, profile_kinds
 from homeostat.adapters.predlog.state import LogState, window_days
 from homeostat.domain.columns import answered, micros, where
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.segments import columns_of, in_segment
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.format import from_bytes
 from homeostat.profiles.profile import Profile, merge_all
@@ -136,6 +138,46 @@ class LogReader:
         fresh = profile_table(rows, kinds, personal_columns(spec), pairs=True)
         return merge_all([fresh, *(of_kinds(profile, kinds) for profile in stored)])
 
+    def segment_profile(
+        self, spec: ModelSpec, start: int, end: int, version: str, segment: str
+    ) -> Profile:
+        """Return the profile of what was answered in [start, end) to the rows of a segment.
+
+        Stored profiles of whole hours are merged; rows are read of the edges, and of hours that
+        have more segments than are told apart, or were rolled before the model had these.
+        """
+        names = columns_of(spec, segment)
+        first, last = -(-start // HOUR) * HOUR, end // HOUR * HOUR
+        if first >= last:
+            first = last = end
+        with self.state.lock:
+            stored = self._segment_hours(spec, joined(names), segment, first, last, version)
+            gaps = _joined_hours(stored.incomplete)
+            whole = [(a, b) for a, b in ((start, first), *gaps, (last, end)) if a < b]
+            parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in whole]
+            landed = self.state.landed_tables(spec.name, first, last)
+        tables = [self._read(spec, *part, None) for part in parts]
+        rest = self._read(spec, (), landed, first, last, None)
+        hours = np.asarray(sorted(stored.incomplete), np.int64)
+        fresh = ~np.isin(micros(rest, "timestamp") // HOUR * HOUR, hours)
+        rows = answered(pa.concat_tables([*tables, rest.filter(pa.array(fresh))]))
+        rows = in_segment(where(rows, "version", version) if version else rows, names, segment)
+        kinds = profile_kinds(spec)
+        made = profile_table(rows, kinds, personal_columns(spec), pairs=True)
+        blobs = [blob for found in stored.profiles.values() for blob in found]
+        return merge_all([made, *(of_kinds(self._decode(blob), kinds) for blob in blobs)])
+
+    def _segment_hours(
+        self, spec: ModelSpec, columns: str, segment: str, first: int, last: int, version: str
+    ) -> SegmentHours:
+        while True:
+            self.state.refresh(self.writing())
+            rolled, found = self.catalogue.segment(
+                spec.name, columns, segment, first, last, version
+            )
+            if rolled == self.state.rolled:
+                return found
+
     def _whole_hours(
         self, spec: ModelSpec, first: int, last: int, version: str
     ) -> tuple[list[Profile], list[pa.Table]]:
@@ -173,3 +215,20 @@ class LogReader:
             found = found.filter(pa.array(early))
             keys = np.unique(hash_texts(found.column("prediction_id"), self.store.salt))
             return int(np.count_nonzero(~self.state.predicted(model, keys)))
+
+
+def _joined_hours(hours: Iterable[int]) -> list[tuple[int, int]]:
+    """Return stretches of neighbouring hours.
+
+    Examples
+    --------
+    >>> _joined_hours([2 * HOUR, HOUR, 5 * HOUR]) == [(HOUR, 3 * HOUR), (5 * HOUR, 6 * HOUR)]
+    True
+    """
+    found: list[tuple[int, int]] = []
+    for hour in sorted(hours):
+        if found and found[-1][1] == hour:
+            found[-1] = found[-1][0], hour + HOUR
+        else:
+            found.append((hour, hour + HOUR))
+    return found

@@ -10,21 +10,35 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pyarrow as pa
 
-from homeostat.adapters.predlog.catalogue import Change, FileEntry, of_kinds
+from homeostat.adapters.predlog.catalogue import Change, FileEntry
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.parquet import DAY, HOUR, FileStore, day_text, in_order, split_by
+from homeostat.adapters.predlog.hours import (
+    HOUR,
+    MOST_SEGMENTS,
+    HourKey,
+    SegmentKey,
+    of_kinds,
+)
+from homeostat.adapters.predlog.parquet import DAY, FileStore, day_text, in_order, split_by
 from homeostat.adapters.predlog.state import RECENT, Snapshot
 from homeostat.domain.columns import answered, texts, where
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import prediction_schema
+from homeostat.domain.segments import by_segment
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.profile import Profile
 
+K = TypeVar("K", bound=Hashable)
+
 KINDS = b"homeostat.kinds"
 PERSONAL = b"homeostat.personal"
+SEGMENTS = b"homeostat.segments"
 
 
 def profile_kinds(spec: ModelSpec) -> dict[str, ColumnKind]:
@@ -38,11 +52,23 @@ def personal_columns(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(column.name for column in spec.schema.columns if column.personal)
 
 
+def told_segments(spec: ModelSpec) -> tuple[tuple[str, ...], ...]:
+    """Return the columns of the segments that have profiles; none that would name a person."""
+    personal = set(personal_columns(spec))
+    return tuple(names for names in spec.segment_columns if personal.isdisjoint(names))
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return what segments by these columns are stored under."""
+    return json.dumps(list(names))
+
+
 def described_schema(spec: ModelSpec) -> pa.Schema:
     """Return the schema of prediction records with what a roll needs to know of the model."""
     metadata = {
         KINDS: json.dumps(profile_kinds(spec)).encode(),
         PERSONAL: json.dumps(personal_columns(spec)).encode(),
+        SEGMENTS: json.dumps(told_segments(spec)).encode(),
     }
     return prediction_schema(spec).with_metadata(metadata)
 
@@ -56,12 +82,12 @@ def write_files(snapshot: Snapshot, store: FileStore) -> Change:
         If the disk failed or is full.
     """
     written: list[FileEntry] = []
-    profiles: dict[tuple[str, str, int], Profile] = {}
+    profiles = Profiles()
     token = secrets.token_hex(8)
     for (kind, model), tables in snapshot.tables.items():
         for table in _by_schema(tables):
             if kind is Kind.PREDICTIONS:
-                _profile(model, table, profiles)
+                profiles.add(model, table)
                 days = [(day_text(at), part) for at, part in split_by(table, "timestamp", DAY)]
             else:
                 days = [(RECENT, table)]
@@ -73,7 +99,7 @@ def write_files(snapshot: Snapshot, store: FileStore) -> Change:
         for name, end in snapshot.frontier.items()
         if end > snapshot.rolled.get(name, 0)
     }
-    return Change(written, (), segments, profiles)
+    return Change(written, (), segments, profiles.hours, profiles.segments)
 
 
 def _by_schema(tables: list[pa.Table]) -> list[pa.Table]:
@@ -84,14 +110,34 @@ def _by_schema(tables: list[pa.Table]) -> list[pa.Table]:
     return [pa.concat_tables(group) for group in groups.values()]
 
 
-def _profile(model: str, table: pa.Table, profiles: dict[tuple[str, str, int], Profile]) -> None:
-    metadata = table.schema.metadata
-    kinds = {name: ColumnKind(kind) for name, kind in json.loads(metadata[KINDS]).items()}
-    personal = json.loads(metadata[PERSONAL])
-    for hour, rows in split_by(answered(table), "timestamp", HOUR):
-        for version in sorted(set(texts(rows, "version"))):
-            seen = where(rows, "version", version)
-            profile = profile_table(seen, kinds, personal, pairs=True)
-            earlier = profiles.get((model, version, hour))
-            merged = profile if earlier is None else of_kinds(earlier, kinds).merge(profile)
-            profiles[model, version, hour] = merged
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Profiles of rows that are being rolled: of hours and versions, and of the segments."""
+
+    hours: dict[HourKey, Profile] = field(default_factory=dict)
+    segments: dict[SegmentKey, Profile] = field(default_factory=dict)
+
+    def add(self, model: str, table: pa.Table) -> None:
+        """Add rows of one schema."""
+        metadata = table.schema.metadata
+        kinds = {name: ColumnKind(kind) for name, kind in json.loads(metadata[KINDS]).items()}
+        personal = json.loads(metadata[PERSONAL])
+        # Rows that landed before the log knew segments do not name them.
+        segments: list[list[str]] = json.loads(metadata.get(SEGMENTS, b"[]"))
+        for hour, rows in split_by(answered(table), "timestamp", HOUR):
+            for version in sorted(set(texts(rows, "version"))):
+                seen = where(rows, "version", version)
+                profile = profile_table(seen, kinds, personal, pairs=True)
+                _put(self.hours, (model, version, hour), profile, kinds)
+                for names in segments:
+                    for segment, part in by_segment(seen, names, MOST_SEGMENTS):
+                        profile = profile_table(part, kinds, personal, pairs=True)
+                        key = (model, version, joined(names), segment, hour)
+                        _put(self.segments, key, profile, kinds)
+
+
+def _put(
+    found: dict[K, Profile], key: K, profile: Profile, kinds: Mapping[str, ColumnKind]
+) -> None:
+    earlier = found.get(key)
+    found[key] = profile if earlier is None else of_kinds(earlier, kinds).merge(profile)

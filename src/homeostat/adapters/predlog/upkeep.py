@@ -12,8 +12,9 @@ from homeostat.adapters.durable import exclusive
 from homeostat.adapters.predlog.catalogue import Catalogue
 from homeostat.adapters.predlog.compact import choose, compact
 from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.labels import settle_labels
-from homeostat.adapters.predlog.parquet import HOUR, FileStore, day_text
+from homeostat.adapters.predlog.parquet import FileStore, day_text
 from homeostat.adapters.predlog.roll import write_files
 from homeostat.adapters.predlog.segments import remove_if_abandoned, segment_names
 from homeostat.adapters.predlog.state import RECENT, LogState

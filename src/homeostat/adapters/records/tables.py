@@ -103,6 +103,20 @@ log_profiles = sa.Table(
     sa.Column("version", sa.Text, primary_key=True),
     sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("profile", sa.LargeBinary, nullable=False),
+    # Rows that were rolled long after their hour's end.
+    sa.Column("late", sa.BigInteger, nullable=False, server_default="0"),
+)
+
+log_segment_profiles = sa.Table(
+    "log_segment_profiles",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("columns", sa.Text, primary_key=True),
+    sa.Column("segment", sa.Text, primary_key=True),
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
+    _integer("rows"),
+    sa.Column("profile", sa.LargeBinary, nullable=False),
 )
 
 log_quarantine = _numbered(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from homeostat.domain.decision import Severity
+from homeostat.domain.text import printable
 from homeostat.entrypoints import current
 from homeostat.entrypoints.cli.options import (
     Deployment,
@@ -15,7 +16,7 @@ from homeostat.entrypoints.cli.options import (
     deployment,
     model_option,
 )
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable, when
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 
 FINDINGS = 1
 

@@ -10,17 +10,19 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.domain.columns import floats, texts
-from homeostat.domain.errors import DataError
+from homeostat.domain.errors import DataError, NotFoundError
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
 from homeostat.domain.window import Window
 from homeostat.engine.ports import PredictionLog
+from homeostat.profiles.profile import merge_all
 from homeostat.simulation.conformance.raising import must_raise
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ALL = Window(T0, NOW)
+NAMES = ("DE", "FR", "(missing)", "A & B=C", "none")
 
 SPEC = ModelSpec(
     "fraud / model",
@@ -305,6 +307,34 @@ def check_profile_is_of_the_rows(log: PredictionLog) -> None:
     assert log.profile(SPEC, whole, "2").rows == 0
 
 
+def check_profiles_of_segments(log: PredictionLog) -> None:
+    """A segment's profile is of its rows, however they were split into appends and rolls."""
+    spec = replace(SPEC, segments=("country", "country & amount"))
+    whole = Window(T0 + HOUR / 2, T0 + 5 * HOUR + HOUR / 2)
+    land = pa.array([("DE", "FR", None, "A & B=C")[i % 4] for i in range(40)], pa.string())
+    rows = predictions([f"p{i}" for i in range(40)], step=timedelta(minutes=10))
+    rows = rows.set_column(rows.column_names.index("country"), "country", land)
+    for start in range(0, 40, 7):
+        log.append(SPEC if start < 10 else spec, rows.slice(start, 7))  # it came by segments later
+        if start % 2:
+            log.roll(NOW)
+    by_name = {name: log.profile(spec, whole, segment=f"country={name}") for name in NAMES}
+    log.roll(NOW)
+    for name, split in by_name.items():
+        assert split == log.profile(spec, whole, segment=f"country={name}")
+        assert split == log.profile(spec, whole, "1", f"country={name}")
+    assert [split.rows for split in by_name.values()] == [8, 7, 7, 8, 0]
+    assert merge_all(by_name.values()) == log.profile(spec, whole)
+    assert log.profile(spec, whole, "2", "country=DE").rows == 0
+    assert log.profile(spec, ALL, segment="country=FR & amount=1.0").rows == 1
+    log.append(spec, predictions(["late"], T0 + HOUR, score=0.5))
+    assert log.profile(spec, whole, segment="country=DE").rows == 9
+    log.roll(NOW)
+    assert log.profile(spec, whole, segment="country=DE").rows == 9
+    with must_raise(NotFoundError):
+        log.profile(spec, whole, segment="colour=red")
+
+
 def check_models_are_apart(log: PredictionLog) -> None:
     """Models share nothing, whatever their names are."""
     other = ModelSpec("../fraud", SPEC.task, SPEC.schema, SPEC.labels)
@@ -344,6 +374,7 @@ LOG_CHECKS: tuple[Callable[[PredictionLog], None], ...] = (
     check_bad_labels,
     check_outcomes,
     check_profile_is_of_the_rows,
+    check_profiles_of_segments,
     check_models_are_apart,
     check_nothing_is_fine,
 )

@@ -16,6 +16,7 @@ from homeostat.domain.clock import Clock
 from homeostat.domain.columns import answered, micros, texts, where
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import TIMESTAMP, prediction_schema
+from homeostat.domain.segments import columns_of, in_segment
 from homeostat.domain.window import EPOCH, Window
 from homeostat.engine.ports import Receipt, Rejected
 from homeostat.profiles.build import profile_table
@@ -138,9 +139,13 @@ class MemoryLog:
             pa.array([pair and pair[0] for pair in known], TIMESTAMP),
         )
 
-    def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
+    def profile(
+        self, spec: ModelSpec, window: Window, version: str = "", segment: str = ""
+    ) -> Profile:
         """Return the profile of what was answered in the window (shadows left out)."""
         table = answered(self.rows(spec, window))
+        if segment:
+            table = in_segment(table, columns_of(spec, segment), segment)
         if version:
             table = where(table, "version", version)
         kinds = {column.name: column.kind for column in spec.schema.columns}

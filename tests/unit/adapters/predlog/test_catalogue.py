@@ -1,6 +1,6 @@
 import pyarrow as pa
 
-from homeostat.adapters.predlog.catalogue import of_kinds
+from homeostat.adapters.predlog.hours import of_kinds
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.build import profile_table
 

@@ -1,0 +1,162 @@
+"""Profiles of hours in the catalogue: of all rows of a version, and of its segments."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from homeostat.adapters.records.codec import storable
+from homeostat.adapters.records.tables import log_profiles, log_segment_profiles
+from homeostat.domain.model import ColumnKind
+from homeostat.domain.segments import REST
+from homeostat.profiles.format import from_bytes, to_bytes
+from homeostat.profiles.profile import Profile
+
+HOUR = 3_600_000_000
+MOST_SEGMENTS = 100
+"""Segments of an hour, a version and a column that have a profile of their own."""
+LATE = HOUR
+"""Rows that are rolled this long after their hour's end came late."""
+
+HourKey = tuple[str, str, int]
+"""Model, version, hour in microseconds."""
+SegmentKey = tuple[str, str, str, str, int]
+"""Model, version, columns, segment, hour in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHours:
+    """What is stored of one segment.
+
+    Attributes
+    ----------
+    profiles : mapping of int to tuple of bytes
+        By hours that are told in full.
+    incomplete : frozenset of int
+        Hours that are not, and whose rows have to be read: they have too many segments, or were
+        rolled before the model had these.
+    """
+
+    profiles: Mapping[int, tuple[bytes, ...]]
+    incomplete: frozenset[int]
+
+
+@dataclass
+class _Hour:
+    told: int = 0
+    rest: bool = False
+    profiles: list[bytes] = field(default_factory=list)
+
+
+def of_kinds(profile: Profile, kinds: Mapping[str, ColumnKind]) -> Profile:
+    """Return the columns that are of the given kinds: a feature may have changed its kind."""
+    kept = {name: c for name, c in profile.columns.items() if kinds.get(name) == c.kind}
+    pairs = profile.pairs
+    return Profile(profile.rows, kept, pairs if pairs and kept.keys() >= set(pairs.names) else None)
+
+
+def add_hours(connection: sa.Connection, profiles: Mapping[HourKey, Profile], now: int) -> None:
+    """Merge profiles of new rows into those of their hours, and count rows that came late."""
+    for (model, version, hour), profile in profiles.items():
+        key = {"model": model, "version": version, "hour": hour}
+        late = profile.rows if hour + HOUR + LATE <= now else 0
+        same = sa.and_(*(log_profiles.c[name] == value for name, value in key.items()))
+        stored = connection.execute(sa.select(log_profiles).where(same)).one_or_none()
+        if stored is None:
+            values = {"profile": to_bytes(profile), "late": late}
+            connection.execute(sa.insert(log_profiles).values(**key, **values))
+        else:
+            values = {"profile": _merged(stored.profile, profile), "late": stored.late + late}
+            connection.execute(sa.update(log_profiles).where(same).values(**values))
+
+
+def add_segments(connection: sa.Connection, profiles: Mapping[SegmentKey, Profile]) -> None:
+    """Merge profiles of new rows into those of their segments.
+
+    An hour that has as many segments as may be keeps the rows of others as `REST`: then a segment
+    without a profile may have rows in it.
+    """
+    table = log_segment_profiles
+    counts: dict[tuple[object, ...], int] = {}
+    for (model, version, columns, segment, hour), profile in profiles.items():
+        place = {"model": model, "version": version, "columns": storable(columns), "hour": hour}
+        within = sa.and_(*(table.c[name] == value for name, value in place.items()))
+        name = storable(segment)
+        stored = connection.execute(
+            sa.select(table).where(within, table.c.segment == name)
+        ).one_or_none()
+        if stored is None and name != REST:
+            group = tuple(place.values())
+            if group not in counts:
+                count = sa.select(sa.func.count()).where(within, table.c.segment != REST)
+                counts[group] = int(connection.execute(count).scalar_one())
+            counts[group] += 1
+            if counts[group] > MOST_SEGMENTS:
+                name = REST
+                stored = connection.execute(
+                    sa.select(table).where(within, table.c.segment == REST)
+                ).one_or_none()
+        key = {**place, "segment": name}
+        if stored is None:
+            values = {"rows": profile.rows, "profile": to_bytes(profile)}
+            connection.execute(sa.insert(table).values(**key, **values))
+        else:
+            values = {
+                "rows": stored.rows + profile.rows,
+                "profile": _merged(stored.profile, profile),
+            }
+            same = within & (table.c.segment == name)
+            connection.execute(sa.update(table).where(same).values(**values))
+
+
+def _merged(stored: bytes, profile: Profile) -> bytes:
+    kinds = {name: column.kind for name, column in profile.columns.items()}
+    return to_bytes(of_kinds(from_bytes(stored), kinds).merge(profile))
+
+
+def segment_hours(
+    connection: sa.Connection, model: str, columns: str, segment: str, start: int, end: int,
+    version: str,
+) -> SegmentHours:  # fmt: skip
+    """Return what is stored of a segment in the hours in [start, end)."""
+    where = (model, start, end, version)
+    whole: dict[int, int] = defaultdict(int)
+    query = sa.select(log_profiles.c.hour, log_profiles.c.profile)
+    for row in connection.execute(query.where(*_within(log_profiles, *where))):
+        whole[row.hour] += from_bytes(row.profile).rows
+    table = log_segment_profiles
+    mine = table.c.segment == storable(segment)
+    own = sa.case((mine, table.c.profile)).label("mine")
+    told = sa.select(table.c.hour, table.c.segment, table.c.rows, own)
+    told = told.where(table.c.columns == storable(columns))
+    hours: dict[int, _Hour] = defaultdict(_Hour)
+    for part in connection.execute(told.where(*_within(table, *where))):
+        hour = hours[part.hour]
+        hour.told += part.rows
+        hour.rest |= part.segment == REST
+        if part.mine is not None:
+            hour.profiles.append(part.mine)
+    incomplete = {
+        hour for hour, rows in whole.items() if hours[hour].rest or hours[hour].told != rows
+    }
+    profiles = {hour: tuple(hours[hour].profiles) for hour in whole if hour not in incomplete}
+    return SegmentHours(profiles, frozenset(incomplete))
+
+
+def _within(
+    table: sa.Table, model: str, start: int, end: int, version: str
+) -> list[sa.ColumnElement[bool]]:
+    bounds = [table.c.model == model, table.c.hour >= start, table.c.hour < end]
+    return [*bounds, table.c.version == version] if version else bounds
+
+
+def late_rows(connection: sa.Connection, model: str, start: int, end: int) -> int:
+    """Return how many rows of the hours in [start, end) came late; without a model, of all."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(log_profiles.c.late), 0))
+    query = query.where(log_profiles.c.hour >= start, log_profiles.c.hour < end)
+    if model:
+        query = query.where(log_profiles.c.model == model)
+    return int(connection.execute(query).scalar_one())
