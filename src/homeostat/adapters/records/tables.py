@@ -107,6 +107,7 @@ log_profiles = sa.Table(
     sa.Column("late", sa.BigInteger, nullable=False, server_default="0"),
 )
 
+# Packed by zlib: there are many of them.
 log_segment_profiles = sa.Table(
     "log_segment_profiles",
     metadata,
@@ -116,7 +117,7 @@ log_segment_profiles = sa.Table(
     sa.Column("segment", sa.Text, primary_key=True),
     sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
     _integer("rows"),
-    sa.Column("profile", sa.LargeBinary, nullable=False),
+    sa.Column("packed", sa.LargeBinary, nullable=False),
 )
 
 log_quarantine = _numbered(

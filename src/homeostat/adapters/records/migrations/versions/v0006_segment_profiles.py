@@ -17,7 +17,7 @@ def upgrade() -> None:
         *(sa.Column(name, sa.Text, nullable=False) for name in ("columns", "segment")),
         sa.Column("hour", sa.BigInteger, nullable=False),
         sa.Column("rows", sa.BigInteger, nullable=False),
-        sa.Column("profile", sa.LargeBinary, nullable=False),
+        sa.Column("packed", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("model", "version", "columns", "segment", "hour"),
     )
     late = sa.Column("late", sa.BigInteger, nullable=False, server_default="0")
