@@ -9,7 +9,7 @@ PEERS := .venv-peers
 WHYLOGS := .venv-whylogs
 SHAP := .venv-shap
 
-.PHONY: help setup libraries browser spark demo test lint type unit figures bench prove peers lock clean
+.PHONY: help setup libraries browser compiler spark demo test lint type unit figures bench prove peers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,6 +33,9 @@ libraries:  # LightGBM's wheel leaves OpenMP to the system
 browser:
 	@sh .ci/system chromium
 
+compiler:  # for the library that tests power cuts
+	@sh .ci/system gcc libc6-dev
+
 # Half a gigabyte: only for the tests of the Spark job.
 $(SPARK): requirements-spark.lock $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-spark.lock
@@ -55,7 +58,7 @@ type: setup
 test: setup lint type unit  ## everything CI checks
 
 # Statistics and state machines have every branch tested; what touches the world, nearly all.
-unit: setup libraries browser spark
+unit: setup libraries browser compiler spark
 	$(BIN)/python -m pytest --quiet -n auto --dist loadfile --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --fail-under=100 \

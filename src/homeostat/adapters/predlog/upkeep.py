@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from homeostat.adapters.durable import exclusive
+from homeostat.adapters.durable import exclusive, sync
 from homeostat.adapters.predlog.catalogue import Catalogue
 from homeostat.adapters.predlog.compact import choose, compact
 from homeostat.adapters.predlog.frames import Kind
@@ -133,6 +133,9 @@ class Upkeep:
             and remove_if_abandoned(landing / name, state.rolled.get(name, 0))
         ]
         if gone:
+            if self.store.fsync:
+                # Else a power cut may bring a segment back of which nobody knows it was rolled.
+                sync(landing)
             self.catalogue.forget(gone)
             with state.lock:
                 for name in gone:
