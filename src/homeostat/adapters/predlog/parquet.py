@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,9 +14,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from homeostat.adapters.durable import folder_name, make_folder, publish
 from homeostat.adapters.predlog import keys as keyfile
+from homeostat.adapters.predlog.cache import ColumnCache, Columns
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import Hashes
@@ -30,7 +30,7 @@ from homeostat.adapters.predlog.keys import (
     read_keys,
     write_keys,
 )
-from homeostat.domain.columns import Floats, micros
+from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
 from homeostat.domain.window import EPOCH
 
@@ -110,13 +110,12 @@ class FileStore:
     salt: int
     fsync: bool = True
     cache_bytes: int = CACHE_BYTES
-    _columns: OrderedDict[tuple[str, int, str], Floats] = field(
-        default_factory=OrderedDict, init=False
-    )
+    _cache: ColumnCache = field(init=False)
     _layouts: dict[str, Layout] = field(default_factory=dict, init=False)
     _keys: dict[str, Keys] = field(default_factory=dict, init=False)
-    _cached: int = field(default=0, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._cache = ColumnCache(self.cache_bytes)
 
     def write(
         self, kind: Kind, model: str, day: str, name: str, pieces: Iterable[pa.Table]
@@ -179,55 +178,39 @@ class FileStore:
         try:
             layout = self._layout(file)
             wanted = layout.schema.names if names is None else _known(layout.schema, names)
-            groups = [
-                number
-                for number, span in enumerate(layout.groups)
-                if (end is None or span.first < end) and (start is None or span.last >= start)
-            ]
+            groups = [number for number, _ in _chosen(layout.groups, start, end)]
             return self._read(file, wanted, groups, cache=cache)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(file, error) from error
 
+    def places(self, file: FileEntry, start: int, end: int) -> NDArray[np.intp]:
+        """Return where in the file the rows stand that `read` returns; raises StorageError."""
+        parts, at = [np.empty(0, np.intp)], 0
+        chosen = {number for number, _ in _chosen(self.spans(file), start, end)}
+        for number, span in enumerate(self.spans(file)):
+            if number in chosen:
+                parts.append(np.arange(at, at + span.rows))
+            at += span.rows
+        return np.concatenate(parts)
+
     def _read(
         self, file: FileEntry, names: Sequence[str], groups: Sequence[int], *, cache: bool
     ) -> pa.Table:
-        found: dict[tuple[int, str], Floats] = {}
-        with self._lock:
-            for group in groups:
-                for name in names:
-                    column = self._columns.get((file.path, group, name))
-                    if column is not None:
-                        self._columns.move_to_end((file.path, group, name))
-                        found[group, name] = column
-        opened: pq.ParquetFile | None = None
-        for group in groups:
-            missing = [name for name in names if (group, name) not in found]
-            if missing:
-                # One file, not a data set: the folders' names are not columns.
-                opened = opened or pq.ParquetFile(self.root / file.path)
-                part = opened.read_row_group(group, missing)
-                for name in missing:
-                    found[group, name] = part.column(name)
-                    if cache:
-                        self._remember(file.path, group, name, part.column(name))
-        if not groups:
-            opened = pq.ParquetFile(self.root / file.path)
-            return opened.schema_arrow.empty_table().select(list(names))
-        return pa.table(
-            {
-                name: pa.chunked_array([c for g in groups for c in found[g, name].chunks])
-                for name in names
-            }
-        )
-
-    def _remember(self, path: str, group: int, name: str, column: Floats) -> None:
-        with self._lock:
-            if (path, group, name) not in self._columns:
-                self._columns[path, group, name] = column
-                self._cached += column.nbytes
-            while self._cached > self.cache_bytes and self._columns:
-                _, oldest = self._columns.popitem(last=False)
-                self._cached -= oldest.nbytes
+        found = self._cache.held(file.path, names, groups)
+        missing = [name for name in names if any((g, name) not in found for g in groups)]
+        if groups and not missing:
+            return _assembled(found, names, groups)
+        # One file, not a data set: the folders' names are not columns.
+        with pq.ParquetFile(self.root / file.path, page_checksum_verification=True) as opened:
+            if not groups:
+                return opened.schema_arrow.empty_table().select(list(names))
+            read = opened.read_row_groups(list(groups), missing)
+        fresh = _by_group(read, self._layout(file).groups, groups)
+        if cache:
+            self._cache.remember(file.path, fresh)
+        if len(missing) < len(names):
+            return _assembled(found | fresh, names, groups)
+        return read.select(list(names)).replace_schema_metadata()
 
     def _layout(self, file: FileEntry) -> Layout:
         layout = self._layouts.get(file.path)
@@ -274,9 +257,7 @@ class FileStore:
         """Let go of what is held of a file that is no longer part of the log."""
         self._layouts.pop(file.path, None)
         self._keys.pop(file.path, None)
-        with self._lock:
-            for key in [key for key in self._columns if key[0] == file.path]:
-                self._cached -= self._columns.pop(key).nbytes
+        self._cache.forget(file.path)
 
     def sweep(self, registered: set[str]) -> None:
         """Delete files that are not part of the log; only while nothing is written to it."""
@@ -285,6 +266,31 @@ class FileStore:
                 name = path.with_suffix(".parquet").relative_to(self.root).as_posix()
                 if name not in registered or path.suffix == ".tmp":
                     path.unlink()
+
+
+def _chosen(
+    groups: Sequence[Span], start: int | None, end: int | None
+) -> Iterator[tuple[int, Span]]:
+    """Yield the row groups that may have a time in [start, end), with their numbers."""
+    for number, span in enumerate(groups):
+        if (end is None or span.first < end) and (start is None or span.last >= start):
+            yield number, span
+
+
+def _by_group(table: pa.Table, spans: Sequence[Span], groups: Sequence[int]) -> Columns:
+    """Return the columns of row groups that were read at once."""
+    found: Columns = {}
+    at = 0
+    for group in groups:
+        for name in table.column_names:
+            found[group, name] = table.column(name).slice(at, spans[group].rows)
+        at += spans[group].rows
+    return found
+
+
+def _assembled(found: Columns, names: Sequence[str], groups: Sequence[int]) -> pa.Table:
+    chunks = {name: [c for g in groups for c in found[g, name].chunks] for name in names}
+    return pa.table({name: pa.chunked_array(parts) for name, parts in chunks.items()})
 
 
 def _unreadable(file: FileEntry, error: Exception) -> StorageError:
@@ -320,7 +326,9 @@ def write_pieces(pieces: Iterable[pa.Table], path: Path) -> None:
     """Write a columnar file, without syncing it; raises OSError."""
     rest = iter(pieces)
     first = next(rest)
-    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(
+        path, first.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
         for table in chain([first], rest):
             writer.write_table(table, row_group_size=ROW_GROUP)
 
@@ -370,13 +378,6 @@ def in_order(table: pa.Table, kind: Kind) -> pa.Table:
     if (np.diff(times[order]) > 0).all():
         return table.take(order)
     return table.sort_by(SORT[kind])
-
-
-def within(table: pa.Table, name: str, start: int, end: int) -> pa.Table:
-    """Return the rows whose time is in [start, end) microseconds."""
-    times = micros(table, name)
-    inside = (times >= start) & (times < end)
-    return table if inside.all() else table.filter(pa.array(inside))
 
 
 def align(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry, of_kinds
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import hash_texts
-from homeostat.adapters.predlog.keys import Keys, make_keys
-from homeostat.adapters.predlog.labels import attach
-from homeostat.adapters.predlog.parquet import HOUR, SORT, FileStore, align, in_order, within
+from homeostat.adapters.predlog.keys import in_key_order, make_keys
+from homeostat.adapters.predlog.labels import Asked, Told, attach
+from homeostat.adapters.predlog.parquet import DAY, HOUR, FileStore
+from homeostat.adapters.predlog.parts import Part, find, in_turn, taken
 from homeostat.adapters.predlog.roll import personal_columns, profile_kinds
-from homeostat.adapters.predlog.state import LogState, window_days
+from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_days
 from homeostat.domain.columns import answered, micros, where
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
@@ -26,7 +28,6 @@ from homeostat.profiles.profile import Profile, merge_all
 
 CACHED_PROFILES = 512
 LABEL_IDS = pa.schema([LABEL_SCHEMA.field(name) for name in ("prediction_id", "arrival")])
-ORDER = [name for name, _ in SORT[Kind.PREDICTIONS]]
 
 
 @dataclass
@@ -58,19 +59,35 @@ class LogReader:
         with self.state.lock:
             self.state.refresh(self.writing())
             found = self.state.gather(spec.name, start, end)
-            files, landed = self.state.labels(spec.name, window_days(start, end))
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "prediction_id"]))
-        table = self._rows(spec, *found, start, end, wanted)
+            # A label lies at the latest day of its predictions: that may be the day after.
+            files, landed = self.state.labels(spec.name, window_days(start, end + DAY))
+        parts = self._parts(spec, *found, start, end, columns)
+        table, order = self._ordered(spec, parts, columns)
         fields = ["arrival", "label"]
-        known = [(self.store.keys(file), self.store.read(file, fields)) for file in files]
-        known += [(self._label_keys(labels), labels) for labels in landed]
-        label, arrival = attach(table.column("prediction_id"), self.store.salt, known, as_of)
-        if columns is not None:
-            table = table.select(list(columns))
+        told = [
+            Told(self.store.keys(file), self.store.read(file, fields), _known_day(file.day))
+            for file in files
+        ]
+        told += [Told(make_keys(Kind.LABELS, known, self.store.salt), known) for known in landed]
+        label, arrival = attach(len(table), self._asked(parts, order), told, as_of)
         return table.append_column("label", label).append_column("arrival", arrival)
 
-    def _label_keys(self, table: pa.Table) -> Keys:
-        return make_keys(Kind.LABELS, table, self.store.salt)
+    def _asked(self, parts: Sequence[Part], order: NDArray[np.intp]) -> Iterator[Asked]:
+        """Yield the keys of each part's rows, and where these stand in the ordered table."""
+        position = np.empty(len(order), np.int64)
+        position[order] = np.arange(len(order))
+        at = 0
+        for part in parts:
+            mine = position[at : at + len(part.rows)]
+            at += len(part.rows)
+            if isinstance(part.source, FileEntry):
+                places = np.full(part.source.rows, -1)
+                places[part.rows] = mine
+                yield Asked(self.store.keys(part.source), places, part.source.day)
+            else:
+                ids = part.source.column("prediction_id").take(part.rows)
+                keys = hash_texts(ids, self.store.salt)
+                yield Asked(in_key_order(keys, keys, np.arange(len(keys), dtype=np.uint32)), mine)
 
     def _rows(
         self,
@@ -81,15 +98,46 @@ class LogReader:
         end: int,
         columns: Sequence[str] | None,
     ) -> pa.Table:
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "timestamp"]))
-        table = self._read(spec, files, landed, start, end, wanted)
-        if len(files) + len(landed) > 1 or landed:
-            times = micros(table, "timestamp")
-            if wanted is not None and (np.diff(np.sort(times)) == 0).any():
-                wanted = list(dict.fromkeys([*wanted, *ORDER]))
-                table = self._read(spec, files, landed, start, end, wanted)
-            table = in_order(table, Kind.PREDICTIONS)
-        return table if columns is None else table.select(list(columns))
+        return self._ordered(spec, self._parts(spec, files, landed, start, end, columns), columns)[
+            0
+        ]
+
+    def _ordered(
+        self, spec: ModelSpec, parts: Sequence[Part], columns: Sequence[str] | None
+    ) -> tuple[pa.Table, NDArray[np.intp]]:
+        """Return the rows of all parts in order, and which of them in turn each one is."""
+        schema = _schema(spec, columns)
+        table = pa.concat_tables([part.table for part in parts] or [schema.empty_table()])
+        order = np.arange(len(table))
+        if len(parts) > 1 or any(not isinstance(part.source, FileEntry) for part in parts):
+            order = in_turn(self.store, parts)
+            if (np.diff(order) < 0).any():
+                table = taken(table, order)
+        return (table if columns is None else table.select(list(columns))), order
+
+    def _parts(
+        self,
+        spec: ModelSpec,
+        files: Sequence[FileEntry],
+        landed: Sequence[pa.Table],
+        start: int,
+        end: int,
+        columns: Sequence[str] | None,
+    ) -> list[Part]:
+        schema = _schema(spec, columns)
+        parts = [
+            find(
+                file,
+                self.store.read(file, schema.names, start, end),
+                start,
+                end,
+                schema,
+                self.store.places(file, start, end),
+            )
+            for file in files
+        ]
+        parts += [find(table, table, start, end, schema, np.arange(len(table))) for table in landed]
+        return [part for part in parts if len(part.rows)]
 
     def _read(
         self,
@@ -98,14 +146,11 @@ class LogReader:
         landed: Sequence[pa.Table],
         start: int,
         end: int,
-        columns: Sequence[str] | None,
     ) -> pa.Table:
-        schema = prediction_schema(spec)
-        if columns is not None:
-            schema = pa.schema([field for field in schema if field.name in set(columns)])
-        parts = [self.store.read(file, schema.names, start, end) for file in files]
-        found = [align(within(part, "timestamp", start, end), schema) for part in (*parts, *landed)]
-        return pa.concat_tables([table for table in found if len(table)] or [schema.empty_table()])
+        """Return rows in no order."""
+        parts = self._parts(spec, files, landed, start, end, None)
+        empty = prediction_schema(spec).empty_table()
+        return pa.concat_tables([part.table for part in parts] or [empty])
 
     def profile(self, spec: ModelSpec, start: int, end: int, version: str) -> Profile:
         """Return the profile of what was answered in [start, end).
@@ -119,8 +164,8 @@ class LogReader:
             stored, landed = self._whole_hours(spec, first, last, version)
             edges = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
             parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in edges]
-        tables = [self._read(spec, (), landed, first, last, None)]
-        tables += [self._read(spec, *part, None) for part in parts]
+        tables = [self._read(spec, (), landed, first, last)]
+        tables += [self._read(spec, *part) for part in parts]
         rows = answered(pa.concat_tables(tables))
         if version:
             rows = where(rows, "version", version)
@@ -165,3 +210,15 @@ class LogReader:
             found = found.filter(pa.array(early))
             keys = np.unique(hash_texts(found.column("prediction_id"), self.store.salt))
             return int(np.count_nonzero(~self.state.predicted(model, keys)))
+
+
+def _schema(spec: ModelSpec, columns: Sequence[str] | None) -> pa.Schema:
+    schema = prediction_schema(spec)
+    if columns is None:
+        return schema
+    wanted = {*columns, "timestamp"}
+    return pa.schema([field for field in schema if field.name in wanted])
+
+
+def _known_day(day: str) -> str:
+    return "" if day in {RECENT, UNKNOWN} else day
