@@ -41,6 +41,7 @@ from log_world import (
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.records.codec import to_micros
 from homeostat.domain.window import Window
 
 FIVE = ["score", "prediction", "n0", "n1", "c0"]
@@ -56,9 +57,8 @@ def window(log: FilePredictionLog, folder: Path) -> None:
     """Compare a day's window with Polars."""
     start = midnight() - 15 * DAY
     asked = Window(start, start + DAY)
-    paths = sorted(
-        (folder / "log" / "predictions" / "model=fraud" / f"day={start:%Y-%m-%d}").glob("*.parquet")
-    )
+    files, _ = log._state.gather(SPEC.name, to_micros(asked.start), to_micros(asked.end))
+    paths = [folder / "log" / file.path for file in files]
 
     def ours() -> pa.Table:
         _cold(log)

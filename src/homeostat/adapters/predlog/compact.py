@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
+from homeostat.adapters.predlog.layout import Span
 from homeostat.adapters.predlog.parquet import (
     ROW_GROUP,
     TIME_FIELD,
     FileStore,
-    Span,
     align,
     in_order,
 )

@@ -46,7 +46,7 @@ def hash_texts(texts: Texts, salt: int) -> Hashes:
     Examples
     --------
     >>> one, other, same = hash_texts(pa.chunked_array([["a", "b"], ["a"]]), salt=1)
-    >>> one == same, one == other
+    >>> bool(one == same), bool(one == other)
     (True, False)
     """
     parts = [_hash(chunk, np.uint64(salt)) for chunk in texts.chunks]
@@ -59,7 +59,7 @@ def hash_numbers(*columns: NDArray[np.int64] | NDArray[np.float64]) -> Hashes:
     Examples
     --------
     >>> one, other = hash_numbers(np.array([1, 1]), np.array([0.5, 0.25]))
-    >>> one == other
+    >>> bool(one == other)
     False
     """
     state: Hashes = np.zeros(len(columns[0]), np.uint64)

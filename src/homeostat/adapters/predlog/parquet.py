@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,7 @@ from homeostat.adapters.durable import folder_name, make_folder, publish
 from homeostat.adapters.predlog import keys as keyfile
 from homeostat.adapters.predlog.cache import ColumnCache, Columns
 from homeostat.adapters.predlog.catalogue import FileEntry
+from homeostat.adapters.predlog.encoding import choose_encoding
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import Hashes
 from homeostat.adapters.predlog.keys import (
@@ -30,17 +30,14 @@ from homeostat.adapters.predlog.keys import (
     read_keys,
     write_keys,
 )
+from homeostat.adapters.predlog.layout import EVER, Layout, Span, chosen_groups, read_layout
 from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
-from homeostat.domain.window import EPOCH
 
 CACHE_BYTES = 96 * 2**20
 ROW_GROUP = 131_072
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
-MICROSECOND = timedelta(microseconds=1)
-
-EVER = (-(2**63), 2**63 - 1)
 
 TIME_FIELD = {Kind.PREDICTIONS: "timestamp", Kind.LABELS: "arrival"}
 """The field by which each kind of rows is ordered in time."""
@@ -70,23 +67,6 @@ def split_by(table: pa.Table, name: str, step: int) -> Iterator[tuple[int, pa.Ta
 def day_text(start: int) -> str:
     """Return the date of a day's start, such as ``2024-01-31``."""
     return str(np.datetime64(start, "us").astype("datetime64[D]"))
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A row group: its first and last time, and its rows."""
-
-    first: int
-    last: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layout:
-    """What a file's footer says."""
-
-    schema: pa.Schema
-    groups: tuple[Span, ...]
 
 
 @dataclass
@@ -178,7 +158,7 @@ class FileStore:
         try:
             layout = self._layout(file)
             wanted = layout.schema.names if names is None else _known(layout.schema, names)
-            groups = [number for number, _ in _chosen(layout.groups, start, end)]
+            groups = [number for number, _ in chosen_groups(layout.groups, start, end)]
             return self._read(file, wanted, groups, cache=cache)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(file, error) from error
@@ -186,7 +166,7 @@ class FileStore:
     def places(self, file: FileEntry, start: int, end: int) -> NDArray[np.intp]:
         """Return where in the file the rows stand that `read` returns; raises StorageError."""
         parts, at = [np.empty(0, np.intp)], 0
-        chosen = {number for number, _ in _chosen(self.spans(file), start, end)}
+        chosen = {number for number, _ in chosen_groups(self.spans(file), start, end)}
         for number, span in enumerate(self.spans(file)):
             if number in chosen:
                 parts.append(np.arange(at, at + span.rows))
@@ -201,16 +181,23 @@ class FileStore:
         if groups and not missing:
             return _assembled(found, names, groups)
         # One file, not a data set: the folders' names are not columns.
-        with pq.ParquetFile(self.root / file.path, page_checksum_verification=True) as opened:
+        layout = self._layout(file)
+        with pq.ParquetFile(
+            self.root / file.path,
+            page_checksum_verification=True,
+            read_dictionary=list(layout.repeated),
+        ) as opened:
             if not groups:
-                return opened.schema_arrow.empty_table().select(list(names))
+                return layout.schema.empty_table().select(list(names))
             read = opened.read_row_groups(list(groups), missing)
-        fresh = _by_group(read, self._layout(file).groups, groups)
+        plain = pa.schema([layout.schema.field(name) for name in read.column_names])
+        read = read.cast(plain)
+        fresh = _by_group(read, layout.groups, groups)
         if cache:
             self._cache.remember(file.path, fresh)
         if len(missing) < len(names):
             return _assembled(found | fresh, names, groups)
-        return read.select(list(names)).replace_schema_metadata()
+        return read.select(list(names))
 
     def _layout(self, file: FileEntry) -> Layout:
         layout = self._layouts.get(file.path)
@@ -268,15 +255,6 @@ class FileStore:
                     path.unlink()
 
 
-def _chosen(
-    groups: Sequence[Span], start: int | None, end: int | None
-) -> Iterator[tuple[int, Span]]:
-    """Yield the row groups that may have a time in [start, end), with their numbers."""
-    for number, span in enumerate(groups):
-        if (end is None or span.first < end) and (start is None or span.last >= start):
-            yield number, span
-
-
 def _by_group(table: pa.Table, spans: Sequence[Span], groups: Sequence[int]) -> Columns:
     """Return the columns of row groups that were read at once."""
     found: Columns = {}
@@ -326,9 +304,12 @@ def write_pieces(pieces: Iterable[pa.Table], path: Path) -> None:
     """Write a columnar file, without syncing it; raises OSError."""
     rest = iter(pieces)
     first = next(rest)
+    chosen = choose_encoding(first)
     with pq.ParquetWriter(
-        path, first.schema, compression="zstd", write_page_checksum=True
-    ) as writer:
+        path, first.schema, compression="zstd", write_page_checksum=True,
+        use_dictionary=list(chosen.dictionaries),  # type: ignore[arg-type]
+        column_encoding=chosen.encodings,
+    ) as writer:  # fmt: skip
         for table in chain([first], rest):
             writer.write_table(table, row_group_size=ROW_GROUP)
 
@@ -337,32 +318,9 @@ def _temporary(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def read_layout(path: Path, time: str) -> Layout:
-    """Read a file's footer; raises OSError or ArrowException."""
-    with pq.ParquetFile(path) as opened:
-        schema, metadata = opened.schema_arrow, opened.metadata
-        place = next(
-            n for n in range(metadata.num_columns) if metadata.schema.column(n).path == time
-        )
-        groups = []
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            bounds = group.column(place).statistics
-            if bounds is None or not bounds.has_min_max:
-                groups.append(Span(*EVER, group.num_rows))
-            else:
-                groups.append(Span(_micros(bounds.min), _micros(bounds.max), group.num_rows))
-    return Layout(schema, tuple(groups))
-
-
 def _known(schema: pa.Schema, names: Sequence[str]) -> list[str]:
     held = set(schema.names)
     return [name for name in names if name in held]
-
-
-def _micros(moment: object) -> int:
-    assert isinstance(moment, datetime)
-    return (moment - EPOCH) // MICROSECOND
 
 
 def in_order(table: pa.Table, kind: Kind) -> pa.Table:
