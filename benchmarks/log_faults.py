@@ -46,6 +46,13 @@ def cut(folder: Path, cuts: int, seed: int, names: str, *careless: str) -> int:
     return len(wrong)
 
 
+def _told(kill: int, acknowledged: int, problems: list[str]) -> bool:
+    if problems or kill % 20 == 0:
+        print(f"  kill {kill}, {acknowledged:,} acknowledged: {'; '.join(problems) or 'all there'}")
+        sys.stdout.flush()
+    return bool(problems)
+
+
 def main() -> None:
     """Cut and kill."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,15 +70,10 @@ def main() -> None:
                 wrong += cut(folder / names, asked.cuts // 2, asked.seed, names)
             for part in ("careless-log", "careless-records"):
                 wrong += not cut(folder / part, 10, asked.seed, "a", part)
-        total, bad = 0, 0
         (folder / "kills").mkdir()
-        for kill, (total, problems) in enumerate(
-            kill_writers(folder / "kills", asked.kills, asked.seed), 1
-        ):
-            if problems:
-                bad += 1
-                print(f"  kill {kill}: {'; '.join(problems)}", flush=True)
-        print(f"{asked.kills} kills, {total:,} acknowledgements: something was wrong after {bad}")
+        found = kill_writers(folder / "kills", asked.kills, asked.seed)
+        bad = sum([_told(kill, *result) for kill, result in enumerate(found, 1)])
+        print(f"{asked.kills} kills: something was wrong after {bad}")
     print(f"{time.perf_counter() - began:.0f} s")
     sys.exit(1 if wrong + bad else 0)
 

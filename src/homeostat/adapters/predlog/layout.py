@@ -33,6 +33,16 @@ class Layout:
     groups: tuple[Span, ...]
     repeated: tuple[str, ...]
 
+    def fits(self, rows: int, first: int, last: int) -> bool:
+        """Whether a file of so many rows, in order of time from `first` to `last`, says this."""
+        times = [time for span in self.groups for time in (span.first, span.last)]
+        known = bool(times) and EVER[0] not in times
+        return (
+            sum(span.rows for span in self.groups) == rows
+            and (not known or (times[0], times[-1]) == (first, last))
+            and (not known or times == sorted(times))
+        )
+
 
 def chosen_groups(
     groups: Sequence[Span], start: int | None, end: int | None

@@ -202,9 +202,10 @@ class FileStore:
     def _layout(self, file: FileEntry) -> Layout:
         layout = self._layouts.get(file.path)
         if layout is None:
-            layout = self._layouts[file.path] = read_layout(
-                self.root / file.path, TIME_FIELD[file.kind]
-            )
+            layout = read_layout(self.root / file.path, TIME_FIELD[file.kind])
+            if not layout.fits(file.rows, file.first, file.last):
+                raise pa.ArrowInvalid("its footer is damaged")
+            self._layouts[file.path] = layout
         return layout
 
     def schema(self, file: FileEntry) -> pa.Schema:
@@ -233,7 +234,7 @@ class FileStore:
         if keys is None:
             path = (self.root / file.path).with_suffix(keyfile.SUFFIX)
             try:
-                keys = read_keys(path, file.rows)
+                keys = read_keys(path, file.rows, check=True)
             except (OSError, ValueError) as error:
                 logger.warning("key file %s %s: it is made anew", path, error)
                 keys = make_keys(file.kind, self.read(file, IDENTITY[file.kind]), self.salt)
