@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.parquet import SORT, FileStore, align
 from homeostat.domain.columns import micros
+
+Places: TypeAlias = "list[NDArray[np.intp]]"
 
 STRETCH = 4096
 """Rows that follow each other from which they are not copied."""
@@ -31,11 +34,15 @@ class Part:
         The columns that were asked for, with the timestamp.
     rows : ndarray of int
         Where each row stands in the source, ascending.
+    first, last : int
+        Bounds of the rows' times, in microseconds.
     """
 
     source: FileEntry | pa.Table
     table: pa.Table
     rows: NDArray[np.intp]
+    first: int
+    last: int
 
 
 def find(
@@ -45,13 +52,64 @@ def find(
     end: int,
     schema: pa.Schema,
     rows: NDArray[np.intp],
-) -> Part:
+) -> Part | None:
     """Return the rows of `table` whose timestamp is in [start, end), in columns of `schema`."""
     times = micros(table, "timestamp")
     inside = (times >= start) & (times < end)
     if not inside.all():
-        table, rows = table.filter(pa.array(inside)), rows[inside]
-    return Part(source, align(table, schema), rows)
+        table, rows, times = table.filter(pa.array(inside)), rows[inside], times[inside]
+    if not times.size:
+        return None
+    return Part(source, align(table, schema), rows, int(times.min()), int(times.max()))
+
+
+def put_in_order(store: FileStore, parts: Sequence[Part]) -> tuple[list[pa.Table], Places]:
+    """Return the rows of all parts by timestamp, prediction_id and version.
+
+    Parameters
+    ----------
+    store : FileStore
+    parts : sequence of Part
+        By their first times.
+
+    Returns
+    -------
+    tables : list of pyarrow.Table
+        In order.
+    places : list of ndarray of int
+        For some parts at a time, in turn: which place each of their rows has in the tables.
+
+    Raises
+    ------
+    StorageError
+        If a file is damaged or gone.
+    """
+    tables, places, at = list[pa.Table](), list[NDArray[np.intp]](), 0
+    for group in _overlapping(parts):
+        table = pa.concat_tables([part.table for part in group])
+        place = np.arange(at, at + len(table))
+        if len(group) > 1 or not isinstance(group[0].source, FileEntry):
+            order = in_turn(store, group)
+            table = taken(table, order)
+            place[order] = np.arange(at, at + len(table))
+        tables.append(table)
+        places.append(place)
+        at += len(table)
+    return tables, places
+
+
+def _overlapping(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Yield parts together that have times in common."""
+    group: list[Part] = []
+    last = 0
+    for part in parts:
+        if group and part.first > last:
+            yield group
+            group = []
+        last = max(last, part.last) if group else part.last
+        group.append(part)
+    if group:
+        yield group
 
 
 def in_turn(store: FileStore, parts: Sequence[Part]) -> NDArray[np.intp]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry, of_kinds
 from homeostat.adapters.predlog.frames import Kind
@@ -16,7 +16,7 @@ from homeostat.adapters.predlog.hashing import hash_texts
 from homeostat.adapters.predlog.keys import in_key_order, make_keys
 from homeostat.adapters.predlog.labels import Asked, Told, attach
 from homeostat.adapters.predlog.parquet import DAY, HOUR, FileStore
-from homeostat.adapters.predlog.parts import Part, find, in_turn, taken
+from homeostat.adapters.predlog.parts import Part, Places, find, put_in_order
 from homeostat.adapters.predlog.roll import personal_columns, profile_kinds
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_days
 from homeostat.domain.columns import answered, micros, where
@@ -62,28 +62,27 @@ class LogReader:
             # A label lies at the latest day of its predictions: that may be the day after.
             files, landed = self.state.labels(spec.name, window_days(start, end + DAY))
         parts = self._parts(spec, *found, start, end, columns)
-        table, order = self._ordered(spec, parts, columns)
+        table, places = self._ordered(spec, parts, columns)
         fields = ["arrival", "label"]
         told = [
             Told(self.store.keys(file), self.store.read(file, fields), _known_day(file.day))
             for file in files
         ]
         told += [Told(make_keys(Kind.LABELS, known, self.store.salt), known) for known in landed]
-        label, arrival = attach(len(table), self._asked(parts, order), told, as_of)
+        label, arrival = attach(len(table), self._asked(parts, places), told, as_of)
         return table.append_column("label", label).append_column("arrival", arrival)
 
-    def _asked(self, parts: Sequence[Part], order: NDArray[np.intp]) -> Iterator[Asked]:
+    def _asked(self, parts: Sequence[Part], places: Places) -> Iterator[Asked]:
         """Yield the keys of each part's rows, and where these stand in the ordered table."""
-        position = np.empty(len(order), np.int64)
-        position[order] = np.arange(len(order))
         at = 0
+        every = np.concatenate([np.empty(0, np.intp), *places])
         for part in parts:
-            mine = position[at : at + len(part.rows)]
+            mine = every[at : at + len(part.rows)]
             at += len(part.rows)
             if isinstance(part.source, FileEntry):
-                places = np.full(part.source.rows, -1)
-                places[part.rows] = mine
-                yield Asked(self.store.keys(part.source), places, part.source.day)
+                asked = np.full(part.source.rows, -1)
+                asked[part.rows] = mine
+                yield Asked(self.store.keys(part.source), asked, part.source.day)
             else:
                 ids = part.source.column("prediction_id").take(part.rows)
                 keys = hash_texts(ids, self.store.salt)
@@ -104,16 +103,10 @@ class LogReader:
 
     def _ordered(
         self, spec: ModelSpec, parts: Sequence[Part], columns: Sequence[str] | None
-    ) -> tuple[pa.Table, NDArray[np.intp]]:
-        """Return the rows of all parts in order, and which of them in turn each one is."""
-        schema = _schema(spec, columns)
-        table = pa.concat_tables([part.table for part in parts] or [schema.empty_table()])
-        order = np.arange(len(table))
-        if len(parts) > 1 or any(not isinstance(part.source, FileEntry) for part in parts):
-            order = in_turn(self.store, parts)
-            if (np.diff(order) < 0).any():
-                table = taken(table, order)
-        return (table if columns is None else table.select(list(columns))), order
+    ) -> tuple[pa.Table, Places]:
+        tables, places = put_in_order(self.store, parts)
+        table = pa.concat_tables(tables or [_schema(spec, columns).empty_table()])
+        return (table if columns is None else table.select(list(columns))), places
 
     def _parts(
         self,
@@ -137,7 +130,7 @@ class LogReader:
             for file in files
         ]
         parts += [find(table, table, start, end, schema, np.arange(len(table))) for table in landed]
-        return [part for part in parts if len(part.rows)]
+        return sorted((part for part in parts if part), key=attrgetter("first"))
 
     def _read(
         self,

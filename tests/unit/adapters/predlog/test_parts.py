@@ -36,7 +36,7 @@ def test_rows_of_one_time_are_in_the_order_of_their_ids(
         table = predictions(some, step=timedelta(0))
         moments = [T0 + int(name) // 4 * TICK for name in some]
         amounts = pa.array([float(name) for name in some])
-        table = table.set_column(1, "timestamp", pa.chunked_array([moments], TIMESTAMP))
+        table = table.set_column(1, "timestamp", pa.array(moments, TIMESTAMP))
         log.append(SPEC, table.set_column(10, "amount", amounts))
         if place < 80:
             log.roll(NOW)
