@@ -8,7 +8,8 @@ Each part prints the log's time beside what it is held to, in the same run:
   turns (goal 1.3 times);
 - join: ``rows / 10`` labels with a window of all rows (goal for 10M rows: 2 s);
 - small: 5,000 commits of 100 rows, read before and after files are merged (goal 1.5 times);
-- compaction: appends while files are merged in the background beside appends alone (goal 15 %).
+- compaction: appends while files are rolled and merged beside appends while they are only rolled
+  (goal 15 %).
 
 ``--rows 10000000`` (the default) takes some twenty minutes and 4 GB of disk.
 """
@@ -31,6 +32,7 @@ from log_world import (
     DAY,
     SPEC,
     fill,
+    hexes,
     labels,
     machine,
     median,
@@ -46,6 +48,7 @@ from homeostat.domain.window import Window
 
 FIVE = ["score", "prediction", "n0", "n1", "c0"]
 COMMITS = 5_000
+ROUNDS = 5
 
 
 def _cold(log: FilePredictionLog) -> None:
@@ -147,47 +150,48 @@ def small(folder: Path) -> None:
 
 
 def compaction(folder: Path) -> None:
-    """Compare appends beside merging with appends alone, in turns."""
-    rng, now = np.random.default_rng(4), SystemClock().now()
-    with opened(folder) as log:
-        start = midnight() - 3 * DAY
-        tables = [predictions(rng, 1_000, midnight() - DAY, DAY) for _ in range(60)]
-        tables = [table.combine_chunks() for table in tables]
-        stop, merged = threading.Event(), [0]
+    """Compare appends while files are rolled and merged with appends while they are rolled."""
+    rng = np.random.default_rng(4)
+    tables = [predictions(rng, 1_000, midnight() - DAY, DAY) for _ in range(100)]
+    took: dict[bool, list[float]] = {False: [], True: []}
+    left: dict[bool, int] = {}
+    for turn in range(6):
+        merging, place = turn % 2 == 1, folder / str(turn)
+        place.mkdir()
+        with opened(place) as log:
+            took[merging].append(_ingest(log, tables, merging=merging))
+            left[merging] = log.status().files
+        shutil.rmtree(place)
+    rows = 1_000 * len(tables) * ROUNDS
+    alone, beside = (rows / float(np.median(took[merging])) for merging in (False, True))
+    print(
+        f"appends of 1,000 rows, {rows:,} in all: {alone:,.0f} rows/s ({left[False]} files left), "
+        f"{beside:,.0f} with merging ({left[True]} left): {alone / beside - 1:+.0%}"
+    )
 
-        def keep_merging() -> None:
-            while not stop.is_set():
-                merged[0] += log.tidy(now, eager=True)
-                for _ in range(4):  # something to merge
-                    if not stop.is_set():
-                        log.append(SPEC, predictions(rng, 20_000, start, DAY))
-                        log.roll(now)
 
-        def ingest(number: int) -> float:
-            before = time.perf_counter()
-            for place, table in enumerate(tables):
-                names = [f"{number}-{place}-{row}" for row in range(len(table))]
-                log.append(SPEC, table.set_column(0, "prediction_id", pa.array(names)))
-            return time.perf_counter() - before
+def _ingest(log: FilePredictionLog, tables: list[pa.Table], *, merging: bool) -> float:
+    """Append everything `ROUNDS` times under new ids, while the log is kept as a server does."""
+    stop, rng = threading.Event(), np.random.default_rng(6)
 
-        for _ in range(8):
-            log.append(SPEC, predictions(rng, 50_000, start, DAY))
-            log.roll(now)
-        ingest(-1)
-        alone, beside = [], []
-        for turn in range(6):
-            alone.append(ingest(2 * turn))
-            stop.clear()
-            merger = threading.Thread(target=keep_merging)
-            merger.start()
-            beside.append(ingest(2 * turn + 1))
-            stop.set()
-            merger.join()
-        cost = float(np.median(beside) / np.median(alone)) - 1
-        print(
-            f"appends of 1,000 rows: {60_000 / np.median(alone):,.0f} rows/s alone, "
-            f"{60_000 / np.median(beside):,.0f} beside merging {merged[0]} files: {cost:+.0%}"
-        )
+    def keep_up() -> None:
+        while not stop.is_set():
+            log.full.wait(0.5)
+            log.roll(SystemClock().now())
+            if merging:
+                log.tidy(SystemClock().now())
+
+    keeper = threading.Thread(target=keep_up)
+    keeper.start()
+    before = time.perf_counter()
+    for _ in range(ROUNDS):
+        for table in tables:
+            log.append(SPEC, table.set_column(0, "prediction_id", hexes(rng, len(table))))
+    seconds = time.perf_counter() - before
+    stop.set()
+    log.full.set()
+    keeper.join()
+    return seconds
 
 
 def main() -> None:
