@@ -6,9 +6,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -162,3 +163,34 @@ def _come_back(left: Path, living: set[str]) -> list[str]:
         known = {row[0] for row in raw.execute("SELECT name FROM log_segments")}
     raw.close()
     return [f"{name} was deleted and is back, unrolled" for name in sorted(names - known)]
+
+
+def kill_writers(folder: Path, lives: int, seed: int) -> Iterator[tuple[int, list[str]]]:
+    """Kill one or two writers at random moments, again and again; yield what was found.
+
+    Yields
+    ------
+    (int, list of str)
+        Acknowledgements so far, and what was wrong.
+    """
+    rng = np.random.default_rng(seed)
+    acks = folder / "acks"
+    for life in range(lives):
+        before = acks.stat().st_size if acks.exists() else 0
+        command = [sys.executable, str(WRITER), str(folder.resolve())]
+        children = [
+            subprocess.Popen([*command, f"{life}{name}", "1000"], stderr=subprocess.DEVNULL)
+            for name in ("a", "ab")[life % 2]
+        ]
+        wanted = before + int(rng.integers(1, 2000))
+        while not (acks.exists() and acks.stat().st_size >= wanted):
+            ended = [child.returncode for child in children if child.poll() is not None]
+            assert not ended, f"writers ended with {ended}"
+            Event().wait(0.005)
+        Event().wait(float(rng.uniform(0, 0.1)))
+        for child in children:
+            child.kill()
+        for child in children:
+            child.wait(60)
+        text = acks.read_text()
+        yield text.count("\n"), problems_in(folder, acknowledged(text))

@@ -1,65 +1,109 @@
-"""Kill -9 amid appends and rolls: nothing acknowledged is lost, nothing counts twice."""
+"""Kill -9 amid everything: nothing acknowledged is lost, nothing counts twice.
 
-import subprocess
-import sys
-from pathlib import Path
-
-import numpy as np
-
-from homeostat.adapters.predlog import FilePredictionLog
-from homeostat.adapters.records import DatabaseRecords
-from homeostat.domain.columns import texts
-from homeostat.simulation.clock import SimulatedClock
-from homeostat.simulation.conformance.log import ALL, NOW, SPEC
-
-WRITER = """
-import sys
-from datetime import timedelta
-from pathlib import Path
-from homeostat.adapters.predlog import FilePredictionLog
-from homeostat.adapters.records import DatabaseRecords
-from homeostat.simulation.clock import SimulatedClock
-from homeostat.simulation.conformance.log import NOW, SPEC, T0, labels, predictions
-
-folder, life = Path(sys.argv[1]), sys.argv[2]
-records = DatabaseRecords(f"sqlite:///{folder}/records.db", SimulatedClock(NOW))
-log = FilePredictionLog(folder / "log", records)
-for number in range(10_000):
-    ids = [f"{life}-{number}-{i}" for i in range(3)]
-    at = T0 + timedelta(hours=number)
-    log.append(SPEC, predictions(ids, at))
-    log.append_labels(SPEC, labels(ids, 1.0, at))
-    print(*ids, sep="\\n", flush=True)
-    if number % 3 == 2:
-        log.roll(NOW)
+`benchmarks/log_faults.py` kills more often.
 """
 
+from __future__ import annotations
 
-def survivors(folder: Path) -> FilePredictionLog:
-    records = DatabaseRecords(f"sqlite:///{folder}/records.db", SimulatedClock(NOW))
-    return FilePredictionLog(folder / "log", records)
+import signal
+import threading
+from collections import Counter
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from faults.survival import kill_writers
+from homeostat.adapters.clock import SystemClock
+from homeostat.domain.columns import texts
+from homeostat.domain.window import Window
+from homeostat.entrypoints.bootstrap import open_deployment
+from homeostat.entrypoints.settings import load
+from integration.live_site import CONFIG, Service, until
+
+ROWS = 5
 
 
-def test_kill_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    rng = np.random.default_rng(20240101)
-    acknowledged: set[str] = set()
-    for life in range(3):
-        command = [sys.executable, "-c", WRITER, str(tmp_path), str(life)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            acknowledged.add(child.stdout.readline().strip())
-            for _ in range(int(rng.integers(3, 24))):
-                acknowledged.add(child.stdout.readline().strip())
-            child.kill()
-            acknowledged.update(child.stdout.read().split("\n")[:-1])
-        log = survivors(tmp_path)
-        table = log.labelled(SPEC, ALL, NOW)
-        stored = texts(table, "prediction_id")
-        assert len(stored) == len(set(stored))
-        assert acknowledged <= set(stored)
-        answered = dict(zip(stored, table.column("label").to_pylist(), strict=True))
-        assert all(answered[key] == 1.0 for key in acknowledged)
-        assert log.profile(SPEC, ALL).rows == len(stored)
-    log.roll(NOW)
-    assert log.profile(SPEC, ALL).rows == len(log.rows(SPEC, ALL)) == len(stored)
-    assert log.status().segments == 0
+def test_killed_writers_lose_and_double_nothing(tmp_path: Path) -> None:
+    found = list(kill_writers(tmp_path, lives=5, seed=20240101))
+    assert [problems for _, problems in found] == [[]] * 5, found
+    assert found[-1][0] > 100
+
+
+class Sender:
+    """A client that sends each batch until it hears an answer, always with the batch's own key."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.url, self.sent, self.retries = number, "", 0, 0
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+        self.start = SystemClock().now() - timedelta(hours=2)
+
+    def _run(self) -> None:
+        while not self.stop.is_set():
+            ids = [f"{self.number}-{self.sent}-{i}" for i in range(ROWS)]
+            at = (self.start + timedelta(seconds=self.sent)).isoformat()
+            row = {"timestamp": at, "version": "1", "score": 0.5, "amount": 1.0}
+            rows = [{"prediction_id": name, **row} for name in ids]
+            labels = [{"prediction_id": name, "label": 1.0, "arrival": at} for name in ids]
+            self._post("labels", {"labels": labels})
+            self._post("predictions", {"predictions": rows})
+            self.sent += 1
+
+    def _post(self, field: str, body: dict[str, object]) -> None:
+        key = {"Idempotency-Key": f"{field} {self.number} {self.sent}"}
+        while True:
+            try:
+                place = f"{self.url}/api/v1/models/fraud/{field}"
+                answer = httpx.post(place, json=body, headers=key, timeout=20)
+            except httpx.TransportError:
+                self.retries += 1
+                threading.Event().wait(0.05)
+                continue
+            assert answer.status_code == 200, answer.text
+            return
+
+
+def _have_sent(senders: list[Sender], batches: int) -> bool:
+    return sum(sender.sent for sender in senders) >= batches
+
+
+def test_clients_of_a_killed_server_send_again(tmp_path: Path) -> None:
+    config = CONFIG.partition("    retraining:")[0]
+    (tmp_path / "homeostat.yaml").write_text(config)
+    rng = np.random.default_rng(3)
+    senders = [Sender(number) for number in range(4)]
+    server = Service(tmp_path, "serve")
+    try:
+        for life in range(3):
+            for sender in senders:
+                sender.url = str(server.http.base_url)
+                if not life:
+                    sender.thread.start()
+            before = sum(sender.sent for sender in senders)
+            wanted = before + int(rng.integers(5, 20))
+            until(partial(_have_sent, senders, wanted), 60, "rows")
+            if life < 2:
+                assert server.send(signal.SIGKILL) == -signal.SIGKILL
+                server = Service(tmp_path, "serve")
+    finally:
+        for sender in senders:
+            sender.stop.set()
+        for sender in senders:
+            sender.thread.join(60)
+        server.send(signal.SIGTERM)
+    assert sum(sender.retries for sender in senders) > 0
+    settings, clock = load(tmp_path / "homeostat.yaml"), SystemClock()
+    spec, deployment = settings.model("fraud").spec(), open_deployment(settings, clock)
+    log = deployment.log
+    window = Window(senders[0].start - timedelta(hours=1), clock.now())
+    table = log.labelled(spec, window, clock.now(), ["prediction_id"])
+    stored = Counter(texts(table, "prediction_id"))
+    sent = {
+        f"{s.number}-{batch}-{i}" for s in senders for batch in range(s.sent) for i in range(ROWS)
+    }
+    assert stored == Counter(sent)
+    assert table.column("label").null_count == 0
+    deployment.close()

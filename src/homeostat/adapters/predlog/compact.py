@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
+from homeostat.adapters.predlog.layout import Span
 from homeostat.adapters.predlog.parquet import (
     ROW_GROUP,
     TIME_FIELD,
     FileStore,
-    Span,
     align,
     in_order,
-    within,
 )
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN
+from homeostat.domain.columns import micros
 
 FAN = 8
 """Files of about one size that are worth merging."""
@@ -136,3 +136,10 @@ def slices(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
     end = int(np.max([span.last for span in spans])) + 1
     if start < end:
         yield start, end
+
+
+def within(table: pa.Table, name: str, start: int, end: int) -> pa.Table:
+    """Return the rows whose time is in [start, end) microseconds."""
+    times = micros(table, name)
+    inside = (times >= start) & (times < end)
+    return table if inside.all() else table.filter(pa.array(inside))

@@ -194,8 +194,12 @@ def read_keys(path: Path, rows: int, *, check: bool = False) -> Keys:
         raise ValueError("is no whole key file")
     if count != rows:
         raise ValueError(f"is of {count:,} rows, not of {rows:,}")
-    if check and zlib.crc32(memoryview(mapped)[HEADER.size :]) != checksum:
-        raise ValueError("has another checksum than when it was written")
+    if check:
+        found = zlib.crc32(memoryview(mapped)[HEADER.size :])
+        # What nobody asks for need not stay in memory.
+        mapped.madvise(mmap.MADV_DONTNEED)
+        if found != checksum:
+            raise ValueError("has another checksum than when it was written")
     at = HEADER.size
     return Keys(
         np.frombuffer(mapped, np.uint64, count, at),

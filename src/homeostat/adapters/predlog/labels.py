@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -13,26 +14,72 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.hashing import hash_texts
 from homeostat.adapters.predlog.keys import Keys, identities
 from homeostat.adapters.predlog.parquet import FileStore, align, in_order
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN
-from homeostat.domain.columns import Floats, float_array, micros
+from homeostat.domain.columns import float_array, micros
 from homeostat.domain.record import OUTCOME_SCHEMA, TIMESTAMP
+
+NEVER = 2**63 - 1
 
 SETTLE_ROWS = 500_000
 """Labels of unsorted files from which they are sorted by the day of their predictions."""
 
 Matches: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]"
+Answer: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """Predictions that labels are wanted for.
+
+    Attributes
+    ----------
+    keys : Keys
+    places : ndarray of int
+        For each of the keys' ``rows``: where the answer goes; -1: the row is not asked for.
+    day : str
+        Of their event time; empty: any.
+    """
+
+    keys: Keys
+    places: NDArray[np.int64]
+    day: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """Labels: a table with the columns label and arrival, in the order of the keys' ``rows``.
+
+    ``day`` is that of their predictions, of the latest if there are several; empty: any.
+    """
+
+    keys: Keys
+    table: pa.Table
+    day: str = ""
+
+    def concerns(self, asked: Asked) -> bool:
+        """Whether labels of these predictions may be among them."""
+        if not self.day or not asked.day:
+            return True
+        # Answers of other versions may be from after midnight.
+        return self.day in {asked.day, day_after(asked.day)}
+
+
+def day_after(day: str) -> str:
+    """Return the date of the next day.
+
+    Examples
+    --------
+    >>> day_after("2024-02-28")
+    '2024-02-29'
+    """
+    return str(np.datetime64(day) + 1)
 
 
 def attach(
-    ids: Floats,
-    salt: int,
-    labels: Iterable[tuple[Keys, pa.Table]],
-    as_of: int,
-    outcome: str = "",
-) -> tuple[pa.Array[pa.Scalar[pa.DataType]], pa.Array[pa.Scalar[pa.DataType]]]:
+    size: int, asked: Iterable[Asked], labels: Sequence[Told], as_of: int, outcome: str = ""
+) -> tuple[Answer, Answer]:
     """Return each prediction's label and its arrival as known at `as_of`; null: not yet.
 
     What counts does not depend on the order in which labels were stored: the latest arrival, and of
@@ -40,27 +87,31 @@ def attach(
 
     Parameters
     ----------
-    ids : pyarrow.ChunkedArray of string
-        Prediction ids.
-    salt : int
-        Of the keys.
-    labels : iterable of (Keys, pyarrow.Table)
-        Tables with the columns label and arrival, in the rows' order of the keys' ``rows``.
+    size : int
+        Number of answers.
+    asked : iterable of Asked
+    labels : sequence of Told
     as_of : int
         Microseconds.
     outcome : str
         Of which outcome; empty: of the label itself.
     """
-    keys = hash_texts(ids, salt)
-    order = np.argsort(keys)
+    told = [
+        (
+            one,
+            np.where(_named(one.table, outcome), micros(one.table, "arrival"), NEVER),
+            float_array(one.table["label"]),
+        )
+        for one in labels
+    ]
     parts: list[Matches] = []
-    for known, table in labels:
-        at, rows = _pairs(keys, order, known)
-        arrivals = micros(table, "arrival")[rows]
-        early = (arrivals <= as_of) & _named(table, outcome)[rows]
-        values = float_array(table.column("label"))[rows[early]]
-        parts.append((at[early], arrivals[early], values))
-    label, arrival = np.full(len(keys), np.nan), np.zeros(len(keys), np.int64)
+    for part in asked:
+        for known, arrivals, values in told:
+            if known.concerns(part):
+                at, rows = _pairs(part, known.keys)
+                early = arrivals[rows] <= as_of
+                parts.append((at[early], arrivals[rows[early]], values[rows[early]]))
+    label, arrival = np.full(size, np.nan), np.zeros(size, np.int64)
     if parts:
         _count(label, arrival, [np.concatenate(column) for column in zip(*parts, strict=True)])
     missing = np.isnan(label)
@@ -78,23 +129,29 @@ def _named(table: pa.Table, outcome: str) -> NDArray[np.bool_]:
     return np.asarray(pc.equal(names, pa.scalar(outcome)), np.bool_)
 
 
-def _pairs(
-    keys: NDArray[np.uint64], order: NDArray[np.intp], known: Keys
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Return the pairs of equal keys: places in `keys`, and `rows` of those known."""
-    if len(known) >= len(keys):
-        # Asked for in order, neighbours are found near each other.
-        asked, rows = known.match(keys[order])
-        return order[asked], rows
-    mine = Keys(keys[order], known.details[:0], order.astype(np.uint32))
-    asked, places = mine.match(known.keys)
-    return places.astype(np.int64), known.rows[asked]
+def _pairs(asked: Asked, known: Keys) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Return the pairs of equal keys: places of answers, and `rows` of those known."""
+    if len(known) < len(asked.keys):
+        # Both are sorted: neighbours are found near each other.
+        sought, mine = asked.keys.match(known.keys)
+        rows = known.rows[sought]
+    else:
+        sought, rows = known.match(asked.keys.keys)
+        mine = asked.keys.rows[sought]
+    places = asked.places[mine]
+    here = places >= 0
+    return places[here], rows[here]
 
 
 def _count(
     label: NDArray[np.float64], arrival: NDArray[np.int64], found: Sequence[NDArray[np.float64]]
 ) -> None:
     at, times, values = found
+    often = np.bincount(at, minlength=len(label))[at] > 1
+    label[at], arrival[at] = values, times
+    if not often.any():
+        return
+    at, times, values = at[often], times[often], values[often]
     order = np.lexsort((values, times, at))
     at, times, values = at[order], times[order], values[order]
     changed = np.ones(len(at), np.bool_)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from homeostat.adapters.durable import exclusive, make_folder, publish
+from homeostat.adapters.durable import make_folder
 from homeostat.adapters.predlog.catalogue import Catalogue, Quarantined
 from homeostat.adapters.predlog.frames import Kind, pack
 from homeostat.adapters.predlog.group import GroupCommit
@@ -25,6 +23,7 @@ from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.reading import LogReader
 from homeostat.adapters.predlog.roll import described_schema
+from homeostat.adapters.predlog.salt import read_salt
 from homeostat.adapters.predlog.segments import (
     SegmentWriter,
     damaged_names,
@@ -350,24 +349,3 @@ def _alike(group: Sequence[Sent]) -> list[list[Sent]]:
         else:
             parts.append([item])
     return parts
-
-
-def read_salt(root: Path, *, fsync: bool) -> int:
-    """Return the log's salt; made with the log, never changed.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be read or made.
-    """
-    path = root / "salt"
-    try:
-        if not path.exists():
-            with exclusive(root / ".roll.lock"):
-                if not path.exists():
-                    temporary = root / "salt.tmp"
-                    temporary.write_text(secrets.token_hex(8))
-                    (publish if fsync else os.replace)(temporary, path)
-        return int(path.read_text(), 16)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"the prediction log's salt {path} cannot be read: {error}") from error

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -16,10 +13,13 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from homeostat.adapters.durable import folder_name, make_folder, publish
 from homeostat.adapters.predlog import keys as keyfile
+from homeostat.adapters.predlog.cache import ColumnCache, Columns
 from homeostat.adapters.predlog.catalogue import FileEntry
+from homeostat.adapters.predlog.encoding import choose_encoding
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import Hashes
 from homeostat.adapters.predlog.keys import (
@@ -30,16 +30,13 @@ from homeostat.adapters.predlog.keys import (
     read_keys,
     write_keys,
 )
-from homeostat.domain.columns import Floats, micros
+from homeostat.adapters.predlog.layout import EVER, Layout, Span, chosen_groups, read_layout
+from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
-from homeostat.domain.window import EPOCH
 
 CACHE_BYTES = 96 * 2**20
 ROW_GROUP = 131_072
 DAY = 86_400_000_000
-MICROSECOND = timedelta(microseconds=1)
-
-EVER = (-(2**63), 2**63 - 1)
 
 TIME_FIELD = {Kind.PREDICTIONS: "timestamp", Kind.LABELS: "arrival"}
 """The field by which each kind of rows is ordered in time."""
@@ -71,23 +68,6 @@ def day_text(start: int) -> str:
     return str(np.datetime64(start, "us").astype("datetime64[D]"))
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A row group: its first and last time, and its rows."""
-
-    first: int
-    last: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layout:
-    """What a file's footer says."""
-
-    schema: pa.Schema
-    groups: tuple[Span, ...]
-
-
 @dataclass
 class FileStore:
     """Files under ``<root>/<kind>/model=<model>/day=<day>/``, each with a key file beside it.
@@ -109,13 +89,12 @@ class FileStore:
     salt: int
     fsync: bool = True
     cache_bytes: int = CACHE_BYTES
-    _columns: OrderedDict[tuple[str, int, str], Floats] = field(
-        default_factory=OrderedDict, init=False
-    )
+    _cache: ColumnCache = field(init=False)
     _layouts: dict[str, Layout] = field(default_factory=dict, init=False)
     _keys: dict[str, Keys] = field(default_factory=dict, init=False)
-    _cached: int = field(default=0, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._cache = ColumnCache(self.cache_bytes)
 
     def write(
         self, kind: Kind, model: str, day: str, name: str, pieces: Iterable[pa.Table]
@@ -178,62 +157,54 @@ class FileStore:
         try:
             layout = self._layout(file)
             wanted = layout.schema.names if names is None else _known(layout.schema, names)
-            groups = [
-                number
-                for number, span in enumerate(layout.groups)
-                if (end is None or span.first < end) and (start is None or span.last >= start)
-            ]
+            groups = [number for number, _ in chosen_groups(layout.groups, start, end)]
             return self._read(file, wanted, groups, cache=cache)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(file, error) from error
 
+    def places(self, file: FileEntry, start: int, end: int) -> NDArray[np.intp]:
+        """Return where in the file the rows stand that `read` returns; raises StorageError."""
+        parts, at = [np.empty(0, np.intp)], 0
+        chosen = {number for number, _ in chosen_groups(self.spans(file), start, end)}
+        for number, span in enumerate(self.spans(file)):
+            if number in chosen:
+                parts.append(np.arange(at, at + span.rows))
+            at += span.rows
+        return np.concatenate(parts)
+
     def _read(
         self, file: FileEntry, names: Sequence[str], groups: Sequence[int], *, cache: bool
     ) -> pa.Table:
-        found: dict[tuple[int, str], Floats] = {}
-        with self._lock:
-            for group in groups:
-                for name in names:
-                    column = self._columns.get((file.path, group, name))
-                    if column is not None:
-                        self._columns.move_to_end((file.path, group, name))
-                        found[group, name] = column
-        opened: pq.ParquetFile | None = None
-        for group in groups:
-            missing = [name for name in names if (group, name) not in found]
-            if missing:
-                # One file, not a data set: the folders' names are not columns.
-                opened = opened or pq.ParquetFile(self.root / file.path)
-                part = opened.read_row_group(group, missing)
-                for name in missing:
-                    found[group, name] = part.column(name)
-                    if cache:
-                        self._remember(file.path, group, name, part.column(name))
-        if not groups:
-            opened = pq.ParquetFile(self.root / file.path)
-            return opened.schema_arrow.empty_table().select(list(names))
-        return pa.table(
-            {
-                name: pa.chunked_array([c for g in groups for c in found[g, name].chunks])
-                for name in names
-            }
-        )
-
-    def _remember(self, path: str, group: int, name: str, column: Floats) -> None:
-        with self._lock:
-            if (path, group, name) not in self._columns:
-                self._columns[path, group, name] = column
-                self._cached += column.nbytes
-            while self._cached > self.cache_bytes and self._columns:
-                _, oldest = self._columns.popitem(last=False)
-                self._cached -= oldest.nbytes
+        found = self._cache.held(file.path, names, groups)
+        missing = [name for name in names if any((g, name) not in found for g in groups)]
+        if groups and not missing:
+            return _assembled(found, names, groups)
+        # One file, not a data set: the folders' names are not columns.
+        layout = self._layout(file)
+        with pq.ParquetFile(
+            self.root / file.path,
+            page_checksum_verification=True,
+            read_dictionary=list(layout.repeated),
+        ) as opened:
+            if not groups:
+                return layout.schema.empty_table().select(list(names))
+            read = opened.read_row_groups(list(groups), missing)
+        plain = pa.schema([layout.schema.field(name) for name in read.column_names])
+        read = read.cast(plain)
+        fresh = _by_group(read, layout.groups, groups)
+        if cache:
+            self._cache.remember(file.path, fresh)
+        if len(missing) < len(names):
+            return _assembled(found | fresh, names, groups)
+        return read.select(list(names))
 
     def _layout(self, file: FileEntry) -> Layout:
         layout = self._layouts.get(file.path)
         if layout is None:
-            layout = self._layouts[file.path] = read_layout(
-                self.root / file.path, TIME_FIELD[file.kind]
-            )
+            layout = read_layout(self.root / file.path, TIME_FIELD[file.kind])
+            if not layout.fits(file.rows, file.first, file.last):
+                raise pa.ArrowInvalid("its footer is damaged")
+            self._layouts[file.path] = layout
         return layout
 
     def schema(self, file: FileEntry) -> pa.Schema:
@@ -262,7 +233,7 @@ class FileStore:
         if keys is None:
             path = (self.root / file.path).with_suffix(keyfile.SUFFIX)
             try:
-                keys = read_keys(path, file.rows)
+                keys = read_keys(path, file.rows, check=True)
             except (OSError, ValueError) as error:
                 logger.warning("key file %s %s: it is made anew", path, error)
                 keys = make_keys(file.kind, self.read(file, IDENTITY[file.kind]), self.salt)
@@ -273,9 +244,7 @@ class FileStore:
         """Let go of what is held of a file that is no longer part of the log."""
         self._layouts.pop(file.path, None)
         self._keys.pop(file.path, None)
-        with self._lock:
-            for key in [key for key in self._columns if key[0] == file.path]:
-                self._cached -= self._columns.pop(key).nbytes
+        self._cache.forget(file.path)
 
     def sweep(self, registered: set[str]) -> None:
         """Delete files that are not part of the log; only while nothing is written to it."""
@@ -284,6 +253,22 @@ class FileStore:
                 name = path.with_suffix(".parquet").relative_to(self.root).as_posix()
                 if name not in registered or path.suffix == ".tmp":
                     path.unlink()
+
+
+def _by_group(table: pa.Table, spans: Sequence[Span], groups: Sequence[int]) -> Columns:
+    """Return the columns of row groups that were read at once."""
+    found: Columns = {}
+    at = 0
+    for group in groups:
+        for name in table.column_names:
+            found[group, name] = table.column(name).slice(at, spans[group].rows)
+        at += spans[group].rows
+    return found
+
+
+def _assembled(found: Columns, names: Sequence[str], groups: Sequence[int]) -> pa.Table:
+    chunks = {name: [c for g in groups for c in found[g, name].chunks] for name in names}
+    return pa.table({name: pa.chunked_array(parts) for name, parts in chunks.items()})
 
 
 def _unreadable(file: FileEntry, error: Exception) -> StorageError:
@@ -319,7 +304,12 @@ def write_pieces(pieces: Iterable[pa.Table], path: Path) -> None:
     """Write a columnar file, without syncing it; raises OSError."""
     rest = iter(pieces)
     first = next(rest)
-    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+    chosen = choose_encoding(first)
+    with pq.ParquetWriter(
+        path, first.schema, compression="zstd", write_page_checksum=True,
+        use_dictionary=list(chosen.dictionaries),  # type: ignore[arg-type]
+        column_encoding=chosen.encodings,
+    ) as writer:  # fmt: skip
         for table in chain([first], rest):
             writer.write_table(table, row_group_size=ROW_GROUP)
 
@@ -328,32 +318,9 @@ def _temporary(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def read_layout(path: Path, time: str) -> Layout:
-    """Read a file's footer; raises OSError or ArrowException."""
-    with pq.ParquetFile(path) as opened:
-        schema, metadata = opened.schema_arrow, opened.metadata
-        place = next(
-            n for n in range(metadata.num_columns) if metadata.schema.column(n).path == time
-        )
-        groups = []
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            bounds = group.column(place).statistics
-            if bounds is None or not bounds.has_min_max:
-                groups.append(Span(*EVER, group.num_rows))
-            else:
-                groups.append(Span(_micros(bounds.min), _micros(bounds.max), group.num_rows))
-    return Layout(schema, tuple(groups))
-
-
 def _known(schema: pa.Schema, names: Sequence[str]) -> list[str]:
     held = set(schema.names)
     return [name for name in names if name in held]
-
-
-def _micros(moment: object) -> int:
-    assert isinstance(moment, datetime)
-    return (moment - EPOCH) // MICROSECOND
 
 
 def in_order(table: pa.Table, kind: Kind) -> pa.Table:
@@ -369,13 +336,6 @@ def in_order(table: pa.Table, kind: Kind) -> pa.Table:
     if (np.diff(times[order]) > 0).all():
         return table.take(order)
     return table.sort_by(SORT[kind])
-
-
-def within(table: pa.Table, name: str, start: int, end: int) -> pa.Table:
-    """Return the rows whose time is in [start, end) microseconds."""
-    times = micros(table, name)
-    inside = (times >= start) & (times < end)
-    return table if inside.all() else table.filter(pa.array(inside))
 
 
 def align(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +14,12 @@ from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import hash_texts
 from homeostat.adapters.predlog.hours import HOUR, SegmentHours, of_kinds
-from homeostat.adapters.predlog.keys import Keys, make_keys
-from homeostat.adapters.predlog.labels import attach
-from homeostat.adapters.predlog.parquet import SORT, FileStore, align, in_order, within
+from homeostat.adapters.predlog.keys import in_key_order, make_keys
+from homeostat.adapters.predlog.labels import Asked, Told, attach
+from homeostat.adapters.predlog.parquet import DAY, FileStore
+from homeostat.adapters.predlog.parts import Part, Places, find, put_in_order
 from homeostat.adapters.predlog.roll import joined, personal_columns, profile_kinds
-from homeostat.adapters.predlog.state import LogState, window_days
+from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_days
 from homeostat.domain.columns import answered, micros, where
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
@@ -28,7 +30,6 @@ from homeostat.profiles.profile import Profile, merge_all
 
 CACHED_PROFILES = 512
 LABEL_IDS = pa.schema([LABEL_SCHEMA.field(name) for name in ("prediction_id", "arrival")])
-ORDER = [name for name, _ in SORT[Kind.PREDICTIONS]]
 
 
 @dataclass
@@ -63,24 +64,39 @@ class LogReader:
         with self.state.lock:
             self.state.refresh(self.writing())
             found = self.state.gather(spec.name, start, end)
-            files, landed = self.state.labels(spec.name, window_days(start, end))
-        asked = [name for name in columns or () if name in spec.outcomes]
-        columns = columns and [name for name in columns if name not in asked]
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "prediction_id"]))
-        table = self._rows(spec, *found, start, end, wanted)
+            # A label lies at the latest day of its predictions: that may be the day after.
+            files, landed = self.state.labels(spec.name, window_days(start, end + DAY))
+        named = [name for name in columns or () if name in spec.outcomes]
+        columns = columns and [name for name in columns if name not in named]
+        parts = self._parts(spec, *found, start, end, columns)
+        table, places = self._ordered(spec, parts, columns)
         fields = ["arrival", "label", "outcome"]
-        known = [(self.store.keys(file), self.store.read(file, fields)) for file in files]
-        known += [(self._label_keys(labels), labels) for labels in landed]
-        ids, salt = table.column("prediction_id"), self.store.salt
-        label, arrival = attach(ids, salt, known, as_of)
-        if columns is not None:
-            table = table.select(list(columns))
-        for name in asked:
-            table = table.append_column(name, attach(ids, salt, known, as_of, name)[0])
+        told = [
+            Told(self.store.keys(file), self.store.read(file, fields), _known_day(file.day))
+            for file in files
+        ]
+        told += [Told(make_keys(Kind.LABELS, known, self.store.salt), known) for known in landed]
+        asked = list(self._asked(parts, places))
+        label, arrival = attach(len(table), asked, told, as_of)
+        for name in named:
+            table = table.append_column(name, attach(len(table), asked, told, as_of, name)[0])
         return table.append_column("label", label).append_column("arrival", arrival)
 
-    def _label_keys(self, table: pa.Table) -> Keys:
-        return make_keys(Kind.LABELS, table, self.store.salt)
+    def _asked(self, parts: Sequence[Part], places: Places) -> Iterator[Asked]:
+        """Yield the keys of each part's rows, and where these stand in the ordered table."""
+        at = 0
+        every = np.concatenate([np.empty(0, np.intp), *places])
+        for part in parts:
+            mine = every[at : at + len(part.rows)]
+            at += len(part.rows)
+            if isinstance(part.source, FileEntry):
+                asked = np.full(part.source.rows, -1)
+                asked[part.rows] = mine
+                yield Asked(self.store.keys(part.source), asked, part.source.day)
+            else:
+                ids = part.source.column("prediction_id").take(part.rows)
+                keys = hash_texts(ids, self.store.salt)
+                yield Asked(in_key_order(keys, keys, np.arange(len(keys), dtype=np.uint32)), mine)
 
     def _rows(
         self,
@@ -91,15 +107,40 @@ class LogReader:
         end: int,
         columns: Sequence[str] | None,
     ) -> pa.Table:
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "timestamp"]))
-        table = self._read(spec, files, landed, start, end, wanted)
-        if len(files) + len(landed) > 1 or landed:
-            times = micros(table, "timestamp")
-            if wanted is not None and (np.diff(np.sort(times)) == 0).any():
-                wanted = list(dict.fromkeys([*wanted, *ORDER]))
-                table = self._read(spec, files, landed, start, end, wanted)
-            table = in_order(table, Kind.PREDICTIONS)
-        return table if columns is None else table.select(list(columns))
+        return self._ordered(spec, self._parts(spec, files, landed, start, end, columns), columns)[
+            0
+        ]
+
+    def _ordered(
+        self, spec: ModelSpec, parts: Sequence[Part], columns: Sequence[str] | None
+    ) -> tuple[pa.Table, Places]:
+        tables, places = put_in_order(self.store, parts)
+        table = pa.concat_tables(tables or [_schema(spec, columns).empty_table()])
+        return (table if columns is None else table.select(list(columns))), places
+
+    def _parts(
+        self,
+        spec: ModelSpec,
+        files: Sequence[FileEntry],
+        landed: Sequence[pa.Table],
+        start: int,
+        end: int,
+        columns: Sequence[str] | None,
+    ) -> list[Part]:
+        schema = _schema(spec, columns)
+        parts = [
+            find(
+                file,
+                self.store.read(file, schema.names, start, end),
+                start,
+                end,
+                schema,
+                self.store.places(file, start, end),
+            )
+            for file in files
+        ]
+        parts += [find(table, table, start, end, schema, np.arange(len(table))) for table in landed]
+        return sorted((part for part in parts if part), key=attrgetter("first"))
 
     def _read(
         self,
@@ -108,14 +149,11 @@ class LogReader:
         landed: Sequence[pa.Table],
         start: int,
         end: int,
-        columns: Sequence[str] | None,
     ) -> pa.Table:
-        schema = prediction_schema(spec)
-        if columns is not None:
-            schema = pa.schema([field for field in schema if field.name in set(columns)])
-        parts = [self.store.read(file, schema.names, start, end) for file in files]
-        found = [align(within(part, "timestamp", start, end), schema) for part in (*parts, *landed)]
-        return pa.concat_tables([table for table in found if len(table)] or [schema.empty_table()])
+        """Return rows in no order."""
+        parts = self._parts(spec, files, landed, start, end, None)
+        empty = prediction_schema(spec).empty_table()
+        return pa.concat_tables([part.table for part in parts] or [empty])
 
     def profile(self, spec: ModelSpec, start: int, end: int, version: str) -> Profile:
         """Return the profile of what was answered in [start, end).
@@ -129,8 +167,8 @@ class LogReader:
             stored, landed = self._whole_hours(spec, first, last, version)
             edges = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
             parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in edges]
-        tables = [self._read(spec, (), landed, first, last, None)]
-        tables += [self._read(spec, *part, None) for part in parts]
+        tables = [self._read(spec, (), landed, first, last)]
+        tables += [self._read(spec, *part) for part in parts]
         rows = answered(pa.concat_tables(tables))
         if version:
             rows = where(rows, "version", version)
@@ -156,8 +194,8 @@ class LogReader:
             whole = [(a, b) for a, b in ((start, first), *gaps, (last, end)) if a < b]
             parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in whole]
             landed = self.state.landed_tables(spec.name, first, last)
-        tables = [self._read(spec, *part, None) for part in parts]
-        rest = self._read(spec, (), landed, first, last, None)
+        tables = [self._read(spec, *part) for part in parts]
+        rest = self._read(spec, (), landed, first, last)
         hours = np.asarray(sorted(stored.incomplete), np.int64)
         fresh = ~np.isin(micros(rest, "timestamp") // HOUR * HOUR, hours)
         rows = answered(pa.concat_tables([*tables, rest.filter(pa.array(fresh))]))
@@ -215,6 +253,18 @@ class LogReader:
             found = found.filter(pa.array(early))
             keys = np.unique(hash_texts(found.column("prediction_id"), self.store.salt))
             return int(np.count_nonzero(~self.state.predicted(model, keys)))
+
+
+def _schema(spec: ModelSpec, columns: Sequence[str] | None) -> pa.Schema:
+    schema = prediction_schema(spec)
+    if columns is None:
+        return schema
+    wanted = {*columns, "timestamp"}
+    return pa.schema([field for field in schema if field.name in wanted])
+
+
+def _known_day(day: str) -> str:
+    return "" if day in {RECENT, UNKNOWN} else day
 
 
 def _joined_hours(hours: Iterable[int]) -> list[tuple[int, int]]:

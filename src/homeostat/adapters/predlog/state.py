@@ -17,8 +17,9 @@ from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind, scan
 from homeostat.adapters.predlog.hashing import Hashes
 from homeostat.adapters.predlog.keys import HALF, Keys, identities, merge
+from homeostat.adapters.predlog.layout import EVER
 from homeostat.adapters.predlog.memory import Landed, LandedKeys, LandedSegment, Part
-from homeostat.adapters.predlog.parquet import DAY, EVER, TIME_FIELD, FileStore, day_text
+from homeostat.adapters.predlog.parquet import DAY, TIME_FIELD, FileStore, day_text
 from homeostat.adapters.predlog.segments import segment_names
 from homeostat.domain.columns import micros, texts
 from homeostat.domain.errors import StorageError

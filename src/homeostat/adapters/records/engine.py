@@ -52,7 +52,8 @@ class Database:
             self._migrate()
         except (OSError, SQLAlchemyError, ModuleNotFoundError) as error:
             shown = self.url.render_as_string(hide_password=True)
-            raise StorageError(f"cannot open the records database {shown}: {error}") from error
+            said = _text(error) if isinstance(error, SQLAlchemyError) else str(error)
+            raise StorageError(f"cannot open the records database {shown}: {said}") from error
 
     def _migrate(self) -> None:
         try:
@@ -101,7 +102,7 @@ class Database:
                     )
                 return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
             except sqlite3.Error as error:
-                raise StorageError(f"the records database failed: {error}") from error
+                raise StorageError(f"the records database failed: {_text(error)}") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -112,9 +113,15 @@ class Database:
         self._engine.dispose()
 
 
-def _text(error: SQLAlchemyError) -> str:
-    """Return the driver's own message, without the statement and its parameters."""
-    return str(getattr(error, "orig", None) or error)
+DAMAGED = ("malformed", "not a database", "disk I/O error")
+
+
+def _text(error: SQLAlchemyError | sqlite3.Error) -> str:
+    """Return the driver's own message, without the statement and its parameters, and a remedy."""
+    said = str(getattr(error, "orig", None) or error)
+    if any(words in said for words in DAMAGED):
+        said += "; stop Homeostat, look at the disk, and put the latest backup of the file back"
+    return said
 
 
 def _sqlite(url: sa.URL, synchronous: str) -> sa.Engine:

@@ -1,0 +1,180 @@
+"""Rows into ``homeostat serve`` over HTTP, by clients in a process of their own.
+
+    PYTHONPATH=src python benchmarks/log_serve.py [--folder F] [--seconds S]
+    PYTHONPATH=src python benchmarks/log_serve.py --memory 50000000 [--folder F]
+
+The server is the real one, with engine, rolls and tidying, in a process of its own; bodies are
+Arrow IPC streams. Without ``--memory``: 32 clients of 100 rows, then 8 of 1,000, beside a loop that
+writes and syncs the same bodies, with the waits for an acknowledgement in fsyncs and the rows a
+CPU second of the server. With it: so many rows from 8 clients, and how the server's memory went
+(goal 400 MB); some twenty minutes on a quiet machine, 5 GB of disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from log_world import SPEC, Server, hexes, machine, predictions, raw_loop
+
+from homeostat.adapters.clock import SystemClock
+
+PATH = f"/api/v1/models/{SPEC.name}/predictions"
+HEADERS = {"Content-Type": "application/vnd.apache.arrow.stream"}
+VARIANTS = 8
+
+
+class Client:
+    """Sends batches whose ids and times are new each time, and notes how long each took.
+
+    Bodies are made once; ids and times lie at fixed places in them and are written over.
+    """
+
+    def __init__(self, host: str, port: int, rows: int, seed: int) -> None:
+        self.connection = http.client.HTTPConnection(host, port, timeout=120)
+        self.rng = np.random.default_rng([os.getpid(), seed])  # ids must be new
+        self.rows, self.waits, self.sent, self.refused = rows, list[float](), 0, 0
+        now = SystemClock().now()
+        self.tables = [
+            predictions(self.rng, rows, now, timedelta(seconds=1), noise=False)
+            for _ in range(VARIANTS)
+        ]
+
+    def body(self, at: datetime) -> bytes:
+        """Return the next body."""
+        table = self.tables[self.sent // self.rows % VARIANTS]
+        times = int(at.timestamp() * 1e6) + np.arange(self.rows)
+        moments = pa.array(times, pa.timestamp("us", "UTC"))
+        table = table.set_column(0, "prediction_id", hexes(self.rng, self.rows))
+        table = table.set_column(1, "timestamp", moments)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        return sink.getvalue().to_pybytes()
+
+    def send(self) -> None:
+        """Send one batch until it is taken."""
+        body = self.body(SystemClock().now())
+        while True:
+            before = time.perf_counter()
+            self.connection.request("POST", PATH, body, HEADERS)
+            answer = self.connection.getresponse()
+            said = answer.read()
+            if answer.status == 429:
+                self.refused += 1
+                threading.Event().wait(float(answer.headers["Retry-After"]))
+                continue
+            if answer.status >= 300:
+                raise RuntimeError(said.decode()[:500])
+            self.waits.append(time.perf_counter() - before)
+            self.sent += self.rows
+            return
+
+
+def drive(host: str, port: int, clients: int, rows: int, seconds: float, total: int) -> str:
+    """Send for so long or so many rows; return rows, seconds, refusals and quantiles of waits."""
+    all_ = [Client(host, port, rows, number) for number in range(clients)]
+    ends = time.perf_counter() + seconds
+
+    def work(client: Client) -> None:
+        while client.sent * clients < total and time.perf_counter() < ends:
+            client.send()
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in all_]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - began
+    waits = np.concatenate([client.waits for client in all_])
+    p50, p99 = np.quantile(waits, [0.5, 0.99])
+    sent, refused = sum(c.sent for c in all_), sum(c.refused for c in all_)
+    return f"{sent} {took:.3f} {refused} {p50:.5f} {p99:.5f}"
+
+
+def driven(server: Server, *arguments: float) -> list[float]:
+    """Run `drive` in another process; return its figures."""
+    command = [sys.executable, __file__, "--drive", server.host, server.port, *arguments]
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+def ingest(folder: Path, clients: int, rows: int, seconds: float) -> None:
+    """Print the rate of a server beside a raw loop of the same bodies."""
+    folder.mkdir()
+    client = Client("", 0, rows, 0)
+    bodies = [client.body(SystemClock().now()) for _ in range(max(20_000 // rows, 50))]
+    raw = [raw_loop(folder, bodies)]
+    server = Server(folder)
+    try:
+        driven(server, clients, rows, 1.0, 10**12)
+        cpu = server.cpu()
+        sent, took, refused, p50, p99 = driven(server, clients, rows, seconds, 10**12)
+        cpu = server.cpu() - cpu
+        raw.append(raw_loop(folder, bodies))
+    finally:
+        server.stop()
+    loop = len(bodies) * rows / float(np.mean([one[0] for one in raw]))
+    sync = float(np.mean([one[1] for one in raw]))
+    print(
+        f"{clients} clients x {rows} rows: {sent / took:,.0f} rows/s, {sent / cpu:,.0f} a CPU "
+        f"second of the server; raw loop {loop:,.0f}, ratio {sent / took / loop:.2f}; fsync "
+        f"{sync * 1e3:.2f} ms, acknowledged in {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms = "
+        f"{p99 / sync:.1f} fsyncs; {refused:.0f} refused"
+    )
+
+
+def memory(folder: Path, total: int) -> None:
+    """Print how a server's memory goes while rows come in."""
+    server = Server(folder)
+    done = 0
+    try:
+        while done < total:
+            piece = min(1_000_000, total - done)
+            sent, took, refused, _, p99 = driven(server, 8, 1_000, 1e9, piece)
+            done += int(sent)
+            print(
+                f"{done:,} rows: resident {server.status('VmRSS') / 2**20:.0f} MB (of which files "
+                f"{server.status('RssFile') / 2**20:.0f}), most so far "
+                f"{server.status('VmHWM') / 2**20:.0f} MB; {sent / took:,.0f} rows/s, p99 "
+                f"{p99 * 1e3:.0f} ms, {refused:.0f} refused",
+                flush=True,
+            )
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--memory", type=int, default=0)
+    parser.add_argument("--drive", nargs=6)
+    asked = parser.parse_args()
+    if asked.drive:
+        host, port, clients, rows, seconds, total = asked.drive
+        print(drive(host, int(port), int(clients), int(rows), float(seconds), int(total)))
+        return
+    print(machine())
+    with tempfile.TemporaryDirectory(dir=asked.folder) as place:
+        if asked.memory:
+            memory(Path(place), asked.memory)
+        else:
+            for clients, rows in ((32, 100), (8, 1_000)):
+                ingest(Path(place) / f"{clients}-{rows}", clients, rows, asked.seconds)
+
+
+if __name__ == "__main__":
+    main()
