@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -9,6 +11,7 @@ import socket
 from pathlib import Path
 
 import click
+import pyarrow as pa
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -30,6 +33,7 @@ from homeostat.entrypoints.worker import Worker
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+M_ARENA_MAX, ARENAS = -8, 2  # of mallopt(3): heaps of the C library, by default eight a core
 GRACE = 20  # seconds that requests under way have to finish once the process is told to stop
 
 
@@ -76,6 +80,13 @@ def run(application: ASGIApp, bound: socket.socket) -> None:
     server.run(sockets=[bound])
 
 
+def spare_memory() -> None:
+    """Let freed memory go back to the system: many threads come and go with large tables."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    with contextlib.suppress(OSError, AttributeError):  # only the C library of GNU has it
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+
+
 def log_to_stderr() -> None:
     """Write the process's own log to stderr: stdout is for notifications and results."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -102,6 +113,7 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
     Example: homeostat serve -c homeostat.yaml
     """
     log_to_stderr()
+    spare_memory()
     settings, clock = load(config_path), SystemClock()
     server = settings.server
     deployment = open_deployment(settings, clock)
