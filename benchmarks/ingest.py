@@ -3,7 +3,8 @@
     PYTHONPATH=src python benchmarks/ingest.py [FOLDER]
 
 Appends from 32 threads, 100 rows of 40 columns a call, then from one, 1,000 rows a call. The limit
-is a loop"""
+is a loop that writes and syncs the same frames. `log_serve.py` does the same over HTTP.
+"""
 
 from __future__ import annotations
 
