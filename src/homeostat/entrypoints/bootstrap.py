@@ -165,8 +165,17 @@ def open_records(settings: Settings, clock: Clock, *, durable: bool = True) -> D
 def open_log(
     settings: Settings, records: DatabaseRecords, *, durable: bool = True
 ) -> FilePredictionLog:
-    """Open the prediction log beside its records; raises StorageError."""
-    return FilePredictionLog(settings.log_folder, records, fsync=durable)
+    """Open the prediction log beside its records; raises StorageError and ConfigError."""
+    return FilePredictionLog(
+        settings.log_folder,
+        records,
+        fsync=durable,
+        retention={
+            model.name: model.retention.retention(model.labels.maturity, model.retraining)
+            for model in settings.models
+        },
+        protector=settings.protector(os.environ),
+    )
 
 
 def make_folder(path: Path) -> None:

@@ -11,9 +11,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.records.codec import from_micros, to_micros
+from homeostat.adapters.records.codec import encode, from_micros, to_micros
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import (
+    decisions,
     log_files,
     log_profiles,
     log_quarantine,
@@ -21,6 +22,7 @@ from homeostat.adapters.records.tables import (
     log_segments,
 )
 from homeostat.adapters.records.unit import insert, inserted
+from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.format import from_bytes, to_bytes
@@ -46,18 +48,23 @@ class Change:
     """What a roll or a compaction changes, all of it or nothing.
 
     ``segments`` maps a name to the offsets before and after; ``profiles`` maps (model, version,
-    hour in microseconds) to the profile of the rows that were added.
+    hour in microseconds) to the profile of the rows that were added; ``decisions`` say why rows
+    left the log.
     """
 
     added: Sequence[FileEntry] = ()
     removed: Sequence[FileEntry] = ()
     segments: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     profiles: Mapping[tuple[str, str, int], Profile] = field(default_factory=dict)
+    decisions: Sequence[Decision] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A row that was refused. ``row`` is its JSON, ``kind`` what it was sent as."""
+    """A row that was refused. ``row`` is its JSON, ``kind`` what it was sent as.
+
+    ``number`` names it once it is kept.
+    """
 
     model: str
     kind: Kind
@@ -65,6 +72,7 @@ class Quarantined:
     column: str
     reason: str
     row: str
+    number: int = 0
 
     @property
     def digest(self) -> str:
@@ -82,6 +90,7 @@ class Catalogue:
     _removed: int = field(default=0, init=False)
     _stamp: int | None = field(default=None, init=False)
     _rolled: dict[str, int] = field(default_factory=dict, init=False)
+    _known: dict[str, FileEntry] = field(default_factory=dict, init=False)
 
     def poll(self) -> tuple[dict[str, int], list[FileEntry], list[FileEntry]]:
         """Return how far each segment was rolled, and the files added and removed since last time.
@@ -95,8 +104,18 @@ class Catalogue:
             return self._rolled, [], []
         with self.database.read() as connection:
             rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            oldest = connection.execute(sa.select(sa.func.min(log_removed.c.number))).scalar()
             added, self._added = _since(connection, log_files, self._added)
-            removed, self._removed = _since(connection, log_removed, self._removed)
+            removed, last = _since(connection, log_removed, self._removed)
+            if oldest is not None and oldest > self._removed + 1:
+                # What left the log so long ago that it is not listed any more.
+                there = set(connection.execute(sa.select(log_files.c.path)).scalars())
+                listed = {file.path for file in removed} | there
+                removed = [*removed, *(f for p, f in self._known.items() if p not in listed)]
+            self._removed = last
+        self._known.update({file.path: file for file in added})
+        for file in removed:
+            self._known.pop(file.path, None)
         self._stamp, self._rolled = stamp, rolled
         return rolled, added, removed
 
@@ -125,6 +144,12 @@ class Catalogue:
                 connection.execute(sa.insert(log_files), [_file_row(file) for file in change.added])
             for (model, version, hour), profile in change.profiles.items():
                 _merge(connection, {"model": model, "version": version, "hour": hour}, profile)
+            decided = [
+                {"model": entry.model, "at": to_micros(entry.at), "body": encode(entry)}
+                for entry in change.decisions
+            ]
+            if decided:
+                connection.execute(sa.insert(decisions), decided)
 
     def _advance(self, connection: sa.Connection, name: str, before: int, after: int) -> None:
         if before == 0:
@@ -161,6 +186,30 @@ class Catalogue:
         with self.database.read() as connection:
             found = set(connection.execute(sa.select(log_files.c.path)).scalars())
             return found | set(connection.execute(lately).scalars())
+
+    def prune(self, model: str, *, profiles: int, quarantine: int) -> None:
+        """Delete a model's profiles of hours, and its refused rows, before these times."""
+        old = (
+            sa.delete(log_profiles).where(
+                log_profiles.c.model == model, log_profiles.c.hour < profiles
+            ),
+            sa.delete(log_quarantine).where(
+                log_quarantine.c.model == model, log_quarantine.c.at < quarantine
+            ),
+        )
+        with self.database.write() as connection:
+            for statement in old:
+                connection.execute(statement)
+
+    def prune_removed(self, before: int) -> None:
+        """Forget the files that left the log before a time, all but the last one.
+
+        By its number a process that looks for the first time in long knows that it missed some.
+        """
+        last = sa.select(sa.func.max(log_removed.c.number)).scalar_subquery()
+        old = (log_removed.c.at < before) & (log_removed.c.number < last)
+        with self.database.write() as connection:
+            connection.execute(sa.delete(log_removed).where(old))
 
     def totals(self) -> tuple[int, int, int, int]:
         """Return the files' number, prediction rows, label rows and bytes."""
@@ -202,7 +251,9 @@ class Catalogue:
         with self.database.read() as connection:
             rows = connection.execute(query).all()
         return tuple(
-            Quarantined(r.model, Kind[r.kind], from_micros(r.at), r.column, r.reason, r.row)
+            Quarantined(
+                r.model, Kind[r.kind], from_micros(r.at), r.column, r.reason, r.row, r.number
+            )
             for r in rows
         )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from homeostat.adapters.durable import exclusive, make_folder, publish
+from homeostat.adapters.durable import make_folder
 from homeostat.adapters.predlog.catalogue import Catalogue, Quarantined
 from homeostat.adapters.predlog.frames import Kind, pack
 from homeostat.adapters.predlog.group import GroupCommit
@@ -23,7 +21,9 @@ from homeostat.adapters.predlog.keys import Keys
 from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.reading import LogReader
+from homeostat.adapters.predlog.retain import Keeper
 from homeostat.adapters.predlog.roll import described_schema
+from homeostat.adapters.predlog.salt import read_salt
 from homeostat.adapters.predlog.segments import (
     SegmentWriter,
     damaged_names,
@@ -36,12 +36,16 @@ from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems, admit_labels, admit_predictions
 from homeostat.domain.errors import OverloadError, StorageError
 from homeostat.domain.model import ModelSpec
+from homeostat.domain.personal import Protector, reason_kept
+from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.retention import Retention
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt, Rejected
 from homeostat.profiles.profile import Profile
 
 MOST_LANDED = 2**30
 """Bytes of landed rows from which no more are taken until some were rolled."""
+UNPROTECTED = Protector()
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 
 
@@ -100,9 +104,15 @@ class FilePredictionLog:
         New labels from which they are sorted by the day of their predictions.
     most_landed : int
         Bytes of landed rows from which calls are refused.
+    retention : mapping of str to Retention, optional
+        How long each model's data is kept; of a model that is not named, for ever.
+    protector : Protector
+        Hashes personal values before anything is stored.
 
     Attributes
     ----------
+    upkeep : Upkeep
+        Changes the files.
     full : threading.Event
         Set when so much has landed that a roll should not wait for its time.
 
@@ -120,6 +130,8 @@ class FilePredictionLog:
         fsync: bool = True,
         settle_rows: int = SETTLE_ROWS,
         most_landed: int = MOST_LANDED,
+        retention: Mapping[str, Retention] | None = None,
+        protector: Protector = UNPROTECTED,
     ) -> None:
         self.root = root
         self._clock = records.clock
@@ -136,9 +148,11 @@ class FilePredictionLog:
         self._reader = LogReader(
             self._state, self._catalogue, self._store, lambda: self._writer.segment
         )
-        self._upkeep = Upkeep(
+        self.upkeep = Upkeep(
             root, self._state, self._catalogue, self._store, self._reader.writing, settle_rows
         )
+        self.retention = Keeper(self.upkeep, retention or {})
+        self._protector = protector
         self._most_landed = most_landed
         self.full = threading.Event()
         with self._state.lock:
@@ -160,17 +174,34 @@ class FilePredictionLog:
         OverloadError
             If more has landed than is being rolled; nothing of the call is stored.
         """
-        table, problems = admit_predictions(spec, rows, self._clock.now())
-        table = table.replace_schema_metadata(described_schema(spec).metadata)
-        return self._send(Kind.PREDICTIONS, spec.name, table, problems, rows)
+        return self._send(Kind.PREDICTIONS, spec, *self._admit(Kind.PREDICTIONS, spec, rows), rows)
 
     def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
         """Store labels; durable on return. One sent twice is a duplicate. Raises as `append`."""
-        table, problems = admit_labels(spec, labels, self._clock.now())
-        return self._send(Kind.LABELS, spec.name, table, problems, labels)
+        return self._send(Kind.LABELS, spec, *self._admit(Kind.LABELS, spec, labels), labels)
+
+    def replay(self, spec: ModelSpec, kind: Kind, rows: pa.Table) -> Receipt:
+        """Store rows that were refused before; those that still are stay where they are.
+
+        Raises as `append`.
+        """
+        return self._send(kind, spec, *self._admit(kind, spec, rows), None)
+
+    def _admit(self, kind: Kind, spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, Problems]:
+        now = self._clock.now()
+        if kind is Kind.LABELS:
+            return admit_labels(spec, rows, now)
+        table, problems = admit_predictions(spec, rows, now)
+        table = self._protector.table(spec, table)
+        return table.replace_schema_metadata(described_schema(spec).metadata), problems
 
     def _send(
-        self, kind: Kind, model: str, table: pa.Table, problems: Problems, sent: pa.Table
+        self,
+        kind: Kind,
+        spec: ModelSpec,
+        table: pa.Table,
+        problems: Problems,
+        sent: pa.Table | None,
     ) -> Receipt:
         if self._state.bytes > self._most_landed:
             raise OverloadError(
@@ -178,19 +209,22 @@ class FilePredictionLog:
                 "moved to columnar files, and takes no more until they are"
             )
         good = np.setdiff1d(np.arange(len(table)), list(problems))
-        item = Sent(kind, model, table.take(good) if problems else table)
+        item = Sent(kind, spec.name, table.take(good) if problems else table)
         if good.size:
             self._group.submit(item)
         for row in good[item.other].tolist():
             problems[row] = OTHER_CONTENT
-        if problems:
-            self._quarantine(kind, model, sent, problems)
+        if problems and sent is not None:
+            self._quarantine(kind, spec, sent, problems)
         accepted = int(np.count_nonzero(item.fresh))
         rejected = tuple(Rejected(row, *problems[row]) for row in sorted(problems))
         return Receipt(accepted, len(table) - accepted - len(rejected), rejected)
 
     def _commit(self, group: list[Sent]) -> None:
         """Store what is new in calls that wait together, with one write and one sync."""
+        if self._writer.unwanted():
+            self._writer.close()
+        group = [item for item in group if len(item.rows)]
         tables: list[tuple[Kind, str, pa.Table, Keys]] = []
         with self._state.lock:
             for items in _alike(group):
@@ -221,23 +255,37 @@ class FilePredictionLog:
             if self._state.bytes >= ROLL_BYTES:
                 self.full.set()
 
-    def _quarantine(self, kind: Kind, model: str, sent: pa.Table, problems: Problems) -> None:
-        now = self._clock.now()
-        refused: list[dict[str, object]] = sent.take(pa.array(list(problems))).to_pylist()
-        self._catalogue.quarantine(
-            [
-                Quarantined(model, kind, now, column, reason, json.dumps(row, default=str))
-                for row, (column, reason) in zip(refused, problems.values(), strict=True)
-            ]
-        )
+    def _quarantine(self, kind: Kind, spec: ModelSpec, sent: pa.Table, problems: Problems) -> None:
+        refused = sent.take(pa.array(list(problems))).to_pylist()
+        self._keep_refused(spec, kind, list(zip(problems.values(), refused, strict=True)))
 
-    def refuse(self, model: str, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
+    def refuse(self, spec: ModelSpec, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
         """Keep rows that do not even fit a table, as (column, reason, JSON of the row).
 
         `kind` is ``"predictions"`` or ``"labels"``.
         """
-        now, sent = self._clock.now(), Kind[kind.upper()]
-        self._catalogue.quarantine([Quarantined(model, sent, now, *row) for row in refused])
+        rows = [((column, reason), json.loads(row)) for column, reason, row in refused]
+        self._keep_refused(spec, Kind[kind.upper()], rows)
+
+    def _keep_refused(
+        self, spec: ModelSpec, kind: Kind, refused: Sequence[tuple[tuple[str, str], object]]
+    ) -> None:
+        now = self._clock.now()
+        self._catalogue.quarantine(
+            [
+                Quarantined(spec.name, kind, now, *self.kept(spec, kind, problem, row))
+                for problem, row in refused
+            ]
+        )
+
+    def kept(
+        self, spec: ModelSpec, kind: Kind, problem: tuple[str, str], row: object
+    ) -> tuple[str, str, str]:
+        """Return a refused row as it may be kept: column, reason, JSON of the row."""
+        column, reason = problem
+        schema = LABEL_SCHEMA if kind is Kind.LABELS else prediction_schema(spec)
+        row = self._protector.row(spec, row, frozenset(schema.names))
+        return column, reason_kept(spec, column, reason), json.dumps(row, default=str)
 
     def quarantined(self, model: str = "", limit: int = 100) -> tuple[Quarantined, ...]:
         """Return the newest refused rows, newest first; of all models if none is named."""
@@ -277,12 +325,14 @@ class FilePredictionLog:
         StorageError
             If the disk or the database failed: nothing was moved, nothing is lost.
         """
-        moved = self._upkeep.roll(now)
+        moved = self.upkeep.roll(now)
+        if self._writer.unwanted():
+            self._group.submit(Sent(Kind.LABELS, "", LABEL_SCHEMA.empty_table()))
         self.full.clear()
         return moved
 
     def tidy(self, now: datetime, *, eager: bool = False) -> int:
-        """Merge small files and delete what is part of the log no more; return files merged.
+        """Delete what is too old or replaced, merge small files; return files merged.
 
         Appends, reads and rolls go on meanwhile. With `eager` all that can be merged is.
 
@@ -291,7 +341,7 @@ class FilePredictionLog:
         StorageError
             If the disk or the database failed, or a file is damaged: nothing is lost.
         """
-        return self._upkeep.tidy(now, eager=eager)
+        return self.upkeep.tidy(now, eager=eager, retain=self.retention.keep)
 
     def status(self) -> LogStatus:
         """Return figures about the log, without reading its rows."""
@@ -327,24 +377,3 @@ def _alike(group: Sequence[Sent]) -> list[list[Sent]]:
         else:
             parts.append([item])
     return parts
-
-
-def read_salt(root: Path, *, fsync: bool) -> int:
-    """Return the log's salt; made with the log, never changed.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be read or made.
-    """
-    path = root / "salt"
-    try:
-        if not path.exists():
-            with exclusive(root / ".roll.lock"):
-                if not path.exists():
-                    temporary = root / "salt.tmp"
-                    temporary.write_text(secrets.token_hex(8))
-                    (publish if fsync else os.replace)(temporary, path)
-        return int(path.read_text(), 16)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"the prediction log's salt {path} cannot be read: {error}") from error

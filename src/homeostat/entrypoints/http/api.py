@@ -47,7 +47,7 @@ Listing = Callable[[Request, ModelSpec], object]
 class Log(PredictionLog, Protocol):
     """A prediction log whose refused rows can be added to and looked at."""
 
-    def refuse(self, model: str, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
+    def refuse(self, spec: ModelSpec, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
         """Keep rows as (column, reason, JSON of the row); `kind` is labels or predictions."""
         ...
 
@@ -166,7 +166,7 @@ class _Api:
             rows = self.pairs.rows(spec, event, now.isoformat())
         except DataError as error:
             text = _text({"id": event.key, "body": event.body.decode(errors="replace")})
-            self.log.refuse(spec.name, "predictions", [("payload", str(error), text)])
+            self.log.refuse(spec, "predictions", [("payload", str(error), text)])
             raise
         if rows is None:
             return None
@@ -197,7 +197,7 @@ class _Api:
     def _append(self, spec: ModelSpec, field: str, rows: Rows, append: Append) -> Receipt:
         if rows.rejected:
             kept = "predictions" if field == "predictions" else "labels"
-            self.log.refuse(spec.name, kept, _refused(rows))
+            self.log.refuse(spec, kept, _refused(rows))
         return rows.receipt(append(spec, rows.table) if rows.places else Receipt(0))
 
     def read(self, listing: Listing, name: str = "") -> Endpoint:
