@@ -133,8 +133,8 @@ class Protector:
         return None if handling is Handling.DROP else self.text(str(value))
 
 
-def reason_kept(spec: ModelSpec, column: str, reason: str) -> str:
-    """Return why a row was refused without the value that the reason may quote.
+def reason_kept(spec: ModelSpec, reason: str) -> str:
+    """Return why a row was refused; where columns are handled, without the value it may quote.
 
     Examples
     --------
@@ -142,9 +142,7 @@ def reason_kept(spec: ModelSpec, column: str, reason: str) -> str:
     >>> from homeostat.domain.model import LabelSpec, Schema, Task
     >>> labels = LabelSpec(timedelta(days=1))
     >>> spec = ModelSpec("m", Task.BINARY, Schema(()), labels, entity_handling=Handling.DROP)
-    >>> reason_kept(spec, "entity", "must be text, not 4711")
+    >>> reason_kept(spec, "must be text, not 4711")
     'must be text'
-    >>> reason_kept(spec, "score", "must be a number, not 'x'")
-    "must be a number, not 'x'"
     """
-    return reason.partition(", not ")[0] if column in handled(spec) else reason
+    return reason.partition(", not ")[0] if handled(spec) else reason

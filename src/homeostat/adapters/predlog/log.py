@@ -285,7 +285,7 @@ class FilePredictionLog:
         column, reason = problem
         schema = LABEL_SCHEMA if kind is Kind.LABELS else prediction_schema(spec)
         row = self._protector.row(spec, row, frozenset(schema.names))
-        return column, reason_kept(spec, column, reason), json.dumps(row, default=str)
+        return column, reason_kept(spec, reason), json.dumps(row, default=str)
 
     def quarantined(self, model: str = "", limit: int = 100) -> tuple[Quarantined, ...]:
         """Return the newest refused rows, newest first; of all models if none is named."""

@@ -137,7 +137,8 @@ def strip(store: FileStore, file: FileEntry) -> Change:
     """
     names = [name for name in KEPT if name in store.schema(file).names]
     bare = (table.replace_schema_metadata() for table in groups(store, file, names))
-    return Change([write_again(store, file, bare)], [file])
+    written = write_again(store, file, bare)
+    return Change([] if written is None else [written], [file])
 
 
 def _expired(file: FileEntry, before: int) -> bool:

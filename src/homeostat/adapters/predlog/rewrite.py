@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -52,18 +53,14 @@ def without_rows(
         If the disk failed, or the file is damaged.
     """
     kept = (table.filter(pa.array(~wrong(table))) for table in groups(store, file))
-    pieces = (table for table in kept if len(table))
-    first = next(pieces, None)
+    return write_again(store, file, kept)
+
+
+def write_again(store: FileStore, file: FileEntry, pieces: Iterator[pa.Table]) -> FileEntry | None:
+    """Write a file that takes the place of another, None if no row is left; raises OSError."""
+    filled = (table for table in pieces if len(table))
+    first = next(filled, None)
     if first is None:
         return None
-    return write_again(store, file, _after(first, pieces))
-
-
-def write_again(store: FileStore, file: FileEntry, pieces: Iterator[pa.Table]) -> FileEntry:
-    """Write a file that takes the place of another; raises OSError."""
-    return store.write(file.kind, file.model, file.day, secrets.token_hex(8), pieces)
-
-
-def _after(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    yield first
-    yield from rest
+    name = secrets.token_hex(8)
+    return store.write(file.kind, file.model, file.day, name, chain([first], filled))
