@@ -104,6 +104,7 @@ class Deployment:
         """Return the routes of the control plane: API and UI."""
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
+        from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
 
         specs = {name: plan.spec for name, plan in self.plans.items()}
@@ -112,6 +113,7 @@ class Deployment:
         runbooks = self.settings.folder / self.settings.runbooks
         own = runbooks if runbooks.is_dir() else None
         return [
+            *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]

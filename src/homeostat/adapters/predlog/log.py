@@ -21,7 +21,7 @@ from homeostat.adapters.predlog.keys import Keys
 from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.reading import LogReader
-from homeostat.adapters.predlog.retain import Keeper
+from homeostat.adapters.predlog.retain import Keeper, Retained
 from homeostat.adapters.predlog.roll import described_schema
 from homeostat.adapters.predlog.salt import read_salt
 from homeostat.adapters.predlog.segments import (
@@ -113,6 +113,8 @@ class FilePredictionLog:
     ----------
     upkeep : Upkeep
         Changes the files.
+    protector : Protector
+        As given.
     full : threading.Event
         Set when so much has landed that a roll should not wait for its time.
 
@@ -152,7 +154,7 @@ class FilePredictionLog:
             root, self._state, self._catalogue, self._store, self._reader.writing, settle_rows
         )
         self.retention = Keeper(self.upkeep, retention or {})
-        self._protector = protector
+        self.protector = protector
         self._most_landed = most_landed
         self.full = threading.Event()
         with self._state.lock:
@@ -192,7 +194,7 @@ class FilePredictionLog:
         if kind is Kind.LABELS:
             return admit_labels(spec, rows, now)
         table, problems = admit_predictions(spec, rows, now)
-        table = self._protector.table(spec, table)
+        table = self.protector.table(spec, table)
         return table.replace_schema_metadata(described_schema(spec).metadata), problems
 
     def _send(
@@ -284,7 +286,7 @@ class FilePredictionLog:
         """Return a refused row as it may be kept: column, reason, JSON of the row."""
         column, reason = problem
         schema = LABEL_SCHEMA if kind is Kind.LABELS else prediction_schema(spec)
-        row = self._protector.row(spec, row, frozenset(schema.names))
+        row = self.protector.row(spec, row, frozenset(schema.names))
         return column, reason_kept(spec, reason), json.dumps(row, default=str)
 
     def quarantined(self, model: str = "", limit: int = 100) -> tuple[Quarantined, ...]:
@@ -342,6 +344,11 @@ class FilePredictionLog:
             If the disk or the database failed, or a file is damaged: nothing is lost.
         """
         return self.upkeep.tidy(now, eager=eager, retain=self.retention.keep)
+
+    def retain(self, now: datetime) -> Retained:
+        """Delete what is too old, as `tidy` does; raises as `tidy`."""
+        with self.upkeep.tidying():
+            return self.retention.keep(now)
 
     def status(self) -> LogStatus:
         """Return figures about the log, without reading its rows."""

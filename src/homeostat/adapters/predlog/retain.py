@@ -15,6 +15,7 @@ from homeostat.adapters.predlog.state import RECENT, UNKNOWN
 from homeostat.adapters.predlog.upkeep import Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.domain.decision import Decision
+from homeostat.domain.errors import StorageError
 from homeostat.domain.record import PROBABILITIES, RECORD_FIELDS
 from homeostat.domain.retention import Retention
 
@@ -55,26 +56,29 @@ class Keeper:
         Raises
         ------
         OSError, StorageError
-            If the disk or the database failed, or a file is damaged: what is left is removed the
-            next time.
+            If the disk or the database failed, or a file is damaged: told after the others were
+            seen to; what is left is removed the next time.
         """
         state, catalogue = self.upkeep.state, self.upkeep.catalogue
         with state.lock:
             state.refresh(self.upkeep.writing())
             held = {part: [f for day in days.values() for f in day]
                     for part, days in state.files.items()}  # fmt: skip
-        done = Retained()
+        done, problems = Retained(), list[StorageError]()
         for model, rule in self.rules.items():
             predictions = held.get((Kind.PREDICTIONS, model), [])
             labels = held.get((Kind.LABELS, model), [])
             done = _sum(done, self._expire(model, rule, [*predictions, *labels], now))
-            done = _sum(done, self._strip(rule, predictions, now, MOST_FILES - done.stripped))
+            most = MOST_FILES - done.stripped
+            done = _sum(done, self._strip(rule, predictions, now, most, problems))
             catalogue.prune(
                 model,
                 profiles=to_micros(now - rule.profiles),
                 quarantine=to_micros(now - rule.quarantine),
             )
         catalogue.prune_removed(to_micros(now - REMEMBERED))
+        if problems:
+            raise problems[0]
         return done
 
     def _expire(
@@ -95,7 +99,12 @@ class Keeper:
         return Retained(0, len(gone), rows)
 
     def _strip(
-        self, rule: Retention, files: Sequence[FileEntry], now: datetime, most: int
+        self,
+        rule: Retention,
+        files: Sequence[FileEntry],
+        now: datetime,
+        most: int,
+        problems: list[StorageError],
     ) -> Retained:
         cut = to_micros(now - rule.features)
         rows = count = 0
@@ -105,11 +114,15 @@ class Keeper:
                 break
             if file.last >= cut or file.path in self._bare or _expired(file, gone):
                 continue
-            schema = self.upkeep.store.schema(file)
-            if set(schema.names) <= set(KEPT):
+            try:
+                change = strip(self.upkeep.store, file)
+            except StorageError as error:
+                problems.append(error)  # it is repaired or not; the others must not wait
+                continue
+            if change is None:
                 self._bare.add(file.path)
                 continue
-            self._register(strip(self.upkeep.store, file), now)
+            self._register(change, now)
             rows, count = rows + file.rows, count + 1
         return Retained(count)
 
@@ -127,15 +140,18 @@ class Keeper:
             state.refresh(self.upkeep.writing())
 
 
-def strip(store: FileStore, file: FileEntry) -> Change:
-    """Write a file without its features; return what to register.
+def strip(store: FileStore, file: FileEntry) -> Change | None:
+    """Write a file without its features; return what to register, None if it has none.
 
     Raises
     ------
     OSError, StorageError
         If the disk failed, or the file is damaged.
     """
-    names = [name for name in KEPT if name in store.schema(file).names]
+    held = set(store.schema(file).names)
+    if held <= set(KEPT):
+        return None
+    names = [name for name in KEPT if name in held]
     bare = (table.replace_schema_metadata() for table in groups(store, file, names))
     written = write_again(store, file, bare)
     return Change([] if written is None else [written], [file])

@@ -42,19 +42,19 @@ class Upkeep:
     settle_rows: int
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold off rolls and tidying of every process; appends and reads go on.
-
-        Raises
-        ------
-        StorageError
-            If the disk fails meanwhile.
-        """
+    def tidying(self) -> Iterator[None]:
+        """Hold off tidying by other processes; raises StorageError if the disk fails meanwhile."""
         try:
-            with exclusive(self.root / ".tidy.lock"), exclusive(self.root / ".roll.lock"):
+            with exclusive(self.root / ".tidy.lock"):
                 yield
         except OSError as error:
             raise StorageError(f"the prediction log {self.root}: {error}") from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold off rolls too; appends and reads go on. Raises as `tidying`."""
+        with self.tidying(), exclusive(self.root / ".roll.lock"):
+            yield
 
     def empty_landing(self, now: datetime) -> int:
         """Move landed rows to files and delete segments that nobody writes; see `alone`."""
@@ -109,15 +109,15 @@ class Upkeep:
         StorageError
             If the disk or the database failed, or a file is damaged: nothing is lost.
         """
-        try:
-            with exclusive(self.root / ".tidy.lock"):
-                with exclusive(self.root / ".roll.lock"):
-                    self.store.sweep(self.catalogue.paths(now - GRACE))
+        with self.tidying():
+            with exclusive(self.root / ".roll.lock"):
+                self.store.sweep(self.catalogue.paths(now - GRACE))
+            try:
                 if retain is not None:
                     retain(now)
-                return self._compact(now, eager=eager)
-        except OSError as error:
-            raise StorageError(f"the prediction log {self.root}: {error}") from error
+            finally:
+                done = self._compact(now, eager=eager)
+            return done
 
     def _compact(self, now: datetime, *, eager: bool) -> int:
         state, done = self.state, 0

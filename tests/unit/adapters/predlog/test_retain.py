@@ -155,6 +155,7 @@ def test_a_damaged_file_is_told_and_stops_nobody_else(tmp_path: Path) -> None:
     files(tmp_path)[0].write_bytes(b"junk")
     with pytest.raises(StorageError, match="repair"):
         log.tidy(T0 + 16 * DAY)
+    assert log.rows(SPEC, Window(T0 + DAY, NOW), ["amount"]).column("amount").null_count == 3
     assert log.append(SPEC, predictions(["new"], T0 + 40 * DAY)).accepted == 1
     assert log.rows(SPEC, Window(T0 + DAY, NOW)).num_rows == 4
 
