@@ -41,6 +41,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 LASTING = (
     "profiles keep their counts: erased rows are still counted, without the value",
     "answers that gateways keep in memory for a cached tier go when the gateway restarts",
+    "what is sent again, by a client that kept it for instance, is stored again",
     "backups, exports and files outside the searched folder are not touched",
 )
 
@@ -142,8 +143,8 @@ def erase(
         upkeep.empty_landing(now)
         held = tuple(n for n in segment_names(landing) if (landing / f"{n}{ASKED}").exists())
         upkeep.store.sweep(upkeep.catalogue.paths(NEVER))
+        profiles = _forget_profiles(database, spec.name, target.values)
     quarantined = _forget_quarantine(database, spec.name, everything)
-    profiles = _forget_profiles(database, spec.name, target.values)
     try:
         _flush(database)
         searched = search(folder, database, target.values)
@@ -288,16 +289,18 @@ def _mentions(row: sa.RowMapping, values: set[str]) -> bool:
 
 def _forget_profiles(database: Database, model: str, values: Sequence[str]) -> int:
     changed = 0
-    with database.write() as connection:
-        for table in (log_profiles, reference_profiles):
-            query = sa.select(table).where(table.c.model == model)
-            for row in connection.execute(query).mappings().all():
-                profile = from_bytes(row["profile"])
-                if mentions(profile, values):
-                    same = sa.and_(*(c == row[c.name] for c in table.primary_key))
-                    blob = to_bytes(forget(profile, values))
-                    connection.execute(sa.update(table).where(same).values(profile=blob))
-                    changed += 1
+    for table in (log_profiles, reference_profiles):
+        query = sa.select(table).where(table.c.model == model)
+        # Looked through first: nobody waits for the database meanwhile.
+        with database.read() as connection:
+            rows = connection.execute(query).mappings()
+            named = [row for row in rows if mentions(from_bytes(row["profile"]), values)]
+        for row in named:
+            same = sa.and_(*(column == row[column.name] for column in table.columns))
+            blob = to_bytes(forget(from_bytes(row["profile"]), values))
+            with database.write() as connection:
+                update = sa.update(table).where(same).values(profile=blob)
+                changed += connection.execute(update).rowcount
     return changed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from homeostat.profiles.format import from_bytes
 Strings: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.lib.StringType]]"
 
 PIECE = 2**20
+ROUNDS = 5
 SHORTEST = 5
 """Bytes below which a value turns up in compressed data by chance."""
 
@@ -66,27 +68,38 @@ def search(folder: Path, database: Database, values: Sequence[str]) -> Searched:
     """
     by_bytes = min(len(value.encode()) for value in values) >= SHORTEST
     needles = [form for value in values for form in _forms(value)] if by_bytes else []
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    beside: list[Path] = []
-    if database.is_sqlite:
-        own = Path(str(database.url.database)).resolve()
-        beside = [own.with_name(own.name + end) for end in ("", "-wal", "-shm", "-journal")]
-        paths += [path for path in beside if path.exists() and path not in paths]
-    paths.sort()
     tables = search_tables(database, values)
-    size, found, longer = 0, list[str](), list[str]()
-    for path in paths:
-        shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
-        size += path.stat().st_size
-        hit = bool(needles) and _bytes_of(path, needles)
-        # What a database holds only counts by its tables; the rest of its bytes are left-overs.
-        same, within = (False, tables.within) if path in beside else _compare(path, values)
-        if same or (hit and not within):
-            found.append(shown)
-        elif hit or (within and path not in beside):
-            longer.append(shown)
+    beside = _database_files(database)
+    seen, size, found, longer = set[Path](), 0, list[str](), list[str]()
+    # Rows may be on their way from a segment to a file: what has come meanwhile is searched too.
+    for _ in range(ROUNDS):
+        paths = {path for path in folder.rglob("*") if path.is_file()} | set(beside)
+        new = sorted(path for path in paths - seen if path.exists())
+        if not new:
+            break
+        seen |= set(new)
+        for path in new:
+            shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size
+                hit = bool(needles) and _bytes_of(path, needles)
+                # A database's values are in its tables; other bytes of it are left-overs.
+                own = path in beside
+                same, within = (False, tables.within) if own else _compare(path, values)
+                if same or (hit and not within):
+                    found.append(shown)
+                elif hit or (within and not own):
+                    longer.append(shown)
     rows = [f"{count} rows of the table {name}" for name, count in tables.same.items() if count]
-    return Searched(len(paths), size, len(tables.same), (*found, *rows), tuple(longer), by_bytes)
+    places = (*found, *rows)
+    return Searched(len(seen), size, len(tables.same), places, tuple(longer), by_bytes)
+
+
+def _database_files(database: Database) -> list[Path]:
+    if not database.is_sqlite:
+        return []
+    own = Path(str(database.url.database)).resolve()
+    return [own.with_name(own.name + end) for end in ("", "-wal", "-shm", "-journal")]
 
 
 def _forms(value: str) -> set[bytes]:
