@@ -14,11 +14,10 @@ from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.predlog.quarantine import Quarantine
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Rejected
-from homeostat.entrypoints.http.rows import read_labels, read_predictions
+from homeostat.entrypoints.http.rows import Rows, read_labels, read_outcomes, read_predictions
 
-READERS = {Kind.PREDICTIONS: read_predictions, Kind.LABELS: read_labels}
 AT_ONCE = 1000
-EMPTY = frozenset({"reason", "entity"})
+EMPTY = frozenset({"reason", "entity", "outcome"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def _replay(
     tables, sent = list[pa.Table](), list[Quarantined]()
     refused: list[tuple[Quarantined, Rejected]] = []
     for entry in entries:
-        rows = READERS[kind](spec, [_sendable(json.loads(entry.row))], entry.at)
+        rows = _read(spec, kind, entry)
         if rows.rejected:
             refused.append((entry, rows.rejected[0]))
         else:
@@ -71,7 +70,8 @@ def _replay(
             sent.append(entry)
     accepted = duplicates = 0
     if tables:
-        receipt = log.replay(spec, kind, pa.concat_tables(tables))
+        whole = pa.concat_tables(tables, promote_options="default")
+        receipt = log.replay(spec, kind, whole)
         accepted, duplicates = receipt.accepted, receipt.duplicates
         refused += [(sent[said.row], said) for said in receipt.rejected]
     refused.sort(key=lambda pair: pair[0].number)
@@ -86,11 +86,18 @@ def _replay(
     return Replayed(accepted, duplicates, told)
 
 
-def _sendable(row: object) -> object:
-    # What is empty in the log is left out by senders.
-    if not isinstance(row, dict):
-        return row
-    return {name: value for name, value in row.items() if name not in EMPTY or value}
+def _read(spec: ModelSpec, kind: Kind, entry: Quarantined) -> Rows:
+    row = json.loads(entry.row)
+    if isinstance(row, dict):
+        # What is empty in the log is left out by senders.
+        row = {name: value for name, value in row.items() if name not in EMPTY or value}
+    if kind is Kind.PREDICTIONS:
+        return read_predictions(spec, [row], entry.at)
+    if not isinstance(row, dict) or "outcome" not in row:
+        return read_labels(spec, [row], entry.at)
+    if "label" in row:  # as it lies in the log
+        row["value"] = row.pop("label")
+    return read_outcomes(spec, [row], entry.at)
 
 
 def fix(log: FilePredictionLog, spec: ModelSpec, number: int, row: object) -> Quarantined:

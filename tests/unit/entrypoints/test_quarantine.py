@@ -15,6 +15,7 @@ from homeostat.domain.columns import texts
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import Column, ColumnKind, Handling, Schema
 from homeostat.domain.personal import Protector
+from homeostat.domain.record import OUTCOME_SCHEMA
 from homeostat.entrypoints.quarantine import fix, quarantine_of, replay, replay_all
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
@@ -77,6 +78,21 @@ def test_labels_keep_their_arrival(log: FilePredictionLog, clock: SimulatedClock
     assert replay_all(log, SPEC).accepted == 2
     found = log.labelled(SPEC, ALL, clock.now())
     assert found.column("arrival").to_pylist() == [T0 + HOUR, NOW]
+
+
+def test_outcomes_come_back_as_outcomes(log: FilePredictionLog) -> None:
+    spec = replace(SPEC, outcomes=("lost",))
+    log.append(spec, predictions(["a", "b"]))
+    log.refuse(spec, "labels", [("value", "no number", '{"prediction_id":"a","outcome":"lost"}')])
+    row = {"prediction_id": "b", "label": NAN, "outcome": "lost", "arrival": T0}
+    log.append_labels(spec, pa.Table.from_pylist([row], schema=OUTCOME_SCHEMA))
+    first, second = quarantine_of(log, spec).oldest(10)
+    fix(log, spec, first.number, mended(first.row, value=3.5))
+    fix(log, spec, second.number, mended(second.row, label=4.5))
+    assert replay_all(log, spec).accepted == 2
+    found = log.labelled(spec, ALL, NOW, ["lost"])
+    assert found.column("lost").to_pylist() == [3.5, 4.5]
+    assert found.column("label").null_count == 2
 
 
 def test_a_row_that_is_refused_for_another_reason_says_so(log: FilePredictionLog) -> None:

@@ -14,6 +14,7 @@ from homeostat.adapters.predlog.parquet import ROW_GROUP, Span
 from homeostat.adapters.records.codec import from_micros, to_micros
 from homeostat.domain.columns import micros
 from homeostat.domain.model import ModelSpec
+from homeostat.domain.record import prediction_schema
 from homeostat.domain.window import Window
 
 
@@ -35,7 +36,7 @@ def pieces(
     log, spec, window
         Which rows.
     as_of : datetime or None
-        With ``label`` and ``arrival`` as known then; None: without them.
+        With ``label``, ``arrival`` and the model's outcomes as known then; None: without them.
 
     Raises
     ------
@@ -73,7 +74,9 @@ def page(
 def _rows(
     log: FilePredictionLog, spec: ModelSpec, window: Window, as_of: datetime | None
 ) -> pa.Table:
-    return log.rows(spec, window) if as_of is None else log.labelled(spec, window, as_of)
+    if as_of is None:
+        return log.rows(spec, window)
+    return log.labelled(spec, window, as_of, [*prediction_schema(spec).names, *spec.outcomes])
 
 
 def _stretches(

@@ -37,7 +37,7 @@ from homeostat.domain.admission import Problems, admit_labels, admit_predictions
 from homeostat.domain.errors import OverloadError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.personal import Protector, reason_kept
-from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.record import LABEL_SCHEMA, OUTCOME_SCHEMA, prediction_schema
 from homeostat.domain.retention import Retention
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt, Rejected
@@ -46,6 +46,7 @@ from homeostat.profiles.profile import Profile
 MOST_LANDED = 2**30
 """Bytes of landed rows from which no more are taken until some were rolled."""
 UNPROTECTED = Protector()
+LABEL_COLUMNS = (*OUTCOME_SCHEMA.names, "value")
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 
 
@@ -285,8 +286,8 @@ class FilePredictionLog:
     ) -> tuple[str, str, str]:
         """Return a refused row as it may be kept: column, reason, JSON of the row."""
         column, reason = problem
-        schema = LABEL_SCHEMA if kind is Kind.LABELS else prediction_schema(spec)
-        row = self.protector.row(spec, row, frozenset(schema.names))
+        names = LABEL_COLUMNS if kind is Kind.LABELS else prediction_schema(spec).names
+        row = self.protector.row(spec, row, frozenset(names))
         return column, reason_kept(spec, reason), json.dumps(row, default=str)
 
     def quarantined(self, model: str = "", limit: int = 100) -> tuple[Quarantined, ...]:

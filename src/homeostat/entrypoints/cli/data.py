@@ -21,11 +21,12 @@ from homeostat.adapters.predlog.verify import Verified
 from homeostat.adapters.predlog.verify import verify as check
 from homeostat.domain.model import Handling, ModelSpec
 from homeostat.domain.personal import ENTITY, handled
+from homeostat.domain.text import printable
 from homeostat.domain.window import EPOCH, Window
 from homeostat.entrypoints.bootstrap import open_log
 from homeostat.entrypoints.cli.lazy import LazyGroup, Table
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.export import Format, export
 
 FINDINGS = 1

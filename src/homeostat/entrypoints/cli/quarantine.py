@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from homeostat.adapters.predlog.catalogue import Quarantined
+from homeostat.domain.text import printable
 from homeostat.entrypoints.cli.data import FINDINGS, opened_log
 from homeostat.entrypoints.cli.options import config_option
-from homeostat.entrypoints.cli.output import json_option, print_json, print_table, printable, when
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.quarantine import Replayed, fix, quarantine_of, replay, replay_all
 
 MOST = 100

@@ -1,5 +1,6 @@
 """Rows in pieces of bounded size: all of them, once, in order."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.export import page, pieces
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.columns import texts
+from homeostat.domain.record import OUTCOME_SCHEMA
 from homeostat.domain.window import Window
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
@@ -76,3 +78,12 @@ def test_an_empty_window_is_one_empty_page(log: FilePredictionLog) -> None:
     assert (got.rows.num_rows, got.next) == (0, None)
     assert "label" in got.rows.column_names
     assert [len(p) for p in pieces(log, SPEC, Window(T0 + 500 * HOUR, NOW), None)] == [0]
+
+
+def test_outcomes_come_with_labels(log: FilePredictionLog) -> None:
+    spec = replace(SPEC, outcomes=("lost",))
+    row = {"prediction_id": "0 0", "label": 2.5, "outcome": "lost", "arrival": T0}
+    log.append_labels(spec, pa.Table.from_pylist([row], schema=OUTCOME_SCHEMA))
+    first = page(log, spec, ALL, NOW, 2).rows
+    assert first.column("lost").to_pylist() == [2.5, None]
+    assert first.column("label").to_pylist() == [0.0, 0.0]
