@@ -76,7 +76,7 @@ def test_a_writer_beside_it_loses_nothing(tmp_path: Path) -> None:
         assert child.stdout is not None
         acknowledged.add(child.stdout.readline().strip())
         log = opened(tmp_path)
-        for life in range(4):
+        for life in range(3):
             for _ in range(30):
                 acknowledged.add(child.stdout.readline().strip())
             log.tidy(T0 + 15 * DAY, eager=life % 2 == 1)

@@ -15,7 +15,7 @@ from homeostat.domain.model import (
     Schema,
     Task,
 )
-from homeostat.domain.personal import NOT_KEPT, Protector, handled
+from homeostat.domain.personal import NOT_KEPT, Protector, handled, reason_kept
 
 KEY = b"a secret of some length"
 MAIL = Column("mail", ColumnKind.CATEGORICAL, personal=True, handling=Handling.HASH)
@@ -86,3 +86,8 @@ def test_the_entity_is_handled_like_the_feature_it_repeats() -> None:
     assert handled(spec(MAIL, entity="mail")) == dict.fromkeys(("mail", "entity"), Handling.HASH)
     assert handled(spec(SHOP, entity="shop")) == {}
     assert handled(spec(SHOP, entity="card", way=Handling.HASH)) == {"entity": Handling.HASH}
+
+
+def test_reasons_quote_no_value_where_columns_are_handled() -> None:
+    assert reason_kept(spec(MAIL), "must be text, not 'ada@example.org'") == "must be text"
+    assert reason_kept(spec(SHOP), "must be text, not 7") == "must be text, not 7"

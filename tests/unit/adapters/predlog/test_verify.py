@@ -75,7 +75,7 @@ def test_a_whole_log_has_no_findings(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
 def test_no_flipped_bit_of_any_file_goes_unseen(tmp_path: Path, data: st.DataObject) -> None:
