@@ -93,7 +93,9 @@ def test_a_writer_beside_it_loses_nothing(tmp_path: Path) -> None:
     assert done.complete
     table = log.labelled(SPEC, ALL, NOW)
     assert not any(name.endswith("-1") for name in texts(table, "prediction_id"))
-    assert set(table.column("label").to_pylist()) == {1.0}
+    known = dict(zip(texts(table, "prediction_id"), table.column("label").to_pylist(), strict=True))
+    # The last call may have been cut short between its predictions and their labels.
+    assert {known[name] for name in acknowledged if not name.endswith("-1")} == {1.0}
     assert verify(log.upkeep).problems == ()
 
 
