@@ -37,6 +37,7 @@ from homeostat.profiles.format import from_bytes, to_bytes
 
 ERASE = "erase_rows"
 PROVEN = "erase"
+ATTEMPTS = 20
 NEVER = datetime.max.replace(tzinfo=UTC)
 LASTING = (
     "profiles keep their counts: erased rows are still counted, without the value",
@@ -315,7 +316,13 @@ def _flush(database: Database) -> None:
         str(database.url.database), timeout=BUSY_SECONDS, isolation_level=None
     )
     try:
-        connection.execute("VACUUM")
+        for attempt in range(ATTEMPTS):
+            try:
+                connection.execute("VACUUM")
+                break
+            except sqlite3.OperationalError:  # somebody wrote at that moment
+                if attempt == ATTEMPTS - 1:
+                    raise
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()

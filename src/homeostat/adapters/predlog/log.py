@@ -29,7 +29,7 @@ from homeostat.adapters.predlog.segments import (
     damaged_names,
     segment_names,
 )
-from homeostat.adapters.predlog.state import LogState
+from homeostat.adapters.predlog.state import Judged, LogState
 from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
@@ -233,7 +233,7 @@ class FilePredictionLog:
             for items in _alike(group):
                 kind, model = items[0].kind, items[0].model
                 rows = pa.concat_tables([item.rows for item in items]).combine_chunks()
-                judged = self._state.judge(kind, model, rows)
+                judged = self._judge(kind, model, rows)
                 at = 0
                 for item in items:
                     item.fresh, item.other = (
@@ -257,6 +257,17 @@ class FilePredictionLog:
                 self._state.unload(before)
             if self._state.bytes >= ROLL_BYTES:
                 self.full.set()
+
+    def _judge(self, kind: Kind, model: str, rows: pa.Table) -> Judged:
+        """Judge rows; once more if a file was taken away meanwhile, as an erasure does at once."""
+        before = self._state.losses
+        try:
+            return self._state.judge(kind, model, rows)
+        except StorageError:
+            self._state.refresh(self._writer.segment)
+            if self._state.losses == before:
+                raise
+            return self._state.judge(kind, model, rows)
 
     def _quarantine(self, kind: Kind, spec: ModelSpec, sent: pa.Table, problems: Problems) -> None:
         refused = sent.take(pa.array(list(problems))).to_pylist()

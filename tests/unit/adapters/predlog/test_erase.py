@@ -181,6 +181,19 @@ def test_a_reader_of_a_file_that_is_gone_reads_its_successor(
     assert set(texts(reader.rows(SPEC, ALL), "entity")) == {BOB}
 
 
+def test_appends_go_on_where_a_file_was_taken_away(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    fill(log)
+    server = opened(tmp_path)  # knows the files, and has looked into none of them
+    forget_ada(log, tmp_path)
+    assert server.append(SPEC, sent(0)).duplicates == 2
+    other = opened(tmp_path)
+    for path in (tmp_path / "log" / "predictions").rglob("*.*"):
+        path.unlink()
+    with pytest.raises(StorageError, match="repair"):
+        other.append(SPEC, sent(1))
+
+
 def test_a_failed_deletion_is_told_and_made_up_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
