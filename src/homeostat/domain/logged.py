@@ -24,6 +24,28 @@ def logged_columns(spec: ModelSpec) -> Sequence[str]:
     return (*LOGGED, *chances, *spec.schema.names)
 
 
+def with_features(spec: ModelSpec, rows: pa.Table) -> pa.Table:
+    """Leave out rows that have no feature at all: they are older than features are kept.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> from homeostat.domain.model import Column, ColumnKind, LabelSpec, Schema
+    >>> columns = Schema((Column("a", ColumnKind.NUMERIC), Column("b", ColumnKind.NUMERIC)))
+    >>> spec = ModelSpec("fraud", Task.BINARY, columns, LabelSpec(timedelta(days=30)))
+    >>> rows = pa.table({"a": [1.0, None, None], "b": [None, 2.0, None], "score": [0.1, 0.2, 0.3]})
+    >>> with_features(spec, rows)["score"].to_pylist()
+    [0.1, 0.2]
+    """
+    features = [rows.column(name) for name in spec.schema.names if name in rows.column_names]
+    if not features or not all(column.null_count for column in features):
+        return rows
+    there = np.zeros(rows.num_rows, np.bool_)
+    for column in features:
+        there |= np.asarray(column.is_valid().to_numpy(), np.bool_)
+    return rows.filter(pa.array(there))
+
+
 def logged_predictions(spec: ModelSpec, rows: pa.Table) -> Predictions:
     """Return logged rows as arrays.
 

@@ -28,13 +28,22 @@ class ColumnKind(StrEnum):
     BOOLEAN = "boolean"
 
 
+class Handling(StrEnum):
+    """How a column's values are stored in the prediction log."""
+
+    KEEP = "keep"
+    HASH = "hash"
+    DROP = "drop"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One feature and the constraints that its owner states.
 
     ``minimum`` and ``maximum`` are inclusive; ``categories`` is the closed list of allowed values
     (None: any). A value outside breaks the constraint, a missing one only if not ``nullable``.
-    ``personal`` marks columns whose values must not appear in profiles or reports.
+    ``personal`` marks columns whose values must not appear in profiles or reports; ``handling``
+    says whether the prediction log keeps them, a keyed hash of them, or nothing.
     """
 
     name: str
@@ -44,6 +53,7 @@ class Column:
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
     personal: bool = False
+    handling: Handling = Handling.KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,8 @@ class ModelSpec:
     outcomes : tuple of str
         Names of numbers that become known after a prediction, besides its label: what was lost,
         whether it was bought.
+    entity_handling : Handling
+        How the prediction log stores who a prediction is about, if that is no feature.
     """
 
     name: str
@@ -130,6 +142,7 @@ class ModelSpec:
     threshold: float = 0.5
     segments: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
+    entity_handling: Handling = Handling.KEEP
 
     @property
     def segment_columns(self) -> tuple[tuple[str, ...], ...]:

@@ -14,7 +14,7 @@ from homeostat.detectors.estimation.estimate import estimate_windows
 from homeostat.domain.admission import as_admitted
 from homeostat.domain.errors import DataError
 from homeostat.domain.estimation import Standing, WindowEstimate
-from homeostat.domain.logged import logged_columns, logged_predictions
+from homeostat.domain.logged import logged_columns, logged_predictions, with_features
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window, closed_windows
@@ -142,6 +142,7 @@ class Estimates:
         for window in backwards(*self._bounds(spec.name, champion, now - cohort.maturity)):
             table, _ = as_admitted(spec, self.log.labelled(spec, window, now, columns))
             read += table.num_rows
+            table = with_features(spec, table)
             if cohort.column:
                 table = table.filter(pc.field(cohort.column))
             table = scored_by(champion, without(table, faults))

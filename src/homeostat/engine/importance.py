@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from homeostat.detectors.importance.permutation import Score, importance
 from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, float_array, where
+from homeostat.domain.logged import with_features
 from homeostat.domain.losses import row_losses
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.record import feature_schema
@@ -149,7 +150,7 @@ class Importances:
         asked = labelled = 0
         for stretch in self._new_to(spec.name, champion, window, faults):
             table, _ = as_admitted(spec, self.log.labelled(spec, stretch, now, columns))
-            table = answered(table)
+            table = answered(with_features(spec, table))
             known = table.filter(~pc.field("label").is_null())
             asked, labelled = asked + table.num_rows, labelled + known.num_rows
             known = where(known, "tier", "model").select([*spec.schema.names, "label"])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import micros, where
 from homeostat.domain.errors import NotFoundError
-from homeostat.domain.logged import logged_columns
+from homeostat.domain.logged import logged_columns, with_features
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.predictions import from_micros
 from homeostat.domain.record import TIMESTAMP
@@ -145,7 +145,7 @@ class Source:
         if cohort.column and cohort.column not in columns:
             columns.append(cohort.column)
         table, _ = as_admitted(self.spec, self.log.labelled(self.spec, window, self.now, columns))
-        mine = scored_by(self.version, without(table, self.excluded))
+        mine = with_features(self.spec, scored_by(self.version, without(table, self.excluded)))
         return (mine if self.early else _grown_up(mine, cohort, self.now)), table.num_rows
 
     def _count(self, table: pa.Table) -> int:

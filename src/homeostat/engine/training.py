@@ -16,6 +16,7 @@ from homeostat.detectors.performance import detector
 from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.effect import StartTraining
+from homeostat.domain.logged import with_features
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.cohort import HOUR, without
@@ -54,7 +55,7 @@ def labelled_rows(
 ) -> pa.Table:
     """Return the window's labelled rows, one a request, by time, without what faults cover."""
     table, _ = as_admitted(spec, log.labelled(spec, window, as_of, feature_columns(spec)))
-    usable = answered(table).filter(~pc.field("label").is_null())
+    usable = answered(with_features(spec, table)).filter(~pc.field("label").is_null())
     return without(usable.drop_columns(["role", "arrival"]), excluded)
 
 

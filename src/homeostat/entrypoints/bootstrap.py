@@ -120,6 +120,7 @@ class Deployment:
         """Return the routes of the control plane: API and UI."""
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
+        from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
 
         specs = {name: plan.spec for name, plan in self.plans.items()}
@@ -128,6 +129,7 @@ class Deployment:
         runbooks = self.settings.folder / self.settings.runbooks
         own = runbooks if runbooks.is_dir() else None
         return [
+            *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]
@@ -181,8 +183,17 @@ def open_records(settings: Settings, clock: Clock, *, durable: bool = True) -> D
 def open_log(
     settings: Settings, records: DatabaseRecords, *, durable: bool = True
 ) -> FilePredictionLog:
-    """Open the prediction log beside its records; raises StorageError."""
-    return FilePredictionLog(settings.log_folder, records, fsync=durable)
+    """Open the prediction log beside its records; raises StorageError and ConfigError."""
+    return FilePredictionLog(
+        settings.log_folder,
+        records,
+        fsync=durable,
+        retention={
+            model.name: model.retention.retention(model.labels.maturity, model.retraining)
+            for model in settings.models
+        },
+        protector=settings.protector(os.environ),
+    )
 
 
 def make_folder(path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from homeostat.domain.logged import logged_columns, logged_predictions
+from homeostat.domain.logged import logged_columns, logged_predictions, with_features
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
 from homeostat.domain.predictions import NEVER
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
@@ -86,3 +86,13 @@ def test_the_columns_to_read() -> None:
     assert logged_columns(spec(Task.MULTICLASS))[-2:] == ("probabilities", "amount")
     assert "probabilities" not in logged_columns(spec(Task.BINARY))
     assert np.isin(["score", "timestamp"], logged_columns(spec(Task.BINARY))).all()
+
+
+def test_rows_whose_features_are_gone_are_left_out() -> None:
+    columns = Schema((Column("a", ColumnKind.NUMERIC), Column("b", ColumnKind.CATEGORICAL)))
+    spec = ModelSpec("m", Task.BINARY, columns, LabelSpec(timedelta(days=1)))
+    rows = pa.table({"a": [None, 1.0, None], "b": [None, None, "x"], "score": [0.1, 0.2, 0.3]})
+    assert with_features(spec, rows)["score"].to_pylist() == [0.2, 0.3]
+    assert with_features(spec, rows.slice(1, 1)).num_rows == 1
+    whole = rows.select(["score"])
+    assert with_features(spec, whole) is whole

@@ -20,16 +20,19 @@ from homeostat.adapters.predlog.hours import (
     late_rows,
     segment_hours,
 )
-from homeostat.adapters.records.codec import from_micros, storable, to_micros
+from homeostat.adapters.records.codec import encode, from_micros, storable, to_micros
 from homeostat.adapters.records.engine import CATALOGUE_LOCK, Database, in_turn
 from homeostat.adapters.records.tables import (
+    decisions,
     log_files,
     log_profiles,
     log_quarantine,
     log_removed,
+    log_segment_profiles,
     log_segments,
 )
 from homeostat.adapters.records.unit import insert, inserted
+from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError
 from homeostat.profiles.profile import Profile
 
@@ -54,7 +57,7 @@ class Change:
 
     ``segments`` maps a name to the offsets before and after; ``profiles`` maps (model, version,
     hour in microseconds) to the profile of the rows that were added, and ``segment_profiles`` those
-    of segments.
+    of segments; ``decisions`` say why rows left the log.
     """
 
     added: Sequence[FileEntry] = ()
@@ -62,11 +65,15 @@ class Change:
     segments: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     profiles: Mapping[HourKey, Profile] = field(default_factory=dict)
     segment_profiles: Mapping[SegmentKey, Profile] = field(default_factory=dict)
+    decisions: Sequence[Decision] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A row that was refused. ``row`` is its JSON, ``kind`` what it was sent as."""
+    """A row that was refused. ``row`` is its JSON, ``kind`` what it was sent as.
+
+    ``number`` names it once it is kept.
+    """
 
     model: str
     kind: Kind
@@ -74,6 +81,7 @@ class Quarantined:
     column: str
     reason: str
     row: str
+    number: int = 0
 
     @property
     def digest(self) -> str:
@@ -91,6 +99,7 @@ class Catalogue:
     _removed: int = field(default=0, init=False)
     _stamp: int | None = field(default=None, init=False)
     _rolled: dict[str, int] = field(default_factory=dict, init=False)
+    _known: dict[str, FileEntry] = field(default_factory=dict, init=False)
 
     def poll(self) -> tuple[dict[str, int], list[FileEntry], list[FileEntry]]:
         """Return how far each segment was rolled, and the files added and removed since last time.
@@ -104,8 +113,18 @@ class Catalogue:
             return self._rolled, [], []
         with self.database.read() as connection:
             rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            oldest = connection.execute(sa.select(sa.func.min(log_removed.c.number))).scalar()
             added, self._added = _since(connection, log_files, self._added)
-            removed, self._removed = _since(connection, log_removed, self._removed)
+            removed, last = _since(connection, log_removed, self._removed)
+            if oldest is not None and oldest > self._removed + 1:
+                # What left the log so long ago that it is not listed any more.
+                there = set(connection.execute(sa.select(log_files.c.path)).scalars())
+                listed = {file.path for file in removed} | there
+                removed = [*removed, *(f for p, f in self._known.items() if p not in listed)]
+            self._removed = last
+        self._known.update({file.path: file for file in added})
+        for file in removed:
+            self._known.pop(file.path, None)
         self._stamp, self._rolled = stamp, rolled
         return rolled, added, removed
 
@@ -136,6 +155,12 @@ class Catalogue:
                 connection.execute(sa.insert(log_files), [_file_row(file) for file in change.added])
             add_hours(connection, change.profiles, to_micros(now))
             add_segments(connection, change.segment_profiles)
+            decided = [
+                {"model": entry.model, "at": to_micros(entry.at), "body": encode(entry)}
+                for entry in change.decisions
+            ]
+            if decided:
+                connection.execute(sa.insert(decisions), decided)
 
     def _advance(self, connection: sa.Connection, name: str, before: int, after: int) -> None:
         if before == 0:
@@ -187,6 +212,29 @@ class Catalogue:
             found = set(connection.execute(sa.select(log_files.c.path)).scalars())
             return found | set(connection.execute(lately).scalars())
 
+    def prune(self, model: str, *, profiles: int, quarantine: int) -> None:
+        """Delete a model's profiles of hours, and its refused rows, before these times."""
+        hours = (log_profiles, log_segment_profiles)
+        old = (
+            *(sa.delete(t).where(t.c.model == model, t.c.hour < profiles) for t in hours),
+            sa.delete(log_quarantine).where(
+                log_quarantine.c.model == model, log_quarantine.c.at < quarantine
+            ),
+        )
+        with self.database.write() as connection:
+            for statement in old:
+                connection.execute(statement)
+
+    def prune_removed(self, before: int) -> None:
+        """Forget the files that left the log before a time, all but the last one.
+
+        By its number a process that looks for the first time in long knows that it missed some.
+        """
+        last = sa.select(sa.func.max(log_removed.c.number)).scalar_subquery()
+        old = (log_removed.c.at < before) & (log_removed.c.number < last)
+        with self.database.write() as connection:
+            connection.execute(sa.delete(log_removed).where(old))
+
     def totals(self) -> tuple[int, int, int, int]:
         """Return the files' number, prediction rows, label rows and bytes."""
         by_kind = sa.select(
@@ -227,7 +275,9 @@ class Catalogue:
         with self.database.read() as connection:
             rows = connection.execute(query).all()
         return tuple(
-            Quarantined(r.model, Kind[r.kind], from_micros(r.at), r.column, r.reason, r.row)
+            Quarantined(
+                r.model, Kind[r.kind], from_micros(r.at), r.column, r.reason, r.row, r.number
+            )
             for r in rows
         )
 

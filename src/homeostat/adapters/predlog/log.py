@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +22,7 @@ from homeostat.adapters.predlog.keys import Keys
 from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.reading import LogReader
+from homeostat.adapters.predlog.retain import Keeper, Retained
 from homeostat.adapters.predlog.roll import described_schema
 from homeostat.adapters.predlog.salt import read_salt
 from homeostat.adapters.predlog.segments import (
@@ -29,19 +30,24 @@ from homeostat.adapters.predlog.segments import (
     damaged_names,
     segment_names,
 )
-from homeostat.adapters.predlog.state import LogState
+from homeostat.adapters.predlog.state import Judged, LogState
 from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems, admit_labels, admit_predictions
 from homeostat.domain.errors import OverloadError, StorageError
 from homeostat.domain.model import ModelSpec
+from homeostat.domain.personal import Protector, reason_kept
+from homeostat.domain.record import LABEL_SCHEMA, OUTCOME_SCHEMA, prediction_schema
+from homeostat.domain.retention import Retention
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt, Rejected
 from homeostat.profiles.profile import Profile
 
 MOST_LANDED = 2**30
 """Bytes of landed rows from which no more are taken until some were rolled."""
+UNPROTECTED = Protector()
+LABEL_COLUMNS = (*OUTCOME_SCHEMA.names, "value")
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 
 
@@ -57,28 +63,6 @@ class Sent:
     rows: pa.Table
     fresh: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     other: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-
-
-@dataclass(frozen=True, slots=True)
-class LogStatus:
-    """Figures about the log.
-
-    ``files`` and ``bytes`` are of columnar files; ``landed`` rows wait for a roll.
-    ``damaged`` segments were set aside: rows in them may be lost.
-    """
-
-    predictions: int
-    labels: int
-    files: int
-    bytes: int
-    landed: int
-    segments: int
-    damaged: int = 0
-
-    @property
-    def rows(self) -> int:
-        """Predictions and labels, landed ones included."""
-        return self.predictions + self.labels
 
 
 class FilePredictionLog:
@@ -100,9 +84,17 @@ class FilePredictionLog:
         New labels from which they are sorted by the day of their predictions.
     most_landed : int
         Bytes of landed rows from which calls are refused.
+    retention : mapping of str to Retention, optional
+        How long each model's data is kept; of a model that is not named, for ever.
+    protector : Protector
+        Hashes personal values before anything is stored.
 
     Attributes
     ----------
+    upkeep : Upkeep
+        Changes the files.
+    protector : Protector
+        As given.
     full : threading.Event
         Set when so much has landed that a roll should not wait for its time.
 
@@ -120,6 +112,8 @@ class FilePredictionLog:
         fsync: bool = True,
         settle_rows: int = SETTLE_ROWS,
         most_landed: int = MOST_LANDED,
+        retention: Mapping[str, Retention] | None = None,
+        protector: Protector = UNPROTECTED,
     ) -> None:
         self.root = root
         self._clock = records.clock
@@ -136,9 +130,11 @@ class FilePredictionLog:
         self._reader = LogReader(
             self._state, self._catalogue, self._store, lambda: self._writer.segment
         )
-        self._upkeep = Upkeep(
+        self.upkeep = Upkeep(
             root, self._state, self._catalogue, self._store, self._reader.writing, settle_rows
         )
+        self.retention = Keeper(self.upkeep, retention or {})
+        self.protector = protector
         self._most_landed = most_landed
         self.full = threading.Event()
         with self._state.lock:
@@ -160,17 +156,34 @@ class FilePredictionLog:
         OverloadError
             If more has landed than is being rolled; nothing of the call is stored.
         """
-        table, problems = admit_predictions(spec, rows, self._clock.now())
-        table = table.replace_schema_metadata(described_schema(spec).metadata)
-        return self._send(Kind.PREDICTIONS, spec.name, table, problems, rows)
+        return self._send(Kind.PREDICTIONS, spec, *self._admit(Kind.PREDICTIONS, spec, rows), rows)
 
     def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
         """Store labels; durable on return. One sent twice is a duplicate. Raises as `append`."""
-        table, problems = admit_labels(spec, labels, self._clock.now())
-        return self._send(Kind.LABELS, spec.name, table, problems, labels)
+        return self._send(Kind.LABELS, spec, *self._admit(Kind.LABELS, spec, labels), labels)
+
+    def replay(self, spec: ModelSpec, kind: Kind, rows: pa.Table) -> Receipt:
+        """Store rows that were refused before; those that still are stay where they are.
+
+        Raises as `append`.
+        """
+        return self._send(kind, spec, *self._admit(kind, spec, rows), None)
+
+    def _admit(self, kind: Kind, spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, Problems]:
+        now = self._clock.now()
+        if kind is Kind.LABELS:
+            return admit_labels(spec, rows, now)
+        table, problems = admit_predictions(spec, rows, now)
+        table = self.protector.table(spec, table)
+        return table.replace_schema_metadata(described_schema(spec).metadata), problems
 
     def _send(
-        self, kind: Kind, model: str, table: pa.Table, problems: Problems, sent: pa.Table
+        self,
+        kind: Kind,
+        spec: ModelSpec,
+        table: pa.Table,
+        problems: Problems,
+        sent: pa.Table | None,
     ) -> Receipt:
         if self._state.bytes > self._most_landed:
             raise OverloadError(
@@ -178,25 +191,28 @@ class FilePredictionLog:
                 "moved to columnar files, and takes no more until they are"
             )
         good = np.setdiff1d(np.arange(len(table)), list(problems))
-        item = Sent(kind, model, table.take(good) if problems else table)
+        item = Sent(kind, spec.name, table.take(good) if problems else table)
         if good.size:
             self._group.submit(item)
         for row in good[item.other].tolist():
             problems[row] = OTHER_CONTENT
-        if problems:
-            self._quarantine(kind, model, sent, problems)
+        if problems and sent is not None:
+            self._quarantine(kind, spec, sent, problems)
         accepted = int(np.count_nonzero(item.fresh))
         rejected = tuple(Rejected(row, *problems[row]) for row in sorted(problems))
         return Receipt(accepted, len(table) - accepted - len(rejected), rejected)
 
     def _commit(self, group: list[Sent]) -> None:
         """Store what is new in calls that wait together, with one write and one sync."""
+        if self._writer.unwanted():
+            self._writer.close()
+        group = [item for item in group if len(item.rows)]
         tables: list[tuple[Kind, str, pa.Table, Keys]] = []
         with self._state.lock:
             for items in _alike(group):
                 kind, model = items[0].kind, items[0].model
                 rows = pa.concat_tables([item.rows for item in items]).combine_chunks()
-                judged = self._state.judge(kind, model, rows)
+                judged = self._judge(kind, model, rows)
                 at = 0
                 for item in items:
                     item.fresh, item.other = (
@@ -221,23 +237,48 @@ class FilePredictionLog:
             if self._state.bytes >= ROLL_BYTES:
                 self.full.set()
 
-    def _quarantine(self, kind: Kind, model: str, sent: pa.Table, problems: Problems) -> None:
-        now = self._clock.now()
-        refused: list[dict[str, object]] = sent.take(pa.array(list(problems))).to_pylist()
-        self._catalogue.quarantine(
-            [
-                Quarantined(model, kind, now, column, reason, json.dumps(row, default=str))
-                for row, (column, reason) in zip(refused, problems.values(), strict=True)
-            ]
-        )
+    def _judge(self, kind: Kind, model: str, rows: pa.Table) -> Judged:
+        """Judge rows; once more if a file was taken away meanwhile, as an erasure does at once."""
+        before = self._state.losses
+        try:
+            return self._state.judge(kind, model, rows)
+        except StorageError:
+            self._state.refresh(self._writer.segment)
+            if self._state.losses == before:
+                raise
+            return self._state.judge(kind, model, rows)
 
-    def refuse(self, model: str, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
+    def _quarantine(self, kind: Kind, spec: ModelSpec, sent: pa.Table, problems: Problems) -> None:
+        refused = sent.take(pa.array(list(problems))).to_pylist()
+        self._keep_refused(spec, kind, list(zip(problems.values(), refused, strict=True)))
+
+    def refuse(self, spec: ModelSpec, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
         """Keep rows that do not even fit a table, as (column, reason, JSON of the row).
 
         `kind` is ``"predictions"`` or ``"labels"``.
         """
-        now, sent = self._clock.now(), Kind[kind.upper()]
-        self._catalogue.quarantine([Quarantined(model, sent, now, *row) for row in refused])
+        rows = [((column, reason), json.loads(row)) for column, reason, row in refused]
+        self._keep_refused(spec, Kind[kind.upper()], rows)
+
+    def _keep_refused(
+        self, spec: ModelSpec, kind: Kind, refused: Sequence[tuple[tuple[str, str], object]]
+    ) -> None:
+        now = self._clock.now()
+        self._catalogue.quarantine(
+            [
+                Quarantined(spec.name, kind, now, *self.kept(spec, kind, problem, row))
+                for problem, row in refused
+            ]
+        )
+
+    def kept(
+        self, spec: ModelSpec, kind: Kind, problem: tuple[str, str], row: object
+    ) -> tuple[str, str, str]:
+        """Return a refused row as it may be kept: column, reason, JSON of the row."""
+        column, reason = problem
+        names = LABEL_COLUMNS if kind is Kind.LABELS else prediction_schema(spec).names
+        row = self.protector.row(spec, row, frozenset(names))
+        return column, reason_kept(spec, reason), json.dumps(row, default=str)
 
     def quarantined(self, model: str = "", limit: int = 100) -> tuple[Quarantined, ...]:
         """Return the newest refused rows, newest first; of all models if none is named."""
@@ -289,12 +330,14 @@ class FilePredictionLog:
         StorageError
             If the disk or the database failed: nothing was moved, nothing is lost.
         """
-        moved = self._upkeep.roll(now)
+        moved = self.upkeep.roll(now)
+        if self._writer.unwanted():
+            self._group.submit(Sent(Kind.LABELS, "", LABEL_SCHEMA.empty_table()))
         self.full.clear()
         return moved
 
     def tidy(self, now: datetime, *, eager: bool = False) -> int:
-        """Merge small files and delete what is part of the log no more; return files merged.
+        """Delete what is too old or replaced, merge small files; return files merged.
 
         Appends, reads and rolls go on meanwhile. With `eager` all that can be merged is.
 
@@ -303,7 +346,12 @@ class FilePredictionLog:
         StorageError
             If the disk or the database failed, or a file is damaged: nothing is lost.
         """
-        return self._upkeep.tidy(now, eager=eager)
+        return self.upkeep.tidy(now, eager=eager, retain=self.retention.keep)
+
+    def retain(self, now: datetime) -> Retained:
+        """Delete what is too old, as `tidy` does; raises as `tidy`."""
+        with self.upkeep.tidying():
+            return self.retention.keep(now)
 
     @contextmanager
     def still(self, now: datetime) -> Iterator[None]:
@@ -311,7 +359,7 @@ class FilePredictionLog:
 
         Appends, reads and rolls go on meanwhile. Raises as `roll`.
         """
-        with self._upkeep.untidied():
+        with self.upkeep.tidying():
             self.roll(now)
             yield
 

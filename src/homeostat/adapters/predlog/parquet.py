@@ -19,6 +19,7 @@ from homeostat.adapters.durable import folder_name, make_folder, publish
 from homeostat.adapters.predlog import keys as keyfile
 from homeostat.adapters.predlog.cache import ColumnCache, Columns
 from homeostat.adapters.predlog.catalogue import FileEntry
+from homeostat.adapters.predlog.checksum import named
 from homeostat.adapters.predlog.encoding import choose_encoding
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import Hashes
@@ -114,14 +115,16 @@ class FileStore:
             If the disk failed or is full.
         """
         folder = Path(kind.name.lower()) / f"model={folder_name(model)}" / f"day={day}"
-        relative = folder / f"{name}.parquet"
-        final = self.root / relative
         if self.fsync:
-            make_folder(final.parent)
+            make_folder(self.root / folder)
         else:
-            final.parent.mkdir(parents=True, exist_ok=True)
-        told, key_file = _Told(kind, self.salt), final.with_suffix(keyfile.SUFFIX)
-        write_pieces(map(told.see, pieces), _temporary(final))
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        told, written = _Told(kind, self.salt), self.root / folder / f"{name}.tmp"
+        write_pieces(map(told.see, pieces), written)
+        relative = folder / named(name, written)
+        final = self.root / relative
+        written.replace(_temporary(final))
+        key_file = final.with_suffix(keyfile.SUFFIX)
         write_keys(_temporary(key_file), told.keys)
         for done in (key_file, final):
             (publish if self.fsync else os.replace)(_temporary(done), done)
@@ -252,7 +255,7 @@ class FileStore:
             for path in (self.root / kind.name.lower()).glob("model=*/day=*/*"):
                 name = path.with_suffix(".parquet").relative_to(self.root).as_posix()
                 if name not in registered or path.suffix == ".tmp":
-                    path.unlink()
+                    path.unlink(missing_ok=True)
 
 
 def _by_group(table: pa.Table, spans: Sequence[Span], groups: Sequence[int]) -> Columns:

@@ -21,6 +21,7 @@ from homeostat.adapters.predlog.parts import Part, Places, find, put_in_order
 from homeostat.adapters.predlog.roll import joined, personal_columns, profile_kinds
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_days
 from homeostat.domain.columns import answered, micros, where
+from homeostat.domain.errors import StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
 from homeostat.domain.segments import columns_of, in_segment
@@ -49,10 +50,26 @@ class LogReader:
         self, spec: ModelSpec, start: int, end: int, columns: Sequence[str] | None
     ) -> pa.Table:
         """Return the records in [start, end) by timestamp, prediction_id and version."""
-        with self.state.lock:
-            self.state.refresh(self.writing())
-            found = self.state.gather(spec.name, start, end)
-        return self._rows(spec, *found, start, end, columns)
+
+        def read() -> pa.Table:
+            with self.state.lock:
+                self.state.refresh(self.writing())
+                found = self.state.gather(spec.name, start, end)
+            return self._rows(spec, *found, start, end, columns)
+
+        return self._again(read)
+
+    def _again(self, read: Callable[[], pa.Table]) -> pa.Table:
+        """Read; once more if a file was taken away meanwhile, as an erasure does at once."""
+        before = self.state.losses
+        try:
+            return read()
+        except StorageError:
+            with self.state.lock:
+                self.state.refresh(self.writing())
+            if self.state.losses == before:
+                raise
+            return read()
 
     def labelled(
         self, spec: ModelSpec, start: int, end: int, as_of: int, columns: Sequence[str] | None
@@ -61,6 +78,11 @@ class LogReader:
 
         `columns` may name outcomes too.
         """
+        return self._again(lambda: self._labelled(spec, start, end, as_of, columns))
+
+    def _labelled(
+        self, spec: ModelSpec, start: int, end: int, as_of: int, columns: Sequence[str] | None
+    ) -> pa.Table:
         with self.state.lock:
             self.state.refresh(self.writing())
             found = self.state.gather(spec.name, start, end)

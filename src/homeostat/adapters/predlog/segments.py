@@ -19,6 +19,7 @@ from homeostat.domain.errors import StorageError
 SEGMENT_BYTES = 32 * 2**20
 SUFFIX = ".seg"
 DAMAGED = ".damaged"
+ASKED = ".asked"
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,10 @@ class SegmentWriter:
             raise
         self._descriptor, self._size, self.segment = descriptor, 0, name
 
+    def unwanted(self) -> bool:
+        """Whether somebody has asked that this segment be given up; see `ask_for`."""
+        return bool(self.segment) and (self.folder / (self.segment + ASKED)).exists()
+
     def close(self) -> None:
         """Give the segment up; the next append begins a new one."""
         if self._descriptor >= 0:
@@ -108,6 +113,18 @@ class SegmentWriter:
 def segment_names(folder: Path) -> list[str]:
     """Return the names of all segments, oldest first."""
     return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX))
+
+
+def ask_for(folder: Path, name: str) -> None:
+    """Ask the writer of a segment to give it up at its next write or roll; raises OSError."""
+    (folder / (name + ASKED)).touch()
+
+
+def drop_askings(folder: Path) -> None:
+    """Delete what was asked of segments that are gone; raises OSError."""
+    for path in folder.glob("*" + ASKED):
+        if not path.with_suffix("").exists():
+            path.unlink(missing_ok=True)
 
 
 def damaged_names(folder: Path) -> list[str]:

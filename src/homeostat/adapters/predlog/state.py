@@ -70,6 +70,8 @@ class LogState:
         How far each segment was read into ``landed``.
     durable : dict
         How far this process's own segments are written.
+    losses : int
+        Files that were seen to leave the log.
     """
 
     landing: Path
@@ -80,6 +82,7 @@ class LogState:
     frontier: dict[str, int] = field(default_factory=dict)
     durable: dict[str, int] = field(default_factory=dict)
     landed: dict[str, LandedSegment] = field(default_factory=dict)
+    losses: int = 0
     files: dict[Part, dict[str, list[FileEntry]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -120,6 +123,7 @@ class LogState:
         for entry in added:
             self.files[entry.kind, entry.model][entry.day].append(entry)
         for entry in removed:
+            self.losses += 1
             days = self.files[entry.kind, entry.model]
             days[entry.day] = [file for file in days[entry.day] if file.path != entry.path]
             if not days[entry.day]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from homeostat.adapters.durable import exclusive, sync
-from homeostat.adapters.predlog.catalogue import Catalogue
+from homeostat.adapters.predlog.catalogue import Catalogue, Change, FileEntry
 from homeostat.adapters.predlog.compact import choose, compact
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.labels import settle_labels
 from homeostat.adapters.predlog.parquet import FileStore, day_text
 from homeostat.adapters.predlog.roll import write_files
-from homeostat.adapters.predlog.segments import remove_if_abandoned, segment_names
+from homeostat.adapters.predlog.segments import drop_askings, remove_if_abandoned, segment_names
 from homeostat.adapters.predlog.state import RECENT, LogState
 from homeostat.adapters.records.codec import to_micros
 from homeostat.domain.errors import StorageError
@@ -42,6 +42,42 @@ class Upkeep:
     writing: Callable[[], str]
     settle_rows: int
 
+    @contextlib.contextmanager
+    def tidying(self) -> Iterator[None]:
+        """Hold off tidying by other processes; raises StorageError if the disk fails meanwhile."""
+        try:
+            with exclusive(self.root / ".tidy.lock"):
+                yield
+        except OSError as error:
+            raise StorageError(f"the prediction log {self.root}: {error}") from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold off rolls too; appends and reads go on. Raises as `tidying`."""
+        with self.tidying(), exclusive(self.root / ".roll.lock"):
+            yield
+
+    def empty_landing(self, now: datetime) -> int:
+        """Move landed rows to files and delete segments that nobody writes; see `alone`."""
+        moved = self._move(now)
+        self._drop_segments()
+        return moved
+
+    def files(self, model: str) -> dict[Kind, list[FileEntry]]:
+        """Return all files of a model, as of now."""
+        with self.state.lock:
+            self.state.refresh(self.writing())
+            days = {kind: self.state.files[kind, model] for kind in Kind}
+            return {
+                kind: [f for day in found.values() for f in day] for kind, found in days.items()
+            }
+
+    def change(self, change: Change, now: datetime) -> None:
+        """Register a change and take it in; see `alone`."""
+        self.catalogue.register(change, now)
+        with self.state.lock:
+            self.state.refresh(self.writing())
+
     def roll(self, now: datetime) -> int:
         """Move landed rows to Parquet files with their hourly profiles; return the rows moved.
 
@@ -61,29 +97,28 @@ class Upkeep:
         except OSError as error:
             raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
 
-    @contextmanager
-    def untidied(self) -> Iterator[None]:
-        """Have no file merged or deleted until the block ends; raises OSError."""
-        with exclusive(self.root / ".tidy.lock"):
-            yield
-
-    def tidy(self, now: datetime, *, eager: bool) -> int:
+    def tidy(
+        self, now: datetime, *, eager: bool, retain: Callable[[datetime], object] | None = None
+    ) -> int:
         """Merge small files and delete what is part of the log no more; return files merged.
 
-        Appends, reads and rolls go on meanwhile. With `eager` all that can be merged is.
+        Appends, reads and rolls go on meanwhile. With `eager` all that can be merged is; `retain`
+        removes what is too old.
 
         Raises
         ------
         StorageError
             If the disk or the database failed, or a file is damaged: nothing is lost.
         """
-        try:
-            with self.untidied():
-                with exclusive(self.root / ".roll.lock"):
-                    self.store.sweep(self.catalogue.paths(now - GRACE))
-                return self._compact(now, eager=eager)
-        except OSError as error:
-            raise StorageError(f"the prediction log {self.root}: {error}") from error
+        with self.tidying():
+            with exclusive(self.root / ".roll.lock"):
+                self.store.sweep(self.catalogue.paths(now - GRACE))
+            try:
+                if retain is not None:
+                    retain(now)
+            finally:
+                done = self._compact(now, eager=eager)
+            return done
 
     def _compact(self, now: datetime, *, eager: bool) -> int:
         state, done = self.state, 0
@@ -140,6 +175,7 @@ class Upkeep:
             if name != self.writing()
             and remove_if_abandoned(landing / name, state.rolled.get(name, 0))
         ]
+        drop_askings(landing)
         if gone:
             if self.store.fsync:
                 # Else a power cut may bring a segment back of which nobody knows it was rolled.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 import orjson
@@ -26,12 +25,11 @@ from homeostat.entrypoints.http.events import Event, Pairs, read_event
 from homeostat.entrypoints.http.formats import read_body, read_object, read_rows
 from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
+from homeostat.entrypoints.http.query import limit_of, time_of
 from homeostat.entrypoints.http.rows import Rows, read_predictions
 
 BASE = "/api/v1"
 MAX_BYTES = 32 * 1024 * 1024
-DEFAULT_LIMIT = 1000
-MOST = 10_000
 EVERY = "*"
 """Asks for the metrics of each segment and of all rows."""
 NEEDS_SUBJECT = {
@@ -47,7 +45,7 @@ Listing = Callable[[Request, ModelSpec], object]
 class Log(PredictionLog, Protocol):
     """A prediction log whose refused rows can be added to and looked at."""
 
-    def refuse(self, model: str, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
+    def refuse(self, spec: ModelSpec, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
         """Keep rows as (column, reason, JSON of the row); `kind` is labels or predictions."""
         ...
 
@@ -166,7 +164,7 @@ class _Api:
             rows = self.pairs.rows(spec, event, now.isoformat())
         except DataError as error:
             text = _text({"id": event.key, "body": event.body.decode(errors="replace")})
-            self.log.refuse(spec.name, "predictions", [("payload", str(error), text)])
+            self.log.refuse(spec, "predictions", [("payload", str(error), text)])
             raise
         if rows is None:
             return None
@@ -197,7 +195,7 @@ class _Api:
     def _append(self, spec: ModelSpec, field: str, rows: Rows, append: Append) -> Receipt:
         if rows.rejected:
             kept = "predictions" if field == "predictions" else "labels"
-            self.log.refuse(spec.name, kept, _refused(rows))
+            self.log.refuse(spec, kept, _refused(rows))
         return rows.receipt(append(spec, rows.table) if rows.places else Receipt(0))
 
     def read(self, listing: Listing, name: str = "") -> Endpoint:
@@ -228,18 +226,18 @@ class _Api:
         }
 
     def verdicts(self, request: Request, spec: ModelSpec) -> object:
-        since, until = _time(request, "since"), _time(request, "until")
-        return self.records.verdicts(spec.name, since, until)[-_limit(request) :]
+        since, until = time_of(request, "since"), time_of(request, "until")
+        return self.records.verdicts(spec.name, since, until)[-limit_of(request) :]
 
     def metrics(self, request: Request, spec: ModelSpec) -> object:
-        since, until = _time(request, "since"), _time(request, "until")
+        since, until = time_of(request, "since"), time_of(request, "until")
         name = request.query_params.get("name", "")
         segment = request.query_params.get("segment", "")
         chosen = None if segment == EVERY else segment
-        return self.records.metrics(spec.name, name, since, until, chosen, _limit(request))
+        return self.records.metrics(spec.name, name, since, until, chosen, limit_of(request))
 
     def decisions(self, request: Request, spec: ModelSpec) -> object:
-        return self.records.decisions(spec.name, _time(request, "since"), _limit(request))
+        return self.records.decisions(spec.name, time_of(request, "since"), limit_of(request))
 
     def diagnosis(self, _request: Request, spec: ModelSpec) -> dict[str, object]:
         why = current.why(self.records, spec.name)
@@ -254,11 +252,11 @@ class _Api:
         }
 
     def incidents(self, request: Request, spec: ModelSpec) -> object:
-        found = current.incidents(self.records, spec.name)[: _limit(request)]
+        found = current.incidents(self.records, spec.name)[: limit_of(request)]
         return [asdict(state) | {"key": state.key, "open": state.open} for state in found]
 
     def quarantine(self, request: Request, spec: ModelSpec) -> object:
-        return self.log.quarantined(spec.name, _limit(request))
+        return self.log.quarantined(spec.name, limit_of(request))
 
     async def command(self, request: Request) -> Response:
         actor = await self.gate.admit(request, Scope.OPERATE)
@@ -305,26 +303,3 @@ def _command(body: dict[str, object], model: str, actor: str) -> commands.Comman
         remedy = f"name {NEEDS_SUBJECT[request]}"
         raise ProblemError(422, f"{request} needs a subject", remedy, "subject")
     return commands.Command(request, model, actor, subject, str(body.get("reason", "")))
-
-
-def _time(request: Request, name: str) -> datetime | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    remedy = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
-    wrong = ProblemError(422, f"{text!r} is not a time with a zone", remedy, name)
-    try:
-        # An unescaped + in a query string is a space.
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-        if moment.tzinfo is None:
-            raise wrong
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise wrong from None
-
-
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", str(DEFAULT_LIMIT))
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MOST:
-        raise ProblemError(422, f"{text!r} is no limit", f"use a number from 1 to {MOST}", "limit")
-    return int(text)

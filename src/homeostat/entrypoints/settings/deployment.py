@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, model_validator
 
 from homeostat.domain.errors import ConfigError, NotFoundError
-from homeostat.domain.model import ModelSpec
+from homeostat.domain.model import Handling, ModelSpec
+from homeostat.domain.personal import LEAST_KEY, Protector, handled
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part, only_one
 from homeostat.entrypoints.settings.values import (
@@ -136,6 +137,8 @@ class Settings(Part):
     """The control plane."""
     gateway: Gateway = Gateway()
     """The data plane."""
+    personal_key_env: Variable | None = None
+    """Environment variable that holds the secret with which personal columns are hashed."""
     runbooks: str = Field(default="runbooks", min_length=1)
     """Folder or base address of the runbooks that alerts link to."""
     receivers: dict[Name, Receiver] = Field(default_factory=_to_console)
@@ -148,6 +151,7 @@ class Settings(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._check_records()
+        self._check_personal()
         seen: dict[str, int] = {}
         for number, model in enumerate(self.models):
             if model.name in seen:
@@ -166,6 +170,14 @@ class Settings(Part):
         if self.records and _has_password(self.records):
             remedy = "put the URL into an environment variable and name it in records_env"
             raise wrong("holds a password", remedy, "records")
+
+    def _check_personal(self) -> None:
+        for number, model in enumerate(self.models):
+            hashed = [n for n, way in handled(model.spec()).items() if way is Handling.HASH]
+            if hashed and self.personal_key_env is None:
+                problem = f"{hashed[0]!r} is to be hashed and there is no secret to hash it with"
+                remedy = "name an environment variable that holds one in personal_key_env"
+                raise wrong(problem, remedy, "models", number)
 
     def _check_receivers(self, number: int, model: Model) -> None:
         alerts = model.alerts
@@ -240,6 +252,18 @@ class Settings(Part):
         if self.records_env is not None:
             return secret(environ, self.records_env, "records_env", self._file)
         return self.records or f"sqlite:///{self.data_folder / 'records.db'}"
+
+    def protector(self, environ: Mapping[str, str]) -> Protector:
+        """Return what hashes personal columns; raises ConfigError if its variable is not set."""
+        variable = self.personal_key_env
+        if variable is None:
+            return Protector()
+        key = secret(environ, variable, "personal_key_env", self._file).encode()
+        if len(key) < LEAST_KEY:
+            problem = f"the environment variable {variable} holds fewer than {LEAST_KEY} bytes"
+            remedy = "use a long random secret, such as that of: openssl rand -hex 32"
+            raise ConfigError(problem, remedy, str(self._file), None, "personal_key_env")
+        return Protector(key)
 
     def trainer(self, name: str) -> tuple[Path, str]:
         """Return the file and function that train a model.

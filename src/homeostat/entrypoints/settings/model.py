@@ -24,6 +24,7 @@ from homeostat.domain.model import (
     Audit,
     Column,
     ColumnKind,
+    Handling,
     LabelSpec,
     ModelSpec,
     Schema,
@@ -42,6 +43,7 @@ from homeostat.entrypoints.settings.monitors import (
     Threshold,
 )
 from homeostat.entrypoints.settings.part import Part
+from homeostat.entrypoints.settings.retention import Keep
 from homeostat.entrypoints.settings.upkeep import Alerts, Retraining, Rollout, Tier
 from homeostat.entrypoints.settings.values import (
     Duration,
@@ -70,8 +72,9 @@ class Feature(Part):
     """Whether the value may be missing."""
     categories: tuple[str, ...] | None = Field(default=None, min_length=1)
     """The allowed values; default: any."""
-    personal: Flag = False
-    """Whether the values must not appear in profiles or reports."""
+    personal: Flag | Handling = False
+    """Whether the values must not appear in profiles or reports; hash: the log keeps a keyed hash
+    of them only; drop: nothing; keep or true: the values."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
@@ -85,13 +88,25 @@ class Feature(Part):
             raise wrong(f"is above max ({self.max:g})", "swap the two", "min")
         if self.categories is not None and len(set(self.categories)) < len(self.categories):
             raise wrong("names a category twice", "keep each once", "categories")
+        self._check_handling()
         return self
+
+    def _check_handling(self) -> None:
+        if self.personal is Handling.HASH:
+            if self.kind is not ColumnKind.CATEGORICAL:
+                problem = f"only text can be hashed, not {self.kind} values"
+                raise wrong(problem, "use drop, or keep", "personal")
+            if self.categories is not None:
+                raise wrong("would not hold of hashes", "remove it", "categories")
+        if self.personal is Handling.DROP and not self.nullable:
+            raise wrong("dropped values are missing ones", "leave it at true", "nullable")
 
     def column(self, name: str) -> Column:
         """Return the domain's view of it."""
-        return Column(
-            name, self.kind, self.nullable, self.min, self.max, self.categories, self.personal
-        )
+        handling = self.personal if isinstance(self.personal, Handling) else Handling.KEEP
+        personal = bool(self.personal)
+        limits = (self.min, self.max, self.categories)
+        return Column(name, self.kind, self.nullable, *limits, personal, handling)
 
 
 def _shorthand(value: object) -> object:
@@ -150,6 +165,8 @@ class Model(Part):
     """Binary score from which the positive class is predicted."""
     entity: str = ""
     """Field that names who a prediction is about, for sticky traffic splits."""
+    entity_personal: Handling = Handling.KEEP
+    """What the log keeps of it: keep, hash or drop. A feature of that name decides by itself."""
     features: dict[str, FeatureOrKind] = Field(min_length=1)
     """The model's inputs, in the order in which it takes them."""
     segments: tuple[str, ...] = ()
@@ -176,6 +193,8 @@ class Model(Part):
     """How a challenger becomes champion."""
     alerts: Alerts = Alerts()
     """Who is told."""
+    retention: Keep = Keep()
+    """How long its data is kept."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -192,6 +211,7 @@ class Model(Part):
             if same is not None and same.kind is not ColumnKind.BOOLEAN:
                 problem = f"names the {same.kind} feature {audit.column!r}"
                 raise wrong(problem, "name a boolean field", "labels", "audit", "column")
+        self.retention.check(self.labels.maturity, self.retraining)
         self._check_segments()
         self._check_outcomes()
         self._check_fallback()
@@ -354,6 +374,7 @@ class Model(Part):
             threshold=self.threshold,
             segments=self.segments,
             outcomes=self.outcomes,
+            entity_handling=self.entity_personal,
         )
 
 

@@ -1,0 +1,105 @@
+"""Refused rows: counted, looked at, mended, taken again or dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+
+from homeostat.adapters.predlog.catalogue import Quarantined
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.records.codec import from_micros
+from homeostat.adapters.records.engine import Database
+from homeostat.adapters.records.tables import log_quarantine
+from homeostat.domain.errors import NotFoundError
+
+NUMBERS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """How many rows were refused for one reason."""
+
+    kind: str
+    column: str
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The refused rows of one model. Every method raises StorageError if the database failed."""
+
+    database: Database
+    model: str
+
+    def counts(self) -> tuple[Refused, ...]:
+        """Return the reasons, most frequent first."""
+        table, rows = log_quarantine, sa.func.count().label("rows")
+        parts = (table.c.kind, table.c.column, table.c.reason)
+        query = sa.select(*parts, rows).where(table.c.model == self.model).group_by(*parts)
+        with self.database.read() as connection:
+            found = connection.execute(query.order_by(rows.desc(), *parts)).all()
+        return tuple(Refused(r.kind.lower(), r.column, r.reason, r.rows) for r in found)
+
+    def oldest(self, limit: int, after: int = 0) -> tuple[Quarantined, ...]:
+        """Return refused rows with larger numbers than `after`, oldest first."""
+        mine = (log_quarantine.c.model == self.model) & (log_quarantine.c.number > after)
+        query = sa.select(log_quarantine).where(mine).order_by(log_quarantine.c.number)
+        with self.database.read() as connection:
+            return tuple(map(_entry, connection.execute(query.limit(limit)).mappings()))
+
+    def get(self, numbers: Sequence[int]) -> tuple[Quarantined, ...]:
+        """Return refused rows by their numbers; raises NotFoundError if one is not there."""
+        found: dict[int, Quarantined] = {}
+        with self.database.read() as connection:
+            for start in range(0, len(numbers), NUMBERS_AT_ONCE):
+                some = self._some(numbers[start : start + NUMBERS_AT_ONCE])
+                for row in connection.execute(sa.select(log_quarantine).where(some)).mappings():
+                    found[row["number"]] = _entry(row)
+        for number in numbers:
+            if number not in found:
+                raise NotFoundError(f"no refused row of {self.model} has the number {number}")
+        return tuple(found[number] for number in numbers)
+
+    def drop(self, numbers: Sequence[int]) -> int:
+        """Delete refused rows; return how many there were."""
+        gone = 0
+        with self.database.write() as connection:
+            for start in range(0, len(numbers), NUMBERS_AT_ONCE):
+                some = self._some(numbers[start : start + NUMBERS_AT_ONCE])
+                gone += connection.execute(sa.delete(log_quarantine).where(some)).rowcount
+        return gone
+
+    def clear(self) -> int:
+        """Delete all refused rows; return how many there were."""
+        with self.database.write() as connection:
+            mine = log_quarantine.c.model == self.model
+            return connection.execute(sa.delete(log_quarantine).where(mine)).rowcount
+
+    def refile(self, entry: Quarantined, column: str, reason: str, row: str) -> Quarantined:
+        """Change what an entry says; an entry that says the same already takes its place."""
+        new = replace(entry, column=column, reason=reason, row=row)
+        table = log_quarantine
+        same = (table.c.digest == new.digest) & (table.c.number != entry.number)
+        values = {"digest": new.digest, "column": column, "reason": reason, "row": row}
+        with self.database.write() as connection:
+            connection.execute(sa.delete(table).where(same))
+            update = sa.update(table).where(self._some([entry.number])).values(values)
+            if connection.execute(update).rowcount != 1:
+                raise NotFoundError(
+                    f"the refused row {entry.number} of {self.model} was dropped meanwhile"
+                )
+        return new
+
+    def _some(self, numbers: Sequence[int]) -> sa.ColumnElement[bool]:
+        mine = log_quarantine.c.model == self.model
+        return sa.and_(mine, log_quarantine.c.number.in_(numbers))
+
+
+def _entry(r: sa.RowMapping) -> Quarantined:
+    at = from_micros(r["at"])
+    return Quarantined(
+        r["model"], Kind[r["kind"]], at, r["column"], r["reason"], r["row"], r["number"]
+    )

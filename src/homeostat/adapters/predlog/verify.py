@@ -1,0 +1,297 @@
+"""Checks of everything that the log has written, byte by byte and against each other."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+
+from homeostat.adapters.predlog.catalogue import FileEntry
+from homeostat.adapters.predlog.checksum import file_checksum, stated
+from homeostat.adapters.predlog.frames import Kind, damaged_at
+from homeostat.adapters.predlog.hashing import Hashes
+from homeostat.adapters.predlog.hours import HOUR
+from homeostat.adapters.predlog.keys import SUFFIX, Keys, identities, in_key_order, read_keys
+from homeostat.adapters.predlog.parquet import TIME_FIELD
+from homeostat.adapters.predlog.rewrite import groups
+from homeostat.adapters.predlog.segments import damaged_names, segment_names
+from homeostat.adapters.predlog.upkeep import Upkeep
+from homeostat.adapters.records.codec import decode, from_micros
+from homeostat.adapters.records.tables import decisions, log_files, log_profiles, log_segments
+from homeostat.domain.columns import answered, micros
+from homeostat.domain.decision import Decision
+from homeostat.domain.errors import StorageError
+from homeostat.profiles.format import from_bytes
+
+LEFT = frozenset({"expire_rows", "erase_rows", "repair_rows"})
+"""Decisions by which predictions left the log while profiles kept counting them."""
+
+
+class Trouble(StrEnum):
+    """What can be wrong."""
+
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    KEYS = "keys"
+    SEGMENT = "segment"
+    SET_ASIDE = "set_aside"
+    SEGMENT_GONE = "segment_gone"
+    DOUBLE = "double"
+    PROFILES = "profiles"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong: what kind, where, and in words; ``rows`` are those it concerns."""
+
+    trouble: Trouble
+    path: str
+    text: str
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked, and what was found.
+
+    Attributes
+    ----------
+    files, rows, segments, profiles : int
+        How many were checked.
+    unchecked : int
+        Files that were written before checksums were: their pages were read, not compared.
+    problems : tuple of Finding
+    strangers : tuple of str
+        Files that are not part of the log; `Upkeep.tidy` deletes those that a crash left in the
+        folders of columnar files.
+    """
+
+    files: int
+    rows: int
+    segments: int
+    profiles: int
+    unchecked: int
+    problems: tuple[Finding, ...]
+    strangers: tuple[str, ...]
+
+
+@dataclass
+class _Counts:
+    """What files hold: rows answered by (model, version, hour), and keys by (model, day)."""
+
+    answered: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    keys: dict[tuple[str, str], list[Keys]] = field(default_factory=lambda: defaultdict(list))
+
+
+def verify(upkeep: Upkeep) -> Verified:
+    """Check all files, segments and profiles of a log; it may be in use.
+
+    Raises
+    ------
+    StorageError
+        If the folder or the database cannot be read at all.
+    """
+    catalogue = upkeep.catalogue
+    files, profiled = _snapshot(upkeep)
+    counts = _Counts()
+    problems = [finding for file in files for finding in check_file(upkeep, file, counts)]
+    known, wrong = _left(upkeep), {finding.path for finding in problems}
+    for file in files:
+        if file.kind is Kind.PREDICTIONS and file.path in wrong:
+            known[file.model] += file.rows
+    there = {file.path for file in _snapshot(upkeep)[0]}
+    # What left the log meanwhile may be gone.
+    problems = [finding for finding in problems if finding.path in there]
+    try:
+        segments = segment_names(upkeep.state.landing)
+        problems += _check_segments(upkeep, segments)
+        paths = catalogue.paths(from_micros(0))
+        strangers = tuple(_strangers(upkeep.root, {*paths, *there}))
+    except OSError as error:
+        raise StorageError(f"the prediction log {upkeep.root} cannot be read: {error}") from error
+    problems += _check_double(counts)
+    problems += _check_profiles(counts, profiled, known)
+    return Verified(
+        len(files),
+        sum(file.rows for file in files),
+        len(segments),
+        len(profiled),
+        sum(stated(file.path) is None for file in files),
+        tuple(problems),
+        strangers,
+    )
+
+
+def _snapshot(upkeep: Upkeep) -> tuple[list[FileEntry], dict[tuple[str, str, int], int]]:
+    """Return the files, and the rows that profiles count, of one moment."""
+    with upkeep.catalogue.database.read() as connection:
+        rows = connection.execute(sa.select(log_files).order_by(log_files.c.number)).all()
+        profiles = connection.execute(sa.select(log_profiles)).all()
+    files = [
+        FileEntry(Kind[r.kind], r.model, r.day, r.path, r.rows, r.bytes, r.first, r.last)
+        for r in rows
+    ]
+    return files, {(p.model, p.version, p.hour): from_bytes(p.profile).rows for p in profiles}
+
+
+def check_file(upkeep: Upkeep, file: FileEntry, counts: _Counts) -> list[Finding]:
+    """Check a file, its checksums, and its key file against it; count what it holds."""
+    path = upkeep.root / file.path
+    if not path.exists():
+        return [Finding(Trouble.MISSING, file.path, "the file is gone", file.rows)]
+    try:
+        _check_bytes(path, file)
+        found = _read(upkeep, file, counts)
+    except (StorageError, OSError, pa.ArrowException, KeyError, ValueError) as error:
+        return [Finding(Trouble.DAMAGED, file.path, str(error), file.rows)]
+    return _check_keys(path.with_suffix(SUFFIX), file, found)
+
+
+def _check_bytes(path: Path, file: FileEntry) -> None:
+    size, checksum = path.stat().st_size, stated(file.path)
+    if size != file.bytes:
+        raise ValueError(f"it has {size:,} bytes, and had {file.bytes:,} when it was written")
+    if checksum is not None and file_checksum(path) != checksum:
+        raise ValueError("its checksum is not the one it was written with")
+
+
+def _read(upkeep: Upkeep, file: FileEntry, counts: _Counts) -> Keys:
+    """Return the keys of a file's rows, which are counted if they are what the catalogue says."""
+    rows, times = 0, list[int]()
+    parts: list[tuple[Hashes, Hashes]] = []
+    told: Counter[tuple[str, str, int]] = Counter()
+    for table in groups(upkeep.store, file):
+        rows += len(table)
+        parts.append(identities(file.kind, table, upkeep.store.salt))
+        moments = micros(table, TIME_FIELD[file.kind])
+        times += [int(moments.min()), int(moments.max())]
+        if file.kind is Kind.PREDICTIONS:
+            told.update(_answered(file.model, table))
+    if (rows, min(times), max(times)) != (file.rows, file.first, file.last):
+        raise ValueError(f"its {rows:,} rows are not the {file.rows:,} of the catalogue")
+    keys, details = (np.concatenate(column) for column in zip(*parts, strict=True))
+    found = in_key_order(keys, details, np.arange(rows, dtype=np.uint32))
+    counts.answered.update(told)
+    if file.kind is Kind.PREDICTIONS:
+        counts.keys[file.model, file.day].append(found)
+    return found
+
+
+def _answered(model: str, table: pa.Table) -> Counter[tuple[str, str, int]]:
+    told = answered(table)
+    versions = told.column("version").combine_chunks().dictionary_encode()
+    hours = micros(told, "timestamp") // HOUR
+    names = versions.dictionary.to_pylist()
+    pairs, amounts = np.unique(
+        np.stack([np.asarray(versions.indices, np.int64), hours]), axis=1, return_counts=True
+    )
+    return Counter(
+        {
+            (model, str(names[version]), hour * HOUR): amount
+            for version, hour, amount in zip(*pairs.tolist(), amounts.tolist(), strict=True)
+        }
+    )
+
+
+def _check_keys(path: Path, file: FileEntry, expected: Keys) -> list[Finding]:
+    shown = file.path
+    try:
+        keys = read_keys(path, file.rows, check=True)
+    except (OSError, ValueError) as error:
+        return [Finding(Trouble.KEYS, shown, f"its key file: {error}")]
+    pairs = ((keys.keys, expected.keys), (keys.details, expected.details))
+    if not all(np.array_equal(*pair) for pair in pairs) or not np.array_equal(
+        np.sort(keys.rows), np.sort(expected.rows)
+    ):
+        return [Finding(Trouble.KEYS, shown, "its key file is of other rows")]
+    return []
+
+
+def _check_segments(upkeep: Upkeep, names: Sequence[str]) -> Iterator[Finding]:
+    landing = upkeep.state.landing
+    for name in names:
+        try:
+            damage = damaged_at(landing / name)
+        except FileNotFoundError:  # rolled and deleted meanwhile
+            continue
+        if damage is not None:
+            text = f"it is damaged from byte {damage:,} on; rows in it may be lost"
+            yield Finding(Trouble.SEGMENT, f"landing/{name}", text)
+    for name in damaged_names(landing):
+        text = "a damaged segment: its whole frames are in files, rows in it may be lost"
+        yield Finding(Trouble.SET_ASIDE, f"landing/{name}", text)
+    there = {*segment_names(landing), *names}
+    with upkeep.catalogue.database.read() as connection:
+        for name in connection.execute(sa.select(log_segments.c.name)).scalars():
+            if name not in there:
+                text = "it is gone; rows that came after its last roll, if any, are lost"
+                yield Finding(Trouble.SEGMENT_GONE, f"landing/{name}", text)
+
+
+def _strangers(root: Path, known: set[str]) -> Iterator[str]:
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if not path.is_file() or relative.parts[0] in {"landing", "damaged"}:
+            continue
+        if len(relative.parts) == 1:
+            if relative.name not in {"salt", ".roll.lock", ".tidy.lock"}:
+                yield relative.as_posix()
+        elif relative.with_suffix(".parquet").as_posix() not in known or path.suffix not in {
+            ".parquet",
+            SUFFIX,
+        }:
+            yield relative.as_posix()
+
+
+def _check_double(counts: _Counts) -> Iterator[Finding]:
+    for (model, day), parts in counts.keys.items():
+        keys, details = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "details")
+        )
+        order = np.lexsort((details, keys))
+        again = (np.diff(keys[order]) == 0) & (np.diff(details[order]) == 0)
+        if again.any():
+            rows = int(np.count_nonzero(again))
+            text = f"{rows:,} rows of {model} of {day} are stored twice"
+            yield Finding(Trouble.DOUBLE, f"{model} {day}", text, rows)
+
+
+def _check_profiles(
+    counts: _Counts, profiled: dict[tuple[str, str, int], int], known: Counter[str]
+) -> Iterator[Finding]:
+    missing: Counter[str] = Counter()
+    for place in {*counts.answered, *profiled}:
+        model, version, hour = place
+        more = counts.answered[place] - profiled.get(place, 0)
+        if more > 0:
+            at = f"{model} {version} {from_micros(hour):%Y-%m-%d %H:%M}"
+            text = f"{more:,} rows of this hour are in files and not in its profile"
+            yield Finding(Trouble.PROFILES, at, text, more)
+        missing[model] -= min(more, 0)
+    for model, rows in missing.items():
+        lost = rows - known[model]
+        if lost > 0:
+            text = (
+                f"profiles count {lost:,} rows that are in no file, and that no retention, "
+                "erasure or repair has removed"
+            )
+            yield Finding(Trouble.PROFILES, model, text, lost)
+
+
+def _left(upkeep: Upkeep) -> Counter[str]:
+    """Return how many predictions of each model left the log by a decision."""
+    found: Counter[str] = Counter()
+    acts = [decisions.c.body.contains(f'"{action}"') for action in sorted(LEFT)]
+    with upkeep.catalogue.database.read() as connection:
+        bodies = connection.execute(sa.select(decisions.c.body).where(sa.or_(*acts))).scalars()
+        for body in bodies:
+            decision = decode(body, Decision)
+            if decision.action in LEFT:
+                found[decision.model] += int(dict(decision.evidence).get("predictions", 0))
+    return found

@@ -1,0 +1,37 @@
+"""What stands in query strings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+
+from homeostat.entrypoints.http.problem import ProblemError
+
+DEFAULT_LIMIT = 1000
+MOST = 10_000
+
+
+def time_of(request: Request, name: str) -> datetime | None:
+    """Return a time in the query string, None if it is not there; raises ProblemError."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    remedy = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
+    wrong = ProblemError(422, f"{text!r} is not a time with a zone", remedy, name)
+    try:
+        # An unescaped + in a query string is a space.
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+        if moment.tzinfo is None:
+            raise wrong
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise wrong from None
+
+
+def limit_of(request: Request, default: int = DEFAULT_LIMIT, most: int = MOST) -> int:
+    """Return the limit in the query string; raises ProblemError."""
+    text = request.query_params.get("limit", str(default))
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= most:
+        raise ProblemError(422, f"{text!r} is no limit", f"use a number from 1 to {most}", "limit")
+    return int(text)
