@@ -31,6 +31,7 @@ from homeostat.adapters.predlog.segments import (
     segment_names,
 )
 from homeostat.adapters.predlog.state import Judged, LogState
+from homeostat.adapters.predlog.status import LogStatus
 from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
