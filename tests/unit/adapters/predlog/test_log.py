@@ -311,7 +311,7 @@ def test_quarantine_is_readable_and_keeps_a_row_once(tmp_path: Path) -> None:
     assert [q.kind for q in log.quarantined(SPEC.name)] == [Kind.LABELS, Kind.PREDICTIONS]
     assert len(log.quarantined(limit=1)) == 1
     assert log.quarantined("other") == ()
-    log.refuse(SPEC.name, "labels", [("a\0b", "is\0odd", "{}")])
+    log.refuse(SPEC, "labels", [("a\0b", "is\0odd", "{}")])
     assert log.quarantined()[0].kind is Kind.LABELS
 
 

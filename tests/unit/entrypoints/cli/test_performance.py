@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
 
     month("2024-01-01", 1.5).to_parquet("before.parquet")
-    month("2024-02-01", -1.5).to_parquet("after.parquet")
+    month("2024-02-01", -0.6).to_parquet("after.parquet")
     return tmp_path
 
 
