@@ -131,7 +131,7 @@ def test_late_labels_restate_segments_and_only_some_are_named() -> None:
     more = np.where(np.isin(np.arange(SIZE), [5, 11, 17, 23]), 1.0, few)
     tell(log, BY_LAND, more, START + 4 * DAY)
     (reason,) = later(log, records, replace(seen, restated_until=START + 4 * DAY), 6)
-    assert "brier of land=L5 from 0 to 0.08" in reason
+    assert "positive_rate of land=L5 from 0 to 0.08" in reason
     assert "brier from" not in reason
     points = records.metrics(MODEL, "accuracy", segment="land=L5")
     assert [p.value for p in points] == [pytest.approx(0.92)]

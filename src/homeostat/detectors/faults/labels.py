@@ -33,7 +33,8 @@ def find_label_fault(
     One class only is a fault where neither its share in the reference nor the current scores let
     one expect it, and where the labels of nearly all rows are known: else it may be that only one
     class is. Classes are exchanged where, for a given score, each is as frequent as another one
-    was, and no change of their mix explains it.
+    was, and no change of their mix explains it; not where they are equally frequent, as what inputs
+    mean may have turned there as well.
 
     Parameters
     ----------
@@ -115,6 +116,9 @@ def _exchanged(before: Predictions, now: Predictions) -> FaultyRows | None:
     mixed = _misfit(_remixed(was, is_now), is_now)
     allowed = max(size + _REACH * float(np.sqrt(2.0 * size)), _NEARLY * mixed)
     if np.array_equal(order, np.arange(classes)) or left > allowed or mixed - left < _PLAIN:
+        return None
+    # Classes as frequent as each other: their meaning may have been turned as well.
+    if _misfit(was.sum(axis=0, keepdims=True), is_now.sum(axis=0, keepdims=True)) < _PLAIN:
         return None
     names = before.classes
     pairs = tuple((names[a], names[b]) for b, a in enumerate(order.tolist()) if a != b)
