@@ -27,6 +27,7 @@ ASSUMED = 0.025
 
 _TINY = 1e-12
 _RAREST = 1e-290
+_MANY = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,10 +224,11 @@ def as_normal(t: Floats, freedom: Floats) -> Floats:
 def _as_rare(t: float, freedom: float) -> float:
     if math.isinf(freedom):
         return t
-    chance = t_sf(freedom, t)
+    # A continued fraction takes as many steps as the root of the degrees of freedom.
+    chance = t_sf(freedom, t) if freedom < _MANY else 0.0
     if chance > _RAREST:
         return max(-normal_quantile(chance), 0.0)
-    # Wallace (1959) is off by a part of what no chance can show any more.
+    # Wallace (1959) is off by a part of what no chance can show any more, or of one in a million.
     return (
         (8.0 * freedom + 1.0)
         / (8.0 * freedom + 3.0)
