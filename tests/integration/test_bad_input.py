@@ -182,7 +182,7 @@ def test_a_full_disk_loses_no_answer_and_no_label(
     labels = [{"prediction_id": key, "label": 1} for key in first["prediction_id"].to_pylist()]
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        patch.setattr(pq, "write_table", full)
+        patch.setattr(pq, "ParquetWriter", full)
         during = gateway.predict("fraud", pa.table({"amount": [100.0, 120.0]}))
         assert set(during["tier"].to_pylist()) == {"model"}, "callers notice nothing"
         refused = api.post(LABELS, json={"labels": labels})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
-from homeostat.stats import intervals
+from homeostat.stats import estimates, intervals
 from homeostat.stats.sequences import (
     ConfidenceSequence,
     asymptotic,
@@ -30,7 +30,7 @@ def ever_missed(sequence: ConfidenceSequence, mean: float) -> bool:
     return bool(np.any((sequence.lower > mean) | (sequence.upper < mean)))
 
 
-def width(interval: intervals.Interval) -> float:
+def width(interval: intervals.Interval | estimates.Estimate) -> float:
     return interval.upper - interval.lower
 
 
@@ -106,7 +106,7 @@ def test_bounds_close_in_on_the_mean(sequence: Bounded) -> None:
 
 def test_widths_beside_the_interval_of_a_fixed_size() -> None:
     rows = np.random.default_rng(15).beta(2.0, 20.0, 10_000)  # sd 0.06 in a range of 1
-    fixed = width(intervals.mean(rows))
+    fixed = width(estimates.mean(rows))
     assert 1.2 < width(empirical_bernstein(rows).last) / fixed < 2.0
     assert width(hoeffding(rows).last) / fixed > 15.0
     sd = float(rows.std())
