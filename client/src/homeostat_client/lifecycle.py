@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import signal
@@ -76,9 +77,14 @@ def close_at_sigterm() -> bool:
 
 
 def _end(number: int, _frame: object) -> None:
-    close_all()
+    # The main thread may hold what those that deliver wait for: it goes on meanwhile.
     signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)
+    _thread.start_new_thread(_deliver_and_end, (number,))
+
+
+def _deliver_and_end(number: int) -> None:
+    close_all()
+    os.kill(os.getpid(), number)
 
 
 def _forked() -> None:
