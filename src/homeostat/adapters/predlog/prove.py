@@ -39,7 +39,7 @@ class Searched:
     Attributes
     ----------
     files, bytes : int
-        Files whose bytes were all read, and their size.
+        Files whose bytes were all read, and their size; a database is searched by its tables.
     tables : int
         Tables of the records database.
     found : tuple of str
@@ -72,29 +72,29 @@ def search(folder: Path, database: Database, values: Sequence[str]) -> Searched:
     by_bytes = min(len(value.encode()) for value in values) >= SHORTEST
     needles = [form for value in values for form in _forms(value)] if by_bytes else []
     tables = search_tables(database, values)
-    beside = _database_files(database)
+    # Not opened here: closing them would let go of the locks that this process holds on them.
+    own = set(_database_files(database))
     seen, size, found, longer = set[Path](), 0, list[str](), list[str]()
     # Rows may be on their way from a segment to a file: what has come meanwhile is searched too.
     for _ in range(ROUNDS):
-        paths = {path for path in folder.rglob("*") if path.is_file()} | set(beside)
+        paths = {p for p in folder.rglob("*") if p.is_file() and p.resolve() not in own}
         new = sorted(path for path in paths - seen if path.exists())
         if not new:
             break
         seen |= set(new)
         for path in new:
-            shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
+            shown = str(path.relative_to(folder))
             with contextlib.suppress(FileNotFoundError):
                 size += path.stat().st_size
                 hit = bool(needles) and _bytes_of(path, needles)
-                # A database's values are in its tables; other bytes of it are left-overs.
-                own = path in beside
-                same, within = (False, tables.within) if own else _compare(path, values)
+                same, within = _compare(path, values)
                 if same or (hit and not within):
                     found.append(shown)
-                elif hit or (within and not own):
+                elif hit or within:
                     longer.append(shown)
     rows = [f"{count} rows of the table {name}" for name, count in tables.same.items() if count]
     places = (*found, *rows)
+    longer += ["the records database"] if tables.within else []
     return Searched(len(seen), size, len(tables.same), places, tuple(longer), by_bytes)
 
 
