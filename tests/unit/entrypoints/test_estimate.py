@@ -338,6 +338,7 @@ def test_columns_that_say_nothing_are_named() -> None:
         "row": np.arange(n),
         "left": 7 * np.arange(n)[::-1],
         "income": np.random.default_rng(3).permutation(n),
+        "age": np.arange(n) // 9,
         "empty": [None] * n,
         "note": [f"text {i}" for i in range(n)],
         "when": [datetime(2024, 1, 1, tzinfo=UTC)] * n,
@@ -349,7 +350,7 @@ def test_columns_that_say_nothing_are_named() -> None:
     found = hs.estimate(beside(rows, **more), now, BINARY, windows=1)
     said = " ".join(found.problems)
     assert all(f"'{name}'" in said for name in ("row", "left", "empty", "note", "when"))
-    assert not any(f"'{name}'" in said for name in ("income", "flag", "rare", "gap"))
+    assert not any(f"'{name}'" in said for name in ("income", "age", "flag", "rare", "gap"))
 
 
 def test_results_are_plain_and_the_same_again() -> None:

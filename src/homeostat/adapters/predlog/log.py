@@ -360,7 +360,7 @@ class FilePredictionLog:
 
         Appends, reads and rolls go on meanwhile. Raises as `roll`.
         """
-        with self.upkeep.tidying():
+        with self.upkeep.untidied():
             self.roll(now)
             yield
 

@@ -46,10 +46,16 @@ class Upkeep:
     def tidying(self) -> Iterator[None]:
         """Hold off tidying by other processes; raises StorageError if the disk fails meanwhile."""
         try:
-            with exclusive(self.root / ".tidy.lock"):
+            with self.untidied():
                 yield
         except OSError as error:
             raise StorageError(f"the prediction log {self.root}: {error}") from error
+
+    @contextlib.contextmanager
+    def untidied(self) -> Iterator[None]:
+        """Hold off tidying by other processes; errors of the block stay as they are."""
+        with exclusive(self.root / ".tidy.lock"):
+            yield
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -315,3 +315,21 @@ def test_too_few_rows_to_tell() -> None:
     assert not Contrast(change, change).opposed
     (none,) = compare_value(fraud(0), fraud(0), {"m": MONEY})
     assert math.isnan(none.quality.now.value)
+
+
+COLUMNS = {"amount": Type.NUMBER, "label": Type.NUMBER, "prediction": Type.NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 / 0", "'1 / 0' is never a finite number"),
+        ("amount / (2 - 2)", "never a finite number"),
+        ("mean(1e308 * 10)", "'1e\\+308 \\* 10' is never a finite number"),
+        ("sum(amount) / sum(0)", "divides by a sum of zeros"),
+    ],
+    ids=["one", "column", "infinity", "sum"],
+)
+def test_what_is_no_number_for_any_row_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_metric("worth", text, COLUMNS)
