@@ -87,7 +87,7 @@ def _stretches(
     start, end = to_micros(window.start), to_micros(window.end)
     state, store = log.upkeep.state, log.upkeep.store
     with state.lock:
-        state.refresh(log.upkeep.writing())
+        state.refresh()
         files, landed = state.gather(spec.name, start, end)
     spans = [span for file in files for span in store.spans(file)]
     for table in landed:

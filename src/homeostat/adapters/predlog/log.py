@@ -125,15 +125,13 @@ class FilePredictionLog:
             raise StorageError(f"the prediction log {root} cannot be made: {error}") from error
         self._store = FileStore(root, read_salt(root, fsync=fsync), fsync)
         self._catalogue = Catalogue(records.database)
-        self._state = LogState(landing, self._catalogue, self._store)
         self._writer = SegmentWriter(landing, fsync)
+        self._state = LogState(
+            landing, self._catalogue, self._store, writing=lambda: self._writer.segment
+        )
         self._group = GroupCommit(self._commit)
-        self._reader = LogReader(
-            self._state, self._catalogue, self._store, lambda: self._writer.segment
-        )
-        self.upkeep = Upkeep(
-            root, self._state, self._catalogue, self._store, self._reader.writing, settle_rows
-        )
+        self._reader = LogReader(self._state, self._catalogue, self._store)
+        self.upkeep = Upkeep(root, self._state, self._catalogue, self._store, settle_rows)
         self.retention = Keeper(self.upkeep, retention or {})
         self.protector = protector
         self._most_landed = most_landed
@@ -233,7 +231,7 @@ class FilePredictionLog:
                 self._state.land(segment, *table)
                 self._state.frontier[segment] = self._state.durable[segment] = end
             if before and before != self._writer.segment:
-                self._state.refresh(self._writer.segment)
+                self._state.refresh()
                 self._state.unload(before)
             if self._state.bytes >= ROLL_BYTES:
                 self.full.set()
@@ -244,7 +242,7 @@ class FilePredictionLog:
         try:
             return self._state.judge(kind, model, rows)
         except StorageError:
-            self._state.refresh(self._writer.segment)
+            self._state.refresh()
             if self._state.losses == before:
                 raise
             return self._state.judge(kind, model, rows)
@@ -367,7 +365,7 @@ class FilePredictionLog:
     def status(self) -> LogStatus:
         """Return figures about the log, without reading its rows."""
         with self._state.lock:
-            self._state.refresh(self._writer.segment)
+            self._state.refresh()
             files, predictions, labels, size = self._catalogue.totals()
             landed = {kind: self._state.rows(kind) for kind in Kind}
             segments = len(segment_names(self._state.landing))

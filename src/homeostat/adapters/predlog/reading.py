@@ -35,15 +35,11 @@ LABEL_IDS = pa.schema([LABEL_SCHEMA.field(name) for name in ("prediction_id", "a
 
 @dataclass
 class LogReader:
-    """Reads what a log's state and files hold. Times are microseconds since 1970.
-
-    ``writing`` names the segment that this process writes.
-    """
+    """Reads what a log's state and files hold. Times are microseconds since 1970."""
 
     state: LogState
     catalogue: Catalogue
     store: FileStore
-    writing: Callable[[], str]
     _decoded: OrderedDict[bytes, Profile] = field(default_factory=OrderedDict, init=False)
 
     def rows(
@@ -53,7 +49,7 @@ class LogReader:
 
         def read() -> pa.Table:
             with self.state.lock:
-                self.state.refresh(self.writing())
+                self.state.refresh()
                 found = self.state.gather(spec.name, start, end)
             return self._rows(spec, *found, start, end, columns)
 
@@ -66,7 +62,7 @@ class LogReader:
             return read()
         except StorageError:
             with self.state.lock:
-                self.state.refresh(self.writing())
+                self.state.refresh()
             if self.state.losses == before:
                 raise
             return read()
@@ -84,7 +80,7 @@ class LogReader:
         self, spec: ModelSpec, start: int, end: int, as_of: int, columns: Sequence[str] | None
     ) -> pa.Table:
         with self.state.lock:
-            self.state.refresh(self.writing())
+            self.state.refresh()
             found = self.state.gather(spec.name, start, end)
             # A label lies at the latest day of its predictions: that may be the day after.
             files, landed = self.state.labels(spec.name, window_days(start, end + DAY))
@@ -231,7 +227,7 @@ class LogReader:
         self, spec: ModelSpec, columns: str, segment: str, first: int, last: int, version: str
     ) -> SegmentHours:
         while True:
-            self.state.refresh(self.writing())
+            self.state.refresh()
             rolled, found = self.catalogue.segment(
                 spec.name, columns, segment, first, last, version
             )
@@ -242,10 +238,10 @@ class LogReader:
         self, spec: ModelSpec, first: int, last: int, version: str
     ) -> tuple[list[Profile], list[pa.Table]]:
         if first >= last:
-            self.state.refresh(self.writing())
+            self.state.refresh()
             return [], []
         while True:
-            self.state.refresh(self.writing())
+            self.state.refresh()
             rolled, blobs = self.catalogue.profiles(spec.name, first, last, version)
             if rolled == self.state.rolled:
                 break
@@ -264,7 +260,7 @@ class LogReader:
     def orphans(self, model: str, older_than: int) -> int:
         """Count ids whose first label arrived before `older_than` and that no prediction has."""
         with self.state.lock:
-            self.state.refresh(self.writing())
+            self.state.refresh()
             files, landed = self.state.labels(model, [])
             fields = ["prediction_id", "arrival"]
             tables = [self.store.read(file, fields) for file in files if file.first < older_than]

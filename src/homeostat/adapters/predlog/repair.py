@@ -78,7 +78,7 @@ def repair(upkeep: Upkeep, actor: str, now: datetime) -> Repaired:
 
 def _files(upkeep: Upkeep) -> list[FileEntry]:
     with upkeep.state.lock:
-        upkeep.state.refresh(upkeep.writing())
+        upkeep.state.refresh()
         return [f for days in upkeep.state.files.values() for day in days.values() for f in day]
 
 

@@ -61,7 +61,7 @@ class Keeper:
         """
         state, catalogue = self.upkeep.state, self.upkeep.catalogue
         with state.lock:
-            state.refresh(self.upkeep.writing())
+            state.refresh()
             held = {part: [f for day in days.values() for f in day]
                     for part, days in state.files.items()}  # fmt: skip
         done, problems = Retained(), list[StorageError]()
@@ -131,13 +131,13 @@ class Keeper:
         # Labels are sorted by day under this lock.
         with exclusive(self.upkeep.root / ".roll.lock"):
             with state.lock:
-                state.refresh(self.upkeep.writing())
+                state.refresh()
                 there = {file.path for days in state.files.values() for day in days.values()
                          for file in day}  # fmt: skip
             if all(file.path in there for file in change.removed):
                 self.upkeep.catalogue.register(change, now)
         with state.lock:
-            state.refresh(self.upkeep.writing())
+            state.refresh()
 
 
 def strip(store: FileStore, file: FileEntry) -> Change | None:

@@ -85,19 +85,27 @@ class SegmentWriter:
 
     def _open(self) -> None:
         self.close()
-        name = f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
+        while self._descriptor < 0:
+            # Named before it exists: whoever finds the file in the folder knows whose it is.
+            self.segment = f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
+            self._descriptor = self._locked(self.folder / self.segment)
+        if self.fsync:
+            sync(self.folder)
+
+    @staticmethod
+    def _locked(path: Path) -> int:
+        """Make a segment and lock it; -1 if a roll elsewhere took it away before it was locked."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        descriptor = os.open(self.folder / name, flags, 0o644)
+        descriptor = os.open(path, flags, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Raises if a roll took the file for an abandoned one before it was locked.
-            (self.folder / name).stat()
-            if self.fsync:
-                sync(self.folder)
-        except OSError:
+            path.stat()
+        except OSError as error:
             os.close(descriptor)
+            if isinstance(error, FileNotFoundError):
+                return -1
             raise
-        self._descriptor, self._size, self.segment = descriptor, 0, name
+        return descriptor
 
     def unwanted(self) -> bool:
         """Whether somebody has asked that this segment be given up; see `ask_for`."""

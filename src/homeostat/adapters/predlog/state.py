@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,8 @@ class LogState:
         How far this process's own segments are written.
     losses : int
         Files that were seen to leave the log.
+    writing : callable
+        Names the segment that this process writes; its rows land when their write has returned.
     """
 
     landing: Path
@@ -83,12 +85,13 @@ class LogState:
     durable: dict[str, int] = field(default_factory=dict)
     landed: dict[str, LandedSegment] = field(default_factory=dict)
     losses: int = 0
+    writing: Callable[[], str] = str
     files: dict[Part, dict[str, list[FileEntry]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
 
-    def refresh(self, writing: str = "") -> None:
-        """Take in what other processes appended and rolled; `writing` is this process's segment.
+    def refresh(self) -> None:
+        """Take in what other processes appended and rolled.
 
         Raises
         ------
@@ -96,14 +99,14 @@ class LogState:
             If the folder or the database cannot be read.
         """
         try:
-            while not self._refreshed(writing):
+            while not self._refreshed():
                 pass
         except OSError as error:
             raise StorageError(
                 f"the landing folder {self.landing} cannot be read: {error}"
             ) from error
 
-    def _refreshed(self, writing: str) -> bool:
+    def _refreshed(self) -> bool:
         # Listed before the catalogue is read: a segment that is deleted in between was rolled, and
         # its rows are in files that this reading of the catalogue may not show.
         names = segment_names(self.landing)
@@ -113,7 +116,9 @@ class LogState:
             self._forget_landed(rolled)
         try:
             for name in names:
-                self._take_in(name, self.durable.get(name, 0) if name == writing else None)
+                # Asked for after the listing: of a segment that is in it, its writer knew before.
+                mine = name == self.writing()
+                self._take_in(name, self.durable.get(name, 0) if mine else None)
         except FileNotFoundError:
             return False
         return True

@@ -31,15 +31,14 @@ ROLL_BYTES = 32 * 2**20
 class Upkeep:
     """Changes the files of a log; by one process at a time, whoever it is.
 
-    ``writing`` names the segment that this process writes; ``settle_rows`` is the number of new
-    labels from which they are sorted by the day of their predictions.
+    ``settle_rows`` is the number of new labels from which they are sorted by the day of their
+    predictions.
     """
 
     root: Path
     state: LogState
     catalogue: Catalogue
     store: FileStore
-    writing: Callable[[], str]
     settle_rows: int
 
     @contextlib.contextmanager
@@ -72,7 +71,7 @@ class Upkeep:
     def files(self, model: str) -> dict[Kind, list[FileEntry]]:
         """Return all files of a model, as of now."""
         with self.state.lock:
-            self.state.refresh(self.writing())
+            self.state.refresh()
             days = {kind: self.state.files[kind, model] for kind in Kind}
             return {
                 kind: [f for day in found.values() for f in day] for kind, found in days.items()
@@ -82,7 +81,7 @@ class Upkeep:
         """Register a change and take it in; see `alone`."""
         self.catalogue.register(change, now)
         with self.state.lock:
-            self.state.refresh(self.writing())
+            self.state.refresh()
 
     def roll(self, now: datetime) -> int:
         """Move landed rows to Parquet files with their hourly profiles; return the rows moved.
@@ -129,7 +128,7 @@ class Upkeep:
     def _compact(self, now: datetime, *, eager: bool) -> int:
         state, done = self.state, 0
         with state.lock:
-            state.refresh(self.writing())
+            state.refresh()
             days = [dict(by_day) for by_day in state.files.values()]
         closed = day_text(to_micros(now) - HOUR)
         groups = [group for found in days for group in choose(found, closed=closed, eager=eager)]
@@ -139,14 +138,14 @@ class Upkeep:
                 self.catalogue.register(change, now)
                 done += len(change.removed)
                 with state.lock:
-                    state.refresh(self.writing())
+                    state.refresh()
         return done
 
     def _move(self, now: datetime) -> int:
         """Move what has landed by now, in steps that fit into memory."""
         state = self.state
         with state.lock:
-            state.refresh(self.writing())
+            state.refresh()
             goal = dict(state.frontier)
         moved = 0
         while any(state.rolled.get(name, 0) < end for name, end in goal.items()):
@@ -171,14 +170,14 @@ class Upkeep:
                 change = settle_labels(self.store, model, labels, predicted)
                 self.catalogue.register(change, now)
                 with state.lock:
-                    state.refresh(self.writing())
+                    state.refresh()
 
     def _drop_segments(self) -> None:
         landing, state = self.state.landing, self.state
         gone = [
             name
             for name in segment_names(landing)
-            if name != self.writing()
+            if name != state.writing()
             and remove_if_abandoned(landing / name, state.rolled.get(name, 0))
         ]
         drop_askings(landing)

@@ -1,3 +1,4 @@
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,22 @@ def test_a_last_frame_that_is_cut_anywhere_is_no_damage(tmp_path: Path) -> None:
         assert (damaged_at(path) is None) is not inner_end, size
     path.write_bytes(b"")
     assert damaged_at(path) is None
+
+
+def test_a_new_segment_that_a_roll_took_away_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+    flock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    writer = SegmentWriter(tmp_path)
+    writer.write([bytearray(b"frame")])
+    assert [path.name for path in tmp_path.iterdir()] == [writer.segment]
+    assert writer.segment != taken[0].name
