@@ -54,7 +54,7 @@ class Site:
                 "fraud", f"v{number}", "linear", "", datetime(2024, 1, 1, tzinfo=UTC)
             )
             self.registry.register(card, folder)
-        table = RouteTable(self.registry, [ServedModel(SPEC, Fallback(default=0.25))])
+        table = RouteTable(self.registry, [ServedModel(SPEC, Fallback(default=0.25))], clock)
         self.gateway = Gateway(table, LogWriter(self.log), clock)
 
     def logged(self) -> pa.Table:

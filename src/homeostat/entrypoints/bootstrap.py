@@ -110,7 +110,7 @@ class Deployment:
             )
             for model in self.settings.models
         ]
-        return RouteTable(self.registry, served, load)
+        return RouteTable(self.registry, served, self.clock, load)
 
     def gateway(self, routes: RouteTable, instance: str = "") -> Gateway:
         """Return a gateway that logs into this deployment's prediction log."""

@@ -1,13 +1,14 @@
-"""Who is to answer each row of a request: pure, from the route, the rows and the breakers."""
+"""Who is to answer each row of a request: pure, from the route, the rows and the breakers.
+
+Rows are positions in the request, kept in lists: most requests have one row, for which arrays cost
+more than they save.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
-from numpy.typing import NDArray
 
 from homeostat.domain.route import Route
 from homeostat.serving.constraints import Masks, degraded_masks, touched
@@ -49,7 +50,7 @@ class Group:
     """Rows (their positions in the request) that one version is to answer."""
 
     version: str
-    rows: NDArray[np.intp]
+    rows: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,17 @@ class Plan:
 
     Attributes
     ----------
-    challenger : ndarray of bool, shape (rows,)
-        Rows of the challenger's arm.
+    assigned : list of str
+        For each row the version that is to answer it by the traffic split.
     groups : tuple of Group
         Calls to make; disjoint.
-    reasons : ndarray of str objects, shape (rows,)
-        Why the assigned version may not answer; empty where it is in a group of its own.
+    reasons : list of Reason
+        Why the assigned version may not answer; `Reason.NONE` where it is in a group of its own.
     """
 
-    challenger: NDArray[np.bool_]
+    assigned: list[str]
     groups: tuple[Group, ...]
-    reasons: NDArray[np.object_]
+    reasons: list[Reason]
 
 
 def plan(
@@ -102,31 +103,66 @@ def plan(
     >>> route = Route("fraud", champion="v1", challenger="v2", weight=1.0)
     >>> uses = {"v1": frozenset({"amount"}), "v2": frozenset({"amount"})}
     >>> result = plan(route, ["anna", "ben"], uses, {}, closed=frozenset({"v2"}))
-    >>> result.groups[0].version, result.groups[0].rows.tolist(), result.reasons.tolist()
-    ('v1', [0, 1], [<Reason.BREAKER_OPEN: 'breaker_open'>, <Reason.BREAKER_OPEN: 'breaker_open'>])
+    >>> result.groups[0].version, list(result.groups[0].rows), [str(r) for r in result.reasons]
+    ('v1', [0, 1], ['breaker_open', 'breaker_open'])
     """
-    rows = len(keys)
-    challenger = np.zeros(rows, dtype=np.bool_)
-    if route.challenger:
-        challenger = takes_part(f"{route.model}/{route.challenger}", keys, route.weight)
-    reasons = np.full(rows, Reason.NONE, dtype=object)
-    degraded = degraded_masks(route.degraded, rows)
+    assigned = assign(route, keys)
+    reasons = [Reason.NONE] * len(keys)
     groups: list[Group] = []
-    standing_in = np.zeros(rows, dtype=np.bool_)
-    for version, arm in ((route.challenger, challenger), (route.champion, ~challenger)):
-        wanted = arm | standing_in
-        if not wanted.any():
+    standing_in: list[int] = []
+    for version in (route.challenger, route.champion):
+        wanted = _rows_of(version, assigned)
+        if version == route.champion and standing_in:
+            wanted = sorted({*wanted, *standing_in})
+        if not wanted:
             continue
         if version not in uses or version in closed:
             unable = Reason.BREAKER_OPEN if version in closed else Reason.ERROR
-            reasons[wanted & (reasons == Reason.NONE)] = unable
-            standing_in = wanted
+            for row in wanted:
+                reasons[row] = reasons[row] or unable
+            standing_in = list(wanted)
             continue
-        hidden = touched(uses[version], degraded, rows)
-        invalid = touched(uses[version], broken, rows)
-        reasons[wanted & invalid] = Reason.INVALID_INPUT
-        reasons[wanted & hidden] = Reason.DEGRADED
-        able = wanted & ~hidden & ~invalid
-        if able.any():
-            groups.append(Group(version, np.flatnonzero(able)))
-    return Plan(challenger, tuple(groups), reasons)
+        able = _able(route, uses[version], broken, wanted, reasons)
+        if able:
+            groups.append(Group(version, able))
+    return Plan(assigned, tuple(groups), reasons)
+
+
+def assign(route: Route, keys: Sequence[str]) -> list[str]:
+    """Return the version that the traffic split gives each key.
+
+    Examples
+    --------
+    >>> assign(Route("fraud", "v1", "v2", 1.0), ["anna"]), assign(Route("fraud", "v1"), ["anna"])
+    (['v2'], ['v1'])
+    """
+    if not route.challenger or route.weight <= 0:
+        return [route.champion] * len(keys)
+    moved = takes_part(f"{route.model}/{route.challenger}", keys, route.weight).tolist()
+    return [route.challenger if there else route.champion for there in moved]
+
+
+def _rows_of(version: str, assigned: list[str]) -> Sequence[int]:
+    count = assigned.count(version)
+    if count == len(assigned):
+        return range(count)
+    return [row for row, name in enumerate(assigned) if name == version] if count else ()
+
+
+def _able(
+    route: Route,
+    features: frozenset[str],
+    broken: Masks,
+    wanted: Sequence[int],
+    reasons: list[Reason],
+) -> Sequence[int]:
+    """Return the rows that a version can answer; the others get their reason."""
+    if not broken and not route.degraded:
+        return wanted
+    rows = len(reasons)
+    hidden = touched(features, degraded_masks(route.degraded, rows), rows)
+    unable = touched(features, broken, rows) | hidden
+    for row in wanted:
+        if unable[row]:
+            reasons[row] = Reason.DEGRADED if hidden[row] else Reason.INVALID_INPUT
+    return [row for row in wanted if not unable[row]]

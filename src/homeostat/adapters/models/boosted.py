@@ -32,9 +32,18 @@ class BoostedPredictor:
         """Columns that it reads."""
         return self._encoding.features
 
+    @property
+    def encoding(self) -> Encoding:
+        """How rows become numbers."""
+        return self._encoding
+
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Return one score a row, or shape (n, classes) of a booster with several outputs."""
-        raw = self._booster.predict(self._encoding.matrix(table), num_threads=1)
+        return self.predict_matrix(self._encoding.matrix(table))
+
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores of encoded rows."""
+        raw = self._booster.predict(matrix, num_threads=1)
         scores = np.asarray(raw, dtype=np.float64)
         if scores.ndim == 1:
             return scores

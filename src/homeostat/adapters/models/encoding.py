@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.domain.errors import ArtifactError, DataError
+
+Row: TypeAlias = "tuple[object, ...]"
+RowReader: TypeAlias = "Callable[[Sequence[Row]], NDArray[np.float64]]"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,55 @@ class Encoding:
         for position, name in enumerate(self.features):
             result[:, position] = self._column(table, name)
         return result
+
+    def reader(self, names: Sequence[str]) -> RowReader:
+        """Return a function that does for a few rows what `matrix` does for a table, but cheaper.
+
+        Parameters
+        ----------
+        names : sequence of str
+            What the values of a row are, in order; a row is a tuple of numbers, truth values and
+            texts, None where one is missing.
+
+        Raises
+        ------
+        DataError
+            If a feature is not among the names.
+
+        Examples
+        --------
+        >>> encoding = Encoding(("amount", "land"), {"land": ("DE", "FR")})
+        >>> encoding.reader(["land", "amount"])([("FR", 1.5), ("XX", None)]).tolist()
+        [[1.5, 1.0], [nan, nan]]
+        """
+        for name in self.features:
+            if name not in names:
+                raise DataError(f"column {name!r}, which the model takes, is absent")
+        places = [names.index(name) for name in self.features]
+        whole = places == list(range(len(names)))
+        codes = [
+            (self.features.index(name), {value: float(i) for i, value in enumerate(values)})
+            for name, values in self.categories.items()
+            if name in self.features
+        ]
+        shape = (-1, len(places)) if places else (0, 0)
+        pick = itemgetter(*places) if len(places) > 1 else None
+
+        def read(rows: Sequence[Row]) -> NDArray[np.float64]:
+            if not places:
+                return np.empty((len(rows), 0))
+            if codes:
+                picked = [[row[place] for place in places] for row in rows]
+                for values in picked:
+                    for position, known in codes:
+                        values[position] = known.get(values[position], np.nan)  # type: ignore[call-overload]
+                return np.array(picked, dtype=np.float64).reshape(shape)
+            if whole:
+                return np.array(rows, dtype=np.float64).reshape(shape)
+            chosen = list(map(pick, rows)) if pick else [row[places[0]] for row in rows]
+            return np.array(chosen, dtype=np.float64).reshape(shape)
+
+        return read
 
     def _column(self, table: pa.Table, name: str) -> NDArray[np.float64]:
         if name not in table.column_names:

@@ -57,29 +57,40 @@ class LinearPredictor:
         """Columns that it reads."""
         return self._encoding.features
 
+    @property
+    def encoding(self) -> Encoding:
+        """How rows become numbers."""
+        return self._encoding
+
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Return one score a row."""
-        total = self.total(table)
+        return self.predict_matrix(self._encoding.matrix(table))
+
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores of encoded rows."""
+        total = self._total(matrix)
         if self._link == "identity":
             return total
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(total, -700.0, 700.0))), dtype=np.float64)
 
     def total(self, table: pa.Table) -> NDArray[np.float64]:
         """Return the sum of the terms, before the link."""
-        total = np.full(table.num_rows, self._intercept)
-        for _, summand in self._summands(table):
+        return self._total(self._encoding.matrix(table))
+
+    def _total(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = np.full(len(matrix), self._intercept)
+        for _, summand in self._summands(matrix):
             total += summand
         return total
 
     def contributions(self, table: pa.Table) -> NDArray[np.float64]:
         """Return what each feature adds to the sum, shape (table.num_rows, features)."""
         found = np.zeros((table.num_rows, len(self.features)))
-        for place, summand in self._summands(table):
+        for place, summand in self._summands(self._encoding.matrix(table)):
             found[:, place] += summand
         return found
 
-    def _summands(self, table: pa.Table) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        matrix = self._encoding.matrix(table)
+    def _summands(self, matrix: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
         for term in self._terms:
             place = self._encoding.features.index(term.feature)
             column = matrix[:, place]

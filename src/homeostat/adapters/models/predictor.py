@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from homeostat.adapters.models.encoding import Encoding
 
 
 class Predictor(Protocol):
@@ -25,6 +27,24 @@ class Predictor(Protocol):
         A multi-class model returns one probability a class, shape (n, classes), or the index of the
         class if it has none.
         """
+        ...
+
+
+@runtime_checkable
+class MatrixPredictor(Predictor, Protocol):
+    """A predictor that works on the matrix of its encoding, and does nothing but compute.
+
+    A gateway may ask it for a few rows without making a table, and in its own thread: it neither
+    waits for anything nor hangs.
+    """
+
+    @property
+    def encoding(self) -> Encoding:
+        """How rows become the matrix."""
+        ...
+
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what `predict` returns for a table of which this is the encoded form."""
         ...
 
 

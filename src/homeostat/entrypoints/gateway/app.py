@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
 
 import orjson
-import pyarrow as pa
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from homeostat.domain.record import PROBABILITIES
 from homeostat.engine.ports import Router
-from homeostat.entrypoints.gateway.batch import InputError, rows_to_table
+from homeostat.entrypoints.gateway.batch import InputError
 from homeostat.entrypoints.gateway.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 
 LARGEST_BODY = 16 * 2**20
 MOST_ROWS = 20_000
-ANSWER_FIELDS = ("prediction_id", "score", "prediction", "version", "tier", "reason")
+PREFIX, SUFFIX = "/v1/models/", "/predict"
+Lifespan: TypeAlias = "Callable[[Starlette], AbstractAsyncContextManager[None]]"
 
 
 def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> Starlette:
@@ -63,9 +65,6 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
                     await following
             await asyncio.to_thread(gateway.close)
 
-    async def predict(request: Request) -> Response:
-        return await _predict(gateway, request)
-
     async def live(_: Request) -> Response:
         return _json({"live": True})
 
@@ -75,9 +74,10 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     async def metrics(_: Request) -> Response:
         return PlainTextResponse(gateway.metrics_text(), media_type="text/plain; version=0.0.4")
 
-    return Starlette(
+    return Plane(
+        Predict(gateway),
         routes=[
-            Route("/v1/models/{model}/predict", predict, methods=["POST"]),
+            Route(f"{PREFIX}{{model}}{SUFFIX}", Predict(gateway), methods=["POST"]),
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route("/metrics", metrics),
@@ -108,30 +108,73 @@ async def _follow(gateway: Gateway, source: Router, every: float) -> None:
         await asyncio.sleep(every)
 
 
-async def _predict(gateway: Gateway, request: Request) -> Response:
-    model = request.path_params["model"]
-    served = gateway.routes.models.get(model)
-    if served is None:
-        return _error(f"no model named {model!r} is served here", 404)
-    body = await _body(request)
-    if body is None:
-        return _error(f"the request is larger than {LARGEST_BODY} bytes", 413)
-    try:
-        table = rows_to_table(served.spec, _rows(body))
-        records = await gateway.predict_async(model, table)
-    except InputError as error:
-        return _error(str(error), 400, error.row, error.column)
-    return _json({"predictions": _answers(records)})
+class Plane(Starlette):
+    """Starlette, but for a short way to the predictions: its routing costs what a model does."""
+
+    def __init__(self, predict: Predict, routes: Sequence[Route], lifespan: Lifespan) -> None:
+        super().__init__(routes=routes, lifespan=lifespan)
+        self._predict = predict
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path: str = scope["path"]
+            if path.startswith(PREFIX) and path.endswith(SUFFIX):
+                await self._predict(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
-async def _body(request: Request) -> bytes | None:
+class Predict:
+    """Answers POST /v1/models/{model}/predict; an ASGI application."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        model = scope["path"][len(PREFIX) : -len(SUFFIX)]
+        if model not in self._gateway.routes.models:
+            await _error(f"no model named {model!r} is served here", 404)(scope, receive, send)
+            return
+        try:
+            body = await _body(receive)
+        except ClientDisconnect:
+            return
+        if body is None:
+            message = f"the request is larger than {LARGEST_BODY} bytes"
+            await _error(message, 413)(scope, receive, send)
+            return
+        try:
+            answered = await self._gateway.answer(model, _rows(body))
+        except InputError as error:
+            refusal = _error(str(error), 400, error.row, error.column)
+            await refusal(scope, receive, send)
+            return
+        await _send(send, orjson.dumps({"predictions": answered.content()}))
+
+
+async def _send(send: Send, body: bytes) -> None:
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body; None if it is too large."""
     size, chunks = 0, []
-    async for chunk in request.stream():
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > LARGEST_BODY:
             return None
         chunks.append(chunk)
-    return b"".join(chunks)
+        if not message.get("more_body"):
+            return chunk if len(chunks) == 1 else b"".join(chunks)
 
 
 def _rows(body: bytes) -> list[dict[str, object]]:
@@ -148,11 +191,6 @@ def _rows(body: bytes) -> list[dict[str, object]]:
         if not isinstance(row, dict):
             raise InputError("a row must be an object that maps field names to values", number)
     return rows
-
-
-def _answers(records: pa.Table) -> list[dict[str, object]]:
-    several = [PROBABILITIES] if PROBABILITIES in records.column_names else []
-    return records.select([*ANSWER_FIELDS, *several]).to_pylist()
 
 
 def _error(message: str, status: int, row: int | None = None, column: str = "") -> Response:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from homeostat.domain.admission import MAX_AHEAD
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import TIMESTAMP, feature_schema
+from homeostat.serving.constraints import Masks, violations
 
 TEXT: pa.DataType = pa.string()
 META = pa.schema([("prediction_id", TEXT), ("timestamp", TIMESTAMP), ("entity", TEXT)])
@@ -40,7 +42,7 @@ class InputError(DataError):
 
 @dataclass(frozen=True)
 class Batch:
-    """A checked request.
+    """A checked request as columns.
 
     Attributes
     ----------
@@ -50,23 +52,26 @@ class Batch:
         ``prediction_id``, ``timestamp`` and ``entity`` (empty where there is none), without nulls.
     now : datetime
         When the request came in.
+    broken : dict of column to ndarray of bool
+        Values that break the schema's constraints.
     """
 
     features: pa.Table
     meta: pa.Table
     now: datetime
+    broken: Masks
 
     @property
-    def rows(self) -> int:
+    def size(self) -> int:
         """Number of rows."""
         return self.features.num_rows
 
-    @property
+    @cached_property
     def entities(self) -> list[str]:
         """Who each row is about."""
         return texts(self.meta, "entity")
 
-    @property
+    @cached_property
     def ids(self) -> list[str]:
         """Prediction ids."""
         return texts(self.meta, "prediction_id")
@@ -75,6 +80,12 @@ class Batch:
     def keys(self) -> list[str]:
         """What the traffic split goes by."""
         return [entity or name for entity, name in zip(self.entities, self.ids, strict=True)]
+
+    def take(self, rows: Sequence[int]) -> Batch:
+        """Return some of the rows."""
+        chosen = pa.array(rows, pa.int64())
+        masks = {name: mask[rows] for name, mask in self.broken.items()}
+        return Batch(self.features.take(chosen), self.meta.take(chosen), self.now, masks)
 
 
 def rows_to_table(spec: ModelSpec, rows: Sequence[Mapping[str, object]]) -> pa.Table:
@@ -129,7 +140,19 @@ def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, id_salt: str) -> B
         if not column.nullable and features[column.name].null_count:
             row = features[column.name].is_null().to_pylist().index(True)
             raise InputError("a value is required", row, column.name)
-    return Batch(features, _meta(spec, table, now, id_salt), now)
+    meta = _meta(spec, table, now, id_salt)
+    return Batch(features, meta, now, violations(spec.schema, features))
+
+
+def named(
+    ids: Sequence[str | None], model: str, salt: str, now: datetime, entities: Sequence[str]
+) -> list[str]:
+    """Return the ids, made up where the caller gave none."""
+    if all(ids):
+        return [name or "" for name in ids]
+    text = "\0".join((model, salt, now.isoformat(), *entities))
+    stem = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return [name or f"{stem}{row:04x}" for row, name in enumerate(ids)]
 
 
 def texts(table: pa.Table, name: str) -> list[str]:
@@ -189,9 +212,7 @@ def _meta(spec: ModelSpec, table: pa.Table, now: datetime, salt: str) -> pa.Tabl
         table = table.append_column("entity", _cast(table, spec.entity, pa.string()))
     given = _conform(table, META)
     entities, ids = texts(given, "entity"), texts(given, "prediction_id")
-    text = "\0".join((spec.name, salt, now.isoformat(), *entities))
-    stem = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-    ids = [name or f"{stem}{row:04x}" for row, name in enumerate(ids)]
+    ids = named(ids, spec.name, salt, now, entities)
     if len(set(ids)) != len(ids):
         row = next(i for i, name in enumerate(ids) if name in ids[:i])
         raise InputError(f"{ids[row]!r} occurs twice in this request", row, "prediction_id")

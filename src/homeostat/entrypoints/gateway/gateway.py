@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Generator
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import asdict
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import NotFoundError
-from homeostat.entrypoints.gateway.batch import Batch, to_batch
+from homeostat.entrypoints.gateway.answered import Answered
+from homeostat.entrypoints.gateway.batch import rows_to_table, to_batch
 from homeostat.entrypoints.gateway.lane import settled
 from homeostat.entrypoints.gateway.metrics import Metrics
 from homeostat.entrypoints.gateway.routes import (
+    AnyBatch,
     Live,
     LoadedVersion,
     RouteTable,
     ServedModel,
-    answers,
 )
-from homeostat.entrypoints.gateway.serve import Request, Wait, to_records
+from homeostat.entrypoints.gateway.rows import RowReader
+from homeostat.entrypoints.gateway.serve import Request
 from homeostat.entrypoints.gateway.writer import LogWriter
 from homeostat.serving.fallback import ScoreCache
 from homeostat.serving.plan import Answerer, Reason, Role
@@ -58,6 +60,7 @@ class Gateway:
         self._instance = instance
         self._numbers = itertools.count()
         self._caches = {model: ScoreCache() for model in routes.models}
+        self._readers = {model: RowReader(served.spec) for model, served in routes.models.items()}
         self._shadows: set[Future[None]] = set()
         self._shadow_lock = threading.Lock()
 
@@ -82,21 +85,47 @@ class Gateway:
         InputError
             If the rows cannot be taken; the message names row and column.
         """
-        served, live, batch, request = self._open(model, rows)
+        served, live = self._served(model)
+        batch = to_batch(served.spec, rows, self._clock.now(), self._salt())
+        request = self._request(served, live, batch)
         for step in request.steps():
             wait(step.futures, step.seconds)
-        return self._close(served, live, batch, request)
+        return self._close(served, live, batch, request).records()
 
-    async def predict_async(self, model: str, rows: pa.Table) -> pa.Table:
-        """Answer a request under asyncio; otherwise like `predict`."""
-        served, live, batch, request = self._open(model, rows)
-        steps: Generator[Wait, None, None] = request.steps()
+    async def answer(self, model: str, rows: pa.Table | Sequence[Mapping[str, object]]) -> Answered:
+        """Answer a request under asyncio.
+
+        Parameters
+        ----------
+        model : str
+        rows : pyarrow.Table, or sequence of mapping
+            Columns as of `predict`, or rows as JSON gives them.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            As `predict`.
+        """
+        served, live = self._served(model)
+        now, salt = self._clock.now(), self._salt()
+        batch: AnyBatch | None = None
+        if not isinstance(rows, pa.Table):
+            batch = self._readers[model].read(rows, now, salt)
+            rows = rows_to_table(served.spec, rows) if batch is None else rows
+        if batch is None:
+            batch = to_batch(served.spec, cast("pa.Table", rows), now, salt)
+        request = self._request(served, live, batch)
+        steps = request.steps()
         try:
             for step in steps:
                 await settled(step.futures, step.seconds)
         finally:
             steps.close()
         return self._close(served, live, batch, request)
+
+    async def predict_async(self, model: str, rows: pa.Table) -> pa.Table:
+        """Answer a request under asyncio; otherwise like `predict`."""
+        return (await self.answer(model, rows)).records()
 
     def ready(self) -> dict[str, bool]:
         """Return for each model whether a champion is loaded."""
@@ -131,34 +160,35 @@ class Gateway:
         }
         return self.metrics.text(fates, modes)
 
-    def _open(self, model: str, rows: pa.Table) -> tuple[ServedModel, Live | None, Batch, Request]:
+    def _served(self, model: str) -> tuple[ServedModel, Live | None]:
         served = self.routes.models.get(model)
         if served is None:
             known = ", ".join(sorted(self.routes.models))
             raise NotFoundError(f"no model named {model!r} is served here; there are {known}")
-        live = self.routes.live(model)
-        salt = f"{self._instance}/{next(self._numbers)}"
-        batch = to_batch(served.spec, rows, self._clock.now(), salt)
-        request = Request(served, live, batch, self._clock, self._caches[model])
-        return served, live, batch, request
+        return served, self.routes.live(model)
+
+    def _salt(self) -> str:
+        return f"{self._instance}/{next(self._numbers)}"
+
+    def _request(self, served: ServedModel, live: Live | None, batch: AnyBatch) -> Request:
+        return Request(served, live, batch, self._clock, self._caches[served.spec.name])
 
     def _close(
-        self, served: ServedModel, live: Live | None, batch: Batch, request: Request
-    ) -> pa.Table:
-        records = request.records()
-        self.writer.put(served.spec, records)
-        latency = records["latency_ms"][0].as_py() if records.num_rows else 0.0
-        self.metrics.answered(served.spec.name, records, latency / 1000)
-        if live is not None:
+        self, served: ServedModel, live: Live | None, batch: AnyBatch, request: Request
+    ) -> Answered:
+        answered = request.answered()
+        self.writer.put(served.spec, answered)
+        self.metrics.answered(answered)
+        if live is not None and live.route.shadows:
             for version in live.route.shadows:
                 rows = request.shadowable(version)
                 loaded = live.versions.get(version)  # none if it could not be loaded
-                if loaded is not None and rows.size:
+                if loaded is not None and rows:
                     self._shadow(served, loaded, batch, rows)
-        return records
+        return answered
 
     def _shadow(
-        self, served: ServedModel, loaded: LoadedVersion, batch: Batch, rows: NDArray[np.intp]
+        self, served: ServedModel, loaded: LoadedVersion, batch: AnyBatch, rows: Sequence[int]
     ) -> None:
         future = loaded.shadow_lane.submit(partial(self._score, served, loaded, batch, rows))
         if future is None:
@@ -169,25 +199,28 @@ class Gateway:
         future.add_done_callback(partial(self._shadowed, served, loaded, len(rows)))
 
     def _score(
-        self, served: ServedModel, loaded: LoadedVersion, batch: Batch, rows: NDArray[np.intp]
+        self, served: ServedModel, loaded: LoadedVersion, batch: AnyBatch, rows: Sequence[int]
     ) -> None:
         started = self._clock.monotonic()
-        features = batch.features.take(rows)
-        given = answers(served.spec, loaded.predictor, features)
+        given = loaded.answer(served.spec, batch, rows)
         latency = (self._clock.monotonic() - started) * 1000
         sound = np.flatnonzero(np.isfinite(given.scores))
-        marks = (loaded.version, Role.SHADOW, Answerer.MODEL, Reason.NONE)
-        version, role, tier, reason = ([mark] * len(sound) for mark in marks)
-        records = to_records(
+        kept = given.take(sound)
+        part = batch.take([rows[place] for place in sound.tolist()])
+        size = len(sound)
+        answered = Answered(
             served.spec,
-            batch.meta.take(rows[sound]),
-            features.take(sound),
-            (version, role, tier, reason),
-            given.take(sound),
+            part,
+            [loaded.version] * size,
+            [Role.SHADOW] * size,
+            [Answerer.MODEL] * size,
+            [Reason.NONE] * size,
+            kept.scores.tolist(),
+            kept.probabilities,
             latency,
         )
-        kept = self.writer.put(served.spec, records, SHADOW_SHARE)
-        self._count_shadows(served, loaded, "scored" if kept else "dropped", len(sound))
+        logged = self.writer.put(served.spec, answered, SHADOW_SHARE)
+        self._count_shadows(served, loaded, "scored" if logged else "dropped", len(sound))
         self._count_shadows(served, loaded, "failed", len(rows) - len(sound))
 
     def _shadowed(

@@ -7,8 +7,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 
-import pyarrow as pa
-
+from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.serving.breaker import Mode
 
 # Bounds of the OpenTelemetry convention for http.server.request.duration, in seconds.
@@ -25,13 +24,13 @@ class Metrics:
         self._seconds: dict[str, float] = {}
         self.shadows: Counter[tuple[str, str, str]] = Counter()
 
-    def answered(self, model: str, records: pa.Table, seconds: float) -> None:
+    def answered(self, answered: Answered) -> None:
         """Count the rows of one answer."""
-        columns = (records[name].to_pylist() for name in ("version", "role", "tier", "reason"))
-        rows = Counter(zip(*columns, strict=True))
+        model, seconds = answered.spec.name, answered.latency_ms / 1000
+        rows = zip(answered.version, answered.role, answered.tier, answered.reason, strict=True)
         with self._lock:
-            for (version, role, tier, reason), count in rows.items():
-                self._answers[model, str(version), str(role), str(tier), str(reason)] += count
+            for marks in rows:
+                self._answers[(model, *marks)] += 1
             buckets = self._buckets.setdefault(model, [0] * (len(BOUNDS) + 1))
             buckets[bisect_left(BOUNDS, seconds)] += 1
             self._seconds[model] = self._seconds.get(model, 0.0) + seconds

@@ -7,25 +7,38 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from typing import TypeAlias
 
 import pyarrow as pa
 
-from homeostat.adapters.models import Load, Predictor, load_predictor
+from homeostat.adapters.models import (
+    Load,
+    MatrixPredictor,
+    Predictor,
+    RowReader,
+    load_predictor,
+)
 from homeostat.domain.answers import Answers, read_outputs
+from homeostat.domain.clock import Clock
 from homeostat.domain.errors import ArtifactError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import feature_schema
 from homeostat.domain.route import Route
 from homeostat.engine.ports import Registry, Router
+from homeostat.entrypoints.gateway.batch import Batch
 from homeostat.entrypoints.gateway.lane import Lane
+from homeostat.entrypoints.gateway.rows import RowBatch
 from homeostat.serving.breaker import Breaker, BreakerConfig, Transition
 from homeostat.serving.fallback import Fallback
 
 logger = logging.getLogger(__name__)
 
 LONGEST_WARM_UP = 30.0
+QUICK_SECONDS = 0.001  # longer than that, a model must not keep the event loop
+QUICK_TRIES = 5
 
+AnyBatch: TypeAlias = Batch | RowBatch
 BreakerListener = Callable[[str, str, Transition], None]
 
 
@@ -58,18 +71,46 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version ready to answer; its breaker and lanes live as long as it is routed to."""
+    """A version ready to answer; its breaker and lanes live as long as it is routed to.
+
+    Attributes
+    ----------
+    version : str
+    predictor : Predictor
+    breaker : Breaker
+    lane, shadow_lane : Lane
+        Where it works, for callers and for its shadow scores.
+    features : frozenset of str
+        Columns that it reads.
+    read : callable, optional
+        Makes the matrix that it works on from rows; without it rows become a table first.
+    quick : bool
+        It only computes, and answers a few rows sooner than another thread would start on them.
+    """
 
     version: str
     predictor: Predictor
     breaker: Breaker
     lane: Lane
     shadow_lane: Lane
+    features: frozenset[str]
+    read: RowReader | None = None
+    quick: bool = False
 
-    @property
-    def features(self) -> frozenset[str]:
-        """Columns that it reads."""
-        return frozenset(self.predictor.features)
+    def answer(self, spec: ModelSpec, batch: AnyBatch, rows: Sequence[int]) -> Answers:
+        """Predict and hold the model to its promise: one number a row, or one a row and class.
+
+        Raises
+        ------
+        ArtifactError
+            If the model gives anything else.
+        """
+        if isinstance(batch, RowBatch) and self.read is not None:
+            assert isinstance(self.predictor, MatrixPredictor)
+            matrix = self.read([batch.values[row] for row in rows])
+            return read_outputs(spec, self.predictor.predict_matrix(matrix), len(rows))
+        whole = len(rows) == batch.size
+        return answers(spec, self.predictor, batch.features if whole else batch.features.take(rows))
 
 
 @dataclass(frozen=True)
@@ -90,15 +131,14 @@ class Live:
     versions: Mapping[str, LoadedVersion]
     problems: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def uses(self) -> dict[str, frozenset[str]]:
+        """The columns that each loaded version reads."""
+        return {version: loaded.features for version, loaded in self.versions.items()}
+
 
 def answers(spec: ModelSpec, predictor: Predictor, table: pa.Table) -> Answers:
-    """Predict and hold the model to its promise: one number a row, or one a row and class.
-
-    Raises
-    ------
-    ArtifactError
-        If the model gives anything else.
-    """
+    """Predict from columns; raises ArtifactError as `LoadedVersion.answer`."""
     return read_outputs(spec, predictor.predict(table), table.num_rows)
 
 
@@ -110,6 +150,7 @@ class RouteTable:
     registry : Registry
         Where versions come from; it checks their hashes.
     models : sequence of ServedModel
+    clock : Clock
     load : callable
         Turns an artifact into a predictor.
     listener : callable, optional
@@ -120,10 +161,12 @@ class RouteTable:
         self,
         registry: Registry,
         models: Sequence[ServedModel],
+        clock: Clock,
         load: Load = load_predictor,
         listener: BreakerListener | None = None,
     ) -> None:
         self._registry, self._load, self._listener = registry, load, listener
+        self._clock = clock
         self.models = {served.spec.name: served for served in models}
         self._live: dict[str, Live] = {}
         self._publishing = threading.Lock()
@@ -207,11 +250,29 @@ class RouteTable:
             raise ArtifactError(
                 f"{model} {version} takes {', '.join(sorted(unknown))}, not in the model's schema"
             )
-        lane = Lane(served.workers, served.waiting)
         _warm_up(served.spec, version, predictor)
         listener = partial(self._listener, model, version) if self._listener else None
-        breaker = Breaker(served.breaker, listener)
-        return LoadedVersion(version, predictor, breaker, lane, Lane(1, served.waiting))
+        read = None
+        if isinstance(predictor, MatrixPredictor):
+            read = predictor.encoding.reader(feature_schema(served.spec).names)
+        return LoadedVersion(
+            version,
+            predictor,
+            Breaker(served.breaker, listener),
+            Lane(served.workers, served.waiting),
+            Lane(1, served.waiting),
+            frozenset(predictor.features),
+            read,
+            read is not None and self._seconds(served.spec, predictor) < QUICK_SECONDS,
+        )
+
+    def _seconds(self, spec: ModelSpec, predictor: Predictor) -> float:
+        row, times = _empty_row(spec), []
+        for _ in range(QUICK_TRIES):
+            started = self._clock.monotonic()
+            answers(spec, predictor, row)
+            times.append(self._clock.monotonic() - started)
+        return min(times)
 
 
 def _report(model: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -224,9 +285,7 @@ def _report(model: str, before: Mapping[str, str], now: Mapping[str, str]) -> No
 
 
 def _warm_up(spec: ModelSpec, version: str, predictor: Predictor) -> None:
-    fields = feature_schema(spec)
-    row = pa.table({item.name: pa.nulls(1, item.type) for item in fields}, schema=fields)
-    future = Lane(1, 0).submit(partial(answers, spec, predictor, row))
+    future = Lane(1, 0).submit(partial(answers, spec, predictor, _empty_row(spec)))
     assert future is not None  # an empty lane has a place
     wait([future], LONGEST_WARM_UP)
     if not future.done():
@@ -234,3 +293,8 @@ def _warm_up(spec: ModelSpec, version: str, predictor: Predictor) -> None:
     problem = future.exception()
     if problem is not None:
         raise ArtifactError(f"{spec.name} {version} cannot predict: {problem!r}") from problem
+
+
+def _empty_row(spec: ModelSpec) -> pa.Table:
+    fields = feature_schema(spec)
+    return pa.table({item.name: pa.nulls(1, item.type) for item in fields}, schema=fields)

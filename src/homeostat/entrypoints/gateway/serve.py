@@ -2,34 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from homeostat.domain.answers import Answers, probability_lists
+from homeostat.domain.answers import Answers
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import UserError
-from homeostat.domain.model import ModelSpec, Task
-from homeostat.domain.record import prediction_schema
 from homeostat.domain.route import Route
-from homeostat.entrypoints.gateway.batch import Batch
-from homeostat.entrypoints.gateway.routes import Live, LoadedVersion, ServedModel, answers
+from homeostat.entrypoints.gateway.answered import Answered
+from homeostat.entrypoints.gateway.routes import AnyBatch, Live, LoadedVersion, ServedModel
+from homeostat.entrypoints.gateway.rows import MOST
 from homeostat.serving.breaker import Outcome, Permit
-from homeostat.serving.constraints import degraded_masks, touched, violations
+from homeostat.serving.constraints import degraded_masks, touched
 from homeostat.serving.fallback import Cached, Lighter, Rules, ScoreCache, Tier
 from homeostat.serving.plan import Answerer, Group, Plan, Reason, Role, plan
 
-Scores = NDArray[np.float64]
 NO_VERSION = "none"  # on record where the fallback answers for a model without a champion
 RESERVE = 0.3  # part of the deadline that is kept for a lighter version, where there is one
+NAN = math.nan
 
 
-@dataclass(frozen=True)
+class Work(Protocol):
+    """What has been asked of a version: a future, or work that is done already."""
+
+    def done(self) -> bool:
+        """Whether there is a result or an error."""
+        ...
+
+    def cancel(self) -> bool:
+        """Keep it from starting; False if it has started."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """The error, once it is done."""
+        ...
+
+    def result(self) -> Answers:
+        """The answers, once it is done without an error."""
+        ...
+
+
+class Done:
+    """Work done at once, in the caller's thread."""
+
+    def __init__(self, work: Callable[[], Answers]) -> None:
+        self._error: Exception | None = None
+        try:
+            self._answers = work()
+        except Exception as error:  # noqa: BLE001 - a model may raise anything; it is classified
+            self._error = error
+
+    def done(self) -> bool:
+        """It is."""
+        return True
+
+    def cancel(self) -> bool:
+        """It cannot."""
+        return False
+
+    def exception(self) -> Exception | None:
+        """What went wrong, if anything."""
+        return self._error
+
+    def result(self) -> Answers:
+        """What came out."""
+        return self._answers
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Asks whoever drives the request to wait for the futures, at most so many seconds."""
 
@@ -37,14 +83,14 @@ class Wait:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """A version at work on some rows."""
 
     loaded: LoadedVersion
-    rows: NDArray[np.intp]
+    rows: Sequence[int]
     permit: Permit
-    future: Future[Answers]
+    work: Work
 
 
 class Request:
@@ -52,121 +98,145 @@ class Request:
 
     `steps` does the work and yields where it has to wait, so that the same code runs under asyncio
     and in a plain thread. Closing it early (the caller has gone) settles every permit as neutral.
+
+    Attributes
+    ----------
+    scores, version, tier, reason : list
+        One item a row.
     """
 
     def __init__(
-        self, served: ServedModel, live: Live | None, batch: Batch, clock: Clock, cache: ScoreCache
+        self,
+        served: ServedModel,
+        live: Live | None,
+        batch: AnyBatch,
+        clock: Clock,
+        cache: ScoreCache,
     ) -> None:
         self._served, self._batch, self._clock, self._cache = served, batch, clock, cache
         self._route = live.route if live else Route(served.spec.name)
         self._versions: Mapping[str, LoadedVersion] = live.versions if live else {}
+        self._uses = live.uses if live else {}
         self._started = clock.monotonic()
         self._timed_out = 0.0
-        self._broken = violations(served.spec.schema, batch.features)
-        self._degraded = degraded_masks(self._route.degraded, batch.rows)
-        self.scores = np.full(batch.rows, np.nan)
-        self._probabilities: Scores | None = None  # made when a version gives some
-        self.version = np.full(batch.rows, self._route.champion or NO_VERSION, dtype=object)
-        self.tier = np.full(batch.rows, Answerer.DEFAULT, dtype=object)
-        self.reason = np.full(batch.rows, Reason.NONE, dtype=object)
-        self._challenger = np.zeros(batch.rows, dtype=np.bool_)
+        size = batch.size
+        self.scores = [NAN] * size
+        self._probabilities: NDArray[np.float64] | None = None  # made when a version gives some
+        self.version = [self._route.champion or NO_VERSION] * size
+        self.tier = [Answerer.DEFAULT] * size
+        self.reason = [Reason.NONE] * size
+        self._assigned = self.version
 
     def steps(self) -> Generator[Wait, None, None]:
         """Answer every row; afterwards `scores` holds no NaN."""
         first = self._plan()
-        self._challenger, self.reason = first.challenger, first.reasons
-        self.version[self._challenger] = self._route.challenger
+        self._assigned, self.reason = first.assigned, first.reasons
+        self.version = [name or NO_VERSION for name in first.assigned]
         yield from self._call(first.groups, Answerer.MODEL)
-        yield from self._stand_in(first)
-        self._remember()
-        for tier in self._served.fallback.tiers:
-            if not np.isnan(self.scores).any():
+        left = self._left_over()
+        if left:
+            yield from self._stand_in(first, left)
+        if self._served.fallback.cache:
+            self._remember()
+        for tier in self._served.fallback.tiers if left else ():
+            left = self._left_over()
+            if not left:
                 break
-            yield from self._fall_back(tier)
-        left = np.isnan(self.scores)
-        self.scores[left] = self._served.fallback.default
+            yield from self._fall_back(tier, left)
+        for row in self._left_over() if left else ():
+            self.scores[row] = self._served.fallback.default
 
-    def shadowable(self, version: str) -> NDArray[np.intp]:
+    def shadowable(self, version: str) -> Sequence[int]:
         """Return the rows that a shadow can score: sound, and not answered by it anyway."""
         if version not in self._versions:  # it could not be loaded
-            return np.empty(0, dtype=np.intp)
-        features = self._versions[version].features
-        unable = touched(features, self._broken, self._batch.rows)
-        unable |= touched(features, self._degraded, self._batch.rows)
-        unable |= self.version == version
-        return np.flatnonzero(~unable)
+            return ()
+        rows: Sequence[int] = range(self._batch.size)
+        if version in self.version:
+            rows = [row for row in rows if self.version[row] != version]
+        return self._sound(self._versions[version].features, rows)
 
-    def records(self) -> pa.Table:
-        """Return the answers as prediction records."""
+    def answered(self) -> Answered:
+        """Return the answers, for the caller and for the log."""
         elapsed = max(self._clock.monotonic() - self._started, self._timed_out)
-        role = np.where(self._challenger, Role.CHALLENGER, Role.CHAMPION)
-        return to_records(
+        champion = self._route.champion
+        return Answered(
             self._served.spec,
-            self._batch.meta,
-            self._batch.features,
-            (self.version.tolist(), role.tolist(), self.tier.tolist(), self.reason.tolist()),
-            Answers(self.scores, self._probabilities),
+            self._batch,
+            self.version,
+            [Role.CHAMPION if name == champion else Role.CHALLENGER for name in self._assigned],
+            self.tier,
+            self.reason,
+            self.scores,
+            self._probabilities,
             elapsed * 1000,
         )
 
+    def _left_over(self) -> list[int]:
+        return [row for row, score in enumerate(self.scores) if score != score]  # noqa: PLR0124
+
     def _plan(self, closed: frozenset[str] = frozenset()) -> Plan:
-        now = self._clock.monotonic()
-        uses = {name: loaded.features for name, loaded in self._versions.items()}
-        open_now = {
-            name for name, loaded in self._versions.items() if not loaded.breaker.admits(now)
-        }
-        return plan(self._route, self._batch.keys, uses, self._broken, closed | open_now)
+        challenger = self._versions.get(self._route.challenger)
+        if challenger is not None and not challenger.breaker.admits(self._clock.monotonic()):
+            closed |= {challenger.version}
+        return plan(self._route, self._batch.keys, self._uses, self._batch.broken, closed)
 
     def _left(self) -> float:
         spent = max(self._clock.monotonic() - self._started, self._timed_out)
         return max(self._served.deadline - spent, 0.0)
 
-    def _stand_in(self, first: Plan) -> Generator[Wait, None, None]:
+    def _stand_in(self, first: Plan, left: Sequence[int]) -> Generator[Wait, None, None]:
         """Let the champion answer rows on which the challenger failed, while there is time."""
-        asked = [g.rows for g in first.groups if g.version == self._route.challenger]
-        failed = [rows[np.isnan(self.scores[rows])] for rows in asked]
-        if not failed or not failed[0].size or self._left() <= 0:
+        asked = [group.rows for group in first.groups if group.version == self._route.challenger]
+        failed = set(left).intersection(*asked) if asked else set()
+        if not failed or self._left() <= 0:
             return
         second = self._plan(frozenset({self._route.challenger}))
-        groups = [Group(g.version, np.intersect1d(g.rows, failed[0])) for g in second.groups]
-        yield from self._call([group for group in groups if group.rows.size], Answerer.MODEL)
+        groups = [
+            Group(group.version, [row for row in group.rows if row in failed])
+            for group in second.groups
+        ]
+        yield from self._call([group for group in groups if group.rows], Answerer.MODEL)
 
-    def _fall_back(self, tier: Tier) -> Generator[Wait, None, None]:
-        left = np.isnan(self.scores)
+    def _fall_back(self, tier: Tier, left: Sequence[int]) -> Generator[Wait, None, None]:
         match tier:
             case Cached(max_age):
                 kept = self._cache.get(self._batch.entities, self._batch.now, max_age)
-                self._fill(left & ~np.isnan(kept), kept, Answerer.CACHED)
+                self._fill(left, kept, Answerer.CACHED)
             case Rules():
-                usable = left & ~self._touched(tier.features)
+                usable = self._sound(tier.features, left)
                 self._fill(usable, tier.scores(self._batch.features), Answerer.RULES)
             case Lighter(version):
                 loaded = self._versions.get(version)
                 if loaded is not None and self._left() > 0:
-                    rows = np.flatnonzero(left & ~self._touched(loaded.features))
-                    groups = (Group(version, rows),) if rows.size else ()
+                    rows = self._sound(loaded.features, left)
+                    groups = (Group(version, rows),) if rows else ()
                     yield from self._call(groups, Answerer.LIGHTER)
 
-    def _touched(self, features: frozenset[str]) -> NDArray[np.bool_]:
-        rows = self._batch.rows
-        return touched(features, self._broken, rows) | touched(features, self._degraded, rows)
+    def _sound(self, features: frozenset[str], rows: Sequence[int]) -> Sequence[int]:
+        size, broken = self._batch.size, self._batch.broken
+        if not broken and not self._route.degraded:
+            return rows
+        unable = touched(features, broken, size)
+        unable |= touched(features, degraded_masks(self._route.degraded, size), size)
+        return [row for row in rows if not unable[row]]
 
-    def _fill(self, rows: NDArray[np.bool_], values: Scores, tier: Answerer) -> None:
-        rows = rows & ~np.isnan(values)
-        self.scores[rows], self.tier[rows] = values[rows], tier
+    def _fill(self, rows: Sequence[int], values: NDArray[np.float64], tier: Answerer) -> None:
+        for row in rows:
+            if not math.isnan(values[row]):
+                self.scores[row], self.tier[row] = float(values[row]), tier
 
     def _call(self, groups: Sequence[Group], tier: Answerer) -> Generator[Wait, None, None]:
         calls = [call for group in groups if (call := self._start(group)) is not None]
-        if not calls:
-            return
-        seconds = self._left()
+        waiting = tuple(call.work for call in calls if isinstance(call.work, Future))
+        seconds = self._left() if waiting else 0.0
         if tier is Answerer.MODEL and self._served.fallback.versions:
             seconds *= 1 - RESERVE
         try:
-            yield Wait(tuple(call.future for call in calls), seconds)
+            if waiting:
+                yield Wait(waiting, seconds)
         except GeneratorExit:
             for call in calls:
-                call.future.cancel()
+                call.work.cancel()
                 call.loaded.breaker.settle(call.permit, Outcome.NEUTRAL, self._clock.monotonic())
             raise
         for call in calls:
@@ -178,9 +248,13 @@ class Request:
         if permit is None:
             self._blame(group.rows, Reason.BREAKER_OPEN)
             return None
-        features = self._batch.features
-        part = features if len(group.rows) == self._batch.rows else features.take(group.rows)
-        future = loaded.lane.submit(partial(answers, self._served.spec, loaded.predictor, part))
+
+        def work() -> Answers:
+            return loaded.answer(self._served.spec, self._batch, group.rows)
+
+        if loaded.quick and len(group.rows) <= MOST:
+            return Call(loaded, group.rows, permit, Done(work))
+        future = loaded.lane.submit(work)
         if future is None:
             loaded.breaker.settle(permit, Outcome.NEUTRAL, self._clock.monotonic())
             self._blame(group.rows, Reason.OVERLOAD)
@@ -189,42 +263,44 @@ class Request:
 
     def _finish(self, call: Call, tier: Answerer, seconds: float) -> None:
         outcome = Outcome.SUCCESS
-        if not call.future.done():
-            call.future.cancel()  # not begun: never begin; begun: keeps its place until it ends
+        if not call.work.done():
+            call.work.cancel()  # not begun: never begin; begun: keeps its place until it ends
             self._timed_out += seconds
             self._blame(call.rows, Reason.TIMEOUT)
             outcome = Outcome.FAULT
-        elif (error := call.future.exception()) is not None:
+        elif (error := call.work.exception()) is not None:
             self._blame(call.rows, Reason.ERROR)
             outcome = classify(error)
-        else:
-            given = call.future.result()
-            sound = np.isfinite(given.scores)
-            answered = call.rows[sound]
-            self.scores[answered], self.tier[answered] = given.scores[sound], tier
-            self._keep_probabilities(answered, given.take(np.flatnonzero(sound)))
-            self.version[answered] = call.loaded.version
-            if not sound.all():
-                self._blame(call.rows[~sound], Reason.ERROR)
-                outcome = Outcome.FAULT
+        elif not self._take(call, call.work.result(), tier):
+            outcome = Outcome.FAULT
         call.loaded.breaker.settle(call.permit, outcome, self._clock.monotonic())
 
-    def _keep_probabilities(self, rows: NDArray[np.intp], given: Answers) -> None:
+    def _take(self, call: Call, given: Answers, tier: Answerer) -> bool:
+        """Take over what can be used; False if that is not all."""
+        odd: list[int] = []
+        for row, score in zip(call.rows, given.scores.tolist(), strict=True):
+            if math.isfinite(score):
+                self.scores[row], self.tier[row] = score, tier
+                self.version[row] = call.loaded.version
+            else:
+                odd.append(row)
+        self._blame(odd, Reason.ERROR)
         if given.probabilities is not None:
             if self._probabilities is None:
-                shape = (self._batch.rows, given.probabilities.shape[1])
+                shape = (self._batch.size, given.probabilities.shape[1])
                 self._probabilities = np.full(shape, np.nan)
-            self._probabilities[rows] = given.probabilities
+            self._probabilities[np.asarray(call.rows, dtype=np.intp)] = given.probabilities
+        return not odd
 
-    def _blame(self, rows: NDArray[np.intp], reason: Reason) -> None:
+    def _blame(self, rows: Sequence[int], reason: Reason) -> None:
         # The first thing that went wrong is the reason; a tier that fails later does not hide it.
-        self.reason[rows] = np.where(self.reason[rows] == Reason.NONE, reason, self.reason[rows])
+        for row in rows:
+            self.reason[row] = self.reason[row] or reason
 
     def _remember(self) -> None:
-        if self._served.fallback.cache:
-            rows = np.flatnonzero((self.tier == Answerer.MODEL) & ~np.isnan(self.scores))
-            entities = self._batch.entities
-            self._cache.put([entities[i] for i in rows], self.scores[rows], self._batch.now)
+        rows = [row for row, tier in enumerate(self.tier) if tier is Answerer.MODEL]
+        entities, scores = self._batch.entities, np.array(self.scores)
+        self._cache.put([entities[row] for row in rows], scores[rows], self._batch.now)
 
 
 def classify(error: BaseException) -> Outcome:
@@ -238,29 +314,3 @@ def classify(error: BaseException) -> Outcome:
     if isinstance(error, UserError):
         return Outcome.CLIENT_ERROR
     return Outcome.FAULT if isinstance(error, Exception) else Outcome.NEUTRAL
-
-
-def to_records(
-    spec: ModelSpec,
-    meta: pa.Table,
-    features: pa.Table,
-    labels: tuple[list[str], list[str], list[str], list[str]],
-    given: Answers,
-    latency_ms: float,
-) -> pa.Table:
-    """Build prediction records; `labels` are version, role, tier and reason of each row."""
-    values = prediction = given.scores
-    if spec.task is Task.BINARY:
-        prediction = (values >= spec.threshold).astype(np.float64)
-    several = spec.task is Task.MULTICLASS
-    version, role, tier, reason = (pa.array(column, pa.string()) for column in labels)
-    columns = [
-        *(meta[name] for name in ("prediction_id", "timestamp")),
-        *(version, role, tier, reason),
-        meta["entity"],
-        *(pa.array(values), pa.array(prediction)),
-        *([probability_lists(given.probabilities, len(values))] if several else []),
-        pa.array(np.full(len(values), latency_ms)),
-        *features.columns,
-    ]
-    return pa.Table.from_arrays(columns, schema=prediction_schema(spec))

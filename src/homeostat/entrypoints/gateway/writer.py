@@ -12,6 +12,7 @@ import pyarrow as pa
 from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import PredictionLog
+from homeostat.entrypoints.gateway.answered import Answered, records
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class LogWriter:
     def __init__(self, log: PredictionLog, capacity: int = 100_000) -> None:
         self._log, self._capacity = log, capacity
         self.counts = WriterCounts()
-        self._line: deque[tuple[ModelSpec, pa.Table]] = deque()
+        self._line: deque[tuple[ModelSpec, Answered]] = deque()
         self._rows = 0
         self._busy = False
         self._closed = False
@@ -58,14 +59,14 @@ class LogWriter:
         """Rows in line or being written."""
         return self._rows
 
-    def put(self, spec: ModelSpec, rows: pa.Table, share: float = 1.0) -> bool:
+    def put(self, spec: ModelSpec, rows: Answered, share: float = 1.0) -> bool:
         """Put records in line; False if they were dropped.
 
         Parameters
         ----------
         spec : ModelSpec
-        rows : pyarrow.Table
-            `prediction_schema` of the model.
+        rows : Answered
+            Become prediction records in the writer's thread.
         share : float
             Part of the capacity that these rows may use; less important ones get less.
         """
@@ -106,7 +107,7 @@ class LogWriter:
                 self._line.clear()
                 self._busy = True
             for spec, batches in _by_model(taken):
-                self._append(spec, pa.concat_tables(batches))
+                self._append(spec, records(batches))
             with self._changed:
                 self._rows -= sum(rows.num_rows for _, rows in taken)
                 self._busy = False
@@ -141,9 +142,9 @@ class LogWriter:
 
 
 def _by_model(
-    batches: list[tuple[ModelSpec, pa.Table]],
-) -> list[tuple[ModelSpec, list[pa.Table]]]:
-    grouped: dict[str, tuple[ModelSpec, list[pa.Table]]] = {}
+    batches: list[tuple[ModelSpec, Answered]],
+) -> list[tuple[ModelSpec, list[Answered]]]:
+    grouped: dict[str, tuple[ModelSpec, list[Answered]]] = {}
     for spec, rows in batches:
         grouped.setdefault(spec.name, (spec, []))[1].append(rows)
     return list(grouped.values())

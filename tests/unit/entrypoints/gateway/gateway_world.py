@@ -22,14 +22,28 @@ from homeostat.domain.model import (
 )
 from homeostat.domain.window import Window
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
+from homeostat.entrypoints.gateway.answered import Answered
+from homeostat.entrypoints.gateway.batch import to_batch
 from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Fallback
+from homeostat.serving.plan import Answerer, Reason, Role
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes.log import MemoryLog
 from homeostat.simulation.fakes.models import MemoryRegistry
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 WEIGHTS = {"v1": 0.1, "v2": 0.2, "v3": 0.3, "light": 0.0}
+
+
+def answers(
+    spec: ModelSpec, name: str, score: float = 0.5, rows: int = 2, milliseconds: float = 1.0
+) -> Answered:
+    """The champion's answers to a request of its own."""
+    names = pa.array([f"{name}{i}" for i in range(rows)])
+    batch = to_batch(spec, pa.table({"prediction_id": names}), NOW, "")
+    roles, tiers = [Role.CHAMPION] * rows, [Answerer.MODEL] * rows
+    reasons, scores = [Reason.NONE] * rows, [score] * rows
+    return Answered(spec, batch, ["v1"] * rows, roles, tiers, reasons, scores, None, milliseconds)
 
 
 @dataclass
@@ -111,7 +125,7 @@ class World:
             workers,
             waiting,
         )
-        routes = RouteTable(self.registry, [served], self.backend.load)
+        routes = RouteTable(self.registry, [served], self.clock, self.backend.load)
         return Gateway(routes, LogWriter(self.log, capacity), self.clock)
 
     def logged(self) -> pa.Table:

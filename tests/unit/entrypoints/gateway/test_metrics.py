@@ -1,17 +1,14 @@
 """Prometheus text."""
 
-import pyarrow as pa
-
 from homeostat.entrypoints.gateway.metrics import Metrics
 from homeostat.serving.breaker import Mode
+from unit.entrypoints.gateway.gateway_world import World, answers
 
-ROW = {"version": ["v1"], "role": ["champion"], "tier": ["model"], "reason": [""]}
 
-
-def test_histogram_is_cumulative() -> None:
+def test_histogram_is_cumulative(world: World) -> None:
     metrics = Metrics()
     for seconds in (0.001, 0.02, 0.02, 99.0):
-        metrics.answered("fraud", pa.table(ROW), seconds)
+        metrics.answered(answers(world.spec, "a", rows=1, milliseconds=seconds * 1000))
     text = metrics.text({}, {})
     for bound, count in (("0.005", 1), ("0.01", 1), ("0.025", 3), ("10.0", 3), ("+Inf", 4)):
         assert f'_bucket{{model="fraud",le="{bound}"}} {count}\n' in text

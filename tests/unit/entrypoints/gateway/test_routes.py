@@ -159,7 +159,7 @@ def test_listener_hears_the_breakers(world: World) -> None:
     heard: list[tuple[str, str, Transition]] = []
     served = ServedModel(world.spec, breaker=BreakerConfig())
     table = RouteTable(
-        world.registry, [served], world.backend.load, lambda *what: heard.append(what)
+        world.registry, [served], world.clock, world.backend.load, lambda *what: heard.append(what)
     )
     table.publish(V1)
     table.live("fraud").versions["v1"].breaker.command(Event.FORCE_OPEN, 3.0)

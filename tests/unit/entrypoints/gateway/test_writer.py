@@ -2,22 +2,16 @@
 
 import threading
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from homeostat.domain.errors import DataError, StorageError
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.record import prediction_schema
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.gateway import LogWriter, writer
 from homeostat.simulation.fakes.log import MemoryLog
-from unit.entrypoints.gateway.gateway_world import World
-
-AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
-
+from unit.entrypoints.gateway.gateway_world import World, answers
 
 @dataclass
 class Unsteady(MemoryLog):
@@ -36,26 +30,6 @@ class Unsteady(MemoryLog):
         return super().append(spec, rows)
 
 
-def records(spec: ModelSpec, name: str, score: float = 0.5, rows: int = 2) -> pa.Table:
-    schema = prediction_schema(spec)
-    fixed = {
-        "prediction_id": [f"{name}{i}" for i in range(rows)],
-        "timestamp": [AT] * rows,
-        "version": ["v1"] * rows,
-        "score": np.full(rows, score),
-        "prediction": np.full(rows, 1.0),
-        "latency_ms": np.full(rows, 1.0),
-    }
-    texts = {item.name for item in schema if pa.types.is_string(item.type)} - {"land"}
-    return pa.table(
-        {
-            item.name: fixed.get(item.name, [""] * rows if item.name in texts else [None] * rows)
-            for item in schema
-        },
-        schema=schema,
-    )
-
-
 @pytest.fixture
 def log(world: World) -> Unsteady:
     return Unsteady(world.clock)
@@ -64,7 +38,7 @@ def log(world: World) -> Unsteady:
 def test_trap_logger_backpressure_never_reaches_the_caller(world: World, log: Unsteady) -> None:
     log.stalled = threading.Event()
     line = LogWriter(log, capacity=10)
-    taken = [line.put(world.spec, records(world.spec, f"p{i}")) for i in range(20)]
+    taken = [line.put(world.spec, answers(world.spec, f"p{i}")) for i in range(20)]
     assert taken == [True] * 5 + [False] * 15
     assert not line.flush(0.01)
     log.stalled.set()
@@ -77,7 +51,7 @@ def test_waiting_batches_are_appended_together(world: World, log: Unsteady) -> N
     log.stalled = threading.Event()
     line = LogWriter(log)
     for i in range(50):
-        line.put(world.spec, records(world.spec, f"p{i}-"))
+        line.put(world.spec, answers(world.spec, f"p{i}-"))
     log.stalled.set()
     assert line.flush(5)
     assert sum(log.batches) == 100
@@ -87,9 +61,9 @@ def test_waiting_batches_are_appended_together(world: World, log: Unsteady) -> N
 def test_less_important_rows_go_first(world: World, log: Unsteady) -> None:
     log.stalled = threading.Event()
     line = LogWriter(log, capacity=10)
-    assert line.put(world.spec, records(world.spec, "a", rows=4), share=0.5)
-    assert not line.put(world.spec, records(world.spec, "b", rows=4), share=0.5)
-    assert line.put(world.spec, records(world.spec, "c", rows=4))
+    assert line.put(world.spec, answers(world.spec, "a", rows=4), share=0.5)
+    assert not line.put(world.spec, answers(world.spec, "b", rows=4), share=0.5)
+    assert line.put(world.spec, answers(world.spec, "c", rows=4))
     log.stalled.set()
 
 
@@ -97,7 +71,7 @@ def test_less_important_rows_go_first(world: World, log: Unsteady) -> None:
 def test_failing_log_is_tried_again(world: World, log: Unsteady, error: Exception) -> None:
     log.problems = [error, error]
     line = LogWriter(log)
-    line.put(world.spec, records(world.spec, "a"))
+    line.put(world.spec, answers(world.spec, "a"))
     assert line.flush(5)
     assert line.counts.accepted == 2
 
@@ -108,9 +82,9 @@ def test_refused_batch_is_counted_and_the_next_one_written(
 ) -> None:
     log.problems = [error]
     line = LogWriter(log)
-    line.put(world.spec, records(world.spec, "a"))
+    line.put(world.spec, answers(world.spec, "a"))
     assert line.flush(5)
-    line.put(world.spec, records(world.spec, "b"))
+    line.put(world.spec, answers(world.spec, "b"))
     assert line.flush(5)
     assert (line.counts.failed, line.counts.accepted) == (2, 2)
 
@@ -118,7 +92,7 @@ def test_refused_batch_is_counted_and_the_next_one_written(
 def test_quarantined_and_repeated_rows_are_counted(world: World, log: Unsteady) -> None:
     line = LogWriter(log)
     for name, score in (("a", 0.5), ("a", 0.5), ("b", float("nan"))):
-        line.put(world.spec, records(world.spec, name, score))
+        line.put(world.spec, answers(world.spec, name, score))
         assert line.flush(5)
     counts = line.counts
     assert (counts.accepted, counts.duplicates, counts.quarantined) == (2, 2, 2)
@@ -130,15 +104,15 @@ def test_close_gives_up_on_a_dead_log_and_counts_it(
     monkeypatch.setattr(writer, "FIRST_WAIT", 5.0)
     log.problems = [StorageError("gone")] * 100
     line = LogWriter(log)
-    line.put(world.spec, records(world.spec, "a"))
+    line.put(world.spec, answers(world.spec, "a"))
     assert not line.close(0.1)
     assert line.flush(5)
     assert line.counts.dropped == 2
-    assert not line.put(world.spec, records(world.spec, "b"))
+    assert not line.put(world.spec, answers(world.spec, "b"))
 
 
 def test_close_writes_what_is_left(world: World, log: Unsteady) -> None:
     line = LogWriter(log)
-    line.put(world.spec, records(world.spec, "a"))
+    line.put(world.spec, answers(world.spec, "a"))
     assert line.close(5)
     assert line.counts.accepted == 2

@@ -1,0 +1,125 @@
+"""What was answered, first as lists for the caller, later as prediction records for the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from homeostat.domain.answers import probability_lists
+from homeostat.domain.model import ModelSpec, Task
+from homeostat.domain.record import PROBABILITIES, prediction_schema
+from homeostat.entrypoints.gateway.batch import META, Batch
+from homeostat.entrypoints.gateway.rows import RowBatch, joined
+from homeostat.serving.plan import Answerer, Reason, Role
+
+Column: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
+
+FIELDS = ("prediction_id", "score", "prediction", "version", "tier", "reason")
+MARKS = ("version", "role", "tier", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One version's or tier's answer to each row of a request.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    batch : Batch or RowBatch
+    version, role, tier, reason, scores : list
+        One item a row.
+    probabilities : float64 array of shape (rows, classes), or None
+        Rows of NaN where there are none.
+    latency_ms : float
+    """
+
+    spec: ModelSpec
+    batch: Batch | RowBatch
+    version: list[str]
+    role: Sequence[Role]
+    tier: Sequence[Answerer]
+    reason: Sequence[Reason]
+    scores: list[float]
+    probabilities: NDArray[np.float64] | None
+    latency_ms: float
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return len(self.scores)
+
+    @property
+    def predictions(self) -> list[float]:
+        """What follows from each score."""
+        if self.spec.task is Task.BINARY:
+            return [float(score >= self.spec.threshold) for score in self.scores]
+        return self.scores
+
+    def content(self) -> list[dict[str, object]]:
+        """Return what the caller is told, one object a row."""
+        columns = (
+            *(self.batch.ids, self.scores, self.predictions),
+            *(self.version, self.tier, self.reason),
+        )
+        rows = [dict(zip(FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
+        if self.spec.task is Task.MULTICLASS:
+            for row, chances in zip(rows, self.chances(), strict=True):
+                row[PROBABILITIES] = chances.as_py()
+        return rows
+
+    def records(self) -> pa.Table:
+        """Return the answers as prediction records."""
+        return records([self])
+
+    def chances(self) -> Column:
+        """Return the probabilities as a column, null where there are none."""
+        return probability_lists(self.probabilities, self.num_rows)
+
+
+def records(answers: Sequence[Answered]) -> pa.Table:
+    """Return answers for one model as prediction records; small requests become one table.
+
+    Parameters
+    ----------
+    answers : sequence of Answered
+        At least one.
+    """
+    small = [one for one in answers if isinstance(one.batch, RowBatch)]
+    tables = [_table(one.batch, [one]) for one in answers if isinstance(one.batch, Batch)]
+    if small:
+        batches = [one.batch for one in small if isinstance(one.batch, RowBatch)]
+        tables.append(_table(joined(batches) if len(batches) > 1 else batches[0], small))
+    return pa.concat_tables(tables)
+
+
+def _table(batch: Batch | RowBatch, answers: Sequence[Answered]) -> pa.Table:
+    """Return the records of answers whose rows are those of the batch."""
+    spec = answers[0].spec
+    names, timestamps, entities = (batch.meta[item] for item in META.names)
+    scores = [one.scores for one in answers]
+    predictions = [one.predictions for one in answers]
+    latencies = [[one.latency_ms] * one.num_rows for one in answers]
+    columns: list[Column | pa.ChunkedArray[pa.Scalar[pa.DataType]]] = [
+        *(names, timestamps),
+        *(_texts(getattr(one, item) for one in answers) for item in MARKS),
+        entities,
+        *(_numbers(scores), _numbers(predictions)),
+    ]
+    if spec.task is Task.MULTICLASS:
+        columns.append(pa.chunked_array([one.chances() for one in answers]))
+    columns += [_numbers(latencies), *batch.features.columns]
+    return pa.Table.from_arrays(columns, schema=prediction_schema(spec))
+
+
+def _texts(lists: Iterable[Sequence[str]]) -> Column:
+    return pa.array(list(chain.from_iterable(lists)), pa.string())
+
+
+def _numbers(lists: Iterable[Sequence[float]]) -> Column:
+    return pa.array(list(chain.from_iterable(lists)), pa.float64())

@@ -1,0 +1,235 @@
+"""Small requests as rows: checked and kept without making a table, which would cost more than both.
+
+What is odd in any way goes the long way through `batch`, which finds out what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import chain
+from typing import TypeVar, cast
+
+import pyarrow as pa
+
+from homeostat.adapters.models import Row
+from homeostat.domain.admission import MAX_AHEAD
+from homeostat.domain.model import ColumnKind, ModelSpec
+from homeostat.domain.record import TIMESTAMP, feature_schema
+from homeostat.entrypoints.gateway.batch import META, named
+from homeostat.serving.constraints import Masks
+
+T = TypeVar("T")
+
+MOST = 32
+NUMBERS: frozenset[object] = frozenset({float, int, type(None)})
+TEXTS: frozenset[object] = frozenset({str, type(None)})
+TRUTHS: frozenset[object] = frozenset({bool, type(None)})
+EXACT = 2**53
+UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|\+00:00)")
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """A checked request as rows; otherwise like `Batch`.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        `feature_schema` of the model.
+    values : sequence of tuple
+        One tuple a row, in the order of the schema.
+    """
+
+    schema: pa.Schema
+    values: Sequence[Row]
+    ids: list[str]
+    timestamps: list[datetime]
+    entities: list[str]
+    now: datetime
+
+    @property
+    def broken(self) -> Masks:
+        """Nothing: a row with a broken value does not come here."""
+        return {}
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.values)
+
+    @property
+    def keys(self) -> list[str]:
+        """What the traffic split goes by."""
+        return [entity or name for entity, name in zip(self.entities, self.ids, strict=True)]
+
+    @cached_property
+    def features(self) -> pa.Table:
+        """The values as columns."""
+        columns = list(zip(*self.values, strict=True))
+        arrays = [_array(columns[i], item.type) for i, item in enumerate(self.schema)]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    @cached_property
+    def meta(self) -> pa.Table:
+        """Ids, timestamps and entities as columns."""
+        columns: list[pa.Array[pa.Scalar[pa.DataType]]] = [
+            pa.array(self.ids, pa.string()),
+            pa.array(self.timestamps, TIMESTAMP),
+            pa.array(self.entities, pa.string()),
+        ]
+        return pa.Table.from_arrays(columns, schema=META)
+
+    def take(self, rows: Sequence[int]) -> RowBatch:
+        """Return some of the rows."""
+        if len(rows) == self.size:
+            return self
+        return RowBatch(
+            self.schema,
+            [self.values[row] for row in rows],
+            [self.ids[row] for row in rows],
+            [self.timestamps[row] for row in rows],
+            [self.entities[row] for row in rows],
+            self.now,
+        )
+
+
+def joined(batches: Sequence[RowBatch]) -> RowBatch:
+    """Return the rows of several requests for one model as one."""
+    return RowBatch(
+        batches[0].schema,
+        _chain(batch.values for batch in batches),
+        _chain(batch.ids for batch in batches),
+        _chain(batch.timestamps for batch in batches),
+        _chain(batch.entities for batch in batches),
+        batches[0].now,
+    )
+
+
+class RowReader:
+    """Reads the rows of small requests for one model.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._model = spec.name
+        self._schema = feature_schema(spec)
+        self._names = tuple(self._schema.names)
+        self._entity = spec.entity if spec.entity not in self._names else ""
+        # An entity that is a feature too is read with the care that its type needs.
+        self._able = bool(self._names) and (not spec.entity or bool(self._entity))
+        self._known = frozenset({*self._names, *META.names, *([self._entity or "entity"])})
+        kinds = [item.type for item in self._schema]
+        self._numbers = [i for i, kind in enumerate(kinds) if kind == pa.float64()]
+        self._others = [(i, _types(kind)) for i, kind in enumerate(kinds) if kind != pa.float64()]
+        self._all_numbers = len(self._numbers) == len(self._names)
+        places = {name: i for i, name in enumerate(self._names)}
+        columns = [(places[column.name], column) for column in spec.schema.columns]
+        self._required = [i for i, column in columns if not column.nullable]
+        self._bounds = [
+            (i, _or(column.minimum, -math.inf), _or(column.maximum, math.inf))
+            for i, column in columns
+            if column.kind is ColumnKind.NUMERIC
+            and (column.minimum is not None or column.maximum is not None)
+        ]
+        self._lists = [
+            (i, frozenset((*column.categories, None)))
+            for i, column in columns
+            if column.kind is ColumnKind.CATEGORICAL and column.categories is not None
+        ]
+
+    def read(
+        self, rows: Sequence[Mapping[str, object]], now: datetime, salt: str
+    ) -> RowBatch | None:
+        """Return the batch; None if the rows are many, or odd in any way.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Field names to values, as JSON gives them.
+        now : datetime
+        salt : str
+            As of `to_batch`.
+        """
+        if not self._able or len(rows) > MOST:
+            return None
+        values = [tuple(map(row.get, self._names)) for row in rows]
+        if not all(map(self._known.issuperset, rows)) or not all(map(self._plain, values)):
+            return None
+        field = "entity" if any("entity" in row for row in rows) else self._entity
+        who = [row.get(field) or "" for row in rows]
+        given = [row.get("prediction_id") for row in rows]
+        timestamps = [_timestamp(row.get("timestamp"), now) for row in rows]
+        if None in timestamps or not set(map(type, chain(who, given))) <= TEXTS:
+            return None
+        entities = cast("list[str]", who)
+        ids = named(cast("list[str | None]", given), self._model, salt, now, entities)
+        if len(set(ids)) != len(ids):
+            return None
+        return RowBatch(
+            self._schema, values, ids, cast("list[datetime]", timestamps), entities, now
+        )
+
+    def _plain(self, row: Row) -> bool:
+        return (
+            self._numeric(row)
+            and all(type(row[place]) in allowed for place, allowed in self._others)
+            and all(row[place] is not None for place in self._required)
+            and all(row[place] in allowed for place, allowed in self._lists)
+        )
+
+    def _numeric(self, row: Row) -> bool:
+        numbers = row if self._all_numbers else [row[place] for place in self._numbers]
+        types = set(map(type, numbers))
+        if not types <= NUMBERS:
+            return False
+        present = cast("Sequence[float]", numbers)
+        if type(None) in types:
+            present = [
+                value for value in cast("Sequence[float | None]", numbers) if value is not None
+            ]
+        # A sum is finite only if all are; where it overflows, the long way finds nothing wrong.
+        if not math.isfinite(sum(present)):
+            return False
+        if int in types and not all(-EXACT <= v <= EXACT for v in present if isinstance(v, int)):
+            return False
+        return all(
+            value is None or low <= cast("float", value) <= high
+            for place, low, high in self._bounds
+            for value in (row[place],)
+        )
+
+
+def _array(values: Row, kind: pa.DataType) -> pa.Array[pa.Scalar[pa.DataType]]:
+    return pa.array(list(values), kind)
+
+
+def _timestamp(given: object, now: datetime) -> datetime | None:
+    if given is None:
+        return now
+    if not isinstance(given, str) or UTC_TIME.fullmatch(given) is None:
+        return None
+    try:
+        found = datetime.fromisoformat(given)
+    except ValueError:
+        return None
+    return found if found <= now + MAX_AHEAD else None
+
+
+def _types(kind: pa.DataType) -> frozenset[object]:
+    return TRUTHS if kind == pa.bool_() else TEXTS
+
+
+def _or(bound: float | None, otherwise: float) -> float:
+    return otherwise if bound is None else bound
+
+
+def _chain(lists: Iterable[Sequence[T]]) -> list[T]:
+    return list(chain.from_iterable(lists))
