@@ -26,6 +26,8 @@ class Reason(StrEnum):
     DEGRADED = "degraded"
     OVERLOAD = "overload"
 
+    __hash__ = str.__hash__
+
 
 class Role(StrEnum):
     """The arm that a row is assigned to, whoever answers in the end."""
@@ -33,6 +35,8 @@ class Role(StrEnum):
     CHAMPION = "champion"
     CHALLENGER = "challenger"
     SHADOW = "shadow"
+
+    __hash__ = str.__hash__
 
 
 class Answerer(StrEnum):
@@ -43,6 +47,8 @@ class Answerer(StrEnum):
     LIGHTER = "lighter"
     RULES = "rules"
     DEFAULT = "default"
+
+    __hash__ = str.__hash__
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,9 @@ def plan(
     """
     assigned = assign(route, keys)
     reasons = [Reason.NONE] * len(keys)
+    simple = not (route.challenger or route.degraded or broken or closed)
+    if simple and assigned and route.champion in uses:
+        return Plan(assigned, (Group(route.champion, range(len(keys))),), reasons)
     groups: list[Group] = []
     standing_in: list[int] = []
     for version in (route.challenger, route.champion):

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from homeostat.adapters.models.boosted import load_lightgbm
 from homeostat.adapters.models.linear import load_linear
+from homeostat.adapters.models.onnx import load_onnx
 from homeostat.adapters.models.predictor import Predictor
 from homeostat.domain.errors import ArtifactError
 
@@ -15,6 +16,7 @@ FLAVOURS: Mapping[str, Callable[[Path], Predictor]] = MappingProxyType(
     {
         "lightgbm": load_lightgbm,
         "linear": load_linear,
+        "onnx": load_onnx,
     }
 )
 
@@ -35,5 +37,5 @@ def load_predictor(path: Path, flavour: str) -> Predictor:
 
 def flavour_of(path: Path) -> str:
     """Return the flavour of an artifact folder by the files in it; empty if it is none we know."""
-    files = {"model.txt": "lightgbm", "model.json": "linear"}
+    files = {"model.txt": "lightgbm", "model.json": "linear", "model.onnx": "onnx"}
     return next((flavour for name, flavour in files.items() if (path / name).is_file()), "")

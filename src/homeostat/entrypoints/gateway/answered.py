@@ -20,7 +20,6 @@ from homeostat.serving.plan import Answerer, Reason, Role
 
 Column: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
 
-FIELDS = ("prediction_id", "score", "prediction", "version", "tier", "reason")
 MARKS = ("version", "role", "tier", "reason")
 
 
@@ -63,11 +62,22 @@ class Answered:
 
     def content(self) -> list[dict[str, object]]:
         """Return what the caller is told, one object a row."""
-        columns = (
+        told = zip(
             *(self.batch.ids, self.scores, self.predictions),
             *(self.version, self.tier, self.reason),
+            strict=True,
         )
-        rows = [dict(zip(FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
+        rows: list[dict[str, object]] = [
+            {
+                "prediction_id": name,
+                "score": score,
+                "prediction": prediction,
+                "version": version,
+                "tier": tier,
+                "reason": reason,
+            }
+            for name, score, prediction, version, tier, reason in told
+        ]
         if self.spec.task is Task.MULTICLASS:
             for row, chances in zip(rows, self.chances(), strict=True):
                 row[PROBABILITIES] = chances.as_py()

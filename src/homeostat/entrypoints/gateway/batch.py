@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,7 +111,7 @@ def rows_to_table(spec: ModelSpec, rows: Sequence[Mapping[str, object]]) -> pa.T
     )
 
 
-def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, id_salt: str) -> Batch:
+def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, stem: str) -> Batch:
     """Check columns against the model's schema and fill in what the caller left out.
 
     Parameters
@@ -122,8 +121,8 @@ def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, id_salt: str) -> B
         Features, and optionally ``prediction_id``, ``timestamp``, ``entity`` and the audit flag.
         Absent nullable columns are missing values.
     now : datetime
-    id_salt : str
-        Differs between requests; prediction ids are derived from it where the caller gives none.
+    stem : str
+        Differs between requests; prediction ids begin with it where the caller gives none.
 
     Raises
     ------
@@ -140,18 +139,12 @@ def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, id_salt: str) -> B
         if not column.nullable and features[column.name].null_count:
             row = features[column.name].is_null().to_pylist().index(True)
             raise InputError("a value is required", row, column.name)
-    meta = _meta(spec, table, now, id_salt)
+    meta = _meta(spec, table, now, stem)
     return Batch(features, meta, now, violations(spec.schema, features))
 
 
-def named(
-    ids: Sequence[str | None], model: str, salt: str, now: datetime, entities: Sequence[str]
-) -> list[str]:
+def named(ids: Sequence[str | None], stem: str) -> list[str]:
     """Return the ids, made up where the caller gave none."""
-    if all(ids):
-        return [name or "" for name in ids]
-    text = "\0".join((model, salt, now.isoformat(), *entities))
-    stem = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
     return [name or f"{stem}{row:04x}" for row, name in enumerate(ids)]
 
 
@@ -207,12 +200,12 @@ def _cast(table: pa.Table, name: str, kind: pa.DataType) -> Column:
         raise InputError(f"is not {EXPECTED[kind]}: {error}", column=name) from error
 
 
-def _meta(spec: ModelSpec, table: pa.Table, now: datetime, salt: str) -> pa.Table:
+def _meta(spec: ModelSpec, table: pa.Table, now: datetime, stem: str) -> pa.Table:
     if "entity" not in table.column_names and spec.entity in table.column_names:
         table = table.append_column("entity", _cast(table, spec.entity, pa.string()))
     given = _conform(table, META)
     entities, ids = texts(given, "entity"), texts(given, "prediction_id")
-    ids = named(ids, spec.name, salt, now, entities)
+    ids = named(ids, stem)
     if len(set(ids)) != len(ids):
         row = next(i for i, name in enumerate(ids) if name in ids[:i])
         raise InputError(f"{ids[row]!r} occurs twice in this request", row, "prediction_id")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from typing import cast
 
@@ -57,7 +59,7 @@ class Gateway:
     ) -> None:
         self.routes, self.writer, self._clock = routes, writer, clock
         self.metrics = Metrics()
-        self._instance = instance
+        self._prefix = hashlib.blake2b(instance.encode(), digest_size=4).hexdigest()
         self._numbers = itertools.count()
         self._caches = {model: ScoreCache() for model in routes.models}
         self._readers = {model: RowReader(served.spec) for model, served in routes.models.items()}
@@ -86,7 +88,8 @@ class Gateway:
             If the rows cannot be taken; the message names row and column.
         """
         served, live = self._served(model)
-        batch = to_batch(served.spec, rows, self._clock.now(), self._salt())
+        now = self._clock.now()
+        batch = to_batch(served.spec, rows, now, self._stem(now))
         request = self._request(served, live, batch)
         for step in request.steps():
             wait(step.futures, step.seconds)
@@ -107,13 +110,14 @@ class Gateway:
             As `predict`.
         """
         served, live = self._served(model)
-        now, salt = self._clock.now(), self._salt()
+        now = self._clock.now()
+        stem = self._stem(now)
         batch: AnyBatch | None = None
         if not isinstance(rows, pa.Table):
-            batch = self._readers[model].read(rows, now, salt)
+            batch = self._readers[model].read(rows, now, stem)
             rows = rows_to_table(served.spec, rows) if batch is None else rows
         if batch is None:
-            batch = to_batch(served.spec, cast("pa.Table", rows), now, salt)
+            batch = to_batch(served.spec, cast("pa.Table", rows), now, stem)
         request = self._request(served, live, batch)
         steps = request.steps()
         try:
@@ -167,8 +171,8 @@ class Gateway:
             raise NotFoundError(f"no model named {model!r} is served here; there are {known}")
         return served, self.routes.live(model)
 
-    def _salt(self) -> str:
-        return f"{self._instance}/{next(self._numbers)}"
+    def _stem(self, now: datetime) -> str:
+        return f"{self._prefix}{int(now.timestamp() * 1e6):013x}{next(self._numbers):x}-"
 
     def _request(self, served: ServedModel, live: Live | None, batch: AnyBatch) -> Request:
         return Request(served, live, batch, self._clock, self._caches[served.spec.name])

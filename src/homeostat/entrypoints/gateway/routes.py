@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeAlias
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from homeostat.adapters.models import (
     Load,
     MatrixPredictor,
     Predictor,
-    RowReader,
+    Row,
     load_predictor,
 )
 from homeostat.domain.answers import Answers, read_outputs
@@ -39,6 +41,7 @@ QUICK_SECONDS = 0.001  # longer than that, a model must not keep the event loop
 QUICK_TRIES = 5
 
 AnyBatch: TypeAlias = Batch | RowBatch
+FromRows: TypeAlias = Callable[[Sequence[Row]], NDArray[np.float64]]
 BreakerListener = Callable[[str, str, Transition], None]
 
 
@@ -82,8 +85,8 @@ class LoadedVersion:
         Where it works, for callers and for its shadow scores.
     features : frozenset of str
         Columns that it reads.
-    read : callable, optional
-        Makes the matrix that it works on from rows; without it rows become a table first.
+    from_rows : callable, optional
+        Gives its outputs for rows; without it they become a table first.
     quick : bool
         It only computes, and answers a few rows sooner than another thread would start on them.
     """
@@ -94,7 +97,7 @@ class LoadedVersion:
     lane: Lane
     shadow_lane: Lane
     features: frozenset[str]
-    read: RowReader | None = None
+    from_rows: FromRows | None = None
     quick: bool = False
 
     def answer(self, spec: ModelSpec, batch: AnyBatch, rows: Sequence[int]) -> Answers:
@@ -105,11 +108,10 @@ class LoadedVersion:
         ArtifactError
             If the model gives anything else.
         """
-        if isinstance(batch, RowBatch) and self.read is not None:
-            assert isinstance(self.predictor, MatrixPredictor)
-            matrix = self.read([batch.values[row] for row in rows])
-            return read_outputs(spec, self.predictor.predict_matrix(matrix), len(rows))
         whole = len(rows) == batch.size
+        if self.from_rows is not None and isinstance(batch, RowBatch):
+            values = batch.values if whole else [batch.values[row] for row in rows]
+            return read_outputs(spec, self.from_rows(values), len(rows))
         return answers(spec, self.predictor, batch.features if whole else batch.features.take(rows))
 
 
@@ -252,9 +254,7 @@ class RouteTable:
             )
         _warm_up(served.spec, version, predictor)
         listener = partial(self._listener, model, version) if self._listener else None
-        read = None
-        if isinstance(predictor, MatrixPredictor):
-            read = predictor.encoding.reader(feature_schema(served.spec).names)
+        from_rows = _from_rows(served.spec, predictor)
         return LoadedVersion(
             version,
             predictor,
@@ -262,8 +262,8 @@ class RouteTable:
             Lane(served.workers, served.waiting),
             Lane(1, served.waiting),
             frozenset(predictor.features),
-            read,
-            read is not None and self._seconds(served.spec, predictor) < QUICK_SECONDS,
+            from_rows,
+            from_rows is not None and self._seconds(served.spec, predictor) < QUICK_SECONDS,
         )
 
     def _seconds(self, spec: ModelSpec, predictor: Predictor) -> float:
@@ -293,6 +293,13 @@ def _warm_up(spec: ModelSpec, version: str, predictor: Predictor) -> None:
     problem = future.exception()
     if problem is not None:
         raise ArtifactError(f"{spec.name} {version} cannot predict: {problem!r}") from problem
+
+
+def _from_rows(spec: ModelSpec, predictor: Predictor) -> FromRows | None:
+    if not isinstance(predictor, MatrixPredictor):
+        return None
+    read = predictor.encoding.reader(feature_schema(spec).names)
+    return lambda rows: predictor.predict_matrix(read(rows))
 
 
 def _empty_row(spec: ModelSpec) -> pa.Table:

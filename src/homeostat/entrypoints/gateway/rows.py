@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 from typing import TypeVar, cast
 
 import pyarrow as pa
@@ -125,7 +126,10 @@ class RowReader:
         self._entity = spec.entity if spec.entity not in self._names else ""
         # An entity that is a feature too is read with the care that its type needs.
         self._able = bool(self._names) and (not spec.entity or bool(self._entity))
-        self._known = frozenset({*self._names, *META.names, *([self._entity or "entity"])})
+        beside = (*META.names, *([self._entity] if self._entity else []))
+        self._beside = frozenset(beside)
+        self._known = frozenset({*self._names, *beside})
+        self._pick = _picker(self._names)
         kinds = [item.type for item in self._schema]
         self._numbers = [i for i, kind in enumerate(kinds) if kind == pa.float64()]
         self._others = [(i, _types(kind)) for i, kind in enumerate(kinds) if kind != pa.float64()]
@@ -146,7 +150,7 @@ class RowReader:
         ]
 
     def read(
-        self, rows: Sequence[Mapping[str, object]], now: datetime, salt: str
+        self, rows: Sequence[Mapping[str, object]], now: datetime, stem: str
     ) -> RowBatch | None:
         """Return the batch; None if the rows are many, or odd in any way.
 
@@ -155,35 +159,55 @@ class RowReader:
         rows : sequence of mapping
             Field names to values, as JSON gives them.
         now : datetime
-        salt : str
+        stem : str
             As of `to_batch`.
         """
         if not self._able or len(rows) > MOST:
             return None
-        values = [tuple(map(row.get, self._names)) for row in rows]
-        if not all(map(self._known.issuperset, rows)) or not all(map(self._plain, values)):
-            return None
-        field = "entity" if any("entity" in row for row in rows) else self._entity
+        values = []
+        for row in rows:
+            value = self._value(row)
+            if value is None:
+                return None
+            values.append(value)
+        field = "entity" if any(["entity" in row for row in rows]) else self._entity  # noqa: C419
         who = [row.get(field) or "" for row in rows]
         given = [row.get("prediction_id") for row in rows]
         timestamps = [_timestamp(row.get("timestamp"), now) for row in rows]
-        if None in timestamps or not set(map(type, chain(who, given))) <= TEXTS:
+        if None in timestamps or not set(map(type, who + given)) <= TEXTS:
             return None
-        entities = cast("list[str]", who)
-        ids = named(cast("list[str | None]", given), self._model, salt, now, entities)
-        if len(set(ids)) != len(ids):
+        ids = named(cast("list[str | None]", given), stem)
+        if len(ids) > 1 and len(set(ids)) != len(ids):
             return None
         return RowBatch(
-            self._schema, values, ids, cast("list[datetime]", timestamps), entities, now
+            self._schema,
+            values,
+            ids,
+            cast("list[datetime]", timestamps),
+            cast("list[str]", who),
+            now,
         )
 
+    def _value(self, row: Mapping[str, object]) -> Row | None:
+        try:
+            value = self._pick(row)
+        except KeyError:  # not all are given
+            value = tuple(map(row.get, self._names))
+            known = self._known.issuperset(row)
+        else:
+            known = len(row) == len(value) + len(self._beside.intersection(row))
+        return value if known and self._plain(value) else None
+
     def _plain(self, row: Row) -> bool:
-        return (
-            self._numeric(row)
-            and all(type(row[place]) in allowed for place, allowed in self._others)
-            and all(row[place] is not None for place in self._required)
-            and all(row[place] in allowed for place, allowed in self._lists)
-        )
+        if not self._numeric(row):
+            return False
+        for place, types in self._others:
+            if type(row[place]) not in types:
+                return False
+        for place in self._required:
+            if row[place] is None:
+                return False
+        return all([row[place] in allowed for place, allowed in self._lists])  # noqa: C419
 
     def _numeric(self, row: Row) -> bool:
         numbers = row if self._all_numbers else [row[place] for place in self._numbers]
@@ -200,15 +224,21 @@ class RowReader:
             return False
         if int in types and not all(-EXACT <= v <= EXACT for v in present if isinstance(v, int)):
             return False
-        return all(
-            value is None or low <= cast("float", value) <= high
-            for place, low, high in self._bounds
-            for value in (row[place],)
-        )
+        for place, low, high in self._bounds:
+            value = cast("float | None", row[place])
+            if value is not None and not low <= value <= high:
+                return False
+        return True
 
 
 def _array(values: Row, kind: pa.DataType) -> pa.Array[pa.Scalar[pa.DataType]]:
     return pa.array(list(values), kind)
+
+
+def _picker(names: Sequence[str]) -> Callable[[Mapping[str, object]], Row]:
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names) if names else lambda _: ()
 
 
 def _timestamp(given: object, now: datetime) -> datetime | None:

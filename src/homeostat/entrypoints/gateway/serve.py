@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,53 +28,6 @@ RESERVE = 0.3  # part of the deadline that is kept for a lighter version, where 
 NAN = math.nan
 
 
-class Work(Protocol):
-    """What has been asked of a version: a future, or work that is done already."""
-
-    def done(self) -> bool:
-        """Whether there is a result or an error."""
-        ...
-
-    def cancel(self) -> bool:
-        """Keep it from starting; False if it has started."""
-        ...
-
-    def exception(self) -> BaseException | None:
-        """The error, once it is done."""
-        ...
-
-    def result(self) -> Answers:
-        """The answers, once it is done without an error."""
-        ...
-
-
-class Done:
-    """Work done at once, in the caller's thread."""
-
-    def __init__(self, work: Callable[[], Answers]) -> None:
-        self._error: Exception | None = None
-        try:
-            self._answers = work()
-        except Exception as error:  # noqa: BLE001 - a model may raise anything; it is classified
-            self._error = error
-
-    def done(self) -> bool:
-        """It is."""
-        return True
-
-    def cancel(self) -> bool:
-        """It cannot."""
-        return False
-
-    def exception(self) -> Exception | None:
-        """What went wrong, if anything."""
-        return self._error
-
-    def result(self) -> Answers:
-        """What came out."""
-        return self._answers
-
-
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Asks whoever drives the request to wait for the futures, at most so many seconds."""
@@ -90,7 +43,7 @@ class Call:
     loaded: LoadedVersion
     rows: Sequence[int]
     permit: Permit
-    work: Work
+    future: Future[Answers]
 
 
 class Request:
@@ -132,7 +85,8 @@ class Request:
         first = self._plan()
         self._assigned, self.reason = first.assigned, first.reasons
         self.version = [name or NO_VERSION for name in first.assigned]
-        yield from self._call(first.groups, Answerer.MODEL)
+        if calls := self._call(first.groups, Answerer.MODEL):
+            yield from self._wait(calls, Answerer.MODEL)
         left = self._left_over()
         if left:
             yield from self._stand_in(first, left)
@@ -195,7 +149,8 @@ class Request:
             Group(group.version, [row for row in group.rows if row in failed])
             for group in second.groups
         ]
-        yield from self._call([group for group in groups if group.rows], Answerer.MODEL)
+        if calls := self._call([group for group in groups if group.rows], Answerer.MODEL):
+            yield from self._wait(calls, Answerer.MODEL)
 
     def _fall_back(self, tier: Tier, left: Sequence[int]) -> Generator[Wait, None, None]:
         match tier:
@@ -210,7 +165,8 @@ class Request:
                 if loaded is not None and self._left() > 0:
                     rows = self._sound(loaded.features, left)
                     groups = (Group(version, rows),) if rows else ()
-                    yield from self._call(groups, Answerer.LIGHTER)
+                    if calls := self._call(groups, Answerer.LIGHTER):
+                        yield from self._wait(calls, Answerer.LIGHTER)
 
     def _sound(self, features: frozenset[str], rows: Sequence[int]) -> Sequence[int]:
         size, broken = self._batch.size, self._batch.broken
@@ -225,72 +181,79 @@ class Request:
             if not math.isnan(values[row]):
                 self.scores[row], self.tier[row] = float(values[row]), tier
 
-    def _call(self, groups: Sequence[Group], tier: Answerer) -> Generator[Wait, None, None]:
-        calls = [call for group in groups if (call := self._start(group)) is not None]
-        waiting = tuple(call.work for call in calls if isinstance(call.work, Future))
-        seconds = self._left() if waiting else 0.0
+    def _call(self, groups: Sequence[Group], tier: Answerer) -> list[Call]:
+        """Ask versions; quick ones answer at once, of the others return the calls to wait for."""
+        calls: list[Call] = []
+        for group in groups:
+            loaded, rows = self._versions[group.version], group.rows
+            permit = loaded.breaker.acquire(self._clock.monotonic())
+            if permit is None:
+                self._blame(rows, Reason.BREAKER_OPEN)
+            elif loaded.quick and len(rows) <= MOST:
+                outcome = self._ask(loaded, rows, tier)
+                loaded.breaker.settle(permit, outcome, self._clock.monotonic())
+            else:
+                work = partial(loaded.answer, self._served.spec, self._batch, rows)
+                future = loaded.lane.submit(work)
+                if future is None:
+                    loaded.breaker.settle(permit, Outcome.NEUTRAL, self._clock.monotonic())
+                    self._blame(rows, Reason.OVERLOAD)
+                else:
+                    calls.append(Call(loaded, rows, permit, future))
+        return calls
+
+    def _ask(self, loaded: LoadedVersion, rows: Sequence[int], tier: Answerer) -> Outcome:
+        try:
+            given = loaded.answer(self._served.spec, self._batch, rows)
+        except Exception as error:  # noqa: BLE001 - a model may raise anything; it is classified
+            self._blame(rows, Reason.ERROR)
+            return classify(error)
+        return self._take(loaded, rows, given, tier)
+
+    def _wait(self, calls: Sequence[Call], tier: Answerer) -> Generator[Wait, None, None]:
+        seconds = self._left()
         if tier is Answerer.MODEL and self._served.fallback.versions:
             seconds *= 1 - RESERVE
         try:
-            if waiting:
-                yield Wait(waiting, seconds)
+            yield Wait(tuple(call.future for call in calls), seconds)
         except GeneratorExit:
             for call in calls:
-                call.work.cancel()
+                call.future.cancel()
                 call.loaded.breaker.settle(call.permit, Outcome.NEUTRAL, self._clock.monotonic())
             raise
         for call in calls:
-            self._finish(call, tier, seconds)
+            outcome = self._outcome(call, tier, seconds)
+            call.loaded.breaker.settle(call.permit, outcome, self._clock.monotonic())
 
-    def _start(self, group: Group) -> Call | None:
-        loaded = self._versions[group.version]
-        permit = loaded.breaker.acquire(self._clock.monotonic())
-        if permit is None:
-            self._blame(group.rows, Reason.BREAKER_OPEN)
-            return None
-
-        def work() -> Answers:
-            return loaded.answer(self._served.spec, self._batch, group.rows)
-
-        if loaded.quick and len(group.rows) <= MOST:
-            return Call(loaded, group.rows, permit, Done(work))
-        future = loaded.lane.submit(work)
-        if future is None:
-            loaded.breaker.settle(permit, Outcome.NEUTRAL, self._clock.monotonic())
-            self._blame(group.rows, Reason.OVERLOAD)
-            return None
-        return Call(loaded, group.rows, permit, future)
-
-    def _finish(self, call: Call, tier: Answerer, seconds: float) -> None:
-        outcome = Outcome.SUCCESS
-        if not call.work.done():
-            call.work.cancel()  # not begun: never begin; begun: keeps its place until it ends
+    def _outcome(self, call: Call, tier: Answerer, seconds: float) -> Outcome:
+        if not call.future.done():
+            call.future.cancel()  # not begun: never begin; begun: keeps its place until it ends
             self._timed_out += seconds
             self._blame(call.rows, Reason.TIMEOUT)
-            outcome = Outcome.FAULT
-        elif (error := call.work.exception()) is not None:
+            return Outcome.FAULT
+        if (error := call.future.exception()) is not None:
             self._blame(call.rows, Reason.ERROR)
-            outcome = classify(error)
-        elif not self._take(call, call.work.result(), tier):
-            outcome = Outcome.FAULT
-        call.loaded.breaker.settle(call.permit, outcome, self._clock.monotonic())
+            return classify(error)
+        return self._take(call.loaded, call.rows, call.future.result(), tier)
 
-    def _take(self, call: Call, given: Answers, tier: Answerer) -> bool:
-        """Take over what can be used; False if that is not all."""
+    def _take(
+        self, loaded: LoadedVersion, rows: Sequence[int], given: Answers, tier: Answerer
+    ) -> Outcome:
+        """Take over what can be used; a fault if that is not all."""
         odd: list[int] = []
-        for row, score in zip(call.rows, given.scores.tolist(), strict=True):
+        for row, score in zip(rows, given.scores.tolist(), strict=True):
             if math.isfinite(score):
                 self.scores[row], self.tier[row] = score, tier
-                self.version[row] = call.loaded.version
+                self.version[row] = loaded.version
             else:
                 odd.append(row)
-        self._blame(odd, Reason.ERROR)
         if given.probabilities is not None:
             if self._probabilities is None:
                 shape = (self._batch.size, given.probabilities.shape[1])
                 self._probabilities = np.full(shape, np.nan)
-            self._probabilities[np.asarray(call.rows, dtype=np.intp)] = given.probabilities
-        return not odd
+            self._probabilities[np.asarray(rows, dtype=np.intp)] = given.probabilities
+        self._blame(odd, Reason.ERROR)
+        return Outcome.FAULT if odd else Outcome.SUCCESS
 
     def _blame(self, rows: Sequence[int], reason: Reason) -> None:
         # The first thing that went wrong is the reason; a tier that fails later does not hide it.

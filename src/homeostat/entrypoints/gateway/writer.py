@@ -16,6 +16,8 @@ from homeostat.entrypoints.gateway.answered import Answered, records
 
 logger = logging.getLogger(__name__)
 
+LINGER = 0.2  # seconds in which rows gather: an append costs as much for one as for a hundred
+ENOUGH = 5_000
 FIRST_WAIT = 0.05
 LONGEST_WAIT = 5.0
 
@@ -50,6 +52,7 @@ class LogWriter:
         self._line: deque[tuple[ModelSpec, Answered]] = deque()
         self._rows = 0
         self._busy = False
+        self._hurried = 0
         self._closed = False
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
@@ -79,13 +82,19 @@ class LogWriter:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write, daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            if len(self._line) == 1 or self._rows >= ENOUGH:  # others find the writer awake
+                self._changed.notify_all()
             return True
 
     def flush(self, seconds: float = 30.0) -> bool:
         """Wait until everything in line is written; False if that took longer."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._line and not self._busy, seconds)
+            self._hurried += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._line and not self._busy, seconds)
+            finally:
+                self._hurried -= 1
 
     def close(self, seconds: float = 10.0) -> bool:
         """Write what is in line and stop; False if rows had to be given up (counted as dropped)."""
@@ -101,6 +110,7 @@ class LogWriter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._line) or self._closed)
+                self._changed.wait_for(self._ripe, LINGER)
                 if not self._line:
                     return
                 taken = list(self._line)
@@ -112,6 +122,9 @@ class LogWriter:
                 self._rows -= sum(rows.num_rows for _, rows in taken)
                 self._busy = False
                 self._changed.notify_all()
+
+    def _ripe(self) -> bool:
+        return self._rows >= ENOUGH or self._hurried > 0 or self._closed
 
     def _append(self, spec: ModelSpec, rows: pa.Table) -> None:
         pause = FIRST_WAIT
