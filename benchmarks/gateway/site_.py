@@ -21,6 +21,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.models import save_onnx
+from homeostat.adapters.routes import RecordsRouter
+from homeostat.domain.model import ModelVersion
+from homeostat.domain.route import Route
+from homeostat.entrypoints.bootstrap import open_deployment
+from homeostat.entrypoints.settings.load import load
+
 FEATURES = [f"number_{place:02d}" for place in range(30)]
 CONFIG = """\
 data: ./data
@@ -72,14 +80,6 @@ def ensemble(trees: int = 100, depth: int = 5, seed: int = 7) -> onnx.ModelProto
 
 def prepare(folder: Path, port: int, extra: str = "") -> Path:
     """Make a deployment whose champion is the ensemble; return its configuration."""
-    from homeostat.adapters.clock import SystemClock
-    from homeostat.adapters.models import save_onnx
-    from homeostat.adapters.routes import RecordsRouter
-    from homeostat.domain.model import ModelVersion
-    from homeostat.domain.route import Route
-    from homeostat.entrypoints.bootstrap import open_deployment
-    from homeostat.entrypoints.settings.load import load
-
     file = folder / "model.onnx"
     file.write_bytes(ensemble().SerializeToString())
     save_onnx(file, folder / "artifact", FEATURES)
@@ -99,12 +99,6 @@ def prepare(folder: Path, port: int, extra: str = "") -> Path:
 
 def publish(config: Path, shadows: tuple[str, ...] = ()) -> None:
     """Publish another route of the model."""
-    from homeostat.adapters.clock import SystemClock
-    from homeostat.adapters.routes import RecordsRouter
-    from homeostat.domain.route import Route
-    from homeostat.entrypoints.bootstrap import open_deployment
-    from homeostat.entrypoints.settings.load import load
-
     deployment = open_deployment(load(config), SystemClock())
     try:
         RecordsRouter(deployment.records).publish(Route("bench", "v1", shadows=shadows))

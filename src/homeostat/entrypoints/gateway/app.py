@@ -19,11 +19,14 @@ from starlette.types import Receive, Scope, Send
 from homeostat.engine.ports import Router
 from homeostat.entrypoints.gateway.batch import InputError
 from homeostat.entrypoints.gateway.gateway import Gateway
+from homeostat.entrypoints.gateway.lag import Lag
 
 logger = logging.getLogger(__name__)
 
 LARGEST_BODY = 16 * 2**20
 MOST_ROWS = 20_000
+PATIENCE = 0.25
+"""Part of the deadline that a request may have waited for the event loop before it is refused."""
 PREFIX, SUFFIX = "/v1/models/", "/predict"
 Lifespan: TypeAlias = "Callable[[Starlette], AbstractAsyncContextManager[None]]"
 
@@ -46,19 +49,24 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     if wanted, ``prediction_id``, ``timestamp`` (ISO 8601 with zone) and ``entity``. The answer is
     ``{"predictions": [{"prediction_id", "score", "prediction", "version", "tier", "reason"}]}``,
     for several classes with ``probabilities`` in the order of the classes (null from a fallback);
-    an error is ``{"error": {"message", "row", "column"}}``. ``GET /health/live``,
-    ``/health/ready`` and ``/metrics`` do what their names say. Versions that a route names and that
-    could not be loaded are listed under ``not_loaded``; they do not make the gateway unready.
+    an error is ``{"error": {"message", "row", "column"}}``. While more requests come than can be
+    answered in time, the rest is refused at once with 503 and ``Retry-After``.
+    ``GET /health/live``, ``/health/ready`` and ``/metrics`` do what their names say. Versions
+    that a route names and that could not be loaded are listed under ``not_loaded``; they do not
+    make the gateway unready.
     """
+    lag = Lag()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        lag.start()
         following = None
         if source is not None:
             following = asyncio.create_task(_follow(gateway, source, every))
         try:
             yield
         finally:
+            lag.stop()
             if following is not None:
                 following.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -74,10 +82,11 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     async def metrics(_: Request) -> Response:
         return PlainTextResponse(gateway.metrics_text(), media_type="text/plain; version=0.0.4")
 
+    predict = Predict(gateway, lag)
     return Plane(
-        Predict(gateway),
+        predict,
         routes=[
-            Route(f"{PREFIX}{{model}}{SUFFIX}", Predict(gateway), methods=["POST"]),
+            Route(f"{PREFIX}{{model}}{SUFFIX}", predict, methods=["POST"]),
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route("/metrics", metrics),
@@ -120,7 +129,8 @@ class Plane(Starlette):
         if scope["type"] == "http" and scope["method"] == "POST":
             path: str = scope["path"]
             if path.startswith(PREFIX) and path.endswith(SUFFIX):
-                await self._predict(scope, receive, send)
+                model = path[len(PREFIX) : -len(SUFFIX)]
+                await self._predict.answer(model, scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
@@ -128,14 +138,22 @@ class Plane(Starlette):
 class Predict:
     """Answers POST /v1/models/{model}/predict; an ASGI application."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, lag: Lag) -> None:
+        self._gateway, self._lag = gateway, lag
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        model = scope["path"][len(PREFIX) : -len(SUFFIX)]
-        if model not in self._gateway.routes.models:
+        """Answer a request that Starlette has routed here."""
+        await self.answer(scope["path_params"]["model"], scope, receive, send)
+
+    async def answer(self, model: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a model."""
+        served = self._gateway.routes.models.get(model)
+        if served is None:
             await _error(f"no model named {model!r} is served here", 404)(scope, receive, send)
+            return
+        if self._lag.seconds > served.deadline * PATIENCE:
+            self._gateway.metrics.shed(model)
+            await _busy()(scope, receive, send)
             return
         try:
             body = await _body(receive)
@@ -195,6 +213,12 @@ def _rows(body: bytes) -> list[dict[str, object]]:
 
 def _error(message: str, status: int, row: int | None = None, column: str = "") -> Response:
     return _json({"error": {"message": message, "row": row, "column": column}}, status)
+
+
+def _busy() -> Response:
+    response = _error("more requests than can be answered in time; send fewer, or later", 503)
+    response.headers["retry-after"] = "1"
+    return response
 
 
 def _json(content: object, status: int = 200) -> Response:

@@ -22,6 +22,7 @@ class Metrics:
         self._answers: Counter[tuple[str, str, str, str, str]] = Counter()
         self._buckets: dict[str, list[int]] = {}
         self._seconds: dict[str, float] = {}
+        self._shed: Counter[str] = Counter()
         self.shadows: Counter[tuple[str, str, str]] = Counter()
 
     def answered(self, answered: Answered) -> None:
@@ -40,6 +41,11 @@ class Metrics:
         with self._lock:
             self.shadows[model, version, result] += rows
 
+    def shed(self, model: str) -> None:
+        """Count a request that was refused because there were too many."""
+        with self._lock:
+            self._shed[model] += 1
+
     def text(self, log: Mapping[str, int], modes: Mapping[tuple[str, str], Mode]) -> str:
         """Render everything; `log` are rows by fate, `modes` the breakers by model and version."""
         with self._lock:
@@ -48,6 +54,11 @@ class Metrics:
                 *(
                     _line("homeostat_predictions_total", ANSWER_LABELS, key, count)
                     for key, count in sorted(self._answers.items())
+                ),
+                "# TYPE homeostat_shed_requests_total counter",
+                *(
+                    _line("homeostat_shed_requests_total", ("model",), (model,), count)
+                    for model, count in sorted(self._shed.items())
                 ),
                 "# TYPE homeostat_shadow_predictions_total counter",
                 *(

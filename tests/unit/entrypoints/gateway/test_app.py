@@ -1,10 +1,13 @@
 """The gateway over HTTP, without a socket."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from homeostat.adapters.routes import RecordsRouter
 from homeostat.domain.route import Route
@@ -169,3 +172,48 @@ def test_lifespan_without_a_source(world: World) -> None:
 
     asyncio.run(run())
     assert not gateway.writer.put(world.spec, world.logged())
+
+
+def test_too_many_requests_are_refused_before_they_are_late(world: World) -> None:
+    gateway = world.gateway(deadline=0.1)
+    gateway.routes.publish(Route("fraud", "v1"))
+
+    body = b'{"rows": [{"amount": 0}]}'
+
+    async def ask(application: Starlette) -> dict[str, object]:
+        sent: list[dict[str, object]] = []
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: MutableMapping[str, object]) -> None:
+            sent.append(dict(message))
+
+        scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": []}
+        await application(scope, receive, send)
+        return sent[0]
+
+    async def run() -> list[dict[str, object]]:
+        application = app(gateway)
+        async with application.router.lifespan_context(application):
+            first = await ask(application)
+            await asyncio.sleep(0)
+            threading.Event().wait(0.2)  # others are being answered
+            return [first, await ask(application)]
+
+    first, second = asyncio.run(run())
+    assert (first["status"], second["status"]) == (200, 503)
+    assert (b"retry-after", b"1") in second["headers"]
+    assert 'homeostat_shed_requests_total{model="fraud"} 1\n' in gateway.metrics_text()
+
+
+def test_mounted_beside_others_it_answers_too(world: World) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(Route("fraud", "v1"))
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(Starlette(routes=[Mount("/plane", app(gateway))]))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            return await client.post("/plane" + PREDICT, json={"rows": [{"amount": 0}]})
+
+    assert asyncio.run(run()).status_code == 200

@@ -38,7 +38,13 @@ odd = st.sampled_from(
 times = st.sampled_from(
     [
         *("2024-05-01T11:59:59Z", "2024-05-01T11:59:59.123456+00:00", "2024-05-01T13:00:00+02:00"),
-        *("2024-02-30T00:00:00Z", "2025-05-01T12:00:00Z", "2024-05-01", "2024-05-01T11:59:59.5Z", 7),
+        *(
+            "2024-02-30T00:00:00Z",
+            "2025-05-01T12:00:00Z",
+            "2024-05-01",
+            "2024-05-01T11:59:59.5Z",
+            7,
+        ),
     ]
 )
 fields = st.sampled_from(
@@ -125,8 +131,7 @@ def test_an_entity_that_is_a_feature_goes_the_long_way() -> None:
 def test_parts_and_wholes() -> None:
     reader = RowReader(SPEC)
     one, two = (
-        reader.read([PLAIN | {"amount": a}, PLAIN | {"amount": a + 1}], NOW, str(a))
-        for a in (1, 3)
+        reader.read([PLAIN | {"amount": a}, PLAIN | {"amount": a + 1}], NOW, str(a)) for a in (1, 3)
     )
     assert one is not None
     assert two is not None

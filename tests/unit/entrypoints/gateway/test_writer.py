@@ -13,6 +13,7 @@ from homeostat.entrypoints.gateway import LogWriter, writer
 from homeostat.simulation.fakes.log import MemoryLog
 from unit.entrypoints.gateway.gateway_world import World, answers
 
+
 @dataclass
 class Unsteady(MemoryLog):
     """A log that can fail or stall."""
