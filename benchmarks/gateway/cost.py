@@ -20,8 +20,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import load
-import site_
+import bench_site
+import open_load
 
 
 def main() -> None:
@@ -33,8 +33,8 @@ def main() -> None:
     figures: dict[tuple[str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        config = site_.prepare(folder, 8731)
-        servers = [site_.start_bare(folder, 8730), site_.start_gateway(config, 8731)]
+        config = bench_site.prepare(folder, 8731)
+        servers = [bench_site.start_bare(folder, 8730), bench_site.start_gateway(config, 8731)]
         try:
             for round_number in range(options.rounds):
                 for name, server, shadows in (
@@ -43,11 +43,11 @@ def main() -> None:
                     ("shadow", servers[1], ("v2",)),
                 ):
                     if server is servers[1]:
-                        site_.publish(config, shadows)
+                        bench_site.publish(config, shadows)
                         time.sleep(2.0)  # the gateway follows every second
                     before = server.cpu
                     result = asyncio.run(
-                        load.run(
+                        open_load.run(
                             server.port, server.path, options.rate, options.seconds, round_number
                         )
                     )

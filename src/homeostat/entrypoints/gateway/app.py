@@ -73,6 +73,18 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
                     await following
             await asyncio.to_thread(gateway.close)
 
+    predict = Predict(gateway, lag)
+    return Plane(
+        predict,
+        routes=[
+            Route(f"{PREFIX}{{model}}{SUFFIX}", predict, methods=["POST"]),
+            *_looks(gateway),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def _looks(gateway: Gateway) -> list[Route]:
     async def live(_: Request) -> Response:
         return _json({"live": True})
 
@@ -82,17 +94,11 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     async def metrics(_: Request) -> Response:
         return PlainTextResponse(gateway.metrics_text(), media_type="text/plain; version=0.0.4")
 
-    predict = Predict(gateway, lag)
-    return Plane(
-        predict,
-        routes=[
-            Route(f"{PREFIX}{{model}}{SUFFIX}", predict, methods=["POST"]),
-            Route("/health/live", live),
-            Route("/health/ready", ready),
-            Route("/metrics", metrics),
-        ],
-        lifespan=lifespan,
-    )
+    return [
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+        Route("/metrics", metrics),
+    ]
 
 
 def _readiness(gateway: Gateway) -> Response:

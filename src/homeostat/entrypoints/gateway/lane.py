@@ -32,7 +32,8 @@ class Lane:
 
     def __init__(self, workers: int, waiting: int) -> None:
         self._workers = workers
-        self._places = threading.BoundedSemaphore(max(workers, 1) + waiting)
+        self._size = max(workers, 1) + waiting
+        self._busy = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads = 0
         self._lock = threading.Lock()
@@ -40,13 +41,14 @@ class Lane:
 
     def submit(self, work: Callable[[], T]) -> Future[T] | None:
         """Start `work` and return its future; None if the lane is full."""
-        if not self._places.acquire(blocking=False):
-            return None
+        with self._lock:
+            if self._busy >= self._size:
+                return None
+            self._busy += 1
         future: Future[T] = Future()
-        places = self._places
 
         def job() -> None:
-            _run(future, work, places)
+            _run(future, work, self._release)
 
         if self._workers == 0:
             job()
@@ -57,6 +59,15 @@ class Lane:
                 self._threads += 1
                 threading.Thread(target=_consume, args=(self._jobs,), daemon=True).start()
         return future
+
+    @property
+    def busy(self) -> int:
+        """Places that are held: work under way and in line."""
+        return self._busy
+
+    def _release(self) -> None:
+        with self._lock:
+            self._busy -= 1
 
 
 def _consume(jobs: SimpleQueue[Job | None]) -> None:
@@ -69,17 +80,17 @@ def _consume(jobs: SimpleQueue[Job | None]) -> None:
         del job
 
 
-def _run(future: Future[T], work: Callable[[], T], places: threading.BoundedSemaphore) -> None:
+def _run(future: Future[T], work: Callable[[], T], release: Callable[[], None]) -> None:
     if not future.set_running_or_notify_cancel():
-        places.release()
+        release()
         return
     try:
         result = work()
     except BaseException as error:  # noqa: BLE001 - a model may raise anything; the waiter gets it
-        places.release()
+        release()
         future.set_exception(error)
     else:
-        places.release()
+        release()
         future.set_result(result)
 
 

@@ -15,9 +15,12 @@ NAMES = [f"number_{place:02d}" for place in range(30)]
 
 @dataclass
 class Result:
-    """What came of a run: latencies in seconds by status."""
+    """What came of a run: latencies in seconds; `times` holds (when due, status, latency)."""
 
-    latencies: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)  # of answers with status 200
+    refusals: list[float] = field(default_factory=list)  # of others
+    times: list[tuple[float, int, float]] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)  # from when it was due to when it was sent
     statuses: Counter[int] = field(default_factory=Counter)
     failed: int = 0
 
@@ -67,8 +70,10 @@ class Connection(asyncio.Protocol):
         if len(body) < int(lower[at:].split(b"\r\n", 1)[0]):
             return
         self.buffer = b""
-        self.result.statuses[int(head[9:12])] += 1
-        self.result.latencies.append(time.perf_counter() - self.due)
+        status, seconds = int(head[9:12]), time.perf_counter() - self.due
+        self.result.statuses[status] += 1
+        (self.result.latencies if status == 200 else self.result.refusals).append(seconds)
+        self.result.times.append((self.due, status, seconds))
         self.due = 0.0
         self.free.append(self)
 
@@ -78,6 +83,27 @@ class Connection(asyncio.Protocol):
             self.due = 0.0
         if self in self.free:
             self.free.remove(self)
+
+
+async def capacity(port: int, path: str, seconds: float, callers: int = 16) -> float:
+    """Return the requests a second that so many callers get answered, one after the other each."""
+    made, answered = requests(path), 0
+    end = time.perf_counter() + seconds
+
+    async def call(number: int) -> None:
+        nonlocal answered
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < end:
+            writer.write(made[number % len(made)])
+            head = await reader.readuntil(b"\r\n\r\n")
+            at = head.lower().index(b"content-length:") + 15
+            await reader.readexactly(int(head[at:].split(b"\r\n", 1)[0]))
+            answered += b" 200 " in head
+            number += 1
+        writer.close()
+
+    await asyncio.gather(*(call(number) for number in range(callers)))
+    return answered / seconds
 
 
 async def run(port: int, path: str, rate: float, seconds: float, seed: int = 1) -> Result:
@@ -99,6 +125,7 @@ async def run(port: int, path: str, rate: float, seconds: float, seed: int = 1) 
             everyone.append(connection)
             free.append(connection)
         free.pop().send(made[number % len(made)], due)
+        result.late.append(time.perf_counter() - due)
         number += 1
         due += rng.exponential(1 / rate)
     for _ in range(200):
