@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 FEW = 30.0
 """Effective rows of a class below which rows are added."""
 
-_EDGE = 1e-6  # of scores, as chances of the added rows
+EDGE = 1e-6
+"""How far scores are kept from 0 and 1, as chances of the added rows."""
 
 
 def mean_loss(
@@ -64,7 +65,7 @@ def mean_loss(
     by = np.ones(labels.size) if weights is None else weights
     if not found.bounded or min(effective(by[positive]), effective(by[~positive])) >= FEW:
         return found
-    held = np.clip(scores, _EDGE, 1.0 - _EDGE)
+    held = np.clip(scores, EDGE, 1.0 - EDGE)
     rows, whole = effective(by), float(by.sum())
     added = special.normal_quantile((1.0 + LEVEL) / 2.0) ** 2 / 2.0
     losses = np.concatenate(

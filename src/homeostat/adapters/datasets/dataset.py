@@ -63,6 +63,11 @@ def open_dataset(location: str | Path) -> Dataset:
     return Dataset(str(location), parts, _united(parts))
 
 
+def open_one(location: str | Path, number: int, schema: pa.Schema) -> Dataset:
+    """Open one of the files that `open_dataset` reads, as columns of its schema; raises as it."""
+    return Dataset(str(location), [_part(find_places(location)[number])], schema)
+
+
 class Dataset:
     """Files that are one table.
 
@@ -83,6 +88,11 @@ class Dataset:
     def names(self) -> tuple[str, ...]:
         """Names of the columns; none comes twice."""
         return tuple(self.schema.names)
+
+    @property
+    def files(self) -> int:
+        """How many files there are."""
+        return len(self._parts)
 
     @property
     def rows(self) -> int | None:

@@ -68,6 +68,10 @@ class Frame(Protocol):
         """Bring rows together that are equal in the columns."""
         ...
 
+    def unionAll(self, other: Frame) -> Frame:  # noqa: N802
+        """Append the rows of another one with the same columns."""
+        ...
+
     def collect(self) -> Sequence[Mapping[str, object]]:
         """Run the job."""
         ...
@@ -76,7 +80,7 @@ class Frame(Protocol):
 class Reader(Protocol):
     """What is used of ``pyspark.sql.DataFrameReader``."""
 
-    def load(self, path: str, format: str, **options: str) -> Frame:  # noqa: A002 - Spark's name
+    def load(self, path: str | list[str], format: str, **options: str) -> Frame:  # noqa: A002 - Spark's name
         """Open files."""
         ...
 
@@ -87,6 +91,14 @@ class Session(Protocol):
     @property
     def read(self) -> Reader:
         """Opens files."""
+        ...
+
+    def createDataFrame(self, data: pa.Table) -> Frame:  # noqa: N802
+        """Bring rows to Spark."""
+        ...
+
+    def sql(self, sqlQuery: str, **frames: Frame) -> Frame:  # noqa: N803
+        """Ask in SQL; the frames' names stand in braces."""
         ...
 
     def stop(self) -> None:

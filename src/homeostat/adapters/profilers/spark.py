@@ -7,44 +7,32 @@ rows, to the last bit, however the rows are partitioned and ordered.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
 
 import pyarrow as pa
 
-from homeostat.adapters.profilers.lines import infer_lines
-from homeostat.adapters.profilers.session import Frame, Session, explained, quiet, spark_session
-from homeostat.adapters.profilers.worker import (
-    PARTS,
-    Cell,
-    Cut,
-    Job,
-    Renamed,
-    Segment,
-    merge,
+from homeostat.adapters.predlog.shares import LoggedRows
+from homeostat.adapters.profilers.engine import Found
+from homeostat.adapters.profilers.frames import (
+    READABLE,
+    TIMES,
+    check,
+    check_kinds,
+    open_files,
+    run,
+    select,
 )
-from homeostat.domain.errors import DataError, NotFoundError
+from homeostat.adapters.profilers.parts import Cell, Part, Segment
+from homeostat.adapters.profilers.session import Frame, Session, spark_session
+from homeostat.adapters.profilers.sparklog import log_frames
+from homeostat.adapters.profilers.worker import Cut, Job, Profiling, Renamed, Work
 from homeostat.domain.model import ColumnKind
 from homeostat.domain.window import EPOCH, Window
 from homeostat.profiles.build import profile_table
-from homeostat.profiles.format import from_bytes
 from homeostat.profiles.profile import Profile
-
-_FAN = 64  # parts that one task merges in the first round
-_SAMPLE = 20_000  # lines that come to the driver to decide on the types of a CSV file
-_NUMBERS = {"tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "void"}
-_TIMES = {"timestamp", "timestamp_ntz", "date"}
-_READABLE = {
-    ColumnKind.NUMERIC: _NUMBERS | {"boolean", "string"},
-    ColumnKind.BOOLEAN: _NUMBERS - {"decimal"} | {"boolean", "string"},
-    ColumnKind.CATEGORICAL: _NUMBERS | _TIMES | {"boolean", "string", "binary"},
-}
-_SUFFIXES = {
-    ".parquet": "", ".pq": "",
-    ".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t",
-}  # fmt: skip
 
 
 def profile_dataframe(
@@ -75,9 +63,9 @@ def profile_dataframe(
         If a column is absent, there twice, or cannot be read as its kind; or if Spark's job fails.
     """
     names = tuple(kinds)
-    _check(frame, {name: _READABLE[kind] for name, kind in kinds.items()}, "be read as", kinds)
-    job = Job(Renamed(names), kinds, frozenset(personal))
-    return _whole(_run(_select(frame, names), job), kinds)
+    check_kinds(frame, kinds)
+    job = Job(Renamed(names), Profiling(kinds, frozenset(personal)))
+    return _whole(run([(select(frame, names), job)]), kinds)
 
 
 def profile_windows(
@@ -121,18 +109,18 @@ def profile_windows(
     if step <= 0:
         raise ValueError(f"a window must be longer than {every}")
     names = tuple(dict.fromkeys((*kinds, timestamp, *segments)))
-    _check(frame, {name: _READABLE[kind] for name, kind in kinds.items()}, "be read as", kinds)
-    _check(frame, {timestamp: _TIMES}, "tell the time")
-    text = _READABLE[ColumnKind.CATEGORICAL]
-    _check(frame, dict.fromkeys(segments, text), "name a segment")
+    check_kinds(frame, kinds)
+    check(frame, {timestamp: TIMES}, "tell the time")
+    text = READABLE[ColumnKind.CATEGORICAL]
+    check(frame, dict.fromkeys(segments, text), "name a segment")
     cut = Cut(timestamp, step, tuple(segments))
-    job = Job(Renamed(names), kinds, frozenset(personal), cut)
-    found = _run(_select(frame, names), job)
+    job = Job(Renamed(names), Profiling(kinds, frozenset(personal), cut))
+    found = run([(select(frame, names), job)])
     windows: dict[tuple[Window, Segment], Profile] = {}
     for (start, segment), profile in sorted(found.items()):
         begin = EPOCH + timedelta(microseconds=start)
         key = Window(begin, begin + every), cast("Segment", tuple(json.loads(segment)))
-        windows[key] = _in_order(profile, kinds)
+        windows[key] = _in_order(cast("Profile", profile), kinds)
     return windows
 
 
@@ -162,25 +150,10 @@ def profile_path(
     DataError
         If the files are of several kinds or of none that is known, or as `profile_dataframe`.
     """
-    delimiter = _delimiter(session, location)
-    if not delimiter:
-        with explained():
-            options = {"mergeSchema": "true", "recursiveFileLookup": "true"}
-            frame = session.read.load(location, "parquet", **options)
+    frame, source = open_files(session, location, kinds)
+    if isinstance(source, Renamed):
         return profile_dataframe(frame, kinds, personal)
-    with explained():
-        text = session.read.load(location, "text", recursiveFileLookup="true")
-        lines = text.selectExpr(
-            "value",
-            "if(_metadata.file_block_start = 0, xxhash64(_metadata.file_path), null) as file",
-        )
-        sample = lines.where("file is not null").limit(_SAMPLE).collect()
-    first = [cast("str", row["value"]) for row in sample if row["file"] == sample[0]["file"]]
-    try:
-        source = infer_lines(first, delimiter, kinds)
-    except ValueError as error:
-        raise DataError(f"{location}: {error}") from error
-    return _whole(_run(lines, Job(source, kinds, frozenset(personal))), kinds)
+    return _whole(run([(frame, Job(source, Profiling(kinds, frozenset(personal))))]), kinds)
 
 
 def profile_location(
@@ -211,83 +184,41 @@ def profile_location(
         return profile_path(session, location, kinds, personal)
 
 
-def _check(
-    frame: Frame,
-    allowed: Mapping[str, Collection[str]],
-    purpose: str,
-    kinds: Mapping[str, ColumnKind] | None = None,
-) -> None:
-    """Find on the driver what would fail in every task."""
-    with explained():
-        dtypes = frame.dtypes
-    names = [name for name, _ in dtypes]
-    for name, types in allowed.items():
-        times = names.count(name)
-        if not times:
-            raise DataError(f"the data frame has no column {name!r}; it has {', '.join(names)}")
-        if times > 1:
-            raise DataError(f"the data frame has {times} columns {name!r}; rename all but one")
-        dtype = dict(dtypes)[name]
-        if re.split(r"[(<\s]", dtype)[0] not in types:
-            kind = f" {kinds[name].value}" if kinds else ""
-            raise DataError(
-                f"column {name!r} is of Spark's type {dtype}, which cannot {purpose}{kind}; "
-                "leave it out or cast it"
-            )
-
-
-def _select(frame: Frame, names: Sequence[str]) -> Frame:
-    """Return the columns as c0, c1, ...: names may hold dots, quotes, or differ only in case."""
-    places = [name for name, _ in frame.dtypes]
-    plain = frame.toDF(*(f"x{place}" for place in range(len(places))))
-    chosen = [f"x{places.index(name)} as c{number}" for number, name in enumerate(names)]
-    return plain.selectExpr(*(chosen or ["true as c0"]))
-
-
-def _run(frame: Frame, job: Job) -> dict[Cell, Profile]:
-    with explained(), quiet():
-        parts = frame.mapInArrow(job.profile, PARTS)
-        near = parts.selectExpr("*", f"spark_partition_id() div {_FAN} as near")
-        once = near.repartition("start", "segment", "near").mapInArrow(merge, PARTS)
-        rows = once.repartition("start", "segment").mapInArrow(merge, PARTS).collect()
-    problems = [cast("str", row["problem"]) for row in rows if row["problem"] is not None]
-    if problems:
-        raise DataError(min(problems))
-    return {
-        (cast("int", row["start"]), cast("str", row["segment"])): from_bytes(
-            bytes(cast("bytes", row["profile"]))
-        )
-        for row in rows
-    }
-
-
-def _whole(found: Mapping[Cell, Profile], kinds: Mapping[str, ColumnKind]) -> Profile:
+def _whole(found: Mapping[Cell, Part], kinds: Mapping[str, ColumnKind]) -> Profile:
     if not found:
         nothing = pa.table({name: pa.array([], pa.string()) for name in kinds})
         return profile_table(nothing, kinds)
     (profile,) = found.values()
-    return _in_order(profile, kinds)
+    return _in_order(cast("Profile", profile), kinds)
 
 
 def _in_order(profile: Profile, kinds: Mapping[str, ColumnKind]) -> Profile:
     return Profile(profile.rows, {name: profile.columns[name] for name in kinds})
 
 
-def _delimiter(session: Session, location: str) -> str:
-    """Return what divides the values of the files, nothing for Parquet."""
-    known = "|".join(re.escape(suffix) for suffix in _SUFFIXES)
-    with explained():
-        files = session.read.load(location, "binaryFile", recursiveFileLookup="true")
-        names = files.selectExpr(
-            f"regexp_extract(lower(path), r'({known})$', 1) as suffix",
-        )
-        found = {cast("str", row["suffix"]) for row in names.distinct().collect()}
-    if not found:
-        raise NotFoundError(f"there is no file that holds anything in {location}; check the path")
-    if not found <= set(_SUFFIXES):
-        listed = ", ".join(_SUFFIXES)
-        raise DataError(f"{location} has files of an unknown kind; use files that end in {listed}")
-    delimiters = {_SUFFIXES[suffix] for suffix in found}
-    if len(delimiters) > 1:
-        raise DataError(f"{location} has files of several kinds: {', '.join(sorted(found))}")
-    return delimiters.pop()
+@dataclass(frozen=True, slots=True)
+class SparkEngine:
+    """Implements `homeostat.adapters.profilers.engine.Engine`.
+
+    Attributes
+    ----------
+    options : mapping of str to str
+        Spark's settings, as of `profile_location`.
+    """
+
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def files(self, location: str, columns: Mapping[str, ColumnKind], work: Work) -> Found:
+        """Work on columns of files; see `Engine`."""
+        with spark_session(self.options) as session:
+            frame, source = open_files(session, location, columns)
+            if isinstance(source, Renamed):
+                check(frame, dict.fromkeys(columns, READABLE[ColumnKind.CATEGORICAL]), "be read")
+                frame = select(frame, source.names)
+            return run([(frame, Job(source, work))])
+
+    def logged(self, rows: LoggedRows, work: Work) -> Found:
+        """Work on rows of a prediction log; see `Engine`."""
+        with spark_session(self.options) as session:
+            frames = log_frames(session, rows)
+            return run([(frame, Job(Renamed(names), work)) for frame, names in frames])

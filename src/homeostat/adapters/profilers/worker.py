@@ -1,40 +1,35 @@
-"""What one Spark task does: Arrow batches in, profiles as bytes out, in bounded memory."""
+"""What one task does: rows in, parts that add up out, in bounded memory."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.profilers.parts import Cell, Part, add, decode, encode, weight
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.build import profile_table
-from homeostat.profiles.format import from_bytes, to_bytes
-from homeostat.profiles.profile import Profile, category_rank, merge_all
+from homeostat.profiles.profile import category_rank
 from homeostat.profiles.tallies import Chunks
 
-Segment: TypeAlias = tuple[str | None, ...]
-Cell: TypeAlias = tuple[int, str]
-"""Start of a window in microseconds since 1970, and its segment as JSON."""
-
-PARTS = "start bigint, segment string, profile binary, problem string"
+PARTS = "start bigint, segment string, part binary, problem string"
 """Columns of what tasks hand on, as Spark writes a schema."""
 
 _FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("start", pa.int64()),
     ("segment", pa.string()),
-    ("profile", pa.binary()),
+    ("part", pa.binary()),
     ("problem", pa.string()),
 )
 _PARTS = pa.schema(_FIELDS)
 _ROWS = 1 << 16  # rows profiled in one go; Spark's batches are smaller than is economical
 _BYTES = 1 << 25  # and what they may weigh, for tables of a thousand columns
-_HELD = 1 << 26  # bytes of profiles that a task keeps before it hands them on
-_ENTRY = 100  # bytes that a category takes, about
+_HELD = 1 << 26  # bytes of parts that a task keeps before it hands them on
 
 
 class Source(Protocol):
@@ -74,35 +69,35 @@ class Cut:
     segments: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What each task computes."""
+class Work(Protocol):
+    """What is made of rows."""
 
-    source: Source
+    def cells(self, table: pa.Table) -> Iterator[tuple[Cell, Part]]:
+        """Yield parts that add up; raises ValueError if the rows cannot be used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Profiling:
+    """Profiles of rows: as work, of one window and segment each.
+
+    Examples
+    --------
+    >>> work = Profiling({"amount": ColumnKind.NUMERIC})
+    >>> [(cell, part.rows) for cell, part in work.cells(pa.table({"amount": [1.0, 2.0]}))]
+    [((0, '[]'), 2)]
+    """
+
     kinds: Mapping[str, ColumnKind]
     personal: frozenset[str] = frozenset()
     cut: Cut | None = None
 
-    def profile(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the profiles of a partition's rows, or in the end the problem that stopped it.
+    def cells(self, table: pa.Table) -> Iterator[tuple[Cell, Part]]:
+        """Yield the profile of each cell's rows."""
+        for cell, rows in self._parted(table):
+            yield cell, profile_table(rows, self.kinds, self.personal)
 
-        A cell may come several times: what is held is handed on when it grows large.
-        """
-        held: dict[Cell, Profile] = {}
-        try:
-            for table in self.source.tables(batches):
-                for cell, rows in self._cells(table):
-                    found = profile_table(rows, self.kinds, self.personal)
-                    held[cell] = merge_all((held[cell], found)) if cell in held else found
-                if sum(map(_weight, held.values())) > _HELD:
-                    yield _handed_on(held)
-                    held = {}
-        except ValueError as error:
-            yield _problem(str(error))
-        else:
-            yield _handed_on(held)
-
-    def _cells(self, table: pa.Table) -> Iterator[tuple[Cell, pa.Table]]:
+    def _parted(self, table: pa.Table) -> Iterator[tuple[Cell, pa.Table]]:
         if self.cut is None:
             yield (0, "[]"), table
             return
@@ -120,21 +115,52 @@ class Job:
             yield (int(starts[places[row]]), segment), table.slice(begin, end - begin)
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What each task of Spark computes."""
+
+    source: Source
+    work: Work
+
+    def parts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the parts of a partition's rows, or in the end the problem that stopped it.
+
+        A cell may come several times: what is held is handed on when it grows large.
+        """
+        try:
+            for held in worked(self.source.tables(batches), self.work):
+                yield _handed_on(held)
+        except ValueError as error:
+            yield _problem(str(error))
+
+
+def worked(tables: Iterable[pa.Table], work: Work) -> Iterator[dict[Cell, Part]]:
+    """Yield the parts of tables, of bounded size; a cell may come several times."""
+    held: dict[Cell, Part] = {}
+    for table in tables:
+        for cell, part in work.cells(table):
+            held[cell] = add(held[cell], part) if cell in held else part
+        if sum(map(weight, held.values())) > _HELD:
+            yield held
+            held = {}
+    yield held
+
+
 def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield one profile for each cell among the parts of many tasks, or the first problem."""
-    held: dict[Cell, Profile] = {}
+    """Yield one part for each cell among those of many tasks, or the first problem."""
+    held: dict[Cell, Part] = {}
     problems: set[str] = set()
     for batch in batches:
         parts = pa.Table.from_batches([batch.select(_PARTS.names)]).to_pylist()
-        arrived: dict[Cell, list[Profile]] = {}
+        arrived: dict[Cell, list[Part]] = {}
         for part in parts:
             if part["problem"] is not None:
                 problems.add(part["problem"])
             else:
                 cell = part["start"], part["segment"]
-                arrived.setdefault(cell, []).append(from_bytes(part["profile"]))
-        for cell, profiles in arrived.items():
-            held[cell] = merge_all((*((held[cell],) if cell in held else ()), *profiles))
+                arrived.setdefault(cell, []).append(decode(part["part"]))
+        for cell, found in arrived.items():
+            held[cell] = add(*((held[cell],) if cell in held else ()), *found)
     yield _problem(min(problems)) if problems else _handed_on(held)
 
 
@@ -185,15 +211,8 @@ def _labels(
     return coded.indices.to_numpy().astype(np.int64), known
 
 
-def _weight(profile: Profile) -> int:
-    return sum(
-        column.bins.nbytes + column.counts.nbytes + _ENTRY * len(column.values)
-        for column in profile.columns.values()
-    )
-
-
-def _handed_on(held: Mapping[Cell, Profile]) -> pa.RecordBatch:
-    parts = [(start, segment, to_bytes(held[start, segment]), None) for start, segment in held]
+def _handed_on(held: Mapping[Cell, Part]) -> pa.RecordBatch:
+    parts = [(start, segment, encode(held[start, segment]), None) for start, segment in held]
     return _batch(parts)
 
 

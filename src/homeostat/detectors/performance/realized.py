@@ -34,7 +34,7 @@ NAMES: Mapping[Task, tuple[str, ...]] = {
 }
 """Metrics of each task; ``value`` comes on top where the owner says what outcomes are worth."""
 
-_TINY = 2.0**-52
+TINY = 2.0**-52
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,16 +118,16 @@ def realize(rows: Labelled, values: Floats | None = None, quantile: float = 0.5)
     ranked = None
     if rows.task is Task.BINARY:
         found, ranked = _binary_scores(rows)
-        found |= {name: metric(table) for name, metric in _BINARY.items()}
+        found |= {name: metric(table) for name, metric in BINARY.items()}
     else:
-        found = {name: metric(table) for name, metric in _MULTICLASS.items()}
+        found = {name: metric(table) for name, metric in MULTICLASS.items()}
         found |= _class_scores(rows)
     if values is not None:
         found["value"] = crosstab.mean_value(table, values)
     return Realized(found, table, ranked)
 
 
-_BINARY: Mapping[str, Callable[[Crosstab], Estimate]] = {
+BINARY: Mapping[str, Callable[[Crosstab], Estimate]] = {
     "accuracy": crosstab.accuracy,
     "precision": crosstab.precision,
     "recall": crosstab.recall,
@@ -136,7 +136,7 @@ _BINARY: Mapping[str, Callable[[Crosstab], Estimate]] = {
     "mcc": crosstab.mcc,
     "positive_rate": crosstab.positive_rate,
 }
-_MULTICLASS: Mapping[str, Callable[[Crosstab], Estimate]] = {
+MULTICLASS: Mapping[str, Callable[[Crosstab], Estimate]] = {
     "accuracy": crosstab.accuracy,
     "macro_f1": crosstab.macro_f1,
     "weighted_f1": crosstab.weighted_f1,
@@ -175,7 +175,7 @@ def _binary_scores(rows: Labelled) -> tuple[Figures, Ranking | None]:
     return {
         "auc": ranking.auc_estimate(ranked),
         "average_precision": ranking.average_precision_estimate(ranked),
-        "log_loss": loss(-np.log(np.maximum(unlike, _TINY)), -np.log(np.maximum(scores, _TINY))),
+        "log_loss": loss(-np.log(np.maximum(unlike, TINY)), -np.log(np.maximum(scores, TINY))),
         "brier": loss(scores**2, unlike**2),
         "bias": loss(scores, -unlike),
         "ece": calibration.debiased_ece(cells),
@@ -192,7 +192,7 @@ def _class_scores(rows: Labelled) -> Figures:
     squares = (scores * scores).sum(axis=1) - 2.0 * own + 1.0
     return {
         "macro_auc": _macro_auc(rows),
-        "log_loss": mean(-np.log(np.maximum(own, _TINY)), weights),
+        "log_loss": mean(-np.log(np.maximum(own, TINY)), weights),
         "brier": mean(squares, weights),
     }
 
