@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeAlias
+from pathlib import Path
+from typing import TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +24,10 @@ from homeostat.detectors.drift.presets import (
 from homeostat.domain.comparison import Comparison
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind
+from homeostat.entrypoints.engines import LOCAL, EngineName
 from homeostat.entrypoints.frames import Data, open_rows
-from homeostat.entrypoints.profiling import Kinds, given_kinds
+from homeostat.entrypoints.logged import LogWindow, as_window
+from homeostat.entrypoints.profiling import Kinds, given_kinds, profile
 from homeostat.entrypoints.rows import Progress, Renamed, Rows, sampled_kinds, unheard
 from homeostat.entrypoints.segments import split
 from homeostat.entrypoints.together import changed_pairs
@@ -66,8 +69,8 @@ class Report(Comparison):
 
 
 def compare(
-    reference: Data,
-    current: Data,
+    reference: Data | LogWindow,
+    current: Data | LogWindow,
     *,
     kinds: Kinds | None = None,
     columns: Mapping[str, str] | None = None,
@@ -75,6 +78,7 @@ def compare(
     config: ComparisonConfig = DEFAULT,
     preset: Preset | None = None,
     streaming: bool = False,
+    engine: EngineName = LOCAL,
     progress: Progress = unheard,
 ) -> Report:
     """Compare current rows with reference rows: which columns drifted, and what is wrong with them.
@@ -83,7 +87,8 @@ def compare(
     ----------
     reference, current : dataframe, mapping of columns, path or Profile
         pandas, Polars (also lazy), PyArrow or a dict of arrays; the path or address of a file or
-        folder (Parquet, CSV, Arrow); or a profile (`profile`, `load_profile`, or its path).
+        folder (Parquet, CSV, Arrow); a profile (`profile`, `load_profile`, or its path); or a
+        window of a prediction log, such as ``log:fraud@2026-10-01/2026-11-01``.
     kinds : mapping of str to str, optional
         ``"numeric"``, ``"categorical"``, ``"boolean"`` or ``"ignore"`` for columns whose kind you
         know; the others' are inferred from the reference, and the assumptions say how.
@@ -98,6 +103,9 @@ def compare(
         Needs rows on both sides.
     streaming : bool
         Read files a piece at a time, in bounded memory.
+    engine : {"local", "spark", "dask"}
+        Where paths are profiled. Others than ``local`` compare by profiles alone: columns must be
+        called alike, there are no segments, presets or correlations of files.
     progress : callable, optional
         Called with the number of rows read since the last call.
 
@@ -116,12 +124,31 @@ def compare(
     >>> report.drifted, report["shop"].reason
     (['amount'], 'as in the reference')
     """
-    before = open_rows(reference, "reference", streaming=streaming)
-    after = open_rows(current, "current", streaming=streaming)
+    before, said = _opened(reference, "reference", kinds, engine, streaming=streaming)
+    known: Kinds | None = kinds
+    if engine != LOCAL and isinstance(before, Profile):
+        known = {name: column.kind for name, column in before.columns.items()}
+    after, told = _opened(current, "current", known, engine, streaming=streaming)
     if columns:
         after = _renamed(after, columns)
     request = _Request(before, after, _infer(before, after, kinds, progress), config)
-    return request.report(tuple(segments), preset, progress)
+    report = request.report(tuple(segments), preset, progress)
+    return replace(report, assumptions=tuple(dict.fromkeys((*said, *told, *report.assumptions))))
+
+
+def _opened(
+    data: Data | LogWindow, role: str, kinds: Kinds | None, engine: EngineName, *, streaming: bool
+) -> tuple[Side, tuple[str, ...]]:
+    """Return a side, and what was assumed where another engine profiled it."""
+    if as_window(data) is not None:
+        return profile(data, engine=engine), ()
+    if engine != LOCAL and isinstance(data, str | Path):
+        opened = open_rows(data, role, streaming=True)
+        if not isinstance(opened, Profile):
+            there = {n: k for n, k in (kinds or {}).items() if n in opened.names}
+            made = profile(data, kinds=there, engine=engine)
+            return made, made.assumptions
+    return open_rows(cast("Data", data), role, streaming=streaming), ()
 
 
 @dataclass(frozen=True, slots=True)

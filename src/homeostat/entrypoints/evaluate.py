@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.profilers.performance import Logged
 from homeostat.detectors.performance.cohorts import MICRO, mature
 from homeostat.detectors.performance.evaluation import Request, evaluate_predictions
 from homeostat.detectors.performance.realized import NAMES
 from homeostat.detectors.performance.weighted import weigh
-from homeostat.domain.errors import ConfigError
+from homeostat.domain.errors import ConfigError, DataError
 from homeostat.domain.evaluation import KNOWN, MATURED, WEIGHTED, WINDOW, Evaluation
 from homeostat.domain.model import Task
 from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec
+from homeostat.entrypoints.engines import LOCAL, EngineName, engine_of
 from homeostat.entrypoints.frames import Data
+from homeostat.entrypoints.logged import LogWindow, as_window
 from homeostat.entrypoints.predictions import read_predictions
+from homeostat.entrypoints.scored import (
+    Question,
+    check_elsewhere,
+    evaluate_files,
+    evaluate_log,
+    no_rows,
+    settled_spec,
+)
 from homeostat.entrypoints.windows import (
     at_least_one,
     check_as_of,
@@ -32,8 +45,8 @@ MOST_WINDOWS = 10_000
 
 
 def evaluate(
-    data: Data,
-    spec: PredictionSpec,
+    data: Data | LogWindow,
+    spec: PredictionSpec | None = None,
     *,
     metrics: Sequence[str] | None = None,
     value: ArrayLike | None = None,
@@ -43,15 +56,18 @@ def evaluate(
     as_of: datetime | None = None,
     cohort: Literal["matured", "weighted", "known"] = "matured",
     delay_by: str | Sequence[str] = (),
+    engine: EngineName = LOCAL,
 ) -> Evaluation:
     """Measure realized performance, each figure with a 95 % interval and what it rests on.
 
     Parameters
     ----------
     data : dataframe, mapping of columns or path
-        As for `homeostat.compare`, but no profile.
+        As for `homeostat.compare`, but no profile. Of a window of a prediction log, answers of
+        models that callers saw are judged with the labels that the log has.
     spec : PredictionSpec
         Which columns are what. By version and segment columns, figures are given for each value.
+        Not given for a log: its deployment says it.
     metrics : sequence of str, optional
         Names from `NAMES`, or ``"value"``; None: all of the task.
     value : array_like, shape (k, k), optional
@@ -71,6 +87,9 @@ def evaluate(
         ``"known"``: count them as if early labels were a sample.
     delay_by : str or sequence of str
         For ``"weighted"``: columns that decide how long a label takes.
+    engine : {"local", "spark", "dask"}
+        Where to compute. Others than ``local`` take paths, and so does a log from any: they add up
+        counts, and cannot tell what is no sum over rows (see the guide on scale-out).
 
     Raises
     ------
@@ -87,10 +106,62 @@ def evaluate(
     auc: 0.8339 [0.8083, 0.8567], n 1,000, labels of 100%
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
+    options = _Options(metrics, value, window, min_rows, quantile)
+    logged = as_window(data)
+    if logged is not None:
+        if spec is not None:
+            raise ConfigError("the deployment of a log says which columns are what", "give no spec")
+        return _logged(logged, engine, options, Question(cohort, as_of))
+    if spec is None:
+        raise ConfigError("there is no spec", "say which columns are what: PredictionSpec(...)")
     check_as_of(as_of, spec)
-    rows = read_predictions(data, spec, labelled=True, unknown=True)
-    request = _request(rows, metrics, value, window, min_rows, quantile)
-    return _judged(rows, spec, as_of, (cohort, named(delay_by)), request)
+    if engine != LOCAL:
+        if not isinstance(data, str | Path):
+            raise DataError(f"{engine} reads files: give the path of a file or folder, not rows")
+        return _elsewhere(str(data), spec, engine, options, Question(cohort, as_of))
+    rows = read_predictions(cast("Data", data), spec, labelled=True, unknown=True)
+    return _judged(rows, spec, as_of, (cohort, named(delay_by)), options.request(rows))
+
+
+def _logged(data: LogWindow, engine: EngineName, options: _Options, how: Question) -> Evaluation:
+    how = replace(how, as_of=how.as_of or SystemClock().now())
+    with data.opened() as (_, spec, _now):
+        nothing = Logged(spec).nothing()
+    request = options.request(nothing)
+    check_elsewhere(PredictionSpec(), request.window, how)
+    return evaluate_log(engine_of(engine), data, request, how)
+
+
+def _elsewhere(
+    location: str, spec: PredictionSpec, engine: EngineName, options: _Options, how: Question
+) -> Evaluation:
+    check_elsewhere(spec, options.window, how)
+    chosen = engine_of(engine)
+    spec = settled_spec(chosen, location, spec)
+    return evaluate_files(chosen, location, spec, options.request(no_rows(spec)), how)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What to compute, as it was asked for."""
+
+    metrics: Sequence[str] | None
+    value: ArrayLike | None
+    window: timedelta | int | None
+    min_rows: int
+    quantile: float
+
+    def request(self, rows: Predictions) -> Request:
+        """Return what to compute of such rows; raises ConfigError."""
+        if not 0.0 < self.quantile < 1.0:
+            raise ConfigError(f"quantile is {self.quantile}", "give a share between 0 and 1")
+        return Request(
+            _names(self.metrics, rows.task, valued=self.value is not None),
+            None if self.value is None else _values(self.value, rows),
+            _window(self.window, rows),
+            at_least_one("min_rows", self.min_rows),
+            self.quantile,
+        )
 
 
 def _judged(
@@ -129,25 +200,6 @@ def _weighted(
     parted = evaluate_predictions(windows, request).select(by=WINDOW)
     count = len(request.names(rows.task))
     return replace(found, figures=(*found.figures[:count], *parted, *found.figures[count:]))
-
-
-def _request(
-    rows: Predictions,
-    metrics: Sequence[str] | None,
-    value: ArrayLike | None,
-    window: timedelta | int | None,
-    min_rows: int,
-    quantile: float,
-) -> Request:
-    if not 0.0 < quantile < 1.0:
-        raise ConfigError(f"quantile is {quantile}", "give a share between 0 and 1")
-    return Request(
-        _names(metrics, rows.task, valued=value is not None),
-        None if value is None else _values(value, rows),
-        _window(window, rows),
-        at_least_one("min_rows", min_rows),
-        quantile,
-    )
 
 
 def _names(metrics: Sequence[str] | None, task: Task, *, valued: bool) -> tuple[str, ...]:

@@ -100,13 +100,16 @@ def read_predictions(
     for name in spec.used:
         if name in opened.problems:
             raise DataError(f"{role}, column {name!r}: {opened.problems[name]}")
-    reader = _Reader(spec, pa.concat_tables(list(opened.pieces())), role, labelled, unknown)
+    reader = Reader(spec, pa.concat_tables(list(opened.pieces())), role, labelled, unknown)
     return reader.read()
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Reads one table, collecting what is wrong with it."""
+class Reader:
+    """Reads one table, collecting what is wrong with it.
+
+    ``labelled`` and ``unknown`` are as of `read_predictions`.
+    """
 
     spec: PredictionSpec
     table: pa.Table
@@ -116,6 +119,18 @@ class _Reader:
     problems: list[str] = field(default_factory=list)
 
     def read(self) -> Predictions:
+        """Return the rows, one of each id."""
+        kept, repeats = drop_repeats(self.scored())
+        return replace(kept, problems=(*self.problems, *repeats))
+
+    def classes(self) -> tuple[str, ...]:
+        """Return the classes, after a look for labels that none of them is."""
+        found = self._classes()
+        self._unknown(found)
+        return found
+
+    def scored(self) -> Predictions:
+        """Return all rows."""
         spec = self.spec
         classes = () if spec.task is Task.REGRESSION else self._classes()
         scores = self._scores(classes)
@@ -127,7 +142,7 @@ class _Reader:
                 scores = np.column_stack((scores, *[scores[:, 0] * 0.0] * len(new)))
         labels = self._values(spec.label, classes, "labels")
         timestamps = self._times(spec.timestamp)
-        found = Predictions(
+        return Predictions(
             Task(spec.task),
             classes,
             spec.threshold,
@@ -138,12 +153,11 @@ class _Reader:
             timestamps,
             self._arrivals(labels, timestamps),
             self._weights(),
-            self._texts(spec.version) if spec.version else None,
-            pa.table({name: self._texts(name) for name in spec.segments}),
-            self._texts(spec.prediction_id) if spec.prediction_id else None,
+            self.texts(spec.version) if spec.version else None,
+            pa.table({name: self.texts(name) for name in spec.segments}),
+            self.texts(spec.prediction_id) if spec.prediction_id else None,
+            problems=tuple(self.problems),
         )
-        kept, repeats = drop_repeats(found)
-        return replace(kept, problems=(*self.problems, *repeats))
 
     def _features(self) -> Sequence[str]:
         used = set(self.spec.used)
@@ -159,7 +173,7 @@ class _Reader:
         named = [name for name in (spec.label, spec.prediction) if name in self.table.column_names]
         if spec.task is Task.MULTICLASS and spec.score:
             named.append(spec.score)
-        seen = {name: self._texts(name).unique().drop_null().to_pylist() for name in named}
+        seen = {name: self.texts(name).unique().drop_null().to_pylist() for name in named}
         columns = {name: sorted(map(str, texts), key=natural) for name, texts in seen.items()}
         if spec.task is Task.BINARY:
             return two_classes(columns, self.role)
@@ -174,7 +188,7 @@ class _Reader:
         named = spec.classes or not isinstance(spec.score, str)
         if not (named and self.labelled and spec.label in self.table.column_names):
             return ()
-        texts = self._texts(spec.label)
+        texts = self.texts(spec.label)
         where = f"{self.role}, column {spec.label!r}"
         new = unknown_classes(texts, classes, where, binary=spec.task is Task.BINARY)
         if spec.task is Task.BINARY or not self.unknown or not new:
@@ -233,7 +247,7 @@ class _Reader:
         if self.spec.task is Task.REGRESSION:
             numbers = self._numbers(name, what)
             return self._without(numbers, np.isinf(numbers), f"{what} are infinite")
-        read = self._texts(name)
+        read = self.texts(name)
         if self.spec.task is Task.BINARY:
             read = as_named(read, classes)
         texts = read.combine_chunks()
@@ -256,7 +270,8 @@ class _Reader:
             self.problems.append(f"{lost:,} of {len(column):,} {what} are no numbers: left out")
         return float_array(read)
 
-    def _texts(self, name: str) -> Texts:
+    def texts(self, name: str) -> Texts:
+        """Return a column of names, null where there is none."""
         column = self.table.column(name)
         if pt.is_floating(column.type):  # NaN is how a missing class comes in a float column
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)

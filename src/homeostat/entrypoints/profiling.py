@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self, cast
 
 import pyarrow as pa
 
 from homeostat.adapters.profiles import files
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind
+from homeostat.entrypoints.engines import (
+    LOCAL,
+    EngineName,
+    engine_of,
+    profile_files,
+    profile_log,
+)
 from homeostat.entrypoints.frames import Data, open_rows
+from homeostat.entrypoints.logged import LogWindow, as_window
 from homeostat.entrypoints.rows import Progress, Rows, sampled_kinds, unheard
 from homeostat.profiles import profile as profiles
 from homeostat.profiles.infer import infer_kinds
 
 Kinds = Mapping[str, ColumnKind | str]
-Engine = Literal["local", "spark"]
 IGNORE = "ignore"
 
 
@@ -68,11 +75,11 @@ class Profile(profiles.Profile):
 
 
 def profile(
-    data: Data,
+    data: Data | LogWindow,
     *,
     kinds: Kinds | None = None,
     streaming: bool = False,
-    engine: Engine = "local",
+    engine: EngineName = LOCAL,
     progress: Progress = unheard,
 ) -> Profile:
     """Summarise the columns of rows.
@@ -81,14 +88,15 @@ def profile(
     ----------
     data : dataframe, mapping of columns, path or Profile
         pandas, Polars, PyArrow or a dict of arrays; or the path or address
-        of a file or folder (Parquet, CSV, Arrow).
+        of a file or folder (Parquet, CSV, Arrow). A `LogWindow`, or its address such as
+        ``log:fraud@2026-10-01/2026-11-01``: the features and scores of a model's answers.
     kinds : mapping of str to str, optional
         ``"numeric"``, ``"categorical"``, ``"boolean"`` or ``"ignore"`` for columns whose kind you
         know; the others' are inferred, and the assumptions say how.
     streaming : bool
         Read a file a piece at a time.
-    engine : {"local", "spark"}
-        Where to compute; ``spark`` takes a path and gives the same profile.
+    engine : {"local", "spark", "dask"}
+        Where to compute; others than ``local`` take a path and give the same profile.
     progress : callable, optional
         Called with the number of rows read since the last call.
 
@@ -97,7 +105,7 @@ def profile(
     NotFoundError, DataError
         If the data cannot be read, or `kinds` names what is not there.
     UserError
-        If Spark or Java is missing.
+        If Spark, Java or Dask is missing, or the deployment of a log cannot be used.
 
     Examples
     --------
@@ -107,28 +115,25 @@ def profile(
     >>> both.rows, both.columns["amount"].mean, both.columns["shop"].values
     (4, 2.5, {'a': 3, 'b': 1})
     """
-    opened = open_rows(data, "data", streaming=streaming or engine == "spark")
+    logged = as_window(data)
+    if logged is not None:
+        return Profile.of(profile_log(logged, engine))
+    spread = engine_of(engine) if engine != LOCAL else None
+    opened = open_rows(cast("Data", data), "data", streaming=streaming or spread is not None)
     if isinstance(opened, profiles.Profile):
         return Profile.of(opened)
     given = given_kinds(kinds, opened)
-    if engine == "spark":
-        # A pass over the data is what Spark is there for: the first rows must do.
+    if spread is not None:
+        if not isinstance(data, str | Path):
+            raise DataError(f"{engine} reads files: give the path of a file or folder, not rows")
+        # A pass over the data is what the engine is there for: the first rows must do.
         first = next(opened.pieces(), pa.table({}))
         found = infer_kinds(first, given)
-        return Profile.of(_on_spark(data, found.kinds), found.assumptions)
+        return Profile.of(profile_files(spread, str(data), found.kinds), found.assumptions)
     found = sampled_kinds(opened, given, progress)
     made, readings = opened.profile(found.kinds, progress)
     left = (f"{n} is left out: {r.problem}" for n, r in readings.items() if n not in made.columns)
     return Profile.of(made, (*found.assumptions, *opened.notes, *left))
-
-
-def _on_spark(data: Data, kinds: Mapping[str, ColumnKind]) -> profiles.Profile:
-    if not isinstance(data, str | Path):
-        raise DataError("Spark reads files: give the path of a file or folder, not rows in memory")
-    # Only who asks for it pays for the import.
-    from homeostat.adapters.profilers.spark import profile_location  # noqa: PLC0415
-
-    return profile_location(str(data), kinds)
 
 
 def load_profile(path: str | Path) -> Profile:

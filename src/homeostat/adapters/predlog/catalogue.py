@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hours import (
     HourKey,
+    Replaced,
     SegmentHours,
     SegmentKey,
     add_hours,
     add_segments,
     late_rows,
+    replace_hour,
     segment_hours,
 )
 from homeostat.adapters.records.codec import encode, from_micros, storable, to_micros
@@ -34,6 +36,7 @@ from homeostat.adapters.records.tables import (
 from homeostat.adapters.records.unit import insert, inserted
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError
+from homeostat.domain.model import ColumnKind
 from homeostat.profiles.profile import Profile
 
 
@@ -199,6 +202,30 @@ class Catalogue:
             rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
             found = segment_hours(connection, model, columns, segment, start, end, version)
             return rolled, found
+
+    def replace_profiles(
+        self,
+        hours: Mapping[HourKey, Profile],
+        segments: Mapping[SegmentKey, Profile],
+        kinds: Mapping[str, ColumnKind],
+        *,
+        fresh: bool = False,
+    ) -> Replaced:
+        """Store profiles of hours in place of those that are there, a transaction each.
+
+        See `replace_hour`; call it while nothing is rolled.
+        """
+        parts: dict[HourKey, dict[SegmentKey, Profile]] = {}
+        for key, profile in segments.items():
+            parts.setdefault((key[0], key[1], key[4]), {})[key] = profile
+        done = Replaced()
+        for hour in sorted(hours):
+            with self.database.write() as connection:
+                mine = parts.get(hour, {})
+                done = done.plus(
+                    replace_hour(connection, hour, hours[hour], mine, kinds, fresh=fresh)
+                )
+        return done
 
     def late(self, model: str, start: int, end: int) -> int:
         """Return how many rows of the hours in [start, end) came late."""

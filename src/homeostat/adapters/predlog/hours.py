@@ -45,6 +45,39 @@ class SegmentHours:
     incomplete: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of profiles that were made anew.
+
+    Attributes
+    ----------
+    hours, rows : int
+        Hours (of each version) whose profiles are stored now, and their rows.
+    changed : int
+        Hours whose profile was another one before, or none.
+    segments : int
+        Profiles of their segments.
+    left : int
+        Hours that keep the profiles that they had.
+    """
+
+    hours: int = 0
+    rows: int = 0
+    changed: int = 0
+    segments: int = 0
+    left: int = 0
+
+    def plus(self, other: Replaced) -> Replaced:
+        """Return what became of both."""
+        return Replaced(
+            self.hours + other.hours,
+            self.rows + other.rows,
+            self.changed + other.changed,
+            self.segments + other.segments,
+            self.left + other.left,
+        )
+
+
 @dataclass
 class _Hour:
     told: int = 0
@@ -171,3 +204,49 @@ def late_rows(connection: sa.Connection, model: str, start: int, end: int) -> in
     if model:
         query = query.where(log_profiles.c.model == model)
     return int(connection.execute(query).scalar_one())
+
+
+def replace_hour(
+    connection: sa.Connection,
+    key: HourKey,
+    profile: Profile,
+    segments: Mapping[SegmentKey, Profile],
+    kinds: Mapping[str, ColumnKind],
+    *,
+    fresh: bool,
+) -> Replaced:
+    """Store the profiles of an hour and a version in place of those that are there.
+
+    If these tell of more rows, or of columns of these kinds that the new one lacks, they stay: what
+    they were made of is no longer there. With `fresh` they stay in any case.
+    """
+    model, version, hour = key
+    place = {"model": model, "version": version, "hour": hour}
+    same = sa.and_(*(log_profiles.c[name] == value for name, value in place.items()))
+    stored = connection.execute(sa.select(log_profiles).where(same)).one_or_none()
+    new = to_bytes(profile)
+    if stored is None:
+        connection.execute(sa.insert(log_profiles).values(**place, profile=new))
+    else:
+        old = of_kinds(from_bytes(stored.profile), kinds)
+        if fresh or old.rows > profile.rows or set(old.columns) - set(profile.columns):
+            return Replaced(left=1)
+        connection.execute(sa.update(log_profiles).where(same).values(profile=new))
+    table = log_segment_profiles
+    within = sa.and_(*(table.c[name] == value for name, value in place.items()))
+    told = {storable(columns) for _, _, columns, _, _ in segments}
+    connection.execute(sa.delete(table).where(within, table.c.columns.in_(told)))
+    rows = [
+        {
+            **place,
+            "columns": storable(columns),
+            "segment": storable(segment),
+            "rows": part.rows,
+            "packed": pack(to_bytes(part)),
+        }
+        for (_, _, columns, segment, _), part in segments.items()
+    ]
+    if rows:
+        connection.execute(sa.insert(table), rows)
+    changed = stored is None or bytes(stored.profile) != new
+    return Replaced(1, profile.rows, int(changed), len(rows))

@@ -22,7 +22,7 @@ from homeostat.domain.columns import answered, float_array, micros, where
 from homeostat.domain.evaluation import OVERALL, WINDOW
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.predictions import NEVER, Floats, Predictions
-from homeostat.domain.record import PROBABILITIES
+from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, prediction_schema
 from homeostat.domain.segments import groups
 from homeostat.domain.window import EPOCH, Window
 from homeostat.profiles.tallies import Chunks
@@ -122,9 +122,18 @@ FIELDS = ("prediction_id", "timestamp", "version", "role", "tier", "score", "pre
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Reads records of the prediction log with their labels: what a model answered to callers."""
+    """Reads records of the prediction log with their labels: what a model answered to callers.
+
+    ``version`` is the only one to read; empty: all.
+    """
 
     spec: ModelSpec
+    version: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the model's classes are called; none of a regression."""
+        return self.spec.classes or tuple(map(str, range(class_count(self.spec))))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -136,7 +145,9 @@ class Logged:
     def __call__(self, table: pa.Table) -> Predictions:
         """Return the rows."""
         spec = self.spec
-        table, strange = as_admitted(spec, where(answered(table), "tier", "model"))
+        rows = where(answered(table), "tier", "model")
+        rows = where(rows, "version", self.version) if self.version else rows
+        table, strange = as_admitted(spec, rows)
         labels, scores = (float_array(table.column(name)) for name in ("label", "score"))
         said, shown = scores, scores
         if spec.task is Task.BINARY:
@@ -146,11 +157,10 @@ class Logged:
             shown = _probabilities(table, class_count(spec))
         arrived = table.column("arrival").cast(pa.int64())
         arrivals = cast("Chunks", pc.fill_null(arrived, pa.scalar(NEVER)))
-        names = spec.classes or tuple(map(str, range(class_count(spec))))
         problems = (f"{strange:,} rows are of classes that the model does not have",)
         return Predictions(
             spec.task,
-            names if spec.task is not Task.REGRESSION else (),
+            self.classes,
             spec.threshold,
             shown,
             said,
@@ -162,6 +172,12 @@ class Logged:
             segments=self._segments(table),
             problems=problems if strange else (),
         )
+
+    def nothing(self) -> Predictions:
+        """Return no rows."""
+        schema = pa.schema([item for item in prediction_schema(self.spec) if item.name in FIELDS])
+        labels = [item for item in LABEL_SCHEMA if item.name not in FIELDS]
+        return self(pa.schema([*schema, *labels]).empty_table())
 
     def _segments(self, table: pa.Table) -> pa.Table:
         columns = {}

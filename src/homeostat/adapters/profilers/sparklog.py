@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -65,7 +66,9 @@ def log_frames(session: Session, rows: LoggedRows) -> list[tuple[Frame, tuple[st
 
 
 def _opened(session: Session, store: FileStore, files: Sequence[FileEntry]) -> Frame:
-    paths = [(store.root / file.path).absolute().as_uri() for file in files]
+    places = [(store.root / file.path).absolute().as_posix() for file in files]
+    # Spark takes paths for patterns, and no escapes of addresses.
+    paths = ["file://" + re.sub(r"([*?{}\[\]\\])", r"\\\1", place) for place in places]
     with explained():
         # Folders' names are not columns.
         return session.read.load(paths, "parquet", recursiveFileLookup="true")

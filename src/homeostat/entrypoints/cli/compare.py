@@ -13,10 +13,12 @@ from homeostat.domain.comparison import Comparison
 from homeostat.domain.errors import DataError
 from homeostat.domain.text import printable
 from homeostat.entrypoints.cli.columns import kind_options, mapping_of, split_names
+from homeostat.entrypoints.cli.engine import engine_options, of_deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.cli.progress import rows_read
 from homeostat.entrypoints.compare import Report
 from homeostat.entrypoints.compare import compare as compare_rows
+from homeostat.entrypoints.engines import EngineName
 from homeostat.reports.comparison import WORDS, summarise
 from homeostat.reports.wording import chance, number
 
@@ -53,6 +55,7 @@ SHOWN = 50
     "--html", type=click.Path(path_type=Path), help="Write a report with pictures to this file."
 )
 @click.option("--streaming", is_flag=True, help="Read a piece at a time, in bounded memory.")
+@engine_options
 @json_option
 def compare(
     *,
@@ -67,31 +70,36 @@ def compare(
     fail_on: str | None,
     html: Path | None,
     streaming: bool,
+    engine: EngineName,
+    config_path: Path,
     as_json: bool,
 ) -> int:
     r"""Say what changed between REF and CUR: which columns drifted, what is wrong with the data.
 
     REF is what is normal (training data, last month), CUR what to judge: Parquet, CSV or Arrow
-    files, folders of them, their addresses (s3://, gs://, https://), or profiles that
-    `homeostat profile` wrote. A column drifted if the change is real (--alpha holds
-    over all columns together) and large enough to matter. What columns are is inferred, and said.
+    files, folders of them, their addresses (s3://, gs://, https://), profiles that
+    `homeostat profile` wrote, or windows of a deployment's prediction log. A column drifted if the
+    change is real (--alpha holds over all columns together) and large enough to matter. What
+    columns are is inferred, and said.
 
     \b
     Examples:
       homeostat compare march.parquet april.parquet
       homeostat compare train.csv today.csv --categorical store --map amount=amt --html report.html
       homeostat compare march.profile april.parquet --json --fail-on drift
+      homeostat compare log:fraud@2026-10-01/2026-11-01 log:fraud@2026-11-01 --engine spark
     """
     with rows_read() as progress:
         report = compare_rows(
-            reference,
-            current,
+            of_deployment(reference, config_path),
+            of_deployment(current, config_path),
             kinds=kinds,
             columns=mapping_of(pairs),
             segments=split_names(segments),
             config=ComparisonConfig(alpha=alpha, dataset_share=dataset_share),
             preset=cast("Preset | None", preset),
             streaming=streaming,
+            engine=engine,
             progress=progress,
         )
     if html is not None:

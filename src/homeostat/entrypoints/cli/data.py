@@ -72,6 +72,10 @@ class Data(LazyGroup):
         "repair": (f"{__name__}:repair_command", "Mend what verify finds, as far as is proven."),
         "export": (f"{__name__}:export_command", "Write rows, with their labels, to a file."),
         "tidy": (f"{__name__}:tidy_command", "Apply retention and merge small files, now."),
+        "backfill": (
+            "homeostat.entrypoints.cli.backfill:backfill_command",
+            "Make profiles of past hours anew, or from files.",
+        ),
         "quarantine": (
             "homeostat.entrypoints.cli.quarantine:quarantine",
             "List, mend, replay or drop refused rows.",

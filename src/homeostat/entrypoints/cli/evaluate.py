@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -10,8 +11,10 @@ import click
 from homeostat.domain.evaluation import KNOWN, Evaluation, Figure
 from homeostat.domain.predictions import PredictionSpec
 from homeostat.domain.text import printable
+from homeostat.entrypoints.cli.engine import engine_options, of_deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.cli.spec import names, prediction_options, stretch
+from homeostat.entrypoints.engines import EngineName
 from homeostat.entrypoints.evaluate import evaluate as evaluate_rows
 from homeostat.reports.wording import number
 
@@ -37,6 +40,11 @@ SHOWN = 200
     "--delay-by", type=names, default="", metavar="A,B",
     help="Columns that decide when labels come, for --cohort weighted.",
 )  # fmt: skip
+@click.option(
+    "--as-of", type=click.DateTime(), help="As things were known then, in UTC; default: the data's "
+    "latest time, of a log now.",
+)  # fmt: skip
+@engine_options
 @json_option
 def evaluate(
     *,
@@ -47,22 +55,28 @@ def evaluate(
     min_rows: int,
     cohort: Literal["matured", "weighted", "known"],
     delay_by: tuple[str, ...],
+    as_of: datetime | None,
+    engine: EngineName,
+    config_path: Path,
     as_json: bool,
 ) -> None:
     r"""Say how good a model was on DATA, by the labels that are known, with 95 % intervals.
 
     With --timestamp and --maturity, only predictions of that age count: labels that come early are
-    a biased selection. What cannot be told says why.
+    a biased selection. What cannot be told says why. Of a window of a deployment's prediction log
+    the configuration says what its columns are.
 
     \b
     Examples:
       homeostat evaluate scored.parquet --label fraud --score p_fraud --segment country
       homeostat evaluate scored.csv --timestamp at --maturity 30d --window 7d --metrics auc,recall
       homeostat evaluate prices.csv --task regression --label price --score predicted
+      homeostat evaluate log:fraud@2026-10-01/2026-11-01 --window 1d --engine spark
     """
+    rows = of_deployment(data, config_path)
     found = evaluate_rows(
-        data, spec, metrics=metrics or None, window=window, min_rows=min_rows, cohort=cohort,
-        delay_by=delay_by,
+        rows, spec if rows is data else None, metrics=metrics or None, window=window,
+        min_rows=min_rows, cohort=cohort, delay_by=delay_by, as_of=as_of, engine=engine,
     )  # fmt: skip
     if as_json:
         print_json(found.to_dict())

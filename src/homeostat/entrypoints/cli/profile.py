@@ -8,9 +8,11 @@ import click
 
 from homeostat.domain.text import printable
 from homeostat.entrypoints.cli.columns import kind_options
+from homeostat.entrypoints.cli.engine import engine_options, of_deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.cli.progress import rows_read
-from homeostat.entrypoints.profiling import Engine, Profile
+from homeostat.entrypoints.engines import EngineName
+from homeostat.entrypoints.profiling import Profile
 from homeostat.entrypoints.profiling import profile as summarise
 from homeostat.profiles.profile import ColumnProfile
 from homeostat.reports.wording import number
@@ -23,13 +25,7 @@ from homeostat.reports.wording import number
 )
 @kind_options
 @click.option("--streaming", is_flag=True, help="Read a piece at a time, in bounded memory.")
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "spark"]),
-    default="local",
-    show_default=True,
-    help="Where to compute: here, or as a Spark job (pip install 'homeostat[spark]').",
-)
+@engine_options
 @json_option
 def profile(
     *,
@@ -37,12 +33,14 @@ def profile(
     output: Path,
     kinds: dict[str, str],
     streaming: bool,
-    engine: Engine,
+    engine: EngineName,
+    config_path: Path,
     as_json: bool,
 ) -> None:
     """Summarise the columns of DATA into a small file.
 
-    DATA is a Parquet, CSV or Arrow file, a folder of them, or an address (s3://, gs://, https://).
+    DATA is a Parquet, CSV or Arrow file, a folder of them, or an address (s3://, gs://, https://);
+    or a window of a deployment's prediction log, such as log:fraud@2026-10-01/2026-11-01.
 
     The file holds no rows: exact counts, histograms and moments of each column. `homeostat compare`
     takes it in place of the data, and profiles of different days can be merged.
@@ -50,7 +48,8 @@ def profile(
     Example: homeostat profile march.parquet -o march.profile
     """
     with rows_read() as progress:
-        made = summarise(data, kinds=kinds, streaming=streaming, engine=engine, progress=progress)
+        source = of_deployment(data, config_path)
+        made = summarise(source, kinds=kinds, streaming=streaming, engine=engine, progress=progress)
     made.save(output)
     if as_json:
         print_json(_values(made, output))
