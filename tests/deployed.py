@@ -62,7 +62,7 @@ def told(predictions: pa.Table, seed: int, delay: timedelta) -> pa.Table:
     scores = kept["score"].to_numpy()
     return pa.table(
         {
-            "prediction_id": kept["prediction_id"],
+            "prediction_id": kept["prediction_id"].combine_chunks(),
             "label": pa.array((rng.random(len(kept)) < scores) * 1.0),
             "arrival": pa.array([at + delay for at in kept["timestamp"].to_pylist()], TIMESTAMP),
         },

@@ -12,7 +12,7 @@ from homeostat.adapters.predlog.roll import personal_columns, profile_kinds
 from homeostat.adapters.predlog.shares import logged_rows
 from homeostat.adapters.profilers.engine import Engine, Found, Pool
 from homeostat.adapters.profilers.logwork import LoggedProfiles
-from homeostat.adapters.profilers.worker import Profiling
+from homeostat.adapters.profilers.worker import ReadProfiling
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind
 from homeostat.entrypoints.logged import LogWindow
@@ -50,7 +50,7 @@ def engine_of(name: str) -> Engine:
 
 def profile_files(engine: Engine, location: str, kinds: Mapping[str, ColumnKind]) -> Profile:
     """Return the profile of files, computed by an engine; raises as `Engine.files`."""
-    found = engine.files(location, kinds, Profiling(kinds))
+    found = engine.files(location, kinds, ReadProfiling(kinds))
     made = _merged(kinds, found, pairs=False)
     return replace(made, columns={name: made.columns[name] for name in kinds})
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from homeostat.stats import special
 from homeostat.stats.estimates import (
-    FARTHEST,
     LEVEL,
     NO_ROWS,
     ONE_ROW,
@@ -118,8 +117,6 @@ def root_mean_square(values: Floats, counts: Floats) -> Estimate:
     moved = (squares / square - 1.0) / n
     error = math.sqrt(float((moved * moved) @ counts) * n / (n - 1.0))
     around = skewed(0.0, error, _skewness(moved, counts), float(n))
-    if max(-around.lower, around.upper) > FARTHEST:
-        return missing("its error is too large for an interval", n)
     bounds = (square * math.exp(around.lower), square * math.exp(around.upper))
     return within(math.sqrt(square), Interval(*map(math.sqrt, bounds)), n)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from homeostat.adapters.profilers.parts import Cell, Part, add, decode, encode, weight
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.build import profile_table
-from homeostat.profiles.profile import category_rank
+from homeostat.profiles.cast import read_columns
+from homeostat.profiles.profile import Profile, category_rank
 from homeostat.profiles.tallies import Chunks
 
 PARTS = "start bigint, segment string, part binary, problem string"
@@ -113,6 +114,31 @@ class Profiling:
             row = order[begin]
             segment = json.dumps([known[values[row]] for values, known in labels])
             yield (int(starts[places[row]]), segment), table.slice(begin, end - begin)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadProfiling:
+    """The profile of rows whose values are read as `hs.profile` reads them: as work.
+
+    What is no number, or neither yes nor no, is missing.
+
+    Examples
+    --------
+    >>> work = ReadProfiling({"paid": ColumnKind.BOOLEAN})
+    >>> ((_, part),) = work.cells(pa.table({"paid": ["yes", "no", "perhaps"]}))
+    >>> part.rows, part.columns["paid"].missing
+    (3, 1)
+    """
+
+    kinds: Mapping[str, ColumnKind]
+
+    def cells(self, table: pa.Table) -> Iterator[tuple[Cell, Profile]]:
+        """Yield the profile; raises ValueError if a column's type cannot be read as its kind."""
+        read, readings = read_columns(table, self.kinds)
+        for name, reading in readings.items():
+            if reading.error:
+                raise ValueError(f"column {name!r} as {self.kinds[name]}: {reading.error}")
+        yield (0, "[]"), replace(profile_table(read, self.kinds), rows=table.num_rows)
 
 
 @dataclass(frozen=True, slots=True)
