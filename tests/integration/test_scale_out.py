@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +18,22 @@ from homeostat.adapters.profilers.backfill import backfill_log
 from homeostat.adapters.profilers.engine import Pool
 from homeostat.adapters.profilers.parts import encode
 from homeostat.adapters.profilers.performance import Logged, Performance
-from homeostat.adapters.profilers.session import spark_session
 from homeostat.adapters.profilers.spark import SparkEngine
 from homeostat.adapters.records.codec import to_micros
 from homeostat.domain.window import Window
 from homeostat.entrypoints.logged import LogWindow
 from homeostat.entrypoints.settings import load
 from homeostat.profiles.format import to_bytes
+from sparks import started
 
-ROOT = Path(__file__).parents[2]
 DAY = timedelta(days=1)
-SETTINGS = {
-    "spark.master": "local[1]",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.session.timeZone": "America/New_York",
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    if find_spec("pyspark") is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no Spark: make spark")
-    folder = tmp_path_factory.mktemp("spark")
-    settings = {"spark.local.dir": str(folder), "spark.sql.warehouse.dir": str(folder / "tables")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT / "src"))
-        # See tests/integration/test_spark.py.
-        silent = "pyspark.errors.exceptions.base.PySparkException._log_exception"
-        patch.setattr(silent, lambda _: None)
-        with spark_session(SETTINGS | settings):
-            yield
+    few = {"spark.master": "local[1]", "spark.sql.shuffle.partitions": "1"}
+    with started(tmp_path_factory.mktemp("spark"), **few):
+        yield
 
 
 @pytest.fixture(scope="module")

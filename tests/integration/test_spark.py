@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import homeostat as hs
-from homeostat.adapters.profilers.session import spark_session
 from homeostat.adapters.profilers.spark import (
     profile_dataframe,
     profile_location,
@@ -33,18 +31,12 @@ from homeostat.entrypoints.files import pieces_of
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.format import to_bytes
 from homeostat.profiles.profile import merge_all
+from sparks import started
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 ROOT = Path(__file__).parents[2]
-REMEDY = "no Spark found: make spark"
-SETTINGS = {
-    "spark.master": "local[2]",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.shuffle.partitions": "8",
-    "spark.sql.session.timeZone": "America/New_York",
-}
 ROWS = 4_000
 START = datetime(2024, 3, 9, 22, tzinfo=UTC)
 KINDS = {
@@ -91,18 +83,9 @@ def rows() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    if find_spec("pyspark") is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(REMEDY)
-    folder = tmp_path_factory.mktemp("spark")
-    settings = {"spark.local.dir": str(folder), "spark.sql.warehouse.dir": str(folder / "tables")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT / "src"))
-        # It logs a failed query to a logger that turns every handler it gets to JSON, and pytest
-        # gives it the one that all later tests of this process read their log from.
-        silent = "pyspark.errors.exceptions.base.PySparkException._log_exception"
-        patch.setattr(silent, lambda _: None)
-        with spark_session(SETTINGS | settings) as running:
-            yield running
+    two = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "8"}
+    with started(tmp_path_factory.mktemp("spark"), **two) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -272,11 +255,11 @@ def test_the_running_session_is_used_and_left_open(
 def test_the_guide_runs_as_it_stands(
     session: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    guide = (ROOT / "docs" / "guide" / "spark.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guide" / "scale-out.md").read_text(encoding="utf-8")
     code, printed = (
         guide.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("python", "text")
     )
-    exec(compile(code, "spark.md", "exec"), {})
+    exec(compile(code, "scale-out.md", "exec"), {})
     assert capsys.readouterr().out == printed
 
 

@@ -20,7 +20,13 @@ from homeostat.detectors.performance.weighted import weigh
 from homeostat.domain.errors import ConfigError, DataError
 from homeostat.domain.evaluation import KNOWN, MATURED, WEIGHTED, WINDOW, Evaluation
 from homeostat.domain.model import Task
-from homeostat.domain.predictions import NEVER, Predictions, PredictionSpec
+from homeostat.domain.predictions import (
+    NEVER,
+    Predictions,
+    PredictionSpec,
+    from_micros,
+    to_micros,
+)
 from homeostat.entrypoints.engines import LOCAL, EngineName, engine_of
 from homeostat.entrypoints.frames import Data
 from homeostat.entrypoints.logged import LogWindow, as_window
@@ -38,6 +44,7 @@ from homeostat.entrypoints.windows import (
     check_as_of,
     check_count,
     check_length,
+    check_moment,
     named,
 )
 
@@ -107,18 +114,20 @@ def evaluate(
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
     options = _Options(metrics, value, window, min_rows, quantile)
+    check_moment("as_of", as_of)
+    how = Question(cohort, None if as_of is None else from_micros(to_micros(as_of)))
     logged = as_window(data)
     if logged is not None:
         if spec is not None:
             raise ConfigError("the deployment of a log says which columns are what", "give no spec")
-        return _logged(logged, engine, options, Question(cohort, as_of))
+        return _logged(logged, engine, options, how)
     if spec is None:
         raise ConfigError("there is no spec", "say which columns are what: PredictionSpec(...)")
     check_as_of(as_of, spec)
     if engine != LOCAL:
         if not isinstance(data, str | Path):
             raise DataError(f"{engine} reads files: give the path of a file or folder, not rows")
-        return _elsewhere(str(data), spec, engine, options, Question(cohort, as_of))
+        return _elsewhere(str(data), spec, engine, options, how)
     rows = read_predictions(cast("Data", data), spec, labelled=True, unknown=True)
     return _judged(rows, spec, as_of, (cohort, named(delay_by)), options.request(rows))
 
