@@ -87,8 +87,8 @@ def compare(
     ----------
     reference, current : dataframe, mapping of columns, path or Profile
         pandas, Polars (also lazy), PyArrow or a dict of arrays; the path or address of a file or
-        folder (Parquet, CSV, Arrow); a profile (`profile`, `load_profile`, or its path); or a
-        window of a prediction log, such as ``log:fraud@2026-10-01/2026-11-01``.
+        folder (Parquet, CSV, Arrow) or of a log (``log:fraud@2026-10-01/2026-11-01``); or a profile
+        (`profile`, `load_profile`, or its path).
     kinds : mapping of str to str, optional
         ``"numeric"``, ``"categorical"``, ``"boolean"`` or ``"ignore"`` for columns whose kind you
         know; the others' are inferred from the reference, and the assumptions say how.
@@ -99,21 +99,20 @@ def compare(
     config : ComparisonConfig
         How sure to be, and which changes matter.
     preset : str, optional
-        Decide as another tool does: ``"evidently"``, ``"nannyml"``, ``"psi-0.2"``, ``"ks-0.05"``.
-        Needs rows on both sides.
+        Decide as another tool does (``"evidently"``, ``"nannyml"``, ``"psi-0.2"``, ``"ks-0.05"``),
+        by rows on both sides.
     streaming : bool
         Read files a piece at a time, in bounded memory.
     engine : {"local", "spark", "dask"}
-        Where paths are profiled. Others than ``local`` compare by profiles alone: columns must be
-        called alike, there are no segments, presets or correlations of files.
+        Where paths are profiled; all but ``local`` compare by profiles alone.
     progress : callable, optional
         Called with the number of rows read since the last call.
 
     Raises
     ------
     NotFoundError, DataError
-        If the data cannot be read at all, or an option names what is not there. A column that
-        cannot be compared is no error: its verdict says why.
+        If the data cannot be read at all, or an option names what is not there; of a column that
+        cannot be compared the verdict says why.
 
     Examples
     --------
@@ -124,16 +123,28 @@ def compare(
     >>> report.drifted, report["shop"].reason
     (['amount'], 'as in the reference')
     """
+    before, after, said = _sides(reference, current, kinds, engine, streaming=streaming)
+    after = _renamed(after, columns) if columns else after
+    inference = _infer(before, after, kinds, progress)
+    report = _Request(before, after, inference, config).report(tuple(segments), preset, progress)
+    return replace(report, assumptions=tuple(dict.fromkeys((*said, *report.assumptions))))
+
+
+def _sides(
+    reference: Data | LogWindow,
+    current: Data | LogWindow,
+    kinds: Kinds | None,
+    engine: EngineName,
+    *,
+    streaming: bool,
+) -> tuple[Side, Side, tuple[str, ...]]:
+    """Return both sides, and what was assumed where another engine profiled them."""
     before, said = _opened(reference, "reference", kinds, engine, streaming=streaming)
-    known: Kinds | None = kinds
-    if engine != LOCAL and isinstance(before, Profile):
-        known = {name: column.kind for name, column in before.columns.items()}
+    known: dict[str, ColumnKind | str] = dict(kinds or {})
+    if isinstance(before, Profile):
+        known |= {name: column.kind for name, column in before.columns.items()}
     after, told = _opened(current, "current", known, engine, streaming=streaming)
-    if columns:
-        after = _renamed(after, columns)
-    request = _Request(before, after, _infer(before, after, kinds, progress), config)
-    report = request.report(tuple(segments), preset, progress)
-    return replace(report, assumptions=tuple(dict.fromkeys((*said, *told, *report.assumptions))))
+    return before, after, (*said, *told)
 
 
 def _opened(

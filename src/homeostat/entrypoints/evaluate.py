@@ -45,6 +45,7 @@ from homeostat.entrypoints.windows import (
     check_count,
     check_length,
     check_moment,
+    check_spec,
     named,
 )
 
@@ -70,11 +71,9 @@ def evaluate(
     Parameters
     ----------
     data : dataframe, mapping of columns or path
-        As for `homeostat.compare`, but no profile. Of a window of a prediction log, answers of
-        models that callers saw are judged with the labels that the log has.
+        As for `homeostat.compare`, but no profile. Of a log, answers of models to callers count.
     spec : PredictionSpec
-        Which columns are what. By version and segment columns, figures are given for each value.
-        Not given for a log: its deployment says it.
+        Which columns are what; for a log none. By version and segments, each value has figures.
     metrics : sequence of str, optional
         Names from `NAMES`, or ``"value"``; None: all of the task.
     value : array_like, shape (k, k), optional
@@ -86,17 +85,15 @@ def evaluate(
     quantile : float
         Which quantile a regression predicts, in (0, 1), for the metric ``pinball``.
     as_of : datetime, optional
-        Judge as things were known then: later predictions and labels are not looked at. None: the
-        latest time in the data. Without a zone it is in UTC.
+        Judge as things were known then (UTC): later predictions and labels are not looked at.
+        None: the latest time in the data; of a log now.
     cohort : str
-        ``"matured"``: leave out predictions too young for their labels to be complete, if there is
-        a maturity. ``"weighted"``: count them, each early label for those still to come.
-        ``"known"``: count them as if early labels were a sample.
+        ``"matured"``: leave out predictions younger than the maturity. ``"weighted"``: count them,
+        each early label for those to come. ``"known"``: count early labels as a sample.
     delay_by : str or sequence of str
         For ``"weighted"``: columns that decide how long a label takes.
     engine : {"local", "spark", "dask"}
-        Where to compute. Others than ``local`` take paths, and so does a log from any: they add up
-        counts, and cannot tell what is no sum over rows (see the guide on scale-out).
+        Where to compute. Others than ``local`` take paths, and, as logs on any, only add up counts.
 
     Raises
     ------
@@ -114,22 +111,43 @@ def evaluate(
     recall: 0.7648 [0.7266, 0.7992], n 523, labels of 100%
     """
     options = _Options(metrics, value, window, min_rows, quantile)
-    check_moment("as_of", as_of)
-    how = Question(cohort, None if as_of is None else from_micros(to_micros(as_of)))
+    return _answer(data, spec, options, _How(as_of, cohort, named(delay_by), engine))
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """Which rows count, and where they are counted."""
+
+    as_of: datetime | None
+    cohort: str
+    delay_by: tuple[str, ...]
+    engine: EngineName
+
+    @property
+    def question(self) -> Question:
+        """What other engines are asked."""
+        check_moment("as_of", self.as_of)
+        as_of = None if self.as_of is None else from_micros(to_micros(self.as_of))
+        return Question(self.cohort, as_of)
+
+
+def _answer(
+    data: Data | LogWindow, spec: PredictionSpec | None, options: _Options, how: _How
+) -> Evaluation:
     logged = as_window(data)
     if logged is not None:
         if spec is not None:
             raise ConfigError("the deployment of a log says which columns are what", "give no spec")
-        return _logged(logged, engine, options, how)
-    if spec is None:
-        raise ConfigError("there is no spec", "say which columns are what: PredictionSpec(...)")
-    check_as_of(as_of, spec)
-    if engine != LOCAL:
+        return _logged(logged, how.engine, options, how.question)
+    check_spec(spec)
+    assert spec is not None
+    check_as_of(how.as_of, spec)
+    if how.engine != LOCAL:
         if not isinstance(data, str | Path):
-            raise DataError(f"{engine} reads files: give the path of a file or folder, not rows")
-        return _elsewhere(str(data), spec, engine, options, how)
+            raise DataError(f"{how.engine} reads files: give the path of a file, not rows")
+        return _elsewhere(str(data), spec, how.engine, options, how.question)
     rows = read_predictions(cast("Data", data), spec, labelled=True, unknown=True)
-    return _judged(rows, spec, as_of, (cohort, named(delay_by)), options.request(rows))
+    return _judged(rows, spec, how.as_of, (how.cohort, how.delay_by), options.request(rows))
 
 
 def _logged(data: LogWindow, engine: EngineName, options: _Options, how: Question) -> Evaluation:

@@ -19,7 +19,7 @@ def told(values: Floats) -> tuple[Floats, Floats]:
     return found, counts.astype(np.float64)
 
 
-def alike(one: Estimate, other: Estimate) -> None:
+def expect_alike(one: Estimate, other: Estimate) -> None:
     assert (one.n, one.problem) == (other.n, other.problem)
     for mine, theirs in zip(
         (one.value, one.lower, one.upper), (other.value, other.lower, other.upper), strict=True
@@ -30,13 +30,15 @@ def alike(one: Estimate, other: Estimate) -> None:
 @given(rows)
 def test_a_mean_is_that_of_the_rows(values: list[float]) -> None:
     array = np.array(values)
-    alike(counted.mean(*told(array)), estimates.mean(array))
+    expect_alike(counted.mean(*told(array)), estimates.mean(array))
 
 
 @given(rows)
 def test_a_root_mean_square_is_that_of_the_rows(values: list[float]) -> None:
     errors = np.array(values)
-    alike(counted.root_mean_square(*told(errors)), residuals.rmse(np.zeros(errors.size), errors))
+    expect_alike(
+        counted.root_mean_square(*told(errors)), residuals.rmse(np.zeros(errors.size), errors)
+    )
 
 
 @given(scored)
@@ -48,7 +50,7 @@ def test_a_mean_loss_is_that_of_the_rows(pairs: list[tuple[int, bool]]) -> None:
         np.array([float(np.sum((scores == k) & (labels == label))) for k in kinds])
         for label in (0.0, 1.0)
     )
-    alike(
+    expect_alike(
         counted.mean_loss(kinds, negative, positive, kinds**2, (1.0 - kinds) ** 2),
         outcomes.mean_loss(labels, scores, scores**2, (1.0 - scores) ** 2),
     )
@@ -58,7 +60,7 @@ def test_many_rows_of_both_classes_need_none_added() -> None:
     scores, labels = np.repeat([0.25, 0.75], 50), np.tile([0.0, 1.0], 50)
     counts = np.array([25.0, 25.0])
     kinds = np.array([0.25, 0.75])
-    alike(
+    expect_alike(
         counted.mean_loss(kinds, counts, counts, kinds, 1.0 - kinds),
         outcomes.mean_loss(labels, scores, scores, 1.0 - scores),
     )
@@ -69,9 +71,9 @@ def test_errors_out_of_range_are_told_as_of_rows(error: float) -> None:
     errors = np.array([error, 0.0, error, 2.0 * error])
     with np.errstate(over="ignore", invalid="ignore"):
         mine = counted.root_mean_square(*told(errors))
-        alike(mine, residuals.rmse(np.zeros(4), errors))
+        expect_alike(mine, residuals.rmse(np.zeros(4), errors))
 
 
 def test_one_row_that_makes_all_of_the_error_has_no_interval() -> None:
     errors = np.concatenate([np.zeros(3), [1.0]])
-    alike(counted.root_mean_square(*told(errors)), residuals.rmse(np.zeros(4), errors))
+    expect_alike(counted.root_mean_square(*told(errors)), residuals.rmse(np.zeros(4), errors))

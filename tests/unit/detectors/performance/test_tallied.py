@@ -77,7 +77,7 @@ def figures(found: Sequence[Figure]) -> list[tuple[object, ...]]:
     ]
 
 
-def alike(mine: Evaluation, theirs: Evaluation) -> None:
+def expect_alike(mine: Evaluation, theirs: Evaluation) -> None:
     assert figures(mine.figures) == figures(theirs.figures)
     assert (mine.confusion, mine.calibration) == (theirs.confusion, theirs.calibration)
     assert (mine.rows, mine.labelled, mine.problems) == (
@@ -104,7 +104,7 @@ def test_figures_are_those_of_the_rows(name: str) -> None:
     request = Request(values=values, min_rows=5, quantile=0.8)
     asked = Asked(rows.task, rows.classes, "known")
     found = evaluate_tallied({Cell(): tally_rows(rows)}, (), asked, request)
-    alike(found, evaluate_predictions(Cohort(rows, "known"), request))
+    expect_alike(found, evaluate_predictions(Cohort(rows, "known"), request))
 
 
 @pytest.mark.parametrize("name", KINDS)
