@@ -103,7 +103,7 @@ def compare(
         by rows on both sides.
     streaming : bool
         Read files a piece at a time, in bounded memory.
-    engine : {"local", "spark", "dask"}
+    engine : {"local", "spark", "dask", "ray"}
         Where paths are profiled; all but ``local`` compare by profiles alone.
     progress : callable, optional
         Called with the number of rows read since the last call.

@@ -19,8 +19,8 @@ from homeostat.entrypoints.logged import LogWindow
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.profile import Profile, merge_all
 
-EngineName = Literal["local", "spark", "dask"]
-ENGINES: tuple[EngineName, ...] = ("local", "spark", "dask")
+EngineName = Literal["local", "spark", "dask", "ray"]
+ENGINES: tuple[EngineName, ...] = ("local", "spark", "dask", "ray")
 LOCAL: Literal["local"] = "local"
 
 
@@ -43,6 +43,10 @@ def engine_of(name: str) -> Engine:
         from homeostat.adapters.profilers.dask import dask_engine  # noqa: PLC0415
 
         return dask_engine()
+    if name == "ray":
+        from homeostat.adapters.profilers.ray import ray_engine  # noqa: PLC0415
+
+        return ray_engine()
     if name != LOCAL:
         raise DataError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
     return Pool()

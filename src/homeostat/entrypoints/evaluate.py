@@ -92,7 +92,7 @@ def evaluate(
         each early label for those to come. ``"known"``: count early labels as a sample.
     delay_by : str or sequence of str
         For ``"weighted"``: columns that decide how long a label takes.
-    engine : {"local", "spark", "dask"}
+    engine : {"local", "spark", "dask", "ray"}
         Where to compute. Others than ``local`` take paths, and, as logs on any, only add up counts.
 
     Raises

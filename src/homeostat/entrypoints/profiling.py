@@ -95,7 +95,7 @@ def profile(
         know; the others' are inferred, and the assumptions say how.
     streaming : bool
         Read a file a piece at a time.
-    engine : {"local", "spark", "dask"}
+    engine : {"local", "spark", "dask", "ray"}
         Where to compute; others than ``local`` take a path and give the same profile.
     progress : callable, optional
         Called with the number of rows read since the last call.

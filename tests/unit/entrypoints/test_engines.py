@@ -230,9 +230,10 @@ def test_engines_that_cannot_be_had_are_told(folder: Path, monkeypatch: pytest.M
         hs.profile(folder, engine="abacus")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="dask reads files"):
         hs.profile({"x": [1.0]}, engine="dask")
-    monkeypatch.setitem(sys.modules, "dask", None)
-    with pytest.raises(UserError, match=r"pip install 'homeostat\[dask\]'"):
-        hs.profile(folder, engine="dask")
+    for name, remedy in (("dask", r"'homeostat\[dask\]'"), ("ray", "ray")):
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(UserError, match=f"pip install {remedy}"):
+            hs.profile(folder, engine=name)
 
 
 def test_values_are_read_as_in_one_place_and_columns_that_cannot_be_are_told(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from homeostat.adapters.datasets.dataset import open_dataset, open_one
-from homeostat.adapters.predlog.shares import LoggedRows, Share
 from homeostat.adapters.profilers.parts import Cell, Part, add, decode, encode
 from homeostat.adapters.profilers.worker import Work, worked
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind
+
+if TYPE_CHECKING:  # files need no database
+    from homeostat.adapters.predlog.shares import LoggedRows
 
 Found: TypeAlias = "dict[Cell, Part]"
 Packed: TypeAlias = "list[tuple[Cell, bytes]]"
@@ -130,8 +132,7 @@ class Pool:
 
     def logged(self, rows: LoggedRows, work: Work) -> Found:
         """Work on rows of a prediction log; see `Engine`."""
-        pieces: list[Share] = list(rows.shares())
-        return self._run(pieces, work)
+        return self._run(list(rows.shares()), work)
 
     def _run(self, pieces: Sequence[Piece], work: Work) -> Found:
         packed = self.spread(Task(work), pieces) if pieces else []

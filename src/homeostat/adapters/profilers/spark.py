@@ -10,11 +10,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
-from homeostat.adapters.predlog.shares import LoggedRows
 from homeostat.adapters.profilers.engine import Found
 from homeostat.adapters.profilers.frames import (
     READABLE,
@@ -27,12 +26,14 @@ from homeostat.adapters.profilers.frames import (
 )
 from homeostat.adapters.profilers.parts import Cell, Part, Segment
 from homeostat.adapters.profilers.session import Frame, Session, spark_session
-from homeostat.adapters.profilers.sparklog import log_frames
 from homeostat.adapters.profilers.worker import Cut, Job, Profiling, Renamed, Work
 from homeostat.domain.model import ColumnKind
 from homeostat.domain.window import EPOCH, Window
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.profile import Profile
+
+if TYPE_CHECKING:
+    from homeostat.adapters.predlog.shares import LoggedRows
 
 
 def profile_dataframe(
@@ -219,6 +220,9 @@ class SparkEngine:
 
     def logged(self, rows: LoggedRows, work: Work) -> Found:
         """Work on rows of a prediction log; see `Engine`."""
+        # Files need no database.
+        from homeostat.adapters.profilers.sparklog import log_frames  # noqa: PLC0415
+
         with spark_session(self.options) as session:
             frames = log_frames(session, rows)
             return run([(frame, Job(Renamed(names), work)) for frame, names in frames])
