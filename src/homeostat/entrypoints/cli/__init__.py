@@ -28,6 +28,7 @@ COMMANDS: Table = {
     "backtest": (f"{HERE}.backtest:backtest", "Replay your history: what would have happened?"),
     "serve": (f"{HERE}.serve:serve", "Run the control plane: API, web pages, engine."),
     "gateway": (f"{HERE}.serve:gateway", "Run the data plane in front of the models."),
+    "consume": (f"{HERE}.consume:consume", "Read Kafka topics into the prediction log."),
     "adopt": (f"{HERE}.serve:adopt", "Train a first version on labelled history."),
     "init": (f"{HERE}.setup:init", "Look at data and write a commented homeostat.yaml."),
     "config": (f"{HERE}.setup:config", "Check the configuration, or print its JSON Schema."),
@@ -46,7 +47,12 @@ COMMANDS: Table = {
 }
 
 FINDINGS, MISTAKE, OURS, INTERRUPTED = 1, 2, 3, 130
-EXTRAS = {"lightgbm": "lightgbm", "psycopg": "postgresql"}
+EXTRAS = {
+    "confluent_kafka": "kafka",
+    "deltalake": "delta",
+    "lightgbm": "lightgbm",
+    "psycopg": "postgresql",
+}
 
 
 class Root(LazyGroup):

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 
+from homeostat.entrypoints.exposition import line as _line
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.serving.breaker import Mode
 
@@ -91,12 +92,3 @@ class Metrics:
 ANSWER_LABELS = ("model", "version", "role", "tier", "reason")
 SHADOW_LABELS = ("model", "version", "result")
 MODE_LABELS = ("model", "version", "mode")
-
-
-def _line(name: str, labels: tuple[str, ...], values: tuple[str, ...], number: float) -> str:
-    pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(labels, values, strict=True))
-    return f"{name}{{{pairs}}} {number}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from homeostat.domain.errors import ConfigError, NotFoundError
 from homeostat.domain.model import Handling, ModelSpec
 from homeostat.domain.personal import LEAST_KEY, Protector, handled
+from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part, only_one
 from homeostat.entrypoints.settings.values import (
@@ -137,6 +138,8 @@ class Settings(Part):
     """The control plane."""
     gateway: Gateway = Gateway()
     """The data plane."""
+    kafka: Kafka | None = None
+    """Topics to read from (homeostat consume)."""
     personal_key_env: Variable | None = None
     """Environment variable that holds the secret with which personal columns are hashed."""
     runbooks: str = Field(default="runbooks", min_length=1)
@@ -159,7 +162,14 @@ class Settings(Part):
                 raise wrong(problem, "rename one of them", "models", number, "name")
             seen[model.name] = number
             self._check_receivers(number, model)
+        self._check_topics(seen)
         return self
+
+    def _check_topics(self, models: Mapping[str, int]) -> None:
+        for number, topic in enumerate(self.kafka.topics if self.kafka else ()):
+            if topic.model not in models:
+                problem, remedy = f"no model is named {topic.model!r}", nearest(topic.model, models)
+                raise wrong(problem, remedy, "kafka", "topics", number, "model")
 
     def _check_records(self) -> None:
         if self.records and self.records_env:

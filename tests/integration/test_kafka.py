@@ -1,0 +1,354 @@
+"""Topics into the log, over the real protocol: each row once, whoever crashes or goes away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pytest
+
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.kafka import Feed
+from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.domain.errors import ConfigError
+from homeostat.domain.window import Window
+from homeostat.entrypoints.bootstrap import open_log, open_records
+from homeostat.entrypoints.consume import Consumer, client_settings, open_consumer
+from homeostat.entrypoints.settings import Settings, load
+from integration.brokers import Brokers
+from integration.live_site import Service, until
+
+HERE = Path(__file__).parent
+CONFIG = """\
+models:
+  - name: fraud
+    task: binary
+    classes: [no, yes]
+    features: {{amount: numeric}}
+    outcomes: [lost]
+    labels: {{maturity: 1d}}
+kafka:
+  brokers: ["{address}"]
+  port: 0
+  options: {{heartbeat.interval.ms: 100, session.timeout.ms: 1000, log_level: 2,
+    reconnect.backoff.max.ms: 500}}
+  topics:
+    - {{topic: predictions, model: fraud, rows: predictions}}
+    - {{topic: labels, model: fraud, rows: labels}}
+    - {{topic: outcomes, model: fraud, rows: outcomes}}
+    - {{topic: tables, model: fraud, rows: predictions, format: arrow}}
+"""
+T0 = datetime(2024, 1, 1, tzinfo=UTC)
+EVER = Window(T0, T0 + timedelta(days=9000))
+LATER = datetime(2040, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Brokers]:
+    brokers = Brokers()
+    yield brokers
+    brokers.close()
+
+
+@pytest.fixture
+def brokers(cluster: Brokers) -> Brokers:
+    return cluster
+
+
+class Deployed:
+    """A deployment of which this process reads the topics."""
+
+    def __init__(self, folder: Path, brokers: Brokers, group: str) -> None:
+        self.folder, self.group = folder, group
+        # Each test has topics of its own: the brokers are shared.
+        text = CONFIG.format(address=brokers.address)
+        for name in ("predictions", "labels", "outcomes", "tables"):
+            text = text.replace(f"topic: {name},", f"topic: {group}-{name},")
+        text = text.replace("  port: 0\n", f"  port: 0\n  group: {group}\n")
+        (folder / "homeostat.yaml").write_text(text)
+        self.settings: Settings = load(folder / "homeostat.yaml")
+        self.clock = SystemClock()
+
+    @contextmanager
+    def log(self, most_landed: int = 2**30) -> Iterator[FilePredictionLog]:
+        records = open_records(self.settings, self.clock)
+        log = open_log(self.settings, records)
+        log._most_landed = most_landed
+        try:
+            yield log
+        finally:
+            log.close()
+            records.close()
+
+    def consumer(self, log: FilePredictionLog) -> Consumer:
+        assert self.settings.kafka is not None
+        return open_consumer(self.settings, self.settings.kafka, log, self.clock)
+
+    def ids(self) -> list[str]:
+        with self.log() as log:
+            rows = log.rows(self.settings.model().spec(), EVER)
+        return [str(name) for name in rows.column("prediction_id").to_pylist()]
+
+
+def row(name: str, **more: object) -> bytes:
+    moment = (T0 + timedelta(hours=1)).isoformat()
+    whole = {
+        "prediction_id": name,
+        "timestamp": moment,
+        "version": "1",
+        "score": 0.7,
+        "amount": 1.5,
+    }
+    return orjson.dumps(whole | more)
+
+
+@contextmanager
+def running(*consumers: Consumer) -> Iterator[None]:
+    threads = [threading.Thread(target=consumer.run) for consumer in consumers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for consumer, thread in zip(consumers, threads, strict=True):
+            consumer.stop()
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def site(tmp_path: Path, brokers: Brokers, request: pytest.FixtureRequest) -> Deployed:
+    found = Deployed(tmp_path, brokers, request.node.name.replace("test_", "")[:40])
+    for name in ("predictions", "labels", "outcomes", "tables"):
+        brokers.topic(f"{found.group}-{name}", 2)
+    return found
+
+
+def seen(consumer: Consumer) -> int:
+    return sum(consumer.counts.messages.values())
+
+
+def stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def test_every_form_comes_in_and_poison_is_set_aside(site: Deployed, brokers: Brokers) -> None:
+    spec, name = site.settings.model().spec(), f"{site.group}-predictions"
+    brokers.send(name, row("a"), b"\xff\xfe not json", row("b"), None, row("c", score="high"))
+    brokers.send(name, row("d") + b"\n" + row("e") + b'\n{"cut', partition=1)
+    brokers.send(name, orjson.dumps({"predictions": [orjson.loads(row("f"))]}), partition=1)
+    brokers.send(name, b"[" + row("g") + b"," + row("h") + b"]", b"17", partition=1)
+    brokers.send(name, b"a,b", headers={"Content-Type": "text/csv"})
+    table = pa.table(
+        {
+            "prediction_id": ["x"],
+            "timestamp": [T0],
+            "version": ["1"],
+            "score": [0.1],
+            "amount": [2.0],
+        }
+    )
+    brokers.send(f"{site.group}-tables", stream(table), b"no stream", stream(table))
+    brokers.send(f"{site.group}-tables", stream(table.append_column("odd", [[1.0]])))
+    arrow = {"content-type": "application/vnd.apache.arrow.stream"}
+    brokers.send(name, stream(table.set_column(0, "prediction_id", [["y"]])), headers=arrow)
+    sent = int((T0 + timedelta(days=2)).timestamp() * 1000)
+    brokers.send(f"{site.group}-labels", b'{"prediction_id":"a","label":"yes"}', at=sent)
+    early = (T0 + timedelta(days=1)).isoformat()
+    named = orjson.dumps({"prediction_id": "b", "label": 0, "arrival": early})
+    brokers.send(f"{site.group}-labels", named, at=sent)
+    money = b'{"prediction_id":"a","outcome":"lost","value":12.5}'
+    brokers.send(f"{site.group}-outcomes", money, at=sent)
+    with site.log() as log:
+        consumer = site.consumer(log)
+        with running(consumer):
+            until(lambda: seen(consumer) == 18, what="messages")
+            until(lambda: not any(consumer.feed.lag.values()), what="no lag")
+            assert consumer.ready
+            text = consumer.text()
+        columns = ["prediction_id", "label", "arrival", "lost"]
+        rows = log.labelled(spec, EVER, LATER, columns).to_pylist()
+        refused = {(r.column, r.reason, r.row) for r in log.quarantined()}
+    assert sorted(r["prediction_id"] for r in rows) == ["a", "b", "d", "e", "f", "g", "h", "x", "y"]
+    labelled = {r["prediction_id"]: r for r in rows}
+    assert labelled["a"]["label"] == 1.0
+    assert labelled["a"]["arrival"] == T0 + timedelta(days=2)
+    assert labelled["a"]["lost"] == 12.5
+    assert labelled["b"]["arrival"] == T0 + timedelta(days=1)
+    reasons = {reason for _, reason, _ in refused}
+    for place in (f"topic {name}, partition 0, offset 1)", "partition 1, offset 3)", "offset 1)"):
+        assert any(reason.endswith(place) for reason in reasons), (place, reasons)
+    assert any("line 3 is not JSON" in reason and name in reason for reason in reasons)
+    assert any("unknown column 'odd'" in r and "partition 0, offset 3" in r for r in reasons)
+    assert any(column == "score" and "high" in kept for column, _, kept in refused)
+    assert f'homeostat_kafka_rows_total{{topic="{name}",fate="accepted"}} 8' in text
+    assert f'homeostat_kafka_poison_messages_total{{topic="{name}"}} 3' in text
+    assert f'homeostat_kafka_empty_messages_total{{topic="{name}"}} 1' in text
+    assert 'fate="duplicate"} 1' in text
+    assert f'homeostat_kafka_lag{{topic="{name}",partition="1"}} 0' in text
+    assert brokers.committed(site.group, name, 2) == [7, 4]
+
+
+def test_rows_count_once_if_the_consumer_is_killed_before_it_commits(
+    site: Deployed, brokers: Brokers
+) -> None:
+    name = f"{site.group}-predictions"
+    for number in range(3):
+        brokers.send(name, *(row(f"{number} {i}") for i in range(100)))
+        brokers.send(f"{site.group}-labels", b'{"prediction_id":"%d 0","label":1}' % number)
+        died = subprocess.run(
+            [sys.executable, str(HERE / "doomed_consumer.py"), str(site.folder)],
+            check=False,
+            timeout=60,
+        )
+        assert died.returncode == -signal.SIGKILL
+        assert brokers.committed(site.group, name)[0] < 0
+        assert len(site.ids()) == 100 * (number + 1)
+    with site.log() as log:
+        consumer = site.consumer(log)
+        with running(consumer):
+            until(lambda: brokers.committed(site.group, name) == [300], what="commit")
+        assert consumer.counts.rows[name, "duplicate"] == 300
+        assert consumer.counts.rows[name, "accepted"] == 0
+        # A label that says no arrival came when its message was sent: the same each time.
+        assert log.status().labels == 3
+    assert sorted(site.ids()) == sorted(f"{n} {i}" for n in range(3) for i in range(100))
+
+
+def test_partitions_rest_while_the_log_is_full(site: Deployed, brokers: Brokers) -> None:
+    name = f"{site.group}-predictions"
+    brokers.send(name, *(row(f"a{i}") for i in range(50)))
+    with site.log(most_landed=1) as log, site.log() as other:
+        consumer = site.consumer(log)
+        with running(consumer):
+            until(lambda: brokers.committed(site.group, name) == [50], what="first batch")
+            brokers.send(name, *(row(f"b{i}") for i in range(50)))
+            until(lambda: consumer.problem, what="a full log")
+            brokers.send(name, *(row(f"c{i}") for i in range(50)))
+            until(lambda: consumer.counts.retries >= 2, what="a retry")
+            assert "takes no more" in consumer.problem
+            assert not consumer.ready
+            assert "homeostat_kafka_resting 1" in consumer.text()
+            assert seen(consumer) == 100
+            assert brokers.committed(site.group, name) == [50]
+            other.roll(site.clock.now())
+            log._most_landed = 2**30
+            until(lambda: brokers.committed(site.group, name) == [150], what="all")
+            assert consumer.ready
+    assert len(site.ids()) == len(set(site.ids())) == 150
+
+
+def test_partitions_move_between_consumers(site: Deployed, brokers: Brokers) -> None:
+    name = f"{site.group}-predictions"
+
+    def send(mark: str) -> None:
+        for partition in range(2):
+            brokers.send(
+                name, *(row(f"{mark}{partition}{i}") for i in range(20)), partition=partition
+            )
+
+    with ExitStack() as stack:
+        logs = [stack.enter_context(site.log()) for _ in range(2)]
+        one, two = (site.consumer(log) for log in logs)
+        with running(one):
+            until(lambda: len(one.feed.parts) == 8, what="all partitions")
+            send("a")
+            with running(two):
+                until(lambda: len(two.feed.parts) == 4 and len(one.feed.parts) == 4, what="half")
+                send("b")
+                until(lambda: brokers.committed(site.group, name, 2) == [40, 40], what="both")
+                assert seen(two) > 0
+            until(lambda: len(one.feed.parts) == 8, what="all partitions again")
+            send("c")
+            until(lambda: brokers.committed(site.group, name, 2) == [60, 60], what="the rest")
+    assert len(site.ids()) == len(set(site.ids())) == 120
+
+
+def test_brokers_may_go_away_and_come_back(site: Deployed, brokers: Brokers) -> None:
+    name = f"{site.group}-predictions"
+    brokers.send(name, row("before"))
+    with site.log() as log:
+        consumer = site.consumer(log)
+        with running(consumer):
+            until(lambda: brokers.committed(site.group, name) == [1], what="the first")
+            brokers.go_away()
+            try:
+                until(lambda: consumer.feed.problem, what="a problem")
+                assert not consumer.ready
+            finally:
+                brokers.come_back()
+            until(lambda: consumer.ready, what="ready again")
+            brokers.send(name, row("after"))
+            until(lambda: brokers.committed(site.group, name) == [2], what="the second")
+        assert consumer.fault is None
+    assert sorted(site.ids()) == ["after", "before"]
+
+
+def test_a_commit_that_fails_only_makes_duplicates(site: Deployed, brokers: Brokers) -> None:
+    name = f"{site.group}-predictions"
+    with site.log() as log:
+        consumer = site.consumer(log)
+        until(lambda: consumer.step() or consumer.feed.parts, what="partitions")
+        brokers.send(name, row("one"))
+        messages = list[object]()
+        until(lambda: messages.extend(found := consumer.feed.take(0.1)) or found, what="a message")
+        brokers.go_away()
+        try:
+            consumer._store(messages)  # type: ignore[arg-type]
+            with running(consumer):
+                pass  # it leaves the group without the brokers
+        finally:
+            brokers.come_back()
+        again = site.consumer(log)
+        with running(again):
+            until(lambda: brokers.committed(site.group, name) == [1], what="commit")
+        assert again.counts.rows[name, "duplicate"] == 1
+    assert site.ids() == ["one"]
+
+
+def test_the_command_reads_and_stops(site: Deployed, brokers: Brokers) -> None:
+    name = f"{site.group}-predictions"
+    brokers.send(name, *(row(f"a{i}") for i in range(1000)))
+    service = Service(site.folder, "consume")
+    try:
+        until(lambda: "homeostat_kafka_lag" in service.http.get("/metrics").text, what="partitions")
+        wanted = f'homeostat_kafka_rows_total{{topic="{name}",fate="accepted"}} 1000'
+        until(lambda: wanted in service.http.get("/metrics").text, what="rows")
+        assert service.http.get("/health/ready").json() == {"ready": True}
+        assert service.send(signal.SIGTERM) == 0, service.log
+    finally:
+        if not service.ended:
+            service.process.kill()
+    assert brokers.committed(site.group, name) == [1000]
+    assert len(site.ids()) == 1000
+
+
+def test_what_the_client_does_not_know_is_told(site: Deployed) -> None:
+    with pytest.raises(ConfigError, match=r"client says.*no\.such"):
+        Feed({"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "no.such": 1}, ["t"])
+
+
+def test_secrets_come_from_the_environment(site: Deployed) -> None:
+    text = (site.folder / "homeostat.yaml").read_text()
+    sasl = "  tls: true\n  ca: ca.pem\n  sasl: {username_env: KUSER, password_env: KPASS}\n"
+    (site.folder / "homeostat.yaml").write_text(text.replace("  port: 0\n", f"  port: 0\n{sasl}"))
+    settings = load(site.folder / "homeostat.yaml")
+    assert settings.kafka is not None
+    found = client_settings(settings, settings.kafka, {"KUSER": "me", "KPASS": "hidden"})
+    assert found["security.protocol"] == "SASL_SSL"
+    assert found["ssl.ca.location"] == str(site.folder / "ca.pem")
+    assert (found["sasl.username"], found["sasl.password"]) == ("me", "hidden")
+    assert "hidden" not in settings.model_dump_json()
+    with pytest.raises(ConfigError, match="KPASS is not set"):
+        client_settings(settings, settings.kafka, {"KUSER": "me"})
