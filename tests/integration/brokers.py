@@ -81,7 +81,9 @@ class Brokers:
         at: int = 0,
     ) -> None:
         """Send messages, which are there on return; `at` is in milliseconds since 1970."""
-        pairs = [(name, text.encode()) for name, text in (headers or {}).items()]
+        pairs: list[tuple[str, str | bytes | None]] = [
+            (name, text) for name, text in (headers or {}).items()
+        ]
         for value in values:
             self._producer.produce(topic, value, partition=partition, headers=pairs, timestamp=at)
         assert self._producer.flush(20) == 0

@@ -232,6 +232,14 @@ class Catalogue:
         with self.database.read() as connection:
             return late_rows(connection, model, start, end)
 
+    def added_after(self, number: int) -> tuple[list[FileEntry], int]:
+        """Return the files that are there and came after one, and the number of the last of them.
+
+        Files are numbered in the order in which they came; the first is 1.
+        """
+        with self.database.read() as connection:
+            return _since(connection, log_files, number)
+
     def paths(self, since: datetime) -> set[str]:
         """Return the paths of all files, and of those that were removed after `since`."""
         lately = sa.select(log_removed.c.path).where(log_removed.c.at > to_micros(since))

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import click
 
+from homeostat.adapters.predlog.delta import publish
 from homeostat.adapters.predlog.erase import Erasure, Target, erase
 from homeostat.adapters.predlog.export import pieces
 from homeostat.adapters.predlog.log import FilePredictionLog
@@ -30,6 +31,7 @@ from homeostat.entrypoints.cli.output import json_option, print_json, print_tabl
 from homeostat.entrypoints.export import Format, export
 
 FINDINGS = 1
+DELTA = "delta"
 PATIENCE = 10.0
 """Seconds for which an erasure waits for other processes."""
 STEP = 0.25
@@ -270,13 +272,14 @@ def tidy_command(*, config_path: Path, as_json: bool) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice([form.value for form in Format]),
+    type=click.Choice([*(form.value for form in Format), DELTA]),
     default=Format.PARQUET.value,
     show_default=True,
 )
-@click.option("-o", "--output", required=True, help="File to write; - for standard output.")
+@click.option("-o", "--output", required=True, help="File, or Delta folder; -: to stdout.")
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Join labels.")
 @click.option("--as-of", type=click.DateTime(), help="Labels as known then; default: now.")
+@click.option("--again", is_flag=True, help="Delta: look at all files, after a restored backup.")
 @config_option
 def export_command(
     *,
@@ -287,11 +290,24 @@ def export_command(
     output: str,
     labels: bool,
     as_of: datetime | None,
+    again: bool,
     config_path: Path,
 ) -> None:
-    """Write MODEL's rows of a time, in its order, with the labels known at one moment."""
+    """Write MODEL's rows of a time, in its order, with the labels known at one moment.
+
+    Format delta: add what is new since the last time to the Delta tables predictions and labels in
+    a folder, or at an address such as s3://bucket/fraud. Repeat it as often as you like.
+    """
+    if form == DELTA and (start or end or as_of or not labels or output == "-"):
+        raise click.UsageError("delta publishes all that is new: give only --output and --again")
+    if again and form != DELTA:
+        raise click.UsageError("--again is for --format delta")
     with opened_log(config_path) as opened:
         now = opened.now
+        if form == DELTA:
+            done = publish(opened.log, opened.spec(model), output, now, everything=again)
+            click.echo(f"{done.predictions:,} predictions, {done.labels:,} labels added")
+            return
         since, until = _utc(start) or EPOCH, _utc(end) or now
         if until <= since:
             raise click.BadParameter("--to must be after --from")

@@ -7,6 +7,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from deltalake import DeltaTable
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.entrypoints.bootstrap import Deployment, open_deployment
@@ -233,3 +234,14 @@ def test_lists_are_json_in_csv(here: Path) -> None:
     target = here / "x.csv"
     assert export([rows], target, Format.CSV) == 2
     assert target.read_text() == '"probabilities"\n"[0.25, 0.75]"\n\n'
+
+
+def test_delta_tables_take_what_is_new(here: Path) -> None:
+    fill(here)
+    delta = ["export", "fraud", "--format", "delta", "-o", "out"]
+    assert call(*delta) == (0, "10 predictions, 2 labels added\n")
+    assert call(*delta) == (0, "0 predictions, 0 labels added\n")
+    assert call(*delta, "--again") == (0, "0 predictions, 0 labels added\n")
+    assert DeltaTable("out/predictions").to_pyarrow_table().num_rows == 10
+    assert call(*delta, "--no-labels")[0] == 2
+    assert call("export", "fraud", "-o", "out.parquet", "--again")[0] == 2
