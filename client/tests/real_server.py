@@ -30,6 +30,7 @@ models:
     task: binary
     classes: [no, yes]
     features: {{amount: numeric, country: categorical}}
+    outcomes: [lost]
     labels: {{maturity: 1d}}
 """
 

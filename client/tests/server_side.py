@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from homeostat.adapters.clock import SystemClock
+from homeostat.domain.record import prediction_schema
 from homeostat.domain.window import Window
 from homeostat.entrypoints.bootstrap import open_deployment
 from homeostat.entrypoints.cli import main
@@ -17,7 +18,9 @@ def rows(folder: Path) -> str:
     deployment = open_deployment(load(folder / "homeostat.yaml"), clock)
     now = clock.now()
     window = Window(now - timedelta(days=400), now + timedelta(days=1))
-    found = deployment.log.labelled(deployment.settings.specs[0], window, now + timedelta(days=1))
+    spec = deployment.settings.specs[0]
+    names = [*prediction_schema(spec).names, *spec.outcomes]
+    found = deployment.log.labelled(spec, window, now + timedelta(days=1), names)
     deployment.close()
     return json.dumps(found.to_pylist(), default=str)
 

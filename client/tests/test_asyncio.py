@@ -32,11 +32,12 @@ def test_an_async_client_delivers_and_survives_cancellation(server: Server, tmp_
             with pytest.raises(asyncio.CancelledError):
                 await waiting
             client.log_label(key, 1)
+            client.log_outcome(key, "lost", 3)
             return key, await client.flush(60)
 
     key, delivered = asyncio.run(main())
     assert delivered
-    assert [row["label"] for row in server.rows([key])] == [1.0]
+    assert [(row["label"], row["lost"]) for row in server.rows([key])] == [(1.0, 3.0)]
 
 
 def test_a_server_that_hangs_does_not_stop_the_loop(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import threading
 from datetime import datetime, timezone
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from homeostat_client import AsyncClient, Client, Counters
-from odd_peers import Peer, receipt
+from odd_peers import Peer, answer, receipt
 from real_server import Make, Server, free_port, run_python, until
 
 FEATURES = {"amount": 12.5, "country": "NL"}
@@ -227,6 +228,7 @@ LOG = """
 import homeostat_client.log as log, sys
 key = log.prediction({"amount": 1.0}, 0.5, version="2")
 log.label(key, 1)
+log.outcome(key, "lost", 2.5)
 log.prediction({"amount": 1.0}, 0.5, colour="red")
 print(log.flush(60), log.counters().sent, dict(log.counters().dropped))
 """
@@ -239,7 +241,92 @@ def test_the_process_has_a_client_from_the_environment(
         f"import os; os.environ.update(HOMEOSTAT_SERVER={server.url!r}, HOMEOSTAT_MODEL='fraud', "
     )
     code += f"HOMEOSTAT_SPILL={str(tmp_path)!r})\n"
-    assert run_python(code + LOG).stdout == "True 2 {'bad_record': 1}\n"
+    assert run_python(code + LOG).stdout == "True 3 {'bad_record': 1}\n"
     done = run_python(LOG)
-    assert done.stdout == "False 0 {'not_configured': 3}\n"
+    assert done.stdout == "False 0 {'not_configured': 4}\n"
     assert done.stderr.count("nothing is logged: a client needs to know the server") == 1
+
+
+def test_outcomes_arrive_and_are_corrected(
+    server: Server, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make(server.url)
+    one, other = (client.log_prediction(FEATURES, 0.5) for _ in range(2))
+    client.log_outcome(one, "lost", 12.5, datetime(2026, 1, 2, tzinfo=timezone.utc))
+    client.log_outcome(one, "lost", 7.25)
+    client.log_outcome(other, "lost", True)
+    client.log_outcome(other, "won", 1.0)
+    client.log_label(one, "yes")
+    assert client.flush(60)
+    found = {row["prediction_id"]: (row["label"], row["lost"]) for row in server.rows([one, other])}
+    assert found == {one: (1.0, 7.25), other: (None, 1.0)}
+    assert (client.counters.queued, client.counters.sent, client.counters.refused) == (7, 6, 1)
+    client.close()
+    client.log_outcome(one, "lost", 1.0)
+    assert client.counters.dropped == {"closed": 1}
+    assert "must be one of lost" in caplog.text
+
+
+def test_outcomes_survive_a_server_that_is_away(make: Make) -> None:
+    gone = make(f"http://127.0.0.1:{free_port()}")
+    gone.log_outcome("a", "lost", 5)
+    assert not gone.close(0.1)
+    assert gone.counters.waiting == 1
+    kept = next(Path(gone.settings.spill or "").glob("*/*.spill"))
+    assert b'"outcome":"lost","value":5' in kept.read_bytes()
+
+
+def test_large_requests_are_compressed_if_asked_for(server: Server, make: Make) -> None:
+    def unpacked(headers: dict[str, str], body: bytes) -> bytes:
+        return receipt(gzip.decompress(body) if "content-encoding" in headers else body)
+
+    with Peer(unpacked) as peer:
+        client = make(peer.url, gzip_level=1, gzip_bytes=2000)
+        client.log_prediction(FEATURES, 0.5)
+        assert client.flush(60)
+        client.log_batch([{**FEATURES, "score": 0.5} for _ in range(200)])
+        assert client.flush(60)
+        sizes = [(h.get("content-encoding", ""), len(body)) for h, body in peer.requests]
+        assert sizes[0][0] == ""
+        assert any(how == "gzip" for how, _ in sizes)
+        assert all(size < 10_000 for how, size in sizes if how == "gzip")
+    real = make(server.url, gzip_level=9, gzip_bytes=1)
+    ids = real.log_batch([{**FEATURES, "score": 0.5} for _ in range(300)])
+    real.log_label(ids[0], 1)
+    assert real.flush(60)
+    assert len(server.rows(ids)) == 300
+    assert real.counters.sent == 301
+
+
+def test_a_server_that_cannot_read_gzip_gets_it_plain(make: Make) -> None:
+    def reply(headers: dict[str, str], body: bytes) -> bytes:
+        return answer(400, {"error": "no JSON"}) if "content-encoding" in headers else receipt(body)
+
+    with Peer(reply) as peer:
+        client = make(peer.url, gzip_level=1, gzip_bytes=1)
+        for _ in range(3):
+            client.log_prediction(FEATURES, 0.5)
+            assert client.flush(60)
+        assert [h.get("content-encoding") for h, _ in peer.requests] == ["gzip", None, None, None]
+        assert client.counters == Counters(queued=3, sent=3)
+
+
+def test_a_body_that_nobody_can_read_does_not_turn_gzip_off(make: Make) -> None:
+    def reply(headers: dict[str, str], body: bytes) -> bytes:
+        packed = "content-encoding" in headers
+        text = gzip.decompress(body) if packed else body
+        return answer(400, {"error": "no"}) if b"country" in text else receipt(text)
+
+    with Peer(reply) as peer:
+        client = make(peer.url, gzip_level=1, gzip_bytes=1)
+        for features in (FEATURES, {"amount": 1.0}):
+            client.log_prediction(features, 0.5)
+            assert client.flush(60)
+        assert [h.get("content-encoding") for h, _ in peer.requests] == ["gzip", None, "gzip"]
+        assert client.counters == Counters(queued=2, sent=1, refused=1)
+
+
+@pytest.mark.parametrize("level", [-1, 10, 1.5])
+def test_a_level_that_there_is_not_is_refused(level: Any) -> None:
+    with pytest.raises(ValueError, match="gzip_level"):
+        Client("http://127.0.0.1:1", model="fraud", spill="", gzip_level=level)

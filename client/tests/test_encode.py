@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeostat_client.encode import MAX_ROW, UnfitError, dump, iso, label, moment_of, prediction
+from homeostat_client.encode import (
+    MAX_ROW,
+    UnfitError,
+    dump,
+    iso,
+    label,
+    moment_of,
+    outcome,
+    prediction,
+)
 
 
 def strict(text: bytes) -> Any:
@@ -150,6 +159,12 @@ def test_fields_of_a_prediction() -> None:
     }
     assert strict(prediction((7, "now", {}, 1, "3", None, *[None] * 6), ""))["prediction_id"] == "7"
     assert strict(label(("p", 1, 0)))["arrival"] == "1970-01-01T00:00:00+00:00"
+    assert strict(outcome((7, "lost", Decimal("2.5"), 0))) == {
+        "prediction_id": "7",
+        "outcome": "lost",
+        "value": 2.5,
+        "arrival": "1970-01-01T00:00:00+00:00",
+    }
 
 
 def test_times_as_callers_write_them() -> None:

@@ -134,6 +134,7 @@ def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
 def logging(client: hs.Client, row: dict[str, float]) -> bool:
     assert_type(client.log_prediction(row, 0.5, version="3", entity="c1"), str)
     client.log_label("p1", "fraud")
+    client.log_outcome("p1", "lost", 12.5)
     client.log_label(label=1)  # type: ignore[call-arg]
     hs.Client("http://127.0.0.1:8420", "fraud", colour="red")  # type: ignore[call-arg]
     hs.Client(model="fraud", timeout=2.5, max_rows=1000)

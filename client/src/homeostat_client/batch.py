@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 PREDICTIONS = "predictions"
 LABELS = "labels"
-KINDS = (PREDICTIONS, LABELS)
+OUTCOMES = "outcomes"
+KINDS = (PREDICTIONS, LABELS, OUTCOMES)
 KEY_BYTES = 16
 
 

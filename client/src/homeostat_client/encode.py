@@ -85,6 +85,14 @@ def label(record: tuple[object, object, Moment]) -> bytes:
     return dump({"prediction_id": str(number), "label": value, "arrival": iso(arrival)})
 
 
+def outcome(record: tuple[object, object, object, Moment]) -> bytes:
+    """Return a value of an outcome as JSON; raises UnfitError."""
+    number, name, value, arrival = record
+    row: dict[object, object] = {"prediction_id": str(number), "outcome": str(name)}
+    row["value"], row["arrival"] = value, iso(arrival)
+    return dump(row)
+
+
 def dump(row: dict[object, object]) -> bytes:
     """Return a row as JSON in UTF-8.
 

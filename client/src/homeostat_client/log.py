@@ -76,6 +76,15 @@ def label(prediction_id: str, value: object, arrival: object = None) -> None:
         client.log_label(prediction_id, value, arrival)
 
 
+def outcome(prediction_id: str, name: str, value: object, arrival: object = None) -> None:
+    """Log another number that became known, such as money lost; see `Client.log_outcome`."""
+    client = default()
+    if client is None:
+        _unheard.add()
+    else:
+        client.log_outcome(prediction_id, name, value, arrival)
+
+
 def flush(timeout: float = 10.0) -> bool:
     """Wait until everything logged is delivered; return whether it is."""
     client = default()

@@ -6,8 +6,6 @@ mapping and an append; times are taken at the call, JSON is made later in a thre
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
 import os
 import random
@@ -15,10 +13,11 @@ import time
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Callable, cast, overload
 
 from homeostat_client import lifecycle
 from homeostat_client.counters import Counters
+from homeostat_client.decorated import Function, around, first
 from homeostat_client.encode import moment_of
 from homeostat_client.settings import Options, Settings, settle
 from homeostat_client.shipper import Shipper
@@ -26,8 +25,6 @@ from homeostat_client.tables import FIELDS, rows_of
 
 if TYPE_CHECKING:
     from typing import Unpack
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 PREFIX_BYTES = 10
 
@@ -238,6 +235,32 @@ class Recorder:
         except Exception:
             self.miss()
 
+    def log_outcome(
+        self, prediction_id: str, outcome: str, value: object, arrival: object = None
+    ) -> None:
+        """Log another number that became known, such as money lost; a later arrival corrects it.
+
+        Parameters
+        ----------
+        prediction_id : str
+        outcome : str
+            One of the model's ``outcomes``.
+        value : number or boolean
+        arrival : datetime with a zone, text or seconds since 1970, optional
+            When it became known, by default now.
+        """
+        try:
+            shipper = self._shipper
+            if len(shipper.outcomes) >= shipper.limit:
+                shipper.turn_away()
+                return
+            known = time.time_ns() if arrival is None else moment_of(arrival)
+            shipper.outcomes.append((prediction_id, outcome, value, known))
+            if len(shipper.outcomes) >= shipper.wake_at:
+                shipper.nudge()
+        except Exception:
+            self.miss()
+
     def log_batch(self, rows: object, **common: Any) -> list[str]:
         """Log many predictions; return their ids.
 
@@ -313,7 +336,7 @@ class Recorder:
         callable
             It answers and raises as `function` does; what these callables raise is counted only.
         """
-        read = features or _first
+        read = features or first
 
         def note(args: Any, kwargs: Any, moment: int, milliseconds: float, found: Any) -> None:
             try:
@@ -330,7 +353,7 @@ class Recorder:
                 self.miss()
 
         def decorate(function: Function) -> Function:
-            return _around(function, note)
+            return around(function, note)
 
         return decorate if function is None else decorate(function)
 
@@ -353,33 +376,6 @@ class Recorder:
     def counters(self) -> Counters:
         """What happened to the records so far."""
         return self._shipper.counters()
-
-
-def _first(*args: object, **kwargs: object) -> object:
-    return args[0] if args else next(iter(kwargs.values()))
-
-
-def _around(function: Function, note: Callable[..., None]) -> Function:
-    """Return the function, noting arguments, time and result of each call that succeeds."""
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def answer_later(*args: Any, **kwargs: Any) -> Any:
-            moment, began = time.time_ns(), time.perf_counter()
-            found = await function(*args, **kwargs)
-            note(args, kwargs, moment, (time.perf_counter() - began) * 1000, found)
-            return found
-
-        return cast("Function", answer_later)
-
-    @functools.wraps(function)
-    def answer(*args: Any, **kwargs: Any) -> Any:
-        moment, began = time.time_ns(), time.perf_counter()
-        found = function(*args, **kwargs)
-        note(args, kwargs, moment, (time.perf_counter() - began) * 1000, found)
-        return found
-
-    return cast("Function", answer)
 
 
 def _copied(value: Any) -> object:

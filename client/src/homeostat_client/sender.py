@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import zlib
 
 from homeostat_client.answers import Judgement, Verdict, judge
 from homeostat_client.backoff import Backoff
@@ -11,12 +12,14 @@ from homeostat_client.batch import Batch
 from homeostat_client.ledger import Ledger
 from homeostat_client.outbox import Job, Outbox
 from homeostat_client.settings import Settings
-from homeostat_client.wire import Wire, WireError
+from homeostat_client.wire import Answer, Wire, WireError
 
 RESCAN = 2.0  # seconds between looks for what other processes have left on disk
 STALL = 5.0  # seconds after which an exchange under way is no reason to keep the rest in memory
 DRIP = 4.0  # times the time limit for all of an answer
 PARKS = 3  # batches in a row that only they cannot be taken: then it is the server
+GZIP = 31  # zlib's wbits for a gzip stream
+UNREADABLE = frozenset({400, 415})  # answers of a server that does not take gzip
 PARKED = Backoff(1.0, 3600.0)
 
 
@@ -47,6 +50,7 @@ class Sender:
         self._until = 0.0
         self._parked: dict[str, float] = {}
         self._tries: dict[str, int] = {}
+        self._gzip_level = self._settings.gzip_level
         self._stopping = self._replay_next = self._hastened = False
 
     def forked(self) -> None:
@@ -118,7 +122,7 @@ class Sender:
         """Send a batch, in halves if it is too large or holds a row that spoils the rest."""
         self._outbox.renew()
         try:
-            answer = self._wire.post(batch.kind, batch.body, batch.key)
+            answer = self._post(batch)
         except WireError as error:
             return Judgement(Verdict.AWAY, f"cannot be reached: {error}")
         found = judge(answer.status, answer.body, len(batch.rows), answer.wait)
@@ -136,6 +140,22 @@ class Sender:
             sum(half.duplicates for half in halves),
             sum(half.refused for half in halves),
         )
+
+    def _post(self, batch: Batch) -> Answer:
+        """Post a batch, compressed if that is asked for, and plain if the server cannot read it."""
+        body = batch.body
+        if not self._gzip_level or len(body) < self._settings.gzip_bytes:
+            return self._wire.post(batch.kind, body, batch.key)
+        packer = zlib.compressobj(self._gzip_level, wbits=GZIP)
+        packed = packer.compress(body) + packer.flush()
+        answer = self._wire.post(batch.kind, packed, batch.key, "gzip")
+        if answer.status not in UNREADABLE:
+            return answer
+        answer = self._wire.post(batch.kind, body, batch.key)
+        if answer.status not in UNREADABLE:
+            self._gzip_level = 0
+            self._ledger.say("gzip", f"{self._settings.server} does not take it; sent plain")
+        return answer
 
     def _count(self, found: Judgement, job: Job) -> None:
         self._ledger.count("sent", found.accepted + found.duplicates)

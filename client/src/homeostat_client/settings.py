@@ -38,6 +38,11 @@ class Settings:
         Limit of the folder; beyond it the oldest records go.
     retry_first, retry_most : float
         Seconds between attempts, doubled from the first to the most.
+    gzip_level : int
+        From 1 (fast) to 9 (small) compresses what is sent, in the background; 0, the default, does
+        not: worth it where the network is slow or paid for.
+    gzip_bytes : int
+        Smaller requests are never compressed.
     context : ssl.SSLContext, optional
         For https with authorities of your own.
     """
@@ -57,6 +62,8 @@ class Settings:
     spill_bytes: int = 256 << 20
     retry_first: float = 0.5
     retry_most: float = 60.0
+    gzip_level: int = 0
+    gzip_bytes: int = 4096
     context: ssl.SSLContext | None = None
 
     @property
@@ -84,6 +91,8 @@ class Options(TypedDict, total=False):
     spill_bytes: int
     retry_first: float
     retry_most: float
+    gzip_level: int
+    gzip_bytes: int
     context: ssl.SSLContext
 
 
@@ -125,7 +134,10 @@ def settle(given: Mapping[str, object], environ: Mapping[str, str] | None = None
         raise ValueError("the token holds characters that no token has, such as a line end")
     for number in fields(settings):
         value = getattr(settings, number.name)
-        if isinstance(value, (int, float)) and not 0 < value < 1e12:
+        none = number.name == "gzip_level" and value == 0
+        if isinstance(value, (int, float)) and not (none or 0 < value < 1e12):
             raise ValueError(f"{number.name}={value!r} must be greater than 0")
+    if settings.gzip_level not in range(10):
+        raise ValueError(f"gzip_level={settings.gzip_level!r} must be a whole number from 0 to 9")
     Address.parse(settings.server)
     return settings

@@ -15,7 +15,7 @@ from collections import deque
 from typing import Any, Callable
 
 from homeostat_client import encode
-from homeostat_client.batch import LABELS, PREDICTIONS
+from homeostat_client.batch import LABELS, OUTCOMES, PREDICTIONS
 from homeostat_client.counters import Counters
 from homeostat_client.ledger import Ledger
 from homeostat_client.outbox import Outbox
@@ -45,6 +45,7 @@ class Shipper:
         self.settings = settings
         self.predictions: deque[Record] = deque()
         self.labels: deque[Record] = deque()
+        self.outcomes: deque[Record] = deque()
         self._deferred: deque[tuple[Callable[[], None], int]] = deque()
         self._deferred_bytes = 0
         self.ledger = Ledger()
@@ -67,7 +68,7 @@ class Shipper:
 
     def forked(self) -> None:
         """In a forked child: nothing of the parent's is ours, neither records nor threads."""
-        for waiting in (self.predictions, self.labels, self._deferred):
+        for waiting in (self.predictions, self.labels, self.outcomes, self._deferred):
             waiting.clear()
         self._deferred_bytes = 0
         self.wake_at = NEVER if self.limit == 0 else 0
@@ -162,7 +163,8 @@ class Shipper:
             self._deferred_bytes -= size
             self._run_deferred(call)
         more = self._encode(PREDICTIONS, self.predictions, self._prediction)
-        return self._encode(LABELS, self.labels, encode.label) or more
+        more = self._encode(LABELS, self.labels, encode.label) or more
+        return self._encode(OUTCOMES, self.outcomes, encode.outcome) or more
 
     def _prediction(self, record: Record) -> bytes:
         return encode.prediction(record, self.settings.version)
@@ -218,7 +220,8 @@ class Shipper:
 
     @property
     def _collected(self) -> bool:
-        return not (self.predictions or self.labels or self._deferred or self._collecting)
+        waiting = self.predictions or self.labels or self.outcomes or self._deferred
+        return not (waiting or self._collecting)
 
     @property
     def idle(self) -> bool:
@@ -299,7 +302,7 @@ class Shipper:
     def counters(self) -> Counters:
         """Return the figures at this moment."""
         # What is on its way from one place to the next is counted in both, never in none.
-        raw = len(self.predictions) + len(self.labels) + self._held
+        raw = len(self.predictions) + len(self.labels) + len(self.outcomes) + self._held
         pending = raw + self.outbox.rows
         return self.ledger.counters(raw, pending, self.outbox.waiting())
 

@@ -102,14 +102,14 @@ class Wire:
         self._target = ""
         self._connection: http.client.HTTPConnection | None = None
 
-    def post(self, kind: str, body: bytes, key: str) -> Answer:
-        """Post a batch and return the answer; raises WireError.
+    def post(self, kind: str, body: bytes, key: str, encoding: str = "") -> Answer:
+        """Post a batch, whose body may be encoded, and return the answer; raises WireError.
 
         A kept connection that the server has closed meanwhile is opened again at once.
         """
         kept = self._connection is not None
         try:
-            return self._exchange(kind, body, key)
+            return self._exchange(kind, body, key, encoding)
         except (ConnectionError, http.client.RemoteDisconnected, BrokenPipeError) as error:
             self.close()
             if not kept:
@@ -118,16 +118,18 @@ class Wire:
             self.close()
             raise WireError(_said(error)) from error
         try:
-            return self._exchange(kind, body, key)
+            return self._exchange(kind, body, key, encoding)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise WireError(_said(error)) from error
 
-    def _exchange(self, kind: str, body: bytes, key: str) -> Answer:
+    def _exchange(self, kind: str, body: bytes, key: str, encoding: str) -> Answer:
         if self._connection is None:
             self._connection = self._open()
         connection = self._connection
         headers = {**self._headers, "Idempotency-Key": key}
+        if encoding:
+            headers["Content-Encoding"] = encoding
         connection.request("POST", self._target + self._path + kind, body, headers)
         response = connection.getresponse()
         content = response.read(LARGEST_ANSWER + 1)
