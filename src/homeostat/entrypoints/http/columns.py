@@ -21,6 +21,7 @@ Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
 
 DEFAULTS = {"role": "champion", "tier": "model", "reason": "", "entity": ""}
 CHOICES = {"role": ROLES, "tier": TIERS}
+YEAR_ONE = -62_135_596_800_000_000
 NEEDED = {
     "predictions": ("prediction_id", "timestamp", "version", "score"),
     "labels": ("prediction_id", "label"),
@@ -54,13 +55,15 @@ def read_json(spec: ModelSpec, field: str, body: bytes, *, lines: bool) -> pa.Ta
 
 def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
     """Return the table as the log takes it, if all its rows are plainly good."""
-    if any(name not in table.column_names for name in NEEDED[field]):
+    if not table.num_rows or any(name not in table.column_names for name in NEEDED[field]):
         return None
     columns = {name: table.column(name) for name in table.column_names}
     try:
         for name in {"timestamp", "arrival"} & columns.keys():
             columns[name] = columns[name].cast(TIMESTAMP)
     except pa.ArrowInvalid:
+        return None
+    if any(_ancient(columns[name]) for name in {"timestamp", "arrival"} & columns.keys()):
         return None
     if any(columns[name].null_count or _blank(columns[name]) for name in NEEDED[field]):
         return None
@@ -116,6 +119,15 @@ def _blank(column: Column) -> bool:
     return bool(pc.any(pc.equal(column, pa.scalar(""))).as_py())
 
 
+def _ancient(column: Column) -> bool:
+    """Whether a time lies before the first year that Python's dates have."""
+    before = pc.less(column.cast(pa.int64()), pa.scalar(YEAR_ONE))
+    return bool(pc.any(before).as_py())
+
+
 def _odd(column: Column) -> bool:
     """Whether a column holds a number that JSON has not: NaN or infinity."""
-    return pa.types.is_floating(column.type) and not pc.all(pc.is_finite(column)).as_py()
+    if not pa.types.is_floating(column.type):
+        return False
+    # A column of which nothing was sent is not odd: all of nothing is null without the count.
+    return not pc.all(pc.is_finite(column), min_count=0).as_py()

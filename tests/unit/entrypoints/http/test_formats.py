@@ -227,11 +227,12 @@ def test_what_does_not_fit_into_memory_waits_outside(world: World) -> None:
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=3), st.just([])
 )
+TIMES = ["2024-03-01T11:00:00Z", "2024-03-01", "x", None, "0001-01-01T00:00:00+14:00"]
 ROWS = st.lists(
     st.fixed_dictionaries(
         {"prediction_id": st.text(max_size=2), "version": st.just("1")},
         optional={
-            "timestamp": st.sampled_from(["2024-03-01T11:00:00Z", "2024-03-01", "x", None]),
+            "timestamp": st.sampled_from(TIMES),
             "score": VALUES,
             "prediction": VALUES,
             "role": st.sampled_from(["champion", "shadow", "king", None]),
