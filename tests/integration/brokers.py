@@ -97,6 +97,17 @@ class Brokers:
         finally:
             reader.close()
 
+    def ends(self, topic: str, partitions: int = 1) -> list[int]:
+        """Return the offsets that the next messages will have."""
+        reader = Consumer({"bootstrap.servers": self.address, "group.id": "ends", "log_level": 2})
+        try:
+            return [
+                reader.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+                for number in range(partitions)
+            ]
+        finally:
+            reader.close()
+
     def go_away(self) -> None:
         _library().rd_kafka_mock_broker_set_down(self._cluster, 1)
 

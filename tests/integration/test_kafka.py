@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +14,17 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pytest
+from confluent_kafka import KafkaError
 
 from homeostat.adapters.clock import SystemClock
-from homeostat.adapters.kafka import Feed
+from homeostat.adapters.kafka import Feed, Message
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.window import Window
 from homeostat.entrypoints.bootstrap import open_log, open_records
+from homeostat.entrypoints.cli import run
 from homeostat.entrypoints.consume import Consumer, client_settings, open_consumer
+from homeostat.entrypoints.messages import Parsed, Reader
 from homeostat.entrypoints.settings import Settings, load
 from integration.brokers import Brokers
 from integration.live_site import Service, until
@@ -354,3 +357,45 @@ def test_secrets_come_from_the_environment(site: Deployed) -> None:
     assert "hidden" not in settings.model_dump_json()
     with pytest.raises(ConfigError, match="KPASS is not set"):
         client_settings(settings, settings.kafka, {"KUSER": "me"})
+
+
+def test_a_fault_of_ours_sets_one_message_aside(site: Deployed, brokers: Brokers) -> None:
+    class Faulty(Reader):
+        def read(self, messages: Sequence[Message], now: datetime) -> Parsed:
+            if any(b"bug" in (message.value or b"") for message in messages):
+                raise ZeroDivisionError
+            return super().read(messages, now)
+
+    name = f"{site.group}-predictions"
+    brokers.send(name, *(row(f"a{i}") for i in range(10)), row("bug"), row("last"))
+    with site.log() as log:
+        consumer = site.consumer(log)
+        sound = consumer.readers[name]
+        faulty = Faulty(sound.spec, sound.field, sound.usual, sound.limit)
+        consumer.readers = {**consumer.readers, name: faulty}
+        with running(consumer):
+            until(lambda: brokers.committed(site.group, name) == [12], what="commit")
+        ((reason, kept),) = {(r.reason, r.row) for r in log.quarantined()}
+    assert len(site.ids()) == 11
+    assert reason.startswith("a fault in Homeostat: ZeroDivisionError (topic")
+    assert "bug" in kept
+
+
+def test_what_ends_the_client_ends_the_consumer(site: Deployed) -> None:
+    with site.log() as log:
+        consumer = site.consumer(log)
+        # As the brokers say when another member has taken this one's group.instance.id.
+        consumer.feed._failed(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+        consumer.run()
+        assert consumer.fault is not None
+        assert "cannot go on: fenced" in str(consumer.fault)
+        assert not consumer.ready
+
+
+def test_a_deployment_without_topics_says_what_to_add(
+    site: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = site.folder / "homeostat.yaml"
+    config.write_text(config.read_text().partition("kafka:")[0])
+    assert run(["consume", "-c", str(config)]) == 2
+    assert "kafka: is missing; add kafka: {brokers" in capsys.readouterr().err
