@@ -104,7 +104,7 @@ def test_a_line_that_is_cut_short_spares_the_others() -> None:
 def test_a_label_arrived_when_its_message_was_sent(*, fast: bool) -> None:
     reader = Reader(THREE if not fast else replace(SPEC, classes=()), "labels", JSON, LIMIT)
     named = (T0 + timedelta(days=1)).isoformat()
-    bodies = [{}, {"arrival": named}, {"arrival": None}, {}, {}]
+    bodies: list[dict[str, object]] = [{}, {"arrival": named}, {"arrival": None}, {}, {}]
     times = [SENT, SENT, SENT, NOW + timedelta(hours=1), None]
     messages = [
         message(orjson.dumps({"prediction_id": "a", "label": 1, **body}), place, at)
