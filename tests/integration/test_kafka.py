@@ -299,7 +299,7 @@ def test_brokers_may_go_away_and_come_back(site: Deployed, brokers: Brokers) -> 
     assert sorted(site.ids()) == ["after", "before"]
 
 
-def test_a_commit_that_fails_only_makes_duplicates(site: Deployed, brokers: Brokers) -> None:
+def test_a_commit_that_fails_is_made_up_for(site: Deployed, brokers: Brokers) -> None:
     name = f"{site.group}-predictions"
     with site.log() as log:
         consumer = site.consumer(log)
@@ -311,14 +311,30 @@ def test_a_commit_that_fails_only_makes_duplicates(site: Deployed, brokers: Brok
         brokers.go_away()
         try:
             consumer._store(found)
-            with running(consumer):
-                pass  # it leaves the group without the brokers
+            consumer.feed.done(found)
+            assert consumer.feed.failed_commits == 1
+            assert consumer.feed.problem
         finally:
             brokers.come_back()
-        again = site.consumer(log)
-        with running(again):
+        with running(consumer):
             until(lambda: brokers.committed(site.group, name) == [1], what="commit")
-        assert again.counts.rows[name, "duplicate"] == 1
+        assert consumer.counts.rows[name, "accepted"] == 1
+    assert site.ids() == ["one"]
+
+
+def test_it_can_leave_while_the_brokers_are_away(site: Deployed, brokers: Brokers) -> None:
+    name = f"{site.group}-predictions"
+    with site.log() as log:
+        consumer = site.consumer(log)
+        brokers.send(name, row("one"))
+        while not consumer.counts.rows:
+            consumer.step()
+        brokers.go_away()
+        try:
+            with running(consumer):
+                until(lambda: consumer.feed.problem, what="a problem")
+        finally:
+            brokers.come_back()
     assert site.ids() == ["one"]
 
 

@@ -70,7 +70,7 @@ class Feed:
     lag : dict of (str, int) to int
         Messages of each of this member's partitions that are not committed yet, where known.
     failed_commits : int
-        Commits that failed: what they were for is read again.
+        Commits that failed.
 
     Raises
     ------
@@ -85,6 +85,7 @@ class Feed:
         self.problem, self._fatal, self.failed_commits = "", "", 0
         self.lag: dict[Part, int] = {}
         self._committed: dict[Part, int] = {}
+        self._owed: dict[Part, int] = {}
         self._resting = False
         self._skips = client.get("auto.offset.reset") == "latest"
         ours = {
@@ -145,14 +146,18 @@ class Feed:
         return [message for message in messages if message.part in self._committed]
 
     def done(self, messages: Sequence[Message]) -> None:
-        """Commit: these messages, and those before them, are not read again by the group."""
-        ends: dict[Part, int] = {}
+        """Commit: these messages, and those before them, are not read again by the group.
+
+        What cannot be committed is tried again at the next call, also at one without messages.
+        """
         for message in messages:
-            ends[message.part] = max(ends.get(message.part, 0), message.offset + 1)
-        if not ends:
+            if message.part in self._committed:
+                end = self._owed.get(message.part, 0)
+                self._owed[message.part] = max(end, message.offset + 1)
+        if not self._owed:
             return
         partition = self._library.TopicPartition
-        wanted = [partition(*part, end) for part, end in ends.items()]
+        wanted = [partition(*part, end) for part, end in self._owed.items()]
         try:
             answered = self._consumer.commit(offsets=wanted, asynchronous=False)
             problems = [one.error for one in answered if one.error is not None]
@@ -160,10 +165,11 @@ class Feed:
             problems = [error.args[0]]
         if problems:
             self.failed_commits += 1
-            logger.warning("offsets are not committed, their messages come again: %s", problems[0])
+            self._failed(problems[0])
             return
         self.problem = ""
-        self._committed.update({part: end for part, end in ends.items() if part in self._committed})
+        self._committed.update(self._owed)
+        self._owed.clear()
         self._look()
 
     def rest(self) -> None:
@@ -200,8 +206,8 @@ class Feed:
 
     def _taken(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for one in partitions:
-            self._committed.pop((one.topic, one.partition), None)
-            self.lag.pop((one.topic, one.partition), None)
+            for known in (self._committed, self._owed, self.lag):
+                known.pop((one.topic, one.partition), None)
         consumer.unassign()
         logger.info("no longer reads %s", _listed((p.topic, p.partition) for p in partitions))
 
