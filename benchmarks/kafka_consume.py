@@ -50,7 +50,7 @@ models:
 kafka:
   brokers: ["{address}"]
   port: 0
-  options: {{heartbeat.interval.ms: 100, session.timeout.ms: 1000}}
+  options: {{heartbeat.interval.ms: 100, session.timeout.ms: 3000}}
   topics:
     - {{topic: predictions, model: fraud, rows: predictions}}
     - {{topic: tables, model: fraud, rows: predictions, format: arrow}}

@@ -23,7 +23,8 @@ MOST_MESSAGES = 10_000
 MOST_BYTES = 16 * 2**20
 LOOK_SECONDS = 5.0
 STATISTICS_MS = 2000
-USUAL = {"queued.max.messages.kbytes": 16 * 1024, "client.id": "homeostat"}
+# What goes wrong is told by `Feed`, once; the client itself would write a line a try.
+USUAL = {"queued.max.messages.kbytes": 16 * 1024, "client.id": "homeostat", "log_level": 2}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Part: TypeAlias = "tuple[str, int]"
@@ -86,6 +87,7 @@ class Feed:
         self.lag: dict[Part, int] = {}
         self._committed: dict[Part, int] = {}
         self._owed: dict[Part, int] = {}
+        self._said: set[int] = set()
         self._resting = False
         self._skips = client.get("auto.offset.reset") == "latest"
         ours = {
@@ -137,7 +139,7 @@ class Feed:
         if self._fatal:
             raise HomeostatError(f"the Kafka client cannot go on: {self._fatal}")
         if found:
-            self.problem = ""
+            self._well()
         self._look()
         return self.mine(found)
 
@@ -167,7 +169,7 @@ class Feed:
             self.failed_commits += 1
             self._failed(problems[0])
             return
-        self.problem = ""
+        self._well()
         self._committed.update(self._owed)
         self._owed.clear()
         self._look()
@@ -201,7 +203,7 @@ class Feed:
         consumer.assign(partitions)
         if self._resting:
             consumer.pause(partitions)
-        self.problem = ""
+        self._well()
         logger.info("reads %s", _listed(self._committed))
 
     def _taken(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -214,14 +216,21 @@ class Feed:
     def _failed(self, error: KafkaError) -> None:
         if error.fatal():
             self._fatal = error.str()
-        if error.str() != self.problem:
-            self.problem = error.str()
+        self.problem = error.str()
+        if error.code() not in self._said:
+            self._said.add(error.code())
             logger.warning("Kafka: %s", self.problem)
+
+    def _well(self) -> None:
+        if self.problem:
+            self.problem = ""
+            self._said.clear()
+            logger.info("Kafka is well again")
 
     def _told(self, statistics: str) -> None:
         brokers = orjson.loads(statistics)["brokers"].values()
         if any(broker["state"] == "UP" and broker["nodeid"] >= 0 for broker in brokers):
-            self.problem = ""
+            self._well()
 
     def _look(self) -> None:
         """Bring `lag` up to date, as far as the last answers of the brokers tell."""

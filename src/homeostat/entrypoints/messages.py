@@ -98,7 +98,13 @@ class Reader:
             except ProblemError as error:
                 found.poison(message, error.error)
         if texts:
-            self._texts(texts, now, found)
+            read = Parsed(refused=found.refused)
+            self._texts(texts, now, read)
+            found.poisoned += read.poisoned
+            if read.tables:
+                # Each table that is stored costs a write to the disk.
+                tables = [table.rows for table in read.tables]
+                found.tables.append(Table(pa.concat_tables(tables, promote_options="default")))
         return found
 
     def _body(self, message: Message, value: bytes) -> tuple[str, bytes]:

@@ -86,8 +86,8 @@ def test_one_odd_message_among_many_costs_only_its_neighbours_the_fast_way() -> 
     messages[1234] = message(b"nonsense", 1234)
     parsed = READER.read(messages, NOW)
     assert sorted(ids(parsed)) == sorted(f"r{n}" for n in range(5000) if n != 1234)
-    assert max(len(table.rows) for table in parsed.tables) == 2500
-    assert len(parsed.tables) < 8
+    assert len(parsed.tables) == 1
+    assert parsed.tables[0].rows.column("score").null_count == 0
     assert parsed.poisoned == 1
 
 
