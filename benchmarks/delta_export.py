@@ -63,7 +63,7 @@ def main() -> None:
         log.append(SPEC, new)
         log.append_labels(SPEC, labels(rng, new["prediction_id"].combine_chunks(), clock.now()))
         timed("2 % new", lambda: publish(log, SPEC, target, clock.now()))
-        log.tidy(clock.now(), eager=True)
+        timed("merging", lambda: log.tidy(clock.now(), eager=True))
         timed("merged", lambda: publish(log, SPEC, target, clock.now()))
         there = DeltaTable(f"{target}/predictions").count()
         assert there == given.rows // given.days * given.days + len(new), there
