@@ -6,7 +6,6 @@ Rows of 40 columns like those of payments. Seconds of wall time and of CPU, the 
 the sizes of the log and of the tables; beside it the same rows as one Parquet file.
 """
 
-
 from __future__ import annotations
 
 import argparse

@@ -182,7 +182,7 @@ def test_a_publication_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> No
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     rng = np.random.default_rng(3)
     unfinished = 0
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(
             [sys.executable, "-c", PUBLISHER, str(tmp_path), str(Path(__file__).parent)],
             stdout=subprocess.PIPE,
