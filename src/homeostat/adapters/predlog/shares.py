@@ -173,7 +173,7 @@ def logged_rows(
     schema = pa.schema([item for item in prediction_schema(spec) if item.name in wanted])
     upkeep = log.upkeep
     with upkeep.state.lock:
-        upkeep.state.refresh(upkeep.writing())
+        upkeep.state.refresh()
         files, tables = upkeep.state.gather(spec.name, start, end)
         labels, landed_labels = (
             ([], [])
