@@ -152,6 +152,18 @@ def _read(
     return as_admitted(spec, table)
 
 
+def label_changes(
+    log: PredictionLog, spec: ModelSpec, window: Window, since: datetime, now: datetime
+) -> tuple[int, int]:
+    """Count a window's labels that came, and those that were corrected, after `since`."""
+    columns = ["prediction_id", "role"]
+    then, known = (answered(log.labelled(spec, window, at, columns)) for at in (since, now))
+    before, after = _floats(then, "label"), _floats(known, "label")
+    came = np.isnan(before) & ~np.isnan(after)
+    corrected = ~np.isnan(before) & ~np.isnan(after) & (before != after)
+    return int(np.count_nonzero(came)), int(np.count_nonzero(corrected))
+
+
 def _outcomes(table: pa.Table, strange: int = 0) -> Outcomes:
     asked = answered(table)
     known = asked.num_rows - asked["label"].null_count

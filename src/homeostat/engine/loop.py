@@ -19,6 +19,7 @@ from homeostat.engine.estimates import estimates_key
 from homeostat.engine.explanations import explanation_key
 from homeostat.engine.importance import importance_key
 from homeostat.engine.inputs import References
+from homeostat.engine.late import late_key
 from homeostat.engine.mishaps import located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
@@ -159,7 +160,7 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     """Return the keys of all states that a tick of the model reads."""
     name = plan.spec.name
     incidents = (incident_key(name, rule.name) for rule in plan.rules)
-    own = (rollout_key, watch_key, drift_key, inbox_key, retraining_key)
+    own = (rollout_key, watch_key, drift_key, late_key, inbox_key, retraining_key)
     series = (series_key(name),) if plan.business or plan.thresholds else ()
     asked = () if plan.importance is None else (importance_key(name),)
     guessed = () if plan.estimation is None else (estimates_key(name),)

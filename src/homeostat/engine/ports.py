@@ -84,6 +84,10 @@ class PredictionLog(Protocol):
         """
         ...
 
+    def counts(self, spec: ModelSpec, window: Window) -> tuple[int, ...]:
+        """Return the rows of `profile` in each hour of a window that consists of whole hours."""
+        ...
+
     def roll(self, now: datetime) -> int:
         """Move landed rows to columnar files and register their profiles; return rows moved."""
         ...

@@ -35,6 +35,7 @@ from homeostat.engine.inputs import (
     judge_service,
     judge_volume,
 )
+from homeostat.engine.late import LateMemory, late_key, look, noting
 from homeostat.engine.maintenance import Retrained, Workshop, retrain
 from homeostat.engine.mishaps import Bulkhead
 from homeostat.engine.outcomes import Found, judge_losses, measure_windows, paired_evidence
@@ -148,13 +149,24 @@ class Turn:
         parts.append(self.bulkhead.run("series", series, Found(watch)))
         verdicts = tuple(verdict for part in parts for verdict in part.verdicts)
         points += parts[-1].points
-        again = partial(restate, plan, log, self.ports.records, watch, rollout.champion, now)
+        again = partial(self._restate, watch, rollout.champion)
         restated = self.bulkhead.run("restating metrics", again, Restated(watch))
         points += restated.points
         told = tuple(decision for part in parts for decision in part.decisions)
         decided = (*decisions, *doubts, *told, *restated.decisions)
         watch = restated.watch.noting(verdicts)
         return Judged(watch, verdicts, points, decided, restated.withdrawn)
+
+    def _restate(self, watch: Watch, champion: str) -> Restated:
+        """Look for late rows and labels, and measure again what they changed."""
+        plan, log, now, key = self.plan, self.ports.log, self.now, late_key(watch.model)
+        before = self.uow.load(key, LateMemory) or LateMemory()
+        memory, arrived = look(plan, log, before, watch.since, now)
+        found = restate(plan, log, self.ports.records, watch, champion, now, arrived)
+        memory = noting(memory, arrived, found.labels, found.corrected, now)
+        if memory != before:
+            self.uow.save(key, memory)
+        return found
 
     def _judge_drift(
         self, watch: Watch, reference: Reference | None, champion: str

@@ -10,6 +10,7 @@ from homeostat.domain.decision import Diagnosis
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.explanations import ExplanationMemory, explanation_key
+from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.lease import BEAT, LEASE, Beat, Lease
 from homeostat.engine.ports import Records
 from homeostat.engine.watch import Watch, incident_key, retraining_key, rollout_key, watch_key
@@ -23,6 +24,19 @@ class Why:
 
     diagnosis: Diagnosis | None
     rows: ExplanationMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What has come after it was judged or measured, and when that was put on record last."""
+
+    rows: int
+    labels: int
+    corrected: int
+    told: datetime | None
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows, {self.labels} labels, {self.corrected} corrected labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,12 @@ def why(records: Records, model: str) -> Why:
     watch = records.read(watch_key(model), Watch)
     rows = records.read(explanation_key(model), ExplanationMemory) or ExplanationMemory()
     return Why(watch.diagnosis if watch else None, rows)
+
+
+def late(records: Records, model: str) -> Late:
+    """Return what has come late of a model's rows and labels, and updated its windows."""
+    found = records.read(late_key(model), LateMemory) or LateMemory()
+    return Late(found.rows, found.labels, found.corrected, found.told)
 
 
 def incidents(records: Records, model: str) -> tuple[IncidentState, ...]:

@@ -15,6 +15,7 @@ from homeostat.domain.expression import Type, column_types
 from homeostat.domain.record import LABEL_SCHEMA
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
+from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.watch import Fault, Watch, watch_key
 from simulation.world import DAY, MODEL, PLAN, SPEC, START, Fate, World, memory_world
 
@@ -53,6 +54,10 @@ def accuracy(world: World) -> MetricPoint:
     return point
 
 
+def told(world: World) -> LateMemory:
+    return world.ports.records.read(late_key(MODEL), LateMemory) or LateMemory()
+
+
 def said(world: World) -> list[Decision]:
     return [one for one in world.ports.records.decisions(MODEL) if one.action == "restate"]
 
@@ -65,23 +70,27 @@ def test_corrections_restate_a_measured_window_and_are_said(world: World) -> Non
     assert after.value == pytest.approx(1.0 - before.value)
     assert after.n == before.n
     (decision,) = said(world)
-    assert "known only after 2" in decision.reason
-    assert "accuracy from" in decision.reason
+    assert decision.subject == "corrected labels"
+    assert f"in {FIRST} accuracy from" in decision.reason
     figures = dict(decision.evidence)
+    counted = ("late_rows", "late_labels", "corrected_labels", "windows")
+    assert [figures[name] for name in counted] == [0.0, 0.0, before.n, 1.0]
+    assert told(world).corrected == before.n
     assert figures["accuracy:before"] == before.value
     assert figures["accuracy:after"] == after.value
     live(world, 2)
     assert said(world) == [decision], "it is said once"
 
 
-def test_one_corrected_label_is_written_without_a_word(world: World) -> None:
+def test_one_corrected_label_is_said_too(world: World) -> None:
     before = accuracy(world)
     counts = world.watch.matured[0].counts
     correct(world, 1)
     live(world, 2)
     after = accuracy(world)
     assert abs(after.value - before.value) == pytest.approx(1.0 / before.n)
-    assert said(world) == []
+    (decision,) = said(world)
+    assert decision.reason.startswith("known only after it was judged or measured: 1 corrected")
     assert world.watch.matured[0].counts != counts
     assert sum(world.watch.matured[0].counts) == sum(counts)
 
@@ -127,7 +136,9 @@ def test_figures_of_a_window_that_turns_out_to_be_faulty_are_withdrawn(world: Wo
     (decision,) = said(world)
     assert f"accuracy from {before['accuracy'].value:.3g} to no figure" in decision.reason
     assert f"{before['accuracy'].n} labels then, 0 now" in decision.reason
-    assert set(dict(decision.evidence)) == {f"{name}:before" for name in before}
+    assert decision.subject == "data faults"
+    shown = {name for name in dict(decision.evidence) if ":" in name}
+    assert shown == {f"{name}:before" for name in before}
     live(world, 2)
     assert said(world) == [decision], "it is said once"
 

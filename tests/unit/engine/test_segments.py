@@ -127,7 +127,7 @@ def test_late_labels_restate_segments_and_only_some_are_named() -> None:
     tell(log, BY_LAND, few, START + 3 * DAY)
     (reason,) = later(log, records, seen, 4)
     assert "accuracy from 1 to 0.967" in reason
-    assert "figures of segments" in reason
+    assert "further figures" in reason
     more = np.where(np.isin(np.arange(SIZE), [5, 11, 17, 23]), 1.0, few)
     tell(log, BY_LAND, more, START + 4 * DAY)
     (reason,) = later(log, records, replace(seen, restated_until=START + 4 * DAY), 6)

@@ -18,6 +18,7 @@ from homeostat.adapters.predlog.hours import (
     SegmentKey,
     add_hours,
     add_segments,
+    hour_rows,
     late_rows,
     replace_hour,
     segment_hours,
@@ -115,7 +116,7 @@ class Catalogue:
         if stamp is not None and stamp == self._stamp:
             return self._rolled, [], []
         with self.database.read() as connection:
-            rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            rolled = _offsets(connection)
             oldest = connection.execute(sa.select(sa.func.min(log_removed.c.number))).scalar()
             added, self._added = _since(connection, log_files, self._added)
             removed, last = _since(connection, log_removed, self._removed)
@@ -191,7 +192,7 @@ class Catalogue:
         if version:
             query = query.where(log_profiles.c.version == version)
         with self.database.read() as connection:
-            rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            rolled = _offsets(connection)
             return rolled, list(connection.execute(query).scalars())
 
     def segment(
@@ -199,7 +200,7 @@ class Catalogue:
     ) -> tuple[dict[str, int], SegmentHours]:
         """Return the segments' offsets and what is stored of a segment of the model's rows."""
         with self.database.read() as connection:
-            rolled = {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
+            rolled = _offsets(connection)
             found = segment_hours(connection, model, columns, segment, start, end, version)
             return rolled, found
 
@@ -226,6 +227,12 @@ class Catalogue:
                     replace_hour(connection, hour, hours[hour], mine, kinds, fresh=fresh)
                 )
         return done
+
+    def counts(self, model: str, start: int, end: int) -> tuple[dict[str, int], dict[int, int]]:
+        """Return the segments' offsets and the stored rows of each of the hours in [start, end)."""
+        with self.database.read() as connection:
+            rolled = _offsets(connection)
+            return rolled, hour_rows(connection, model, start, end)
 
     def late(self, model: str, start: int, end: int) -> int:
         """Return how many rows of the hours in [start, end) came late."""
@@ -315,6 +322,10 @@ class Catalogue:
             )
             for r in rows
         )
+
+
+def _offsets(connection: sa.Connection) -> dict[str, int]:
+    return {row.name: row.rolled for row in connection.execute(sa.select(log_segments))}
 
 
 def _since(connection: sa.Connection, table: sa.Table, number: int) -> tuple[list[FileEntry], int]:

@@ -99,11 +99,12 @@ def add_hours(connection: sa.Connection, profiles: Mapping[HourKey, Profile], no
         late = profile.rows if hour + HOUR + LATE <= now else 0
         same = sa.and_(*(log_profiles.c[name] == value for name, value in key.items()))
         stored = connection.execute(sa.select(log_profiles).where(same)).one_or_none()
+        merged = profile if stored is None else _merged(stored.profile, profile)
+        values = {"profile": to_bytes(merged), "rows": merged.rows}
         if stored is None:
-            values = {"profile": to_bytes(profile), "late": late}
-            connection.execute(sa.insert(log_profiles).values(**key, **values))
+            connection.execute(sa.insert(log_profiles).values(**key, **values, late=late))
         else:
-            values = {"profile": _merged(stored.profile, profile), "late": stored.late + late}
+            values["late"] = stored.late + late
             connection.execute(sa.update(log_profiles).where(same).values(**values))
 
 
@@ -140,7 +141,7 @@ def add_segments(connection: sa.Connection, profiles: Mapping[SegmentKey, Profil
         else:
             values = {
                 "rows": stored.rows + profile.rows,
-                "packed": pack(_merged(unpack(stored.packed), profile)),
+                "packed": pack(to_bytes(_merged(unpack(stored.packed), profile))),
             }
             same = within & (table.c.segment == name)
             connection.execute(sa.update(table).where(same).values(**values))
@@ -156,9 +157,9 @@ def unpack(packed: bytes) -> bytes:
     return zlib.decompress(packed)
 
 
-def _merged(stored: bytes, profile: Profile) -> bytes:
+def _merged(stored: bytes, profile: Profile) -> Profile:
     kinds = {name: column.kind for name, column in profile.columns.items()}
-    return to_bytes(of_kinds(from_bytes(stored), kinds).merge(profile))
+    return of_kinds(from_bytes(stored), kinds).merge(profile)
 
 
 def segment_hours(
@@ -167,10 +168,7 @@ def segment_hours(
 ) -> SegmentHours:  # fmt: skip
     """Return what is stored of a segment in the hours in [start, end)."""
     where = (model, start, end, version)
-    whole: dict[int, int] = defaultdict(int)
-    query = sa.select(log_profiles.c.hour, log_profiles.c.profile)
-    for row in connection.execute(query.where(*_within(log_profiles, *where))):
-        whole[row.hour] += from_bytes(row.profile).rows
+    whole = hour_rows(connection, *where)
     table = log_segment_profiles
     mine = table.c.segment == storable(segment)
     own = sa.case((mine, table.c.packed)).label("mine")
@@ -188,6 +186,20 @@ def segment_hours(
     }
     profiles = {hour: tuple(hours[hour].profiles) for hour in whole if hour not in incomplete}
     return SegmentHours(profiles, frozenset(incomplete))
+
+
+def hour_rows(
+    connection: sa.Connection, model: str, start: int, end: int, version: str = ""
+) -> dict[int, int]:
+    """Return how many rows are stored of each of the hours in [start, end) that has some."""
+    found: dict[int, int] = defaultdict(int)
+    table, where = log_profiles, _within(log_profiles, model, start, end, version)
+    for hour, rows in connection.execute(sa.select(table.c.hour, table.c.rows).where(*where)):
+        found[hour] += rows or 0
+    older = sa.select(table.c.hour, table.c.profile).where(*where, table.c.rows.is_(None))
+    for hour, profile in connection.execute(older):
+        found[hour] += from_bytes(profile).rows
+    return found
 
 
 def _within(
@@ -224,14 +236,15 @@ def replace_hour(
     place = {"model": model, "version": version, "hour": hour}
     same = sa.and_(*(log_profiles.c[name] == value for name, value in place.items()))
     stored = connection.execute(sa.select(log_profiles).where(same)).one_or_none()
-    new = to_bytes(profile)
+    blob = to_bytes(profile)
+    new = {"profile": blob, "rows": profile.rows}
     if stored is None:
-        connection.execute(sa.insert(log_profiles).values(**place, profile=new))
+        connection.execute(sa.insert(log_profiles).values(**place, **new))
     else:
         old = of_kinds(from_bytes(stored.profile), kinds)
         if fresh or old.rows > profile.rows or set(old.columns) - set(profile.columns):
             return Replaced(left=1)
-        connection.execute(sa.update(log_profiles).where(same).values(profile=new))
+        connection.execute(sa.update(log_profiles).where(same).values(**new))
     table = log_segment_profiles
     within = sa.and_(*(table.c[name] == value for name, value in place.items()))
     told = {storable(columns) for _, _, columns, _, _ in segments}
@@ -248,5 +261,5 @@ def replace_hour(
     ]
     if rows:
         connection.execute(sa.insert(table), rows)
-    changed = stored is None or bytes(stored.profile) != new
+    changed = stored is None or bytes(stored.profile) != blob
     return Replaced(1, profile.rows, int(changed), len(rows))

@@ -308,11 +308,12 @@ class FilePredictionLog:
             return self._reader.segment_profile(spec, start, end, version, segment)
         return self._reader.profile(spec, start, end, version)
 
-    def late(self, window: Window, model: str = "") -> int:
-        """Count rows that updated profiles of the window's hours long after these had ended.
+    def counts(self, spec: ModelSpec, window: Window) -> tuple[int, ...]:
+        """Return the rows of `profile` in each hour of a window that consists of whole hours."""
+        return self._reader.counts(spec.name, to_micros(window.start), to_micros(window.end))
 
-        Landed rows do not count yet. Of all models if none is named.
-        """
+    def late(self, window: Window, model: str = "") -> int:
+        """Count rows rolled long after their hour's end; of all models if none is named."""
         return self._catalogue.late(model, to_micros(window.start), to_micros(window.end))
 
     def orphans(self, spec: ModelSpec, older_than: datetime) -> int:
@@ -387,10 +388,8 @@ def _alike(group: Sequence[Sent]) -> list[list[Sent]]:
     for item in group:
         for part in parts:
             first = part[0]
-            if (item.kind, item.model) == (
-                first.kind,
-                first.model,
-            ) and item.rows.schema.equals(first.rows.schema, check_metadata=True):
+            same = (item.kind, item.model) == (first.kind, first.model)
+            if same and item.rows.schema.equals(first.rows.schema, check_metadata=True):
                 part.append(item)
                 break
         else:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow as pa
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import hash_texts
-from homeostat.adapters.predlog.hours import HOUR, SegmentHours, of_kinds
+from homeostat.adapters.predlog.hours import HOUR, of_kinds
 from homeostat.adapters.predlog.keys import in_key_order, make_keys
 from homeostat.adapters.predlog.labels import Asked, Told, attach
 from homeostat.adapters.predlog.parquet import DAY, FileStore
@@ -28,6 +29,8 @@ from homeostat.domain.segments import columns_of, in_segment
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.format import from_bytes
 from homeostat.profiles.profile import Profile, merge_all
+
+T = TypeVar("T")
 
 CACHED_PROFILES = 512
 LABEL_IDS = pa.schema([LABEL_SCHEMA.field(name) for name in ("prediction_id", "arrival")])
@@ -125,9 +128,8 @@ class LogReader:
         end: int,
         columns: Sequence[str] | None,
     ) -> pa.Table:
-        return self._ordered(spec, self._parts(spec, files, landed, start, end, columns), columns)[
-            0
-        ]
+        parts = self._parts(spec, files, landed, start, end, columns)
+        return self._ordered(spec, parts, columns)[0]
 
     def _ordered(
         self, spec: ModelSpec, parts: Sequence[Part], columns: Sequence[str] | None
@@ -182,7 +184,9 @@ class LogReader:
         if first >= last:
             first = last = end
         with self.state.lock:
-            stored, landed = self._whole_hours(spec, first, last, version)
+            asked = spec.name, first, last, version
+            blobs = self._settled(lambda: self.catalogue.profiles(*asked))
+            landed = self.state.landed_tables(spec.name, first, last)
             edges = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
             parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in edges]
         tables = [self._read(spec, (), landed, first, last)]
@@ -192,7 +196,7 @@ class LogReader:
             rows = where(rows, "version", version)
         kinds = profile_kinds(spec)
         fresh = profile_table(rows, kinds, personal_columns(spec), pairs=True)
-        return merge_all([fresh, *(of_kinds(profile, kinds) for profile in stored)])
+        return merge_all([fresh, *(of_kinds(self._decode(blob), kinds) for blob in blobs)])
 
     def segment_profile(
         self, spec: ModelSpec, start: int, end: int, version: str, segment: str
@@ -207,7 +211,8 @@ class LogReader:
         if first >= last:
             first = last = end
         with self.state.lock:
-            stored = self._segment_hours(spec, joined(names), segment, first, last, version)
+            asked = spec.name, joined(names), segment, first, last, version
+            stored = self._settled(lambda: self.catalogue.segment(*asked))
             gaps = _joined_hours(stored.incomplete)
             whole = [(a, b) for a, b in ((start, first), *gaps, (last, end)) if a < b]
             parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in whole]
@@ -223,29 +228,27 @@ class LogReader:
         blobs = [blob for found in stored.profiles.values() for blob in found]
         return merge_all([made, *(of_kinds(self._decode(blob), kinds) for blob in blobs)])
 
-    def _segment_hours(
-        self, spec: ModelSpec, columns: str, segment: str, first: int, last: int, version: str
-    ) -> SegmentHours:
+    def counts(self, model: str, start: int, end: int) -> tuple[int, ...]:
+        """Return how many rows were answered in each of the hours in [start, end)."""
+        with self.state.lock:
+            stored = self._settled(lambda: self.catalogue.counts(model, start, end))
+            landed = self.state.landed_tables(model, start, end)
+        found = np.zeros((end - start) // HOUR, np.int64)
+        for hour, rows in stored.items():
+            found[(hour - start) // HOUR] += rows
+        for table in landed:
+            places = (micros(answered(table), "timestamp") - start) // HOUR
+            places = places[(places >= 0) & (places < len(found))]
+            found += np.bincount(places, minlength=len(found))
+        return tuple(found.tolist())
+
+    def _settled(self, read: Callable[[], tuple[dict[str, int], T]]) -> T:
+        """Read the catalogue and what it does not have yet as of one moment."""
         while True:
             self.state.refresh()
-            rolled, found = self.catalogue.segment(
-                spec.name, columns, segment, first, last, version
-            )
+            rolled, found = read()
             if rolled == self.state.rolled:
                 return found
-
-    def _whole_hours(
-        self, spec: ModelSpec, first: int, last: int, version: str
-    ) -> tuple[list[Profile], list[pa.Table]]:
-        if first >= last:
-            self.state.refresh()
-            return [], []
-        while True:
-            self.state.refresh()
-            rolled, blobs = self.catalogue.profiles(spec.name, first, last, version)
-            if rolled == self.state.rolled:
-                break
-        return [self._decode(b) for b in blobs], self.state.landed_tables(spec.name, first, last)
 
     def _decode(self, blob: bytes) -> Profile:
         profile = self._decoded.get(blob)

@@ -105,7 +105,11 @@ log_profiles = sa.Table(
     sa.Column("profile", sa.LargeBinary, nullable=False),
     # Rows that were rolled long after their hour's end.
     sa.Column("late", sa.BigInteger, nullable=False, server_default="0"),
+    # Null in hours that were stored before there was this column.
+    sa.Column("rows", sa.BigInteger),
 )
+# Whoever counts rows need not read past profiles.
+sa.Index("log_profiles_rows", log_profiles.c.model, log_profiles.c.hour, log_profiles.c.rows)
 
 # Packed by zlib: there are many of them.
 log_segment_profiles = sa.Table(

@@ -34,6 +34,7 @@ class Standing:
     retraining: str
     open_incidents: tuple[str, ...]
     worst: str
+    late: current.Late
 
 
 @click.command()
@@ -81,6 +82,10 @@ def status(
             for s in found
         )
         print_table(titles, rows, "no models")
+        for s in found:
+            if s.late.told is not None:
+                came = f"{s.late}, last {when(s.late.told)} (UTC)"
+                click.echo(f"{printable(s.model)}: came late and restated its windows: {came}")
         click.echo(_leading(leader))
     severe = {Severity.CRITICAL: {"critical"}, Severity.WARNING: {"critical", "warning"}}
     if fail_on and any(s.worst in severe[Severity(fail_on)] for s in found):
@@ -112,6 +117,7 @@ def _standing(opened: Deployment, model: str) -> Standing:
         retraining=run.stage if run else "idle",
         open_incidents=tuple(state.key for state in incidents),
         worst=worst,
+        late=current.late(opened.records, model),
     )
 
 

@@ -223,6 +223,7 @@ class _Api:
             "rollout": rollout,
             "retraining": current.run(self.records, spec.name),
             "open_incidents": [state.key for state in incidents if state.open],
+            "late": current.late(self.records, spec.name),
         }
 
     def verdicts(self, request: Request, spec: ModelSpec) -> object:

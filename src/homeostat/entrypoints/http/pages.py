@@ -139,6 +139,7 @@ class Pages:
             "run": self.reader.retraining(name),
             "steps": [stage.value for stage in ROLLOUT_STEPS],
             "asked": self.reader.asked(name),
+            "late": self.reader.late(name),
             "orphans": self.log.orphans(spec, now - ORPHAN_AGE),
             "decisions": self.reader.records.decisions(name, limit=FEW_DECISIONS)[::-1],
         }

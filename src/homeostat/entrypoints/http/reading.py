@@ -17,7 +17,7 @@ from homeostat.engine.commands import Command, Inbox, inbox_key
 from homeostat.engine.importance import IMPORTANCE
 from homeostat.engine.ports import Records
 from homeostat.engine.watch import retraining_key, rollout_key
-from homeostat.entrypoints.current import Why, why
+from homeostat.entrypoints.current import Late, Why, late, why
 from homeostat.reports.document import Report, model_report
 from homeostat.reports.health import Health, IncidentLine, MonitorLine, health, monitors
 from homeostat.retraining.run import RunState
@@ -159,6 +159,10 @@ class Reader:
     def why(self, model: str) -> Why:
         """Return the model's present diagnosis and what rows said of it."""
         return why(self.records, model)
+
+    def late(self, model: str) -> Late:
+        """Return what has come after it was judged or measured."""
+        return late(self.records, model)
 
     def asked(self, model: str) -> tuple[Command, ...]:
         """Return what people asked for and the engine has not yet done."""

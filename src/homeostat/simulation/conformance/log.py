@@ -102,6 +102,22 @@ def check_windows_are_half_open(log: PredictionLog) -> None:
     assert len(log.rows(SPEC, Window(T0 - HOUR, T0))) == 0
 
 
+def check_hours_are_counted(log: PredictionLog) -> None:
+    """Answers are counted by their hour, landed, rolled or both; shadows are not."""
+    hours = Window(T0 - HOUR, T0 + 3 * HOUR)
+    assert log.counts(SPEC, hours) == (0, 0, 0, 0)
+    log.append(SPEC, predictions(["a", "b", "c"], T0, step=HOUR))
+    log.append(SPEC, predictions(["a"], T0, version="2", role="shadow"))
+    assert log.counts(SPEC, hours) == (0, 1, 1, 1)
+    log.roll(NOW)
+    assert log.counts(SPEC, hours) == (0, 1, 1, 1)
+    log.append(SPEC, predictions(["d", "e"], T0 + HOUR))
+    log.append(SPEC, predictions(["f"], T0 + HOUR, version="2"))
+    assert log.counts(SPEC, hours) == (0, 1, 4, 1)
+    log.roll(NOW)
+    assert log.counts(SPEC, Window(T0 + HOUR, T0 + 2 * HOUR)) == (4,)
+
+
 def check_repetition_counts_once(log: PredictionLog) -> None:
     """The same rows again are duplicates, before and after a roll, within and between calls."""
     rows = predictions(["a", "b"])
@@ -361,6 +377,7 @@ def check_nothing_is_fine(log: PredictionLog) -> None:
 LOG_CHECKS: tuple[Callable[[PredictionLog], None], ...] = (
     check_rows,
     check_windows_are_half_open,
+    check_hours_are_counted,
     check_repetition_counts_once,
     check_shadows_share_an_id,
     check_other_content_is_refused,

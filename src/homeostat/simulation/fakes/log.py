@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from homeostat.engine.ports import Receipt, Rejected
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.profile import Profile
 
-DAY = 86_400_000_000
+DAY, HOUR = 86_400_000_000, 3_600_000_000
 MICROSECOND = timedelta(microseconds=1)
 ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [
     (name, "ascending") for name in ("timestamp", "prediction_id", "version")
@@ -35,6 +35,7 @@ class _Model:
     days: dict[int, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
     keys: dict[tuple[str, str], tuple[datetime, float]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
+    hours: Counter[int] = field(default_factory=Counter)
     labels: dict[tuple[str, str], list[tuple[datetime, float]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -79,6 +80,7 @@ class MemoryLog:
             while blocks and len(blocks[-1]) <= 2 * len(block):
                 block = pa.concat_tables([blocks.pop(), block]).combine_chunks()
             blocks.append(block)
+        model.hours.update((micros(answered(table), "timestamp") // HOUR).tolist())
 
     def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
         """Store labels; the same label twice is a duplicate."""
@@ -152,6 +154,12 @@ class MemoryLog:
         personal = tuple(column.name for column in spec.schema.columns if column.personal)
         kinds["score"] = ColumnKind.NUMERIC
         return profile_table(table, kinds, personal, pairs=True)
+
+    def counts(self, spec: ModelSpec, window: Window) -> tuple[int, ...]:
+        """Return the rows of `profile` in each hour of a window that consists of whole hours."""
+        first, last = ((at - EPOCH) // MICROSECOND // HOUR for at in (window.start, window.end))
+        hours = self._models[spec.name].hours
+        return tuple(hours[hour] for hour in range(first, last))
 
     def roll(self, now: datetime) -> int:
         """Return the rows that landed since the last roll: memory has no files to move them to."""

@@ -16,6 +16,7 @@ from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.alerting.incident import IncidentState, Stage
 from homeostat.domain.decision import Decision, Severity
 from homeostat.engine.commands import Inbox, Request, inbox_key
+from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.watch import incident_key, rollout_key
 from homeostat.entrypoints.cli import COMMANDS, run
 from homeostat.rollout.state import RolloutState
@@ -60,6 +61,7 @@ def running(here: Path) -> Path:
     rollout = RolloutState("fraud", RolloutStage.CANARY, "v1", ("v0",), "v2", weight=0.1)
     records = open_records(here)
     with records.begin() as uow:
+        uow.save(late_key("fraud"), LateMemory(rows=12, labels=3, corrected=1, told=NOW))
         uow.save(incident_key("fraud", "data_fault"), incident)
         uow.save(rollout_key("fraud"), rollout)
         uow.decide(Decision("fraud", NOW, "homeostat", "promote", "v1", "better"))
@@ -206,6 +208,9 @@ def test_status_and_fail_on(running: Path) -> None:
     assert "fraud:data_fault:2" in out
     (model,) = json.loads(call("status", "--json")[1])["models"]
     assert (model["champion"], model["stage"], model["worst"]) == ("v1", "canary", "critical")
+    assert "fraud: came late and restated its windows: 12 rows, 3 labels, 1 corrected" in out
+    came = {"rows": 12, "labels": 3, "corrected": 1, "told": "2024-03-01T12:00:00Z"}
+    assert model["late"] == came
     assert call("status", "--fail-on", "critical")[0] == 1
     assert call("status", "--fail-on", "warning")[0] == 1
 

@@ -20,6 +20,7 @@ from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.explanations import ExplanationMemory, explanation_key
+from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.watch import fresh, incident_key, watch_key
 from homeostat.entrypoints.http.api import api
 from homeostat.entrypoints.http.auth import Scope, Tokens
@@ -279,6 +280,7 @@ def fill(world: World) -> None:
         uow.measure(whole, replace(whole, value=0.6, segment="land=FR"))
         uow.decide(Decision("fraud", NOW, "homeostat", "promote", "v2", "better"))
         uow.save(incident_key("fraud", "data_fault"), incident)
+        uow.save(late_key("fraud"), LateMemory(rows=12, labels=3, corrected=1, told=NOW))
 
 
 def test_what_is_known_can_be_read(world: World) -> None:
@@ -297,6 +299,9 @@ def test_what_is_known_can_be_read(world: World) -> None:
     models = get("/api/v1/models").json()["models"]
     assert [m["name"] for m in models] == ["fraud", "price", "tone"]
     assert models[0]["open_incidents"] == ["fraud:data_fault:1"]
+    late = {name: models[0]["late"][name] for name in ("rows", "labels", "corrected")}
+    assert late == {"rows": 12, "labels": 3, "corrected": 1}
+    assert models[1]["late"] == {"rows": 0, "labels": 0, "corrected": 0, "told": None}
     assert get(BASE).json()["rollout"]["stage"] == "empty"
 
 

@@ -19,6 +19,7 @@ from homeostat.domain.record import LABEL_SCHEMA
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
 from homeostat.engine.explanations import ExplanationMemory, explanation_key
+from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.watch import fresh, watch_key
 
 DAY = timedelta(days=1)
@@ -131,6 +132,14 @@ def test_model_page_says_why_and_on_which_rows(site: Site) -> None:
         unit.load(explanation_key("fraud"), ExplanationMemory)
         unit.save(explanation_key("fraud"), ExplanationMemory("1", problem="5 current rows"))
     assert "5 current rows" in site.get(FRAUD).text
+
+
+def test_model_page_says_what_came_late(site: Site) -> None:
+    assert "restated" not in site.get(FRAUD).text
+    with site.records.begin() as unit:
+        unit.save(late_key("fraud"), LateMemory(rows=12, labels=3, corrected=1, told=NOW - DAY))
+    words = " ".join(" ".join(Reader(site.get(FRAUD).text).words).split())
+    assert "12 rows, 3 labels, 1 corrected labels, the last 1 day ago" in words
 
 
 def test_model_without_data_is_honest(site: Site) -> None:
