@@ -83,13 +83,10 @@ class MortalRecords(DatabaseRecords):
         with super().begin() as unit:
             yield unit
             phase = phase_of(unit)
-            self.death.strike(phase, "before commit")
-        self.death.strike(phase, "after commit")
-
-    def done(self, number: int, now: object) -> None:
-        """Mark an effect as done."""
-        self.death.strike(phase_of(self), "effect done")
-        super().done(number, now)
+            self.death.strike(phase, "effect done" if unit.settles else "before commit")
+            settles = unit.settles
+        if not settles:
+            self.death.strike(phase, "after commit")
 
 
 class MortalScorer(RegistryScorer):

@@ -11,7 +11,7 @@ import pyarrow as pa
 from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTraining
 from homeostat.domain.errors import DeliveryError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
-from homeostat.engine.ports import Notifier, PendingEffect, Records, Trainer
+from homeostat.engine.ports import Notifier, PendingEffect, Records, Settled, Trainer
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=10)
@@ -70,6 +70,11 @@ class Dispatcher:
         now : datetime
         kinds : tuple of type
             Only these; the others wait for another call.
+
+        Raises
+        ------
+        ConflictError
+            If another control plane leads, or settled one of them, meanwhile.
         """
         waiting: set[str] = set()
         done = 0
@@ -91,17 +96,22 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one effect's fault must not stop the others
             fault = HomeostatError(f"a fault in Homeostat: {type(error).__name__}: {error}")
             return self._failed(pending, fault, now)
-        self.records.done(pending.number, now)
+        self._settle(Settled(pending.number, "done", now))
         return True
 
     def _failed(self, pending: PendingEffect, error: HomeostatError, now: datetime) -> bool:
         """Postpone or give up; never done."""
         final = isinstance(error, DeliveryError) and not error.retry
         if final or isinstance(error, NotFoundError) or pending.attempts + 1 >= MOST_ATTEMPTS:
-            self.records.bury(pending.number, now, str(error))
+            self._settle(Settled(pending.number, "dead", now, str(error)))
         else:
-            self.records.postpone(pending.number, now + backoff(pending.attempts + 1), str(error))
+            again = now + backoff(pending.attempts + 1)
+            self._settle(Settled(pending.number, "pending", again, str(error)))
         return False
+
+    def _settle(self, settled: Settled) -> None:
+        with self.records.begin() as uow:
+            uow.settle(settled)
 
     def _do(self, effect: Effect) -> None:
         match effect:

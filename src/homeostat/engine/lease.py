@@ -207,8 +207,9 @@ class Leadership:
 class FencedRecords:
     """Records for a leader: what it writes after another one took over is refused.
 
-    Implements `homeostat.engine.ports.Records`. What became of an effect is true whoever tells it,
-    and is written down also by one that leads no more.
+    Implements `homeostat.engine.ports.Records`. That holds for what became of effects, too: one
+    that a former leader has carried out stays pending, and its follower, which may have begun with
+    it already, does it again under the same key.
     """
 
     records: Records
@@ -258,18 +259,6 @@ class FencedRecords:
     ) -> tuple[MetricPoint, ...]:
         """Return metric points whose window starts in the period."""
         return self.records.metrics(model, name, since, until, segment, limit)
-
-    def done(self, number: int, now: datetime) -> None:
-        """Mark an effect as done."""
-        self.records.done(number, now)
-
-    def postpone(self, number: int, not_before: datetime, problem: str) -> None:
-        """Note a failed attempt and when to try again."""
-        self.records.postpone(number, not_before, problem)
-
-    def bury(self, number: int, now: datetime, problem: str) -> None:
-        """Give an effect up; it stays on record as a dead letter."""
-        self.records.bury(number, now, problem)
 
     def save_reference(
         self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +101,20 @@ class PredictionLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of an attempt at the effect with this number.
+
+    ``pending``: it failed and is tried again from ``at`` on; ``dead``: it is given up, and stays on
+    record as a dead letter. ``done`` and ``dead`` it is since ``at``.
+    """
+
+    number: int
+    status: Literal["done", "pending", "dead"]
+    at: datetime
+    problem: str = ""
+
+
 class UnitOfWork(Protocol):
     """One atomic change of the records: all of it or nothing, at the end of the ``with`` block."""
 
@@ -130,6 +144,14 @@ class UnitOfWork(Protocol):
 
     def intend(self, *effects: Effect) -> None:
         """Record effects to be done after the commit; one known by its key stays as it is."""
+        ...
+
+    def settle(self, *settled: Settled) -> None:
+        """Write down what became of effects.
+
+        At commit raises NotFoundError if there is no such effect, and ConflictError if it is not
+        pending any more: somebody else did it or gave it up.
+        """
         ...
 
     def judge(self, *verdicts: Verdict) -> None:
@@ -200,18 +222,6 @@ class Records(Protocol):
 
     def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
         """Return effects due at `now`, oldest first."""
-        ...
-
-    def done(self, number: int, now: datetime) -> None:
-        """Mark an effect as done."""
-        ...
-
-    def postpone(self, number: int, not_before: datetime, problem: str) -> None:
-        """Note a failed attempt and when to try again."""
-        ...
-
-    def bury(self, number: int, now: datetime, problem: str) -> None:
-        """Give an effect up; it stays on record as a dead letter."""
         ...
 
     def save_reference(

@@ -24,7 +24,7 @@ from homeostat.adapters.records.unit import Unit
 from homeostat.domain.clock import Clock
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTraining
-from homeostat.domain.errors import NotFoundError, StorageError
+from homeostat.domain.errors import StorageError
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.ports import PendingEffect
@@ -152,26 +152,6 @@ class DatabaseRecords:
             )
             for row in rows
         )
-
-    def done(self, number: int, now: datetime) -> None:
-        """Mark an effect as done."""
-        self._settle(number, {"status": "done", "changed": to_micros(now), "problem": ""})
-
-    def postpone(self, number: int, not_before: datetime, problem: str) -> None:
-        """Note a failed attempt and when to try again."""
-        later = {"not_before": to_micros(not_before), "problem": problem}
-        self._settle(number, {**later, "attempts": effects.c.attempts + 1})
-
-    def bury(self, number: int, now: datetime, problem: str) -> None:
-        """Give an effect up; it stays on record as a dead letter."""
-        dead = {"status": "dead", "changed": to_micros(now), "problem": problem}
-        self._settle(number, {**dead, "attempts": effects.c.attempts + 1})
-
-    def _settle(self, number: int, values: dict[str, object]) -> None:
-        statement = sa.update(effects).where(effects.c.number == number).values(values)
-        with self.database.write() as connection:
-            if connection.execute(statement).rowcount != 1:
-                raise NotFoundError(f"there is no effect number {number}")
 
     def save_reference(
         self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]

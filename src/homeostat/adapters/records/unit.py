@@ -15,8 +15,9 @@ from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import decisions, effects, metrics, states, verdicts
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect
-from homeostat.domain.errors import ConflictError
+from homeostat.domain.errors import ConflictError, NotFoundError
 from homeostat.domain.verdict import MetricPoint, Verdict
+from homeostat.engine.ports import Settled
 
 S = TypeVar("S")
 
@@ -44,6 +45,7 @@ class Unit:
     _bodies: dict[str, str | None] = field(default_factory=dict)
     _decisions: list[Decision] = field(default_factory=list)
     _effects: dict[str, Effect] = field(default_factory=dict)
+    _settled: list[Settled] = field(default_factory=list)
     _verdicts: list[Verdict] = field(default_factory=list)
     _points: list[MetricPoint] = field(default_factory=list)
     _withdrawn: list[MetricPoint] = field(default_factory=list)
@@ -97,6 +99,15 @@ class Unit:
         for effect in intended:
             self._effects.setdefault(effect.key, effect)
 
+    def settle(self, *settled: Settled) -> None:
+        """Write down what became of effects, at commit."""
+        self._settled += settled
+
+    @property
+    def settles(self) -> bool:
+        """Whether it says what became of an effect."""
+        return bool(self._settled)
+
     def judge(self, *judged: Verdict) -> None:
         """Append verdicts at commit."""
         self._verdicts += judged
@@ -115,12 +126,15 @@ class Unit:
         Raises
         ------
         ConflictError
-            If another writer changed one of the saved states since it was loaded.
+            If another writer changed one of the saved states since it was loaded, or settled an
+            effect.
+        NotFoundError
+            If there is no effect of a number that was settled.
         StorageError
             If the database failed.
         """
         written = (self._decisions, self._effects, self._verdicts, self._points, self._withdrawn)
-        if not self._bodies and not any(written):
+        if not self._bodies and not self._settled and not any(written):
             return
         with self.database.write() as connection:
             for key in sorted(self._held):
@@ -129,6 +143,8 @@ class Unit:
                 self._swap(connection, key, self._bodies[key])
             self._append(connection)
             self._intend(connection, now)
+            for settled in self._settled:
+                _settle(connection, settled)
             self._withdraw(connection)
             self._measure(connection)
 
@@ -205,6 +221,21 @@ class Unit:
             set_={"body": statement.excluded.body},
         )
         connection.execute(restate, rows)
+
+
+def _settle(connection: sa.Connection, settled: Settled) -> None:
+    """Change an effect that is pending still."""
+    table, at = effects, to_micros(settled.at)
+    values: dict[str, object] = {"status": settled.status, "problem": settled.problem}
+    values |= {"not_before": at} if settled.status == "pending" else {"changed": at}
+    if settled.status != "done":
+        values["attempts"] = table.c.attempts + 1
+    mine = table.c.number == settled.number
+    update = sa.update(table).where(mine, table.c.status == "pending").values(values)
+    if connection.execute(update).rowcount != 1:
+        if connection.execute(sa.select(table.c.number).where(mine)).one_or_none() is None:
+            raise NotFoundError(f"there is no effect number {settled.number}")
+        raise ConflictError(f"effect number {settled.number} was settled by another writer")
 
 
 def _changed(key: str) -> ConflictError:

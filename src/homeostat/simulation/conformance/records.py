@@ -16,7 +16,7 @@ from homeostat.domain.model import ColumnKind
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.engine.ports import Records
+from homeostat.engine.ports import Records, Settled
 from homeostat.profiles.build import profile_table
 from homeostat.simulation.conformance.raising import must_raise
 
@@ -247,6 +247,12 @@ def check_segments_are_apart(records: Records) -> None:
     assert records.metrics("fraud", segment="a=\0") == (parts[3],)
 
 
+def settle(records: Records, *settled: Settled) -> None:
+    """Write down what became of effects."""
+    with records.begin() as unit:
+        unit.settle(*settled)
+
+
 def check_effects(records: Records) -> None:
     """Effects are pending, oldest first, until they are done, postponed or buried."""
     window = Window(T0, T0 + HOUR)
@@ -261,14 +267,48 @@ def check_effects(records: Records) -> None:
     assert tuple(p.effect for p in (first, second, third)) == effects
     assert first.attempts == 0
     assert first.number < second.number < third.number
-    records.done(first.number, T0)
-    records.postpone(second.number, T0 + HOUR, "busy")
-    records.bury(third.number, T0, "gone")
+    settle(records, Settled(first.number, "done", T0))
+    settle(records, Settled(second.number, "pending", T0 + HOUR, "busy"))
+    settle(records, Settled(third.number, "dead", T0, "gone"))
     assert records.pending(T0) == ()
     (later,) = records.pending(T0 + HOUR)
     assert (later.effect, later.attempts, later.not_before) == (effects[1], 1, T0 + HOUR)
     with must_raise(NotFoundError):
-        records.done(10**6, T0)
+        settle(records, Settled(10**6, "done", T0))
+
+
+def check_effects_are_settled_once(records: Records) -> None:
+    """What is done or dead stays so, and whoever tells otherwise later writes nothing."""
+    with records.begin() as unit:
+        unit.intend(_notify("one"), _notify("two"))
+    first, second = records.pending(T0)
+    settle(records, Settled(first.number, "done", T0), Settled(second.number, "dead", T0, "gone"))
+    for number in (first.number, second.number):
+        for stale in (
+            Settled(number, "done", T0),
+            Settled(number, "pending", T0, "busy"),
+            Settled(number, "dead", T0, "gone"),
+        ):
+            with must_raise(ConflictError), records.begin() as unit:
+                unit.settle(stale)
+                unit.decide(_decision(1))
+    assert records.pending(T0 + HOUR) == ()
+    assert records.decisions() == ()
+
+
+def check_held_states_fence_effects(records: Records) -> None:
+    """An effect stays as it is if a state that the unit holds has changed since."""
+    with records.begin() as unit:
+        unit.intend(_notify("one"))
+    (pending,) = records.pending(T0)
+    with must_raise(ConflictError), records.begin() as slow:
+        slow.load("lease", Route)
+        slow.hold("lease")
+        with records.begin() as quick:
+            quick.load("lease", Route)
+            quick.save("lease", Route("fraud", "1"))
+        slow.settle(Settled(pending.number, "done", T0))
+    assert records.pending(T0) == (pending,)
 
 
 def check_intent_is_idempotent(records: Records) -> None:
@@ -277,7 +317,7 @@ def check_intent_is_idempotent(records: Records) -> None:
         unit.intend(_notify("one"), replace(_notify("one"), title="again"))
     (pending,) = records.pending(T0)
     assert pending.effect == _notify("one"), "the first stays as it is"
-    records.done(pending.number, T0)
+    settle(records, Settled(pending.number, "done", T0))
     with records.begin() as unit:
         unit.intend(_notify("one"))
     assert records.pending(T0) == ()
@@ -315,6 +355,8 @@ RECORDS_CHECKS: tuple[Callable[[Records], None], ...] = (
     check_metrics_are_withdrawn,
     check_segments_are_apart,
     check_effects,
+    check_effects_are_settled_once,
+    check_held_states_fence_effects,
     check_intent_is_idempotent,
     check_reference,
 )

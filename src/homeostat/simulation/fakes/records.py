@@ -15,7 +15,7 @@ from homeostat.domain.effect import Effect
 from homeostat.domain.errors import ConflictError, NotFoundError, StorageError
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import EPOCH, Window
-from homeostat.engine.ports import PendingEffect
+from homeostat.engine.ports import PendingEffect, Settled
 from homeostat.profiles.profile import Profile
 
 S = TypeVar("S")
@@ -53,6 +53,7 @@ class MemoryUnit:
         self._held: set[str] = set()
         self.decisions: list[Decision] = []
         self.effects: list[Effect] = []
+        self.settled: list[Settled] = []
         self.verdicts: list[Verdict] = []
         self.points: list[MetricPoint] = []
         self.withdrawn: list[MetricPoint] = []
@@ -90,6 +91,10 @@ class MemoryUnit:
         """Record effects at commit; the first of a key stays."""
         self.effects += effects
 
+    def settle(self, *settled: Settled) -> None:
+        """Write down what became of effects, at commit."""
+        self.settled += settled
+
     def judge(self, *verdicts: Verdict) -> None:
         """Append verdicts at commit."""
         self.verdicts += verdicts
@@ -110,7 +115,7 @@ class MemoryUnit:
     def writes(self) -> bool:
         """Whether there is anything to commit."""
         lists = (self.decisions, self.effects, self.verdicts, self.points, self.withdrawn)
-        return bool(self._values) or any(lists)
+        return bool(self._values or self.settled) or any(lists)
 
     def changes(self) -> dict[str, tuple[int, object | None]]:
         """Return the changed states with the versions that they replace."""
@@ -149,6 +154,7 @@ class MemoryRecords:
         for key, version in expected.items():
             if self.state(key).version != version:
                 raise ConflictError(f"state {key!r} was changed by another writer; try again")
+        self._settle(unit.settled)
         for key, (version, value) in changes.items():
             self._states[key] = _State(version + 1, value)
         self._decisions += unit.decisions
@@ -162,6 +168,15 @@ class MemoryRecords:
             self._points.pop((p.model, *_order(p)), None)
         for p in unit.points:
             self._points[p.model, *_order(p)] = p
+
+    def _settle(self, settled: Sequence[Settled]) -> None:
+        """Write down what became of effects: of all of them, or of none."""
+        entries = [self._entry(one.number) for one in settled]
+        for one, entry in zip(settled, entries, strict=True):
+            if entry.status != "pending":
+                raise ConflictError(f"effect number {one.number} was settled by another writer")
+        for one, entry in zip(settled, entries, strict=True):
+            self._effects[self._numbers[one.number - 1]] = _after(entry, one)
 
     def state(self, key: str) -> _State:
         """Return a state with its version; version 0 if there never was one."""
@@ -228,35 +243,10 @@ class MemoryRecords:
             if entry.status == "pending" and entry.pending.not_before <= now
         )
 
-    def done(self, number: int, now: datetime) -> None:
-        """Mark an effect as done."""
-        del now
-        self._settle(number, replace(self._entry(number), status="done", problem=""))
-
-    def postpone(self, number: int, not_before: datetime, problem: str) -> None:
-        """Note a failed attempt and when to try again."""
-        entry = self._failed(number, problem)
-        later = replace(entry.pending, not_before=not_before)
-        self._settle(number, replace(entry, pending=later))
-
-    def bury(self, number: int, now: datetime, problem: str) -> None:
-        """Give an effect up; it stays on record as a dead letter."""
-        del now
-        self._settle(number, replace(self._failed(number, problem), status="dead"))
-
     def _entry(self, number: int) -> _Entry:
         if not 1 <= number <= len(self._numbers):
             raise NotFoundError(f"there is no effect number {number}")
         return self._effects[self._numbers[number - 1]]
-
-    def _failed(self, number: int, problem: str) -> _Entry:
-        entry = self._entry(number)
-        tried = replace(entry.pending, attempts=entry.pending.attempts + 1)
-        return replace(entry, pending=tried, problem=problem)
-
-    def _settle(self, number: int, entry: _Entry) -> None:
-        with self._lock:
-            self._effects[self._numbers[number - 1]] = entry
 
     def save_reference(
         self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]
@@ -267,6 +257,15 @@ class MemoryRecords:
     def reference(self, model: str, version: str) -> tuple[tuple[Window, Profile], ...]:
         """Return the reference windows of a version, by time; empty if there are none."""
         return self._references.get((model, version), ())
+
+
+def _after(entry: _Entry, settled: Settled) -> _Entry:
+    pending = entry.pending
+    if settled.status != "done":
+        pending = replace(pending, attempts=pending.attempts + 1)
+    if settled.status == "pending":
+        pending = replace(pending, not_before=settled.at)
+    return _Entry(pending, settled.status, settled.problem)
 
 
 def _order(point: MetricPoint) -> tuple[Window, str, str, str, str]:
