@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -37,6 +38,36 @@ def columns_of(spec: ModelSpec, segment: str) -> tuple[str, ...]:
             return names
     known = ", ".join(spec.segments) or "none"
     raise NotFoundError(f"{spec.name} has no segment {segment!r}; its segments are by: {known}")
+
+
+def names_value(text: str, value: str) -> bool:
+    """Whether a text names a segment with this value.
+
+    Examples
+    --------
+    >>> names_value("amount [land=FR & card=card 1]", "card 1")
+    True
+    >>> names_value("card=card 12", "card 1")
+    False
+    """
+    return _mention(value).search(text) is not None
+
+
+def rename_value(text: str, value: str, other: str) -> str:
+    """Return a text whose segments have another value instead of this one.
+
+    Examples
+    --------
+    >>> rename_value("auc of land=FR & new=true from 0.9", "FR", "(erased)")
+    'auc of land=(erased) & new=true from 0.9'
+    """
+    return _mention(value).sub(lambda _: other, text)
+
+
+def _mention(value: str) -> re.Pattern[str]:
+    # What follows a segment's name in subjects of verdicts, names of figures and reasons.
+    after = rf"(?=$| {SEGMENT_JOINT} |[\],;:]| (?:from|is|was|had|has|in|of)\b)"
+    return re.compile(f"(?<==){re.escape(value)}{after}")
 
 
 def groups(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[str, NDArray[np.int64]]]:

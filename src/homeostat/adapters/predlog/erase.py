@@ -35,6 +35,7 @@ from homeostat.adapters.predlog.prove import (
 from homeostat.adapters.predlog.retain import MOST_FILES
 from homeostat.adapters.predlog.rewrite import groups, without_rows
 from homeostat.adapters.predlog.segments import ASKED, ask_for, damaged_names, segment_names
+from homeostat.adapters.predlog.unname import unname
 from homeostat.adapters.records.engine import BUSY_SECONDS, Database
 from homeostat.adapters.records.tables import log_quarantine
 from homeostat.domain.columns import texts
@@ -52,6 +53,7 @@ LASTING = (
     "profiles keep their counts: erased rows are still counted, without the value",
     "answers that gateways keep in memory for a cached tier go when the gateway restarts",
     "what is sent again, by a client that kept it for instance, is stored again",
+    "a segment that homeostat.yaml names, in a threshold for instance, is named there still",
     "backups, exports and files outside the searched folder are not touched",
 )
 
@@ -92,6 +94,8 @@ class Erasure:
         Segments that other processes still write: they hold it until these let go.
     searched : Searched
         The proof.
+    named : int
+        Profiles, figures and texts of segments that were named after it.
     notes : tuple of str
         What an erasure does not reach.
     """
@@ -106,6 +110,7 @@ class Erasure:
     damaged: tuple[str, ...]
     held: tuple[str, ...]
     searched: Searched
+    named: int = 0
     notes: tuple[str, ...] = LASTING
 
     @property
@@ -153,6 +158,7 @@ def erase(
         upkeep.empty_landing(now)
         held = tuple(n for n in segment_names(landing) if (landing / f"{n}{ASKED}").exists())
         upkeep.store.sweep(upkeep.catalogue.paths(NEVER))
+        named = unname(database, spec.name, target.values)
         profiles = _forget_profiles(database, spec.name, target.values)
     quarantined = _forget_quarantine(database, spec.name, everything)
     try:
@@ -162,7 +168,7 @@ def erase(
         raise StorageError(f"what was erased cannot be proven: {error}; ask again") from error
     rows = {kind: sum(f.rows for f in files if f.kind == kind.name.lower()) for kind in Kind}
     counts = (rows[Kind.PREDICTIONS], rows[Kind.LABELS], quarantined, profiles)
-    done = Erasure(spec.name, work.token, files, *counts, damaged, held, searched)
+    done = Erasure(spec.name, work.token, files, *counts, damaged, held, searched, named)
     upkeep.catalogue.register(Change(decisions=[_told(done, actor, now)]), now)
     return done
 
@@ -175,6 +181,7 @@ def _told(done: Erasure, actor: str, now: datetime) -> Decision:
         "predictions": done.predictions,
         "labels": done.labels,
         "quarantined": done.quarantined,
+        "segments_named": done.named,
         "files_searched": searched.files,
         "bytes_searched": searched.bytes,
         "found": len(searched.found),

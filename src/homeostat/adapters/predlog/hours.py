@@ -99,8 +99,8 @@ def add_hours(connection: sa.Connection, profiles: Mapping[HourKey, Profile], no
         late = profile.rows if hour + HOUR + LATE <= now else 0
         same = sa.and_(*(log_profiles.c[name] == value for name, value in key.items()))
         stored = connection.execute(sa.select(log_profiles).where(same)).one_or_none()
-        merged = profile if stored is None else _merged(stored.profile, profile)
-        values = {"profile": to_bytes(merged), "rows": merged.rows}
+        whole = profile if stored is None else merged(stored.profile, profile)
+        values = {"profile": to_bytes(whole), "rows": whole.rows}
         if stored is None:
             connection.execute(sa.insert(log_profiles).values(**key, **values, late=late))
         else:
@@ -141,7 +141,7 @@ def add_segments(connection: sa.Connection, profiles: Mapping[SegmentKey, Profil
         else:
             values = {
                 "rows": stored.rows + profile.rows,
-                "packed": pack(to_bytes(_merged(unpack(stored.packed), profile))),
+                "packed": pack(to_bytes(merged(unpack(stored.packed), profile))),
             }
             same = within & (table.c.segment == name)
             connection.execute(sa.update(table).where(same).values(**values))
@@ -157,7 +157,8 @@ def unpack(packed: bytes) -> bytes:
     return zlib.decompress(packed)
 
 
-def _merged(stored: bytes, profile: Profile) -> Profile:
+def merged(stored: bytes, profile: Profile) -> Profile:
+    """Return a stored profile with new rows; a column that changed its kind begins anew."""
     kinds = {name: column.kind for name, column in profile.columns.items()}
     return of_kinds(from_bytes(stored), kinds).merge(profile)
 

@@ -17,8 +17,11 @@ import sqlalchemy as sa
 from homeostat.adapters.predlog.frames import scan
 from homeostat.adapters.predlog.hours import unpack
 from homeostat.adapters.predlog.segments import DAMAGED, SUFFIX
+from homeostat.adapters.predlog.unname import forms, stored_forms
+from homeostat.adapters.records.codec import storable
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import metadata
+from homeostat.domain.segments import names_value
 from homeostat.profiles.forget import counted, mentions
 from homeostat.profiles.format import from_bytes
 from homeostat.profiles.profile import Profile
@@ -70,7 +73,8 @@ def search(folder: Path, database: Database, values: Sequence[str]) -> Searched:
         If the database failed.
     """
     by_bytes = min(len(value.encode()) for value in values) >= SHORTEST
-    needles = [form for value in values for form in _forms(value)] if by_bytes else []
+    texts = {form for value in values for form in forms(value)} if by_bytes else set[str]()
+    needles = [text.encode() for text in sorted(texts)]
     tables = search_tables(database, values)
     # Not opened here: closing them would let go of the locks that this process holds on them.
     own = set(_database_files(database))
@@ -103,15 +107,6 @@ def _database_files(database: Database) -> list[Path]:
         return []
     own = Path(str(database.url.database)).resolve()
     return [own.with_name(own.name + end) for end in ("", "-wal", "-shm", "-journal")]
-
-
-def _forms(value: str) -> set[bytes]:
-    """Return how a value may be written: as it is, and as in JSON."""
-    return {
-        value.encode(),
-        json.dumps(value)[1:-1].encode(),
-        json.dumps(value, ensure_ascii=False)[1:-1].encode(),
-    }
 
 
 def _bytes_of(path: Path, needles: Sequence[bytes]) -> bool:
@@ -196,11 +191,14 @@ def _search_texts(
     connection: sa.Connection, table: sa.Table, values: Sequence[str]
 ) -> tuple[int, bool]:
     same, within = 0, False
-    forms = {form.decode() for value in values for form in _forms(value)}
+    kept = [storable(value) for value in values]
+    written = {form for value in values for form in stored_forms(value)}
     for column in (column for column in table.columns if isinstance(column.type, sa.Text)):
-        likes = [column.contains(form, autoescape=True) for form in forms]
+        likes = [column.contains(form, autoescape=True) for form in written]
         for text in connection.execute(sa.select(column).where(sa.or_(*likes))).scalars():
-            named = names(text, values)
+            # A name of a segment is no JSON, and may hold a longer value.
+            segment = column.name == "segment"
+            named = _in_segment(text, kept) if segment else names(text, values)
             same, within = same + named, within or not named
     return same, within
 
@@ -236,11 +234,18 @@ def names(text: str, values: Sequence[str]) -> bool:
     True
     >>> names('{"entity": "card 12"}', ["card 1"]), names("not JSON: card 1", ["card 1"])
     (False, True)
+    >>> names('{"subject": "amount [card=card 1]"}', ["card 1"])
+    True
     """
     try:
-        return any(leaf in values for leaf in leaves(json.loads(text))) or text in values
+        said = (text, *leaves(json.loads(text)))
+        return any(leaf in values or _in_segment(leaf, values) for leaf in said)
     except ValueError:
         return any(value in text for value in values)
+
+
+def _in_segment(text: str, values: Sequence[str]) -> bool:
+    return any(names_value(text, value) for value in values)
 
 
 def leaves(value: object) -> Iterator[str]:

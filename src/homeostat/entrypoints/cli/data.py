@@ -163,6 +163,7 @@ def _together(reports: list[Erasure]) -> Erasure:
         tuple(path for report in reports for path in report.damaged),
         last.held,
         last.searched,
+        sum(report.named for report in reports),
     )
 
 
@@ -170,7 +171,7 @@ def _tell_erasure(done: Erasure) -> None:
     click.echo(
         f"{done.token}: {done.predictions:,} predictions, {done.labels:,} labels and "
         f"{done.quarantined:,} refused rows of {done.model} removed; "
-        f"{done.profiles:,} profiles no longer name it"
+        f"{done.profiles:,} profiles and {done.named:,} segments no longer name it"
     )
     print_table(
         ("rows", "of", "file"), ((f"{f.rows:,}", f.kind, f.path) for f in done.files), "no file"
