@@ -14,7 +14,7 @@ from homeostat.detectors.performance import detector as performance
 from homeostat.domain.verdict import Status
 from homeostat.domain.window import Window
 from homeostat.profiles.build import profile_numbers
-from homeostat.profiles.profile import Profile
+from homeostat.profiles.profile import Profile, merge_all
 
 pytestmark = pytest.mark.statistical
 
@@ -66,6 +66,42 @@ def healthy_run(seed: int, kind: str, windows: int) -> tuple[bool, bool]:
 def test_healthy_traffic_stays_within_the_budget(kind: str, windows: int) -> None:
     found = [healthy_run(seed, kind, windows) for seed in range(RUNS)]
     # Evidence alone, without the effect, must already hold the budget: `RUNS` / 4 expected at most.
+    assert sum(crossed for _, crossed in found) <= 2
+    assert sum(alarmed for alarmed, _ in found) <= 1
+
+
+SEGMENTS = {"s=a": 300, "s=b": 100, "s=c": 60, "s=d": 40}
+
+
+def split_run(seed: int, kind: str) -> tuple[bool, bool]:
+    """Return whether any of 90 healthy days of four segments, two of them small, alarmed."""
+    rng = np.random.default_rng([seed, 9])
+
+    def parts(rows: int) -> Profile:
+        centers = rng.normal(0.0, 0.15 if kind == "batch" else 0.0, 2)
+        names = zip(NAMES, centers, strict=False)
+        return Profile(
+            rows, {n: profile_numbers(np.exp(rng.normal(at, 1.0, rows))) for n, at in names}
+        )
+
+    days = [{name: parts(rows) for name, rows in SEGMENTS.items()} for _ in range(28 + 90)]
+    known = [(day(index), split) for index, split in enumerate(days[:28])]
+    whole = [(window, merge_all(split.values())) for window, split in known]
+    segments = {name: [(window, split[name]) for window, split in known] for name in SEGMENTS}
+    reference = fit(whole, NAMES[:2], CONFIG, segments)
+    state, alarmed, crossed = DriftState(), False, False
+    for index, split in enumerate(days[28:], 28):
+        whole_day = merge_all(split.values())
+        state, verdicts = evaluate(reference, state, "m", day(index), whole_day, CONFIG, split)
+        alarmed |= any(verdict.status is Status.DRIFT for verdict in verdicts)
+        crossed |= verdicts[-1].evidence >= CONFIG.threshold
+    return alarmed, crossed
+
+
+@pytest.mark.parametrize("kind", ["iid", "batch"])
+def test_segments_spend_no_more_than_the_budget(kind: str) -> None:
+    found = [split_run(seed, kind) for seed in range(RUNS)]
+    # `RUNS` / 4 expected at most, as without segments.
     assert sum(crossed for _, crossed in found) <= 2
     assert sum(alarmed for alarmed, _ in found) <= 1
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from homeostat.detectors.drift import detector as drift
 from homeostat.detectors.drift.reference import FEW_WINDOWS, DriftReference, Windows
 from homeostat.detectors.drift.steadiness import drifting
 from homeostat.domain.decision import Decision
-from homeostat.domain.verdict import Monitor, Verdict
+from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.outcomes import Found
 from homeostat.engine.plan import ModelPlan
@@ -20,6 +21,7 @@ from homeostat.engine.watch import DriftMemory, Fault, Watch
 from homeostat.profiles.profile import Profile, merge_all
 
 NAMED = 5
+SEGMENT = re.compile(r" \[.+=.*\]$", re.DOTALL)
 CLEAR = 0.9  # share of a window that must be free of faults: what is left of a day is not a day
 
 
@@ -31,12 +33,41 @@ class DriftReferences:
     inputs: DriftReference
     scores: DriftReference
 
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The segments that are followed, besides all rows."""
+        return tuple(dict.fromkeys(s.segment for s in self.inputs.streams if s.segment))
+
 
 def fit_drift(plan: ModelPlan, windows: Windows) -> DriftReferences:
     """Fit the detector of inputs and that of scores."""
-    names = plan.spec.schema.names
-    inputs = drift.fit(windows, names, plan.drift)
+    inputs = drift.fit(windows, plan.spec.schema.names, plan.drift)
     return DriftReferences(windows, inputs, drift.fit(windows, (SCORE,), plan.drift))
+
+
+def follow_segments(
+    plan: ModelPlan, log: PredictionLog, watch: Watch, reference: DriftReferences
+) -> DriftReferences:
+    """Return the reference with the segments that the log has in its windows.
+
+    They are the ones with the most rows, and have `FEW_WINDOWS` with enough of them. The alarm
+    budget of drift is shared: segments together have as much of it as all rows.
+    """
+    spans = sorted(span for span, _ in reference.windows)
+    if not plan.spec.segments or not spans:
+        return reference
+    rows = log.segments(plan.spec, Window(spans[0].start, max(span.end for span in spans)))
+    most = sorted(rows, key=lambda name: (-rows[name], name))[: plan.reference.segments]
+    parts: dict[str, Windows] = {}
+    for segment in most:
+        seen = [(span, _clear(plan, log, watch, span, segment=segment)) for span in spans]
+        known = [(span, p) for span, p in seen if p is not None and p.rows >= plan.drift.min_rows]
+        if len(known) >= FEW_WINDOWS:
+            parts[segment] = known
+    if not parts:
+        return reference
+    inputs = drift.fit(reference.windows, plan.spec.schema.names, plan.drift, parts)
+    return replace(reference, inputs=inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +112,16 @@ def judge_drift(
         if profile is None:
             continue
         decisions += _doubt(plan, reference, memory, window)
+        parts = {
+            name: part
+            for name in reference.segments
+            if (part := _clear(plan, log, watch, window, segment=name)) is not None
+        }
         state, found = drift.evaluate(
-            reference.inputs, memory.inputs, plan.spec.name, window, profile, plan.drift
+            reference.inputs, memory.inputs, plan.spec.name, window, profile, plan.drift, parts
         )
         memory = replace(memory, inputs=state)
+        verdicts += _ended(plan, watch, verdicts, found, window)
         verdicts += found
         own = _clear(plan, log, watch, window, champion)
         if watch.reference != champion or own is None:
@@ -99,14 +136,39 @@ def judge_drift(
 
 
 def _clear(
-    plan: ModelPlan, log: PredictionLog, watch: Watch, window: Window, version: str = ""
+    plan: ModelPlan,
+    log: PredictionLog,
+    watch: Watch,
+    window: Window,
+    version: str = "",
+    segment: str = "",
 ) -> Profile | None:
     """Return the profile of what no fault covers; None if that is less than nearly all of it."""
     faults = tuple(_spans(watch.faults, window.end))
     stretches = tuple(clear_stretches(window, faults))
     if sum((stretch.length for stretch in stretches), timedelta(0)) < CLEAR * window.length:
         return None
-    return merge_all(log.profile(plan.spec, stretch, version) for stretch in stretches)
+    return merge_all(log.profile(plan.spec, stretch, version, segment) for stretch in stretches)
+
+
+def _ended(
+    plan: ModelPlan,
+    watch: Watch,
+    verdicts: Sequence[Verdict],
+    found: Sequence[Verdict],
+    window: Window,
+) -> Iterator[Verdict]:
+    """Yield the ends of drift in segments that the reference follows no more.
+
+    Nobody would take it back; all rows, and the segments that are followed, are judged on.
+    """
+    judged = {verdict.subject for verdict in found}
+    for last in watch.noting(tuple(verdicts)).verdicts(Monitor.DATA_DRIFT):
+        segment = SEGMENT.search(last.subject)
+        gone = segment is not None and last.subject not in {*judged, *plan.spec.schema.names}
+        if gone and last.status is Status.DRIFT:
+            reason = f"{last.subject} is no longer judged: the reference has too few rows of it"
+            yield replace(last, status=Status.OK, window=window, reason=reason)
 
 
 def _spans(faults: tuple[Fault, ...], now: datetime) -> Iterator[Window]:
@@ -152,7 +214,8 @@ def _learn(
     if len(inputs) < FEW_WINDOWS or len(own) < FEW_WINDOWS:
         return None
     scores = drift.fit(own, (SCORE,), plan.drift)
-    return DriftReferences(inputs, fit_drift(plan, inputs).inputs, scores)
+    learnt = DriftReferences(inputs, fit_drift(plan, inputs).inputs, scores)
+    return follow_segments(plan, log, watch, learnt)
 
 
 def _doubt(

@@ -16,7 +16,7 @@ from homeostat.domain.decision import Decision
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import Status, Verdict
 from homeostat.domain.window import Window, closed_windows
-from homeostat.engine.drift import DriftReferences, fit_drift
+from homeostat.engine.drift import DriftReferences, fit_drift, follow_segments
 from homeostat.engine.outcomes import Found
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
@@ -45,6 +45,7 @@ class References:
     records: Records
     _baselines: dict[tuple[str, str], Baseline] = field(default_factory=dict)
     _fitted: dict[tuple[str, str], Reference] = field(default_factory=dict)
+    _followed: dict[tuple[str, str], DriftReferences] = field(default_factory=dict)
 
     def baseline(self, model: str, version: str) -> Baseline | None:
         """Return the baseline of a version, or None if it came without."""
@@ -65,6 +66,21 @@ class References:
                 return None
             self._fitted[key] = found
         return self._fitted[key]
+
+    def drift(
+        self, plan: ModelPlan, log: PredictionLog, watch: Watch, now: datetime
+    ) -> DriftReferences | None:
+        """Return a version's reference of drift, with segments as the log has them.
+
+        These are read when a window is first judged: as late as that, for it takes many profiles.
+        """
+        fitted = self.fitted(plan, watch.reference)
+        if fitted is None or not any(closed_windows(watch.inputs_until, now, plan.drift.every)):
+            return None if fitted is None else fitted.drift
+        key = (watch.model, watch.reference)
+        if key not in self._followed:
+            self._followed[key] = follow_segments(plan, log, watch, fitted.drift)
+        return self._followed[key]
 
     def _fit(self, plan: ModelPlan, version: str) -> Reference | None:
         windows = self.records.reference(plan.spec.name, version)

@@ -69,11 +69,15 @@ class ReferencePolicy:
         The version's own windows, from before it was promoted; or the newest `windows` before an
         anchor that moves on every `renew` windows; or the previous `windows`, renewed as a whole.
     windows, renew : int
+    segments : int
+        Most segments whose inputs are compared too, those with the most rows. They share the alarm
+        budget of drift with all rows.
     """
 
     kind: Literal["fixed", "rolling", "previous"] = "fixed"
     windows: int = 28
     renew: int = 7
+    segments: int = 8
 
     @property
     def step(self) -> int:

@@ -88,6 +88,13 @@ class PredictionLog(Protocol):
         """Return the rows of `profile` in each hour of a window that consists of whole hours."""
         ...
 
+    def segments(self, spec: ModelSpec, window: Window) -> dict[str, int]:
+        """Return the rows of each segment in the hours of a window, those of few rows perhaps not.
+
+        Rows that landed lately may be missing, and segments that would name a person are.
+        """
+        ...
+
     def roll(self, now: datetime) -> int:
         """Move landed rows to columnar files and register their profiles; return rows moved."""
         ...

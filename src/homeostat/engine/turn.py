@@ -28,7 +28,6 @@ from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.importance import ImportanceMemory, Importances, importance_key
 from homeostat.engine.incidents import alert
 from homeostat.engine.inputs import (
-    Reference,
     References,
     Seen,
     judge_quality,
@@ -131,7 +130,7 @@ class Turn:
         seen = Seen(log, plan.spec)
         quality, decisions = judge_quality(plan, seen, watch, reference, now)
         quality = _untainted(watch, quality)
-        drift, doubts = self._judge_drift(quality.watch, reference, rollout.champion)
+        drift, doubts = self._judge_drift(quality.watch, rollout.champion)
         volume = judge_volume(plan, seen, drift.watch, reference, now)
         service = judge_service(plan, log, volume.watch, now)
         parts = [retire(plan, watch, now), quality, drift, volume, service]
@@ -168,13 +167,11 @@ class Turn:
             self.uow.save(key, memory)
         return found
 
-    def _judge_drift(
-        self, watch: Watch, reference: Reference | None, champion: str
-    ) -> tuple[Found, tuple[Decision, ...]]:
+    def _judge_drift(self, watch: Watch, champion: str) -> tuple[Found, tuple[Decision, ...]]:
         """Judge drift; its evidence is large and changes once a window, so it has its own key."""
         key = drift_key(watch.model)
         memory = self.uow.load(key, DriftMemory) or DriftMemory()
-        fixed = None if reference is None else reference.drift
+        fixed = self.references.drift(self.plan, self.ports.log, watch, self.now)
         judged = judge_drift(self.plan, self.ports.log, watch, memory, fixed, champion, self.now)
         if judged.memory != memory:
             self.uow.save(key, judged.memory)

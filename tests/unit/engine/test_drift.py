@@ -13,10 +13,18 @@ import pytest
 from numpy.typing import NDArray
 
 from homeostat.detectors.drift.steadiness import drifting
-from homeostat.domain.model import ModelSpec
+from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema
+from homeostat.domain.record import TIMESTAMP
 from homeostat.domain.verdict import Monitor, Status
 from homeostat.domain.window import Window, closed_windows
-from homeostat.engine.drift import DriftReferences, fit_drift, judge_drift
+from homeostat.engine.backtest import to_records
+from homeostat.engine.drift import (
+    DriftJudged,
+    DriftReferences,
+    fit_drift,
+    follow_segments,
+    judge_drift,
+)
 from homeostat.engine.inputs import References
 from homeostat.engine.plan import ModelPlan, ReferencePolicy
 from homeostat.engine.watch import DriftMemory, Fault
@@ -37,7 +45,9 @@ class Traffic(MemoryLog):
     mean: Callable[[int], float] = lambda _: 0.0
     scores: Mapping[str, float] = field(default_factory=dict)
 
-    def profile(self, spec: ModelSpec, window: Window, version: str = "") -> Profile:
+    def profile(
+        self, spec: ModelSpec, window: Window, version: str = "", segment: str = ""
+    ) -> Profile:
         """Return the profile of one day; all versions' scores are half of each."""
         day = (window.start - START) // DAY
         if day < -1000:
@@ -207,3 +217,105 @@ def test_references_of_a_version_hold_its_windows(world: World) -> None:
     assert len(found.drift.windows) == found.drift.inputs.windows
     start: datetime = found.drift.windows[0][0].start
     assert start < START
+
+
+LANDS = ("AT", "DE", "FR")
+BY_LAND = replace(
+    SPEC,
+    schema=Schema((*SPEC.schema.columns, Column("land", ColumnKind.CATEGORICAL))),
+    segments=("land",),
+)
+
+
+def answered_days(first: int, last: int, moved: Mapping[str, float], rows: int = 150) -> MemoryLog:
+    """Return a log of days in which signals of some lands are moved from the start on."""
+    log = MemoryLog(SimulatedClock(START + last * DAY))
+    for day in range(first, last):
+        rng = np.random.default_rng([3, day + 1000])
+        size = rows * len(LANDS)
+        land = np.repeat(LANDS, rows)
+        shift = np.array([moved.get(name, 0.0) if day >= 0 else 0.0 for name in land])
+        at = START + day * DAY
+        columns = {
+            "prediction_id": [f"{day} {row}" for row in range(size)],
+            "timestamp": pa.array([at + HOUR] * size, TIMESTAMP),
+            "entity": [""] * size,
+            "signal": rng.normal(size=size) + shift,
+            "amount": rng.lognormal(3.0, 0.5, size),
+            "land": land.tolist(),
+        }
+        log.append(
+            BY_LAND, to_records(BY_LAND, pa.table(columns), rng.random(size), "1", "champion")
+        )
+    return log
+
+
+def by_land(policy: ReferencePolicy | None = None) -> ModelPlan:
+    return replace(PLAN, spec=BY_LAND, reference=policy or ReferencePolicy())
+
+
+def learnt(log: MemoryLog, policy: ModelPlan) -> DriftReferences:
+    spans = closed_windows(START - 28 * DAY, START, DAY)
+    whole = fit_drift(policy, [(span, log.profile(BY_LAND, span)) for span in spans])
+    return follow_segments(policy, log, watch(), whole)
+
+
+def subjects(judged: DriftJudged, status: Status) -> set[str]:
+    return {v.subject for v in judged.found.verdicts if v.status is status}
+
+
+def test_a_change_in_one_segment_is_found_there() -> None:
+    log, policy = answered_days(-28, 3, {"FR": 1.0}), by_land()
+    found = learnt(log, policy)
+    assert set(found.segments) == {f"land={land}" for land in LANDS}
+    judged = judge_drift(policy, log, watch(), DriftMemory(), found, "1", START + 3 * DAY)
+    drifted = subjects(judged, Status.DRIFT)
+    assert "signal [land=FR]" in drifted
+    assert drifted.isdisjoint({"signal [land=DE]", "amount [land=FR]", "amount"})
+
+
+def test_segments_are_followed_while_they_have_rows_and_no_more_than_asked() -> None:
+    log = answered_days(-28, 1, {})
+    assert learnt(log, by_land(ReferencePolicy(segments=0))).segments == ()
+    assert learnt(log, by_land(ReferencePolicy(segments=2))).segments == ("land=AT", "land=DE")
+    few = answered_days(-28, 1, {}, rows=20)
+    assert learnt(few, by_land()).segments == ()
+    assert learnt(log, PLAN).segments == (), "the model has none"
+
+
+def test_a_moving_reference_follows_segments_too() -> None:
+    log = answered_days(-28, 1, {"FR": 1.0})
+    policy = by_land(ReferencePolicy("rolling", windows=8, renew=7))
+    judged = judge_drift(policy, log, watch(), DriftMemory(), learnt(log, policy), "1", START + DAY)
+    assert "signal [land=FR]" in subjects(judged, Status.DRIFT)
+    quiet = answered_days(-28, 9, {}, rows=80)
+    judged = judge_drift(
+        policy, quiet, watch(), DriftMemory(), learnt(quiet, policy), "1", START + 9 * DAY
+    )
+    assert judged.memory.anchor is not None
+    assert "signal [land=FR]" in subjects(judged, Status.OK)
+
+
+def test_drift_of_a_segment_that_is_followed_no_more_ends() -> None:
+    """The alarm would last for ever; that of a column with such a name goes on."""
+    log, policy = answered_days(-28, 3, {"FR": 1.0}), by_land()
+    found = learnt(log, policy)
+    first = judge_drift(policy, log, watch(), DriftMemory(), found, "1", START + DAY)
+    seen = first.found.watch.noting(first.found.verdicts)
+    alone = learnt(log, by_land(ReferencePolicy(segments=0)))
+    later = judge_drift(policy, log, seen, first.memory, alone, "1", START + 3 * DAY)
+    (ended,) = (v for v in later.found.verdicts if v.subject == "signal [land=FR]")
+    assert (ended.status, ended.window) == (Status.OK, Window(START + DAY, START + 2 * DAY))
+    assert "no longer judged" in ended.reason
+
+
+def test_segments_are_read_once_and_when_a_window_has_closed(world: World) -> None:
+    log, policy = answered_days(-28, 3, {}), by_land()
+    known = References(world.ports.records)
+    seen = replace(watch(), inputs_until=START)
+    assert known.drift(policy, log, replace(seen, reference="none"), START + DAY) is None
+    early = known.drift(policy, log, seen, START)
+    assert early is not None
+    assert early.segments == ()
+    followed = known.drift(policy, log, seen, START + DAY)
+    assert followed is known.drift(policy, log, seen, START + 2 * DAY)

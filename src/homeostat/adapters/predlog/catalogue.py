@@ -22,6 +22,7 @@ from homeostat.adapters.predlog.hours import (
     late_rows,
     replace_hour,
     segment_hours,
+    segment_rows,
 )
 from homeostat.adapters.records.codec import encode, from_micros, storable, to_micros
 from homeostat.adapters.records.engine import CATALOGUE_LOCK, Database, in_turn
@@ -233,6 +234,11 @@ class Catalogue:
         with self.database.read() as connection:
             rolled = _offsets(connection)
             return rolled, hour_rows(connection, model, start, end)
+
+    def segments(self, model: str, columns: Sequence[str], start: int, end: int) -> dict[str, int]:
+        """Return the stored rows of each segment by these columns in the hours in [start, end)."""
+        with self.database.read() as connection:
+            return segment_rows(connection, model, columns, start, end)
 
     def late(self, model: str, start: int, end: int) -> int:
         """Return how many rows of the hours in [start, end) came late."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from homeostat.adapters.records.codec import storable
+from homeostat.adapters.records.codec import as_given, storable
 from homeostat.adapters.records.tables import log_profiles, log_segment_profiles
 from homeostat.domain.model import ColumnKind
 from homeostat.domain.segments import REST
@@ -187,6 +187,20 @@ def segment_hours(
     }
     profiles = {hour: tuple(hours[hour].profiles) for hour in whole if hour not in incomplete}
     return SegmentHours(profiles, frozenset(incomplete))
+
+
+def segment_rows(
+    connection: sa.Connection, model: str, columns: Sequence[str], start: int, end: int
+) -> dict[str, int]:
+    """Return how many rows are stored of each segment by these columns in [start, end)."""
+    table = log_segment_profiles
+    told = sa.select(table.c.segment, sa.func.sum(table.c.rows)).where(
+        *_within(table, model, start, end, ""),
+        table.c.columns.in_([storable(names) for names in columns]),
+        table.c.segment != REST,
+    )
+    found = connection.execute(told.group_by(table.c.segment))
+    return {as_given(segment): int(rows) for segment, rows in found}
 
 
 def hour_rows(

@@ -312,6 +312,10 @@ class FilePredictionLog:
         """Return the rows of `profile` in each hour of a window that consists of whole hours."""
         return self._reader.counts(spec.name, to_micros(window.start), to_micros(window.end))
 
+    def segments(self, spec: ModelSpec, window: Window) -> dict[str, int]:
+        """Return the rolled rows of each segment in the hours of a window, of those told apart."""
+        return self._reader.segments(spec, to_micros(window.start), to_micros(window.end))
+
     def late(self, window: Window, model: str = "") -> int:
         """Count rows rolled long after their hour's end; of all models if none is named."""
         return self._catalogue.late(model, to_micros(window.start), to_micros(window.end))
@@ -371,15 +375,8 @@ class FilePredictionLog:
             landed = {kind: self._state.rows(kind) for kind in Kind}
             segments = len(segment_names(self._state.landing))
             damaged = len(damaged_names(self._state.landing))
-        return LogStatus(
-            predictions + landed[Kind.PREDICTIONS],
-            labels + landed[Kind.LABELS],
-            files,
-            size,
-            sum(landed.values()),
-            segments,
-            damaged,
-        )
+        rows = (predictions + landed[Kind.PREDICTIONS], labels + landed[Kind.LABELS])
+        return LogStatus(*rows, files, size, sum(landed.values()), segments, damaged)
 
 
 def _alike(group: Sequence[Sent]) -> list[list[Sent]]:

@@ -19,7 +19,7 @@ from homeostat.adapters.predlog.keys import in_key_order, make_keys
 from homeostat.adapters.predlog.labels import Asked, Told, attach
 from homeostat.adapters.predlog.parquet import DAY, FileStore
 from homeostat.adapters.predlog.parts import Part, Places, find, put_in_order
-from homeostat.adapters.predlog.roll import joined, personal_columns, profile_kinds
+from homeostat.adapters.predlog.roll import joined, personal_columns, profile_kinds, told_segments
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_days
 from homeostat.domain.columns import answered, micros, where
 from homeostat.domain.errors import StorageError
@@ -241,6 +241,11 @@ class LogReader:
             places = places[(places >= 0) & (places < len(found))]
             found += np.bincount(places, minlength=len(found))
         return tuple(found.tolist())
+
+    def segments(self, spec: ModelSpec, start: int, end: int) -> dict[str, int]:
+        """Return the rolled rows of each segment in the hours in [start, end)."""
+        columns = [joined(names) for names in told_segments(spec)]
+        return self.catalogue.segments(spec.name, columns, start, end)
 
     def _settled(self, read: Callable[[], tuple[dict[str, int], T]]) -> T:
         """Read the catalogue and what it does not have yet as of one moment."""

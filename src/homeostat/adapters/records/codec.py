@@ -46,6 +46,17 @@ def storable(text: str) -> str:
     return text.replace("\x1a", "\x1a1").replace("\0", "\x1a0")
 
 
+def as_given(text: str) -> str:
+    r"""Return the text behind `storable`'s.
+
+    Examples
+    --------
+    >>> as_given(storable("a\0b\x1a0")) == "a\0b\x1a0"
+    True
+    """
+    return text.replace("\x1a0", "\0").replace("\x1a1", "\x1a")
+
+
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[object]:
     return TypeAdapter(cast("type[object]", kind))

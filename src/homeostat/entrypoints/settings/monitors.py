@@ -66,6 +66,9 @@ class Drift(Part):
     match: Literal["auto", "none", "hour", "weekday"] = "auto"
     """Rhythm that is taken out before windows are judged; auto: hour and weekday, where there are
     reference windows enough."""
+    segments: Annotated[int, Field(ge=0, le=50)] = 8
+    """Most segments whose inputs are judged beside all rows, those with the most rows; 0: none.
+    They share drift's part of the alarm budget with all rows, half each."""
 
 
 class Quality(Part):

@@ -211,7 +211,7 @@ def _diagnosis(diagnosis: Diagnosis) -> ExplanationPolicy | None:
 
 def _reference(drift: Drift) -> ReferencePolicy:
     kind = "rolling" if drift.reference == "same_weekday" else drift.reference
-    return ReferencePolicy(kind, drift.reference_windows, drift.renew)
+    return ReferencePolicy(kind, drift.reference_windows, drift.renew, drift.segments)
 
 
 def _rollout(model: Model) -> RolloutPolicy:

@@ -349,6 +349,9 @@ def check_profiles_of_segments(log: PredictionLog) -> None:
     assert log.profile(spec, whole, segment="country=DE").rows == 9
     with must_raise(NotFoundError):
         log.profile(spec, whole, segment="colour=red")
+    told = log.segments(spec, ALL)
+    assert {f"country={name}" for name in NAMES[:4]} <= set(told)
+    assert all(rows <= log.profile(spec, ALL, segment=name).rows for name, rows in told.items())
 
 
 def check_models_are_apart(log: PredictionLog) -> None:

@@ -16,7 +16,7 @@ from homeostat.domain.clock import Clock
 from homeostat.domain.columns import answered, micros, texts, where
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import TIMESTAMP, prediction_schema
-from homeostat.domain.segments import columns_of, in_segment
+from homeostat.domain.segments import columns_of, groups, in_segment
 from homeostat.domain.window import EPOCH, Window
 from homeostat.engine.ports import Receipt, Rejected
 from homeostat.profiles.build import profile_table
@@ -160,6 +160,16 @@ class MemoryLog:
         first, last = ((at - EPOCH) // MICROSECOND // HOUR for at in (window.start, window.end))
         hours = self._models[spec.name].hours
         return tuple(hours[hour] for hour in range(first, last))
+
+    def segments(self, spec: ModelSpec, window: Window) -> dict[str, int]:
+        """Return the rows of each segment in the hours of a window."""
+        table = answered(self.rows(spec, window))
+        personal = {column.name for column in spec.schema.columns if column.personal}
+        told = [names for names in spec.segment_columns if personal.isdisjoint(names)]
+        found: Counter[str] = Counter()
+        for names in told:
+            found.update({name: len(rows) for name, rows in groups(table, names)})
+        return dict(found)
 
     def roll(self, now: datetime) -> int:
         """Return the rows that landed since the last roll: memory has no files to move them to."""
