@@ -48,6 +48,7 @@ class Plane:
     lives: int = 0
     leadership: Leadership = field(init=False)
     alive: bool = True
+    stepped: float = 0.0
 
     def __post_init__(self) -> None:
         self.start()
@@ -66,9 +67,11 @@ class Plane:
     def moment(self, true: float) -> float:
         return self.offset + self.rate * true
 
-    def step(self, true: float) -> bool:
+    def step(self, true: float, slow: float = 0.0) -> bool:
+        """Step, up to `slow` seconds after it read its clock: not before its last step ended."""
         wall = NOW + timedelta(seconds=50 * self.offset)
-        return self.leadership.step(wall, self.moment(true))
+        read, self.stepped = max(true - slow, self.stepped), true
+        return self.leadership.step(wall, self.moment(read))
 
     def believes(self, true: float) -> bool:
         return self.alive and self.leadership.leads(self.moment(true))
@@ -214,7 +217,7 @@ class World:
         elif act == "step" and plane.alive:
             plane.step(self.true)
         elif act == "slow" and plane.alive:  # paused after it read its clock
-            plane.step(max(self.true - wait, 0.0))
+            plane.step(self.true, wait)
         elif act == "open" and plane.believes(self.true):
             self.open(number)
         elif act == "commit" and number in self.opened:
