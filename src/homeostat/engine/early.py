@@ -25,25 +25,17 @@ from homeostat.domain.window import Window, closed_windows, floor
 from homeostat.engine.plan import EarlyPolicy, ModelPlan
 from homeostat.engine.ports import PredictionLog
 from homeostat.engine.samples import Source
-from homeostat.engine.watch import Watch
+from homeostat.engine.watch import Progress, Watch
 
 LEARNT = 28
 """Metric windows with complete labels, from which delays are learnt."""
 
 
 @dataclass(frozen=True, slots=True)
-class EarlyMemory:
-    """Up to where windows were measured early, and why the newest look told nothing, if so."""
-
-    until: datetime | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Early:
     """What young windows brought."""
 
-    memory: EarlyMemory
+    memory: Progress
     points: tuple[MetricPoint, ...] = ()
 
 
@@ -55,7 +47,7 @@ def early_key(model: str) -> str:
 def measure_early(
     plan: ModelPlan,
     log: PredictionLog,
-    memory: EarlyMemory,
+    memory: Progress,
     champion: str,
     watch: Watch,
     now: datetime,
@@ -68,7 +60,7 @@ def measure_early(
     plan : ModelPlan
         Without a policy nothing is measured.
     log : PredictionLog
-    memory : EarlyMemory
+    memory : Progress
     champion : str
     watch : Watch
         Says when monitoring began, and which rows a data fault covers.
@@ -89,7 +81,7 @@ def measure_early(
     if not windows:
         return Early(replace(memory, until=until))
     points, problem = _measured(plan, policy, log, champion, windows, watch, now, rng)
-    return Early(EarlyMemory(until, problem), points)
+    return Early(Progress(until, problem), points)
 
 
 def _due(

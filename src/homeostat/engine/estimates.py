@@ -22,7 +22,7 @@ from homeostat.engine.cohort import cohorts, without
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Registry
 from homeostat.engine.samples import backwards, scored_by, trained_until
-from homeostat.engine.watch import Watch
+from homeostat.engine.watch import Progress, Watch
 
 ESTIMATED = "estimated"
 """Cohort of the metric points: none of their rows has a label."""
@@ -37,18 +37,10 @@ EFFORT = 40
 
 
 @dataclass(frozen=True, slots=True)
-class EstimateMemory:
-    """Up to where windows were estimated, and why the last one was not, if it was not."""
-
-    until: datetime | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Estimated:
     """What the newly closed windows brought."""
 
-    memory: EstimateMemory
+    memory: Progress
     points: tuple[MetricPoint, ...] = ()
 
 
@@ -67,7 +59,7 @@ class Estimates:
     def estimate(
         self,
         plan: ModelPlan,
-        memory: EstimateMemory,
+        memory: Progress,
         champion: str,
         watch: Watch,
         now: datetime,
@@ -79,7 +71,7 @@ class Estimates:
         ----------
         plan : ModelPlan
             Without a policy nothing is estimated.
-        memory : EstimateMemory
+        memory : Progress
         champion : str
         watch : Watch
             Says when monitoring began, and which rows a data fault covers.
@@ -98,26 +90,26 @@ class Estimates:
         windows = tuple(closed_windows(since, now, plan.metric_window))[-MOST_WINDOWS:]
         if not windows:
             return Estimated(memory)
-        memory = EstimateMemory(windows[-1].end)
+        memory = Progress(windows[-1].end)
         faults = tuple(fault.window(now) for fault in watch.faults)
         known = self.labelled(plan.spec, champion, now, faults, policy.rows)
         if known.num_rows < FEWEST_LABELLED:
             few = f"{known.num_rows} labelled rows of version {champion}, {FEWEST_LABELLED} needed"
-            return Estimated(EstimateMemory(memory.until, few))
+            return Estimated(Progress(memory.until, few))
         asked = {w: self._current(plan.spec, champion, w, faults) for w in windows}
         asked = {window: rows for window, rows in asked.items() if rows.num_rows}
         if not asked:
-            return Estimated(EstimateMemory(memory.until, "no rows"))
+            return Estimated(Progress(memory.until, "no rows"))
         try:
             found = _estimate(plan.spec, known, tuple(asked.values()), rng)
         except DataError as error:
-            return Estimated(EstimateMemory(memory.until, str(error)))
+            return Estimated(Progress(memory.until, str(error)))
         points = [
             point
             for window, told in zip(asked, found, strict=True)
             for point in _points(plan.spec.name, champion, window, told)
         ]
-        return Estimated(EstimateMemory(memory.until, _problem(found[-1])), tuple(points))
+        return Estimated(Progress(memory.until, _problem(found[-1])), tuple(points))
 
     def labelled(
         self,

@@ -16,8 +16,8 @@ from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
 from homeostat.engine.drift import judge_drift
-from homeostat.engine.early import EarlyMemory, early_key, measure_early
-from homeostat.engine.estimates import EstimateMemory, Estimates, estimates_key
+from homeostat.engine.early import early_key, measure_early
+from homeostat.engine.estimates import Estimates, estimates_key
 from homeostat.engine.explanations import (
     ExplanationMemory,
     Explanations,
@@ -54,6 +54,7 @@ from homeostat.engine.watch import (
     DriftMemory,
     Fault,
     Pairing,
+    Progress,
     Watch,
     baseline_key,
     drift_key,
@@ -200,7 +201,7 @@ class Turn:
         if self.plan.estimation is None:
             return Found(watch)
         key = estimates_key(watch.model)
-        before = self.uow.load(key, EstimateMemory) or EstimateMemory()
+        before = self.uow.load(key, Progress) or Progress()
         estimates = Estimates(self.ports.log, self.ports.registry)
         found = estimates.estimate(self.plan, before, champion, watch, self.now, rng)
         if found.memory != before:
@@ -212,7 +213,7 @@ class Turn:
         if self.plan.early is None:
             return
         key = early_key(watch.model)
-        before = self.uow.load(key, EarlyMemory) or EarlyMemory()
+        before = self.uow.load(key, Progress) or Progress()
         found = measure_early(self.plan, self.ports.log, before, champion, watch, self.now, rng)
         if found.memory != before:
             self.uow.save(key, found.memory)

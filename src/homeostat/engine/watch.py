@@ -142,6 +142,14 @@ class DriftMemory:
     anchor: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Up to where windows were measured before their labels, and why the newest told nothing."""
+
+    until: datetime | None = None
+    problem: str = ""
+
+
 def fresh(model: str, reference: str, now: datetime, cohort_names: tuple[str, ...]) -> Watch:
     """Return the watch of a model whose monitoring starts now."""
     return Watch(

@@ -16,10 +16,10 @@ from homeostat.domain.model import LabelSpec, ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
 from homeostat.domain.verdict import MetricPoint, Monitor
 from homeostat.domain.window import Window
-from homeostat.engine.early import Early, EarlyMemory, early_key, measure_early
+from homeostat.engine.early import Early, early_key, measure_early
 from homeostat.engine.loop import Engine, state_keys
 from homeostat.engine.plan import EarlyPolicy, MetricThreshold, ModelPlan
-from homeostat.engine.watch import Fault, Watch
+from homeostat.engine.watch import Fault, Progress, Watch
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog
 from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, memory_world
@@ -63,12 +63,12 @@ def log_of(days: int, n: int = 300, *, slow: bool = True, spec: ModelSpec = TEN)
 def measure(
     log: MemoryLog,
     now: datetime,
-    memory: EarlyMemory | None = None,
+    memory: Progress | None = None,
     *,
     plan: ModelPlan = PLANNED,
     seen: Watch | None = None,
 ) -> Early:
-    before = memory or EarlyMemory(now - DAY)
+    before = memory or Progress(now - DAY)
     rng = np.random.default_rng(1)
     return measure_early(plan, log, before, "1", seen or watch(), now, rng)
 
@@ -141,7 +141,7 @@ def test_monitoring_that_began_late_and_complete_windows_are_left_alone() -> Non
         min(points(measure(whole_log(), NOW, seen=late), "accuracy"), default=NOW) >= NOW - 2 * DAY
     )
     short = replace(PLANNED, spec=replace(TEN, labels=LabelSpec(HOUR)))
-    assert measure(whole_log(), NOW + 2 * HOUR, EarlyMemory(NOW - DAY), plan=short).points == ()
+    assert measure(whole_log(), NOW + 2 * HOUR, Progress(NOW - DAY), plan=short).points == ()
 
 
 def test_the_engine_writes_early_figures_and_judges_none_of_them(tmp_path: Path) -> None:
@@ -162,6 +162,6 @@ def test_the_engine_writes_early_figures_and_judges_none_of_them(tmp_path: Path)
     assert len(judged) == len(set(judged))
     assert early_key(MODEL) in state_keys(plan)
     assert early_key(MODEL) not in state_keys(PLAN)
-    memory = world.ports.records.read(early_key(MODEL), EarlyMemory)
+    memory = world.ports.records.read(early_key(MODEL), Progress)
     assert memory is not None
     assert memory.until == START + 8 * DAY

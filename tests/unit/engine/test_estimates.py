@@ -20,13 +20,12 @@ from homeostat.engine.estimates import (
     MOST_CURRENT,
     MOST_WINDOWS,
     Estimated,
-    EstimateMemory,
     Estimates,
     estimates_key,
 )
 from homeostat.engine.loop import Engine, state_keys
 from homeostat.engine.plan import EstimationPolicy, MetricThreshold, ModelPlan
-from homeostat.engine.watch import Fault, Watch
+from homeostat.engine.watch import Fault, Progress, Watch
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRegistry
 from simulation.world import DAY, MODEL, PLAN, SPEC, START, Fate, memory_world
@@ -79,14 +78,14 @@ def log() -> MemoryLog:
 def guess(
     log: MemoryLog,
     now: datetime,
-    memory: EstimateMemory | None = None,
+    memory: Progress | None = None,
     *,
     plan: ModelPlan = GUESSING,
     seen: Watch | None = None,
     registry: MemoryRegistry | None = None,
 ) -> Estimated:
     estimates = Estimates(log, registry or MemoryRegistry())
-    before = EstimateMemory(START + 5 * DAY) if memory is None else memory
+    before = Progress(START + 5 * DAY) if memory is None else memory
     return estimates.estimate(plan, before, "1", seen or watch(), now, np.random.default_rng(2))
 
 
@@ -103,7 +102,7 @@ def test_a_window_is_estimated_when_it_closes(log: MemoryLog) -> None:
     assert accuracy.lower < 0.75 < accuracy.upper, "the mean of max(p, 1 - p) of a uniform p"
     assert found.memory.until == now
     assert guess(log, now + DAY / 2, found.memory) == Estimated(found.memory)
-    assert guess(log, now, plan=PLAN) == Estimated(EstimateMemory(START + 5 * DAY))
+    assert guess(log, now, plan=PLAN) == Estimated(Progress(START + 5 * DAY))
 
 
 def test_labels_of_the_window_are_not_looked_at(log: MemoryLog) -> None:
@@ -116,16 +115,16 @@ def test_labels_of_the_window_are_not_looked_at(log: MemoryLog) -> None:
 
 
 def test_few_labelled_rows_say_nothing(log: MemoryLog) -> None:
-    found = guess(log, START + 2 * DAY, EstimateMemory())
+    found = guess(log, START + 2 * DAY, Progress())
     assert found.points == ()
-    assert found.memory == EstimateMemory(START + 2 * DAY, found.memory.problem)
+    assert found.memory == Progress(START + 2 * DAY, found.memory.problem)
     assert found.memory.problem == "200 labelled rows of version 1, 300 needed"
     assert "0 labelled rows" in guess(empty_log(), START + 6 * DAY).memory.problem
 
 
 def test_one_class_or_no_rows_are_a_reason_not_a_failure(log: MemoryLog) -> None:
-    later = guess(log, START + 12 * DAY, EstimateMemory(START + 9 * DAY))
-    assert later == Estimated(EstimateMemory(START + 12 * DAY, "no rows"))
+    later = guess(log, START + 12 * DAY, Progress(START + 9 * DAY))
+    assert later == Estimated(Progress(START + 12 * DAY, "no rows"))
     sure = empty_log()
     for day in range(6):
         fill(sure, START + day * DAY, score=np.ones(200))
@@ -134,7 +133,7 @@ def test_one_class_or_no_rows_are_a_reason_not_a_failure(log: MemoryLog) -> None
 
 def test_what_is_not_identifiable_is_no_point(log: MemoryLog) -> None:
     fill(log, START + 8 * DAY, 20)
-    found = guess(log, START + 9 * DAY, EstimateMemory(START + 8 * DAY))
+    found = guess(log, START + 9 * DAY, Progress(START + 8 * DAY))
     assert found.points == ()
     assert "20 rows are too few" in found.memory.problem
     assert found.memory.problem.count("too few") == 1
@@ -200,10 +199,10 @@ def test_audited_rows_are_the_reference_where_there_are_some() -> None:
 
 def test_of_many_rows_and_windows_some_do(log: MemoryLog) -> None:
     fill(log, START + 8 * DAY, MOST_CURRENT + 1000)
-    found = guess(log, START + 9 * DAY, EstimateMemory(START + 8 * DAY))
+    found = guess(log, START + 9 * DAY, Progress(START + 8 * DAY))
     assert by_name(found)["estimated_accuracy"].n == MOST_CURRENT
     later = START + (MOST_WINDOWS + 6) * DAY
-    after_a_pause = guess(log, later, EstimateMemory(START))
+    after_a_pause = guess(log, later, Progress(START))
     assert after_a_pause.memory.until == later
     assert {p.window.start for p in after_a_pause.points} == {START + d * DAY for d in (6, 7, 8)}
 
@@ -229,6 +228,6 @@ def test_the_engine_estimates_before_labels_and_judges_thresholds(tmp_path: Path
         assert guesses[window].lower <= realized[window].value <= guesses[window].upper
     said = [v for v in records.verdicts(MODEL) if v.monitor is Monitor.METRIC]
     assert {(v.subject, v.status) for v in said} == {("low", Status.OK), ("high", Status.DRIFT)}
-    memory = records.read(estimates_key(MODEL), EstimateMemory)
-    assert memory == EstimateMemory(START + 5 * DAY)
+    memory = records.read(estimates_key(MODEL), Progress)
+    assert memory == Progress(START + 5 * DAY)
     assert estimates_key(MODEL) in state_keys(plan)

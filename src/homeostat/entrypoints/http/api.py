@@ -25,7 +25,7 @@ from homeostat.entrypoints.http.events import Event, Pairs, read_event
 from homeostat.entrypoints.http.formats import read_body, read_object, read_rows
 from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
-from homeostat.entrypoints.http.query import limit_of, time_of
+from homeostat.entrypoints.http.query import limit_of, model_of, time_of
 from homeostat.entrypoints.http.rows import Rows, read_predictions
 
 BASE = "/api/v1"
@@ -127,17 +127,10 @@ class _Api:
     intake: Intake
     pairs: Pairs
 
-    def spec(self, request: Request) -> ModelSpec:
-        name = str(request.path_params["model"])
-        if name not in self.specs:
-            known = ", ".join(self.specs) or "none"
-            raise ProblemError(404, f"no model named {name!r}", f"known models: {known}", "model")
-        return self.specs[name]
-
     def ingest(self, field: str, append: Append) -> Endpoint:
         async def handle(request: Request) -> Response:
             actor = await self.gate.admit(request, Scope.INGEST)
-            spec = self.spec(request)
+            spec = model_of(request, self.specs)
             key = request.headers.get("idempotency-key", "")
             with self.intake.holding(held_size(request, self.max_bytes)):
                 kind, body = await read_body(request, self.max_bytes)
@@ -151,7 +144,7 @@ class _Api:
     async def payload(self, request: Request) -> Response:
         """Take one half of a call that a model server tells of."""
         actor = await self.gate.admit(request, Scope.INGEST)
-        spec = self.spec(request)
+        spec = model_of(request, self.specs)
         with self.intake.holding(held_size(request, self.max_bytes)):
             body = await read_bytes(request, self.max_bytes)
             event = read_event(request.headers, body)
@@ -201,7 +194,7 @@ class _Api:
     def read(self, listing: Listing, name: str = "") -> Endpoint:
         async def handle(request: Request) -> Response:
             await self.gate.admit(request, Scope.READ)
-            found = await run_in_threadpool(listing, request, self.spec(request))
+            found = await run_in_threadpool(listing, request, model_of(request, self.specs))
             return reply({name: found} if name else found)
 
         return endpoint(handle)
@@ -261,7 +254,7 @@ class _Api:
 
     async def command(self, request: Request) -> Response:
         actor = await self.gate.admit(request, Scope.OPERATE)
-        spec = self.spec(request)
+        spec = model_of(request, self.specs)
         command = _command(await read_object(request, self.max_bytes), spec.name, actor)
         await run_in_threadpool(commands.submit, self.records, command, self.clock.now())
         return reply({"submitted": command.request, "actor": actor}, 202)

@@ -20,7 +20,7 @@ from homeostat.domain.window import Window
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
 from homeostat.entrypoints.http.formats import ARROW, read_object
 from homeostat.entrypoints.http.problem import ProblemError, endpoint, reply
-from homeostat.entrypoints.http.query import limit_of, time_of
+from homeostat.entrypoints.http.query import limit_of, model_of, time_of
 from homeostat.entrypoints.quarantine import fix, quarantine_of, replay, replay_all
 
 BASE = "/api/v1"
@@ -59,17 +59,10 @@ class _Data:
     gate: Gate
     max_bytes: int
 
-    def spec(self, request: Request) -> ModelSpec:
-        name = str(request.path_params["model"])
-        if name not in self.specs:
-            known = ", ".join(self.specs) or "none"
-            raise ProblemError(404, f"no model named {name!r}", f"known models: {known}", "model")
-        return self.specs[name]
-
     async def rows(self, request: Request) -> Response:
         """Give a page of rows by time as an Arrow IPC stream; a header says where to go on."""
         await self.gate.admit(request, Scope.READ)
-        spec, now = self.spec(request), self.clock.now()
+        spec, now = model_of(request, self.specs), self.clock.now()
         since = time_of(request, "since") or datetime(1970, 1, 1, tzinfo=UTC)
         until, as_of = time_of(request, "until") or now, time_of(request, "as_of")
         if until <= since:
@@ -88,13 +81,15 @@ class _Data:
     async def counts(self, request: Request) -> Response:
         """Say how many rows were refused, by reason."""
         await self.gate.admit(request, Scope.READ)
-        found = await run_in_threadpool(quarantine_of(self.log, self.spec(request)).counts)
+        found = await run_in_threadpool(
+            quarantine_of(self.log, model_of(request, self.specs)).counts
+        )
         return reply({"counts": found})
 
     async def change(self, request: Request) -> Response:
         """Replay, drop or mend refused rows."""
         await self.gate.admit(request, Scope.OPERATE)
-        spec = self.spec(request)
+        spec = model_of(request, self.specs)
         body = await read_object(request, self.max_bytes)
         return reply(await run_in_threadpool(self._change, spec, body))
 

@@ -1,15 +1,26 @@
-"""What stands in query strings."""
+"""What stands in the address of a request."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 
+from homeostat.domain.model import ModelSpec
 from homeostat.entrypoints.http.problem import ProblemError
 
 DEFAULT_LIMIT = 1000
 MOST = 10_000
+
+
+def model_of(request: Request, specs: Mapping[str, ModelSpec]) -> ModelSpec:
+    """Return the model in the path; raises ProblemError."""
+    name = str(request.path_params["model"])
+    if name not in specs:
+        known = ", ".join(specs) or "none"
+        raise ProblemError(404, f"no model named {name!r}", f"known models: {known}", "model")
+    return specs[name]
 
 
 def time_of(request: Request, name: str) -> datetime | None:
