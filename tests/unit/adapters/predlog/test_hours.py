@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from databases import open_records
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.hours import MOST_SEGMENTS
+from homeostat.adapters.records.tables import log_profiles
 from homeostat.domain.errors import StorageError
 from homeostat.domain.model import Column, ColumnKind, Schema
 from homeostat.domain.window import Window
@@ -113,3 +115,19 @@ def test_late_rows_update_their_hours_and_are_counted(tmp_path: Path) -> None:
     log.roll(NOW)
     assert log.late(ALL) == log.late(DAY, SPEC.name) == 3
     assert log.late(Window(T0 + HOUR, NOW)) == log.late(ALL, "other") == 0
+
+
+def test_hours_from_before_their_rows_were_kept_are_counted(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append(BY_LAND, lands(["DE", "FR"]))
+    log.append(BY_LAND, lands(["DE"], "next ", HOUR))
+    log.roll(NOW)
+    window = Window(T0, T0 + 2 * HOUR)
+    with open_records(tmp_path).database.write() as connection:
+        connection.execute(sa.update(log_profiles).values(rows=None))
+    assert log.counts(BY_LAND, window) == (2, 1)
+    log.append(BY_LAND, lands(["FR"], "more "))
+    log.roll(NOW)
+    assert log.counts(BY_LAND, window) == (3, 1)
+    drop_files(tmp_path)
+    assert opened(tmp_path).profile(BY_LAND, window, segment="country=DE").rows == 2
