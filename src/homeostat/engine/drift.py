@@ -53,10 +53,8 @@ def follow_segments(
     They are the ones with the most rows, and have `FEW_WINDOWS` with enough of them. The alarm
     budget of drift is shared: segments together have as much of it as all rows.
     """
+    rows = _segments(plan, log, reference)
     spans = sorted(span for span, _ in reference.windows)
-    if not plan.spec.segments or not spans:
-        return reference
-    rows = log.segments(plan.spec, Window(spans[0].start, max(span.end for span in spans)))
     most = sorted(rows, key=lambda name: (-rows[name], name))[: plan.reference.segments]
     parts: dict[str, Windows] = {}
     for segment in most:
@@ -68,6 +66,20 @@ def follow_segments(
         return reference
     inputs = drift.fit(reference.windows, plan.spec.schema.names, plan.drift, parts)
     return replace(reference, inputs=inputs)
+
+
+def still_there(plan: ModelPlan, log: PredictionLog, reference: DriftReferences) -> bool:
+    """Whether the log has all segments that are followed: none was erased."""
+    followed = reference.segments
+    return not followed or _segments(plan, log, reference).keys() >= set(followed)
+
+
+def _segments(plan: ModelPlan, log: PredictionLog, reference: DriftReferences) -> dict[str, int]:
+    if not plan.spec.segments:
+        return {}
+    spans = [span for span, _ in reference.windows]
+    whole = Window(min(span.start for span in spans), max(span.end for span in spans))
+    return log.segments(plan.spec, whole)
 
 
 @dataclass(frozen=True, slots=True)

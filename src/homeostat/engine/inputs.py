@@ -16,7 +16,7 @@ from homeostat.domain.decision import Decision
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import Status, Verdict
 from homeostat.domain.window import Window, closed_windows
-from homeostat.engine.drift import DriftReferences, fit_drift, follow_segments
+from homeostat.engine.drift import DriftReferences, fit_drift, follow_segments, still_there
 from homeostat.engine.outcomes import Found
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
@@ -78,9 +78,10 @@ class References:
         if fitted is None or not any(closed_windows(watch.inputs_until, now, plan.drift.every)):
             return None if fitted is None else fitted.drift
         key = (watch.model, watch.reference)
-        if key not in self._followed:
-            self._followed[key] = follow_segments(plan, log, watch, fitted.drift)
-        return self._followed[key]
+        known = self._followed.get(key)
+        if known is None or not still_there(plan, log, known):
+            known = self._followed[key] = follow_segments(plan, log, watch, fitted.drift)
+        return known
 
     def _fit(self, plan: ModelPlan, version: str) -> Reference | None:
         windows = self.records.reference(plan.spec.name, version)

@@ -31,8 +31,8 @@ from homeostat.engine.watch import DriftMemory, Fault
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.profile import EMPTY, Profile
 from homeostat.simulation.clock import SimulatedClock
-from homeostat.simulation.fakes import MemoryLog
-from simulation.world import DAY, HOUR, PLAN, SPEC, START, Fate, World, memory_world
+from homeostat.simulation.fakes import MemoryLog, MemoryRecords
+from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
 from unit.engine.bench import watch
 
 ROWS = 400
@@ -227,13 +227,19 @@ BY_LAND = replace(
 )
 
 
-def answered_days(first: int, last: int, moved: Mapping[str, float], rows: int = 150) -> MemoryLog:
+def answered_days(
+    first: int,
+    last: int,
+    moved: Mapping[str, float],
+    rows: int = 150,
+    lands: tuple[str, ...] = LANDS,
+) -> MemoryLog:
     """Return a log of days in which signals of some lands are moved from the start on."""
     log = MemoryLog(SimulatedClock(START + last * DAY))
     for day in range(first, last):
         rng = np.random.default_rng([3, day + 1000])
-        size = rows * len(LANDS)
-        land = np.repeat(LANDS, rows)
+        size = rows * len(lands)
+        land = np.repeat(lands, rows)
         shift = np.array([moved.get(name, 0.0) if day >= 0 else 0.0 for name in land])
         at = START + day * DAY
         columns = {
@@ -307,6 +313,22 @@ def test_drift_of_a_segment_that_is_followed_no_more_ends() -> None:
     (ended,) = (v for v in later.found.verdicts if v.subject == "signal [land=FR]")
     assert (ended.status, ended.window) == (Status.OK, Window(START + DAY, START + 2 * DAY))
     assert "no longer judged" in ended.reason
+
+
+def test_a_segment_that_was_erased_is_named_no_more() -> None:
+    """Its profiles count on as those of another: the reference is learnt again without it."""
+    log, policy = answered_days(-28, 1, {}), by_land()
+    records = MemoryRecords(SimulatedClock(START))
+    spans = closed_windows(START - 28 * DAY, START, DAY)
+    records.save_reference(MODEL, "1", [(span, log.profile(BY_LAND, span)) for span in spans])
+    known, seen = References(records), replace(watch(), inputs_until=START)
+    first = known.drift(policy, log, seen, START + DAY)
+    assert known.drift(policy, log, seen, START + DAY) is first
+    without = answered_days(-28, 1, {}, lands=LANDS[:2])
+    later = known.drift(policy, without, seen, START + DAY)
+    assert first is not None
+    assert later is not None
+    assert (len(first.segments), later.segments) == (3, ("land=AT", "land=DE"))
 
 
 def test_segments_are_read_once_and_when_a_window_has_closed(world: World) -> None:
