@@ -261,7 +261,7 @@ def by_land(policy: ReferencePolicy | None = None) -> ModelPlan:
 
 
 def learnt(log: MemoryLog, policy: ModelPlan) -> DriftReferences:
-    spans = closed_windows(START - 28 * DAY, START, DAY)
+    spans = closed_windows(START - 14 * DAY, START, DAY)
     whole = fit_drift(policy, [(span, log.profile(BY_LAND, span)) for span in spans])
     return follow_segments(policy, log, watch(), whole)
 
@@ -271,7 +271,7 @@ def subjects(judged: DriftJudged, status: Status) -> set[str]:
 
 
 def test_a_change_in_one_segment_is_found_there() -> None:
-    log, policy = answered_days(-28, 3, {"FR": 1.0}), by_land()
+    log, policy = answered_days(-14, 3, {"FR": 1.0}), by_land()
     found = learnt(log, policy)
     assert set(found.segments) == {f"land={land}" for land in LANDS}
     judged = judge_drift(policy, log, watch(), DriftMemory(), found, "1", START + 3 * DAY)
@@ -281,20 +281,20 @@ def test_a_change_in_one_segment_is_found_there() -> None:
 
 
 def test_segments_are_followed_while_they_have_rows_and_no_more_than_asked() -> None:
-    log = answered_days(-28, 1, {})
+    log = answered_days(-14, 1, {})
     assert learnt(log, by_land(ReferencePolicy(segments=0))).segments == ()
     assert learnt(log, by_land(ReferencePolicy(segments=2))).segments == ("land=AT", "land=DE")
-    few = answered_days(-28, 1, {}, rows=20)
+    few = answered_days(-14, 1, {}, rows=20)
     assert learnt(few, by_land()).segments == ()
     assert learnt(log, PLAN).segments == (), "the model has none"
 
 
 def test_a_moving_reference_follows_segments_too() -> None:
-    log = answered_days(-28, 1, {"FR": 1.0})
+    log = answered_days(-14, 1, {"FR": 1.0})
     policy = by_land(ReferencePolicy("rolling", windows=8, renew=7))
     judged = judge_drift(policy, log, watch(), DriftMemory(), learnt(log, policy), "1", START + DAY)
     assert "signal [land=FR]" in subjects(judged, Status.DRIFT)
-    quiet = answered_days(-28, 9, {}, rows=80)
+    quiet = answered_days(-14, 9, {}, rows=80)
     judged = judge_drift(
         policy, quiet, watch(), DriftMemory(), learnt(quiet, policy), "1", START + 9 * DAY
     )
@@ -304,7 +304,7 @@ def test_a_moving_reference_follows_segments_too() -> None:
 
 def test_drift_of_a_segment_that_is_followed_no_more_ends() -> None:
     """The alarm would last for ever; that of a column with such a name goes on."""
-    log, policy = answered_days(-28, 3, {"FR": 1.0}), by_land()
+    log, policy = answered_days(-14, 3, {"FR": 1.0}), by_land()
     found = learnt(log, policy)
     first = judge_drift(policy, log, watch(), DriftMemory(), found, "1", START + DAY)
     seen = first.found.watch.noting(first.found.verdicts)
@@ -317,14 +317,14 @@ def test_drift_of_a_segment_that_is_followed_no_more_ends() -> None:
 
 def test_a_segment_that_was_erased_is_named_no_more() -> None:
     """Its profiles count on as those of another: the reference is learnt again without it."""
-    log, policy = answered_days(-28, 1, {}), by_land()
+    log, policy = answered_days(-14, 1, {}), by_land()
     records = MemoryRecords(SimulatedClock(START))
-    spans = closed_windows(START - 28 * DAY, START, DAY)
+    spans = closed_windows(START - 14 * DAY, START, DAY)
     records.save_reference(MODEL, "1", [(span, log.profile(BY_LAND, span)) for span in spans])
     known, seen = References(records), replace(watch(), inputs_until=START)
     first = known.drift(policy, log, seen, START + DAY)
     assert known.drift(policy, log, seen, START + DAY) is first
-    without = answered_days(-28, 1, {}, lands=LANDS[:2])
+    without = answered_days(-14, 1, {}, lands=LANDS[:2])
     later = known.drift(policy, without, seen, START + DAY)
     assert first is not None
     assert later is not None
@@ -332,7 +332,7 @@ def test_a_segment_that_was_erased_is_named_no_more() -> None:
 
 
 def test_segments_are_read_once_and_when_a_window_has_closed(world: World) -> None:
-    log, policy = answered_days(-28, 3, {}), by_land()
+    log, policy = answered_days(-14, 3, {}), by_land()
     known = References(world.ports.records)
     seen = replace(watch(), inputs_until=START)
     assert known.drift(policy, log, replace(seen, reference="none"), START + DAY) is None
