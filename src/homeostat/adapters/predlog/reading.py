@@ -184,9 +184,14 @@ class LogReader:
         if first >= last:
             first = last = end
         with self.state.lock:
-            asked = spec.name, first, last, version
-            blobs = self._settled(lambda: self.catalogue.profiles(*asked))
-            landed = self.state.landed_tables(spec.name, first, last)
+            blobs: list[bytes] = []
+            landed: list[pa.Table] = []
+            if first < last:
+                asked = spec.name, first, last, version
+                blobs = self._settled(lambda: self.catalogue.profiles(*asked))
+                landed = self.state.landed_tables(spec.name, first, last)
+            else:
+                self.state.refresh()
             edges = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
             parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in edges]
         tables = [self._read(spec, (), landed, first, last)]
