@@ -121,16 +121,18 @@ class Deployment:
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
         from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
+        from homeostat.entrypoints.http.intake import Intake  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
 
         specs = {name: plan.spec for name, plan in self.plans.items()}
         largest = int(self.settings.server.max_request_mb * 2**20)
+        intake = Intake(self.clock, 8 * largest, self.settings.server.rows_per_second)
         tokens = Tokens(self.records)
         runbooks = self.settings.folder / self.settings.runbooks
         own = runbooks if runbooks.is_dir() else None
         return [
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
-            *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest),
+            *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]
 

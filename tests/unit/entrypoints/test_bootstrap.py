@@ -159,3 +159,18 @@ def test_what_cannot_be_opened_is_a_storage_error(folder: Path) -> None:
         open_deployment(settings, clock)
     (data / "log").unlink()
     open_deployment(settings, clock).close()
+
+
+def test_a_sender_is_held_to_its_rate_if_there_is_one(folder: Path) -> None:
+    def sent(rows: int) -> int:
+        lines = [f'{{"prediction_id": "{rows}-{n}", "label": 1}}' for n in range(rows)]
+        body = ("\n".join(lines)).encode()
+        path, headers = "/api/v1/models/fraud/labels", {"Content-Type": "application/x-ndjson"}
+        return int(client.post(path, content=body, headers=headers).status_code)
+
+    for rate, expected in (("0", 200), ("2.5", 429)):
+        (folder / "homeostat.yaml").write_text(f"server: {{rows_per_second: {rate}}}\n{CONFIG}")
+        deployment = opened(folder)
+        client = Caller(application(deployment.pages()), "http://127.0.0.1:8420")
+        assert (sent(20), sent(10)) == (200, expected)
+        deployment.close()

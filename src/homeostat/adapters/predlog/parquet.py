@@ -32,6 +32,7 @@ from homeostat.adapters.predlog.keys import (
     write_keys,
 )
 from homeostat.adapters.predlog.layout import EVER, Layout, Span, chosen_groups, read_layout
+from homeostat.adapters.predlog.widening import widened
 from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
 
@@ -342,15 +343,16 @@ def in_order(table: pa.Table, kind: Kind) -> pa.Table:
 
 
 def align(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the table with the columns of `schema`: nulls where it has none of that type.
+    """Return the table with the columns of `schema`: nulls where it has none that fits.
 
     The features of a model may have changed since the rows were written.
     """
     if table.schema.equals(schema):
         return table
+    held = set(table.column_names)
     columns = [
-        table.column(field.name)
-        if field.name in table.column_names and table.schema.field(field.name).type == field.type
+        widened(table.column(field.name), field.type)
+        if field.name in held
         else pa.chunked_array([pa.nulls(len(table), field.type)])
         for field in schema
     ]

@@ -73,7 +73,7 @@ class Intake:
             raise ProblemError(
                 429,
                 f"{sender} sends more than {rate}",
-                "send more slowly, or raise server.max_rows",
+                "send more slowly, or raise server.rows_per_second",
             )
 
     def answered(self, place: str, key: str, body: bytes) -> Receipt | None:

@@ -42,6 +42,8 @@ class Server(Part):
     """Of several control planes one ticks; another goes on this long after it was last heard of."""
     max_request_mb: Number = Field(default=32.0, gt=0, le=1024)
     """Larger requests are refused."""
+    rows_per_second: Number = Field(default=0.0, ge=0)
+    """Rows that each sender may send on average, with bursts of ten seconds; 0: any number."""
 
 
 class Breaker(Part):
