@@ -21,6 +21,7 @@ PARQUET = (".parquet", ".pq")
 DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 ARROW = (".arrow", ".feather", ".ipc", ".arrows")
 KNOWN = PARQUET + DELIMITED + ARROW
+LINES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 
 _ADDRESS = re.compile(r"(\w+://)(?:[^/\s@]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
 
@@ -48,8 +49,8 @@ class Place:
 
     @property
     def ending(self) -> str:
-        """Which of `KNOWN` its name ends in, or nothing."""
-        return _ending(self.name)
+        """Which of `KNOWN` and `LINES` its name ends in, or nothing."""
+        return _ending(self.name, KNOWN + LINES)
 
     def open(self) -> pa.NativeFile:
         """Return the file, opened; DataError if that fails."""
@@ -69,10 +70,10 @@ class Place:
             raise unreadable(f"{self.name}: {what}" if what else self.name, error) from error
 
 
-def find_places(location: str | Path) -> list[Place]:
+def find_places(location: str | Path, known: tuple[str, ...] = KNOWN) -> list[Place]:
     """Return the files at a location: itself, or those in the folder that it is, by name.
 
-    Names in a folder that begin with ``.`` or ``_`` or end in none of `KNOWN` are passed over.
+    Names in a folder that begin with ``.`` or ``_`` or end in none of `known` are passed over.
 
     Raises
     ------
@@ -85,14 +86,14 @@ def find_places(location: str | Path) -> list[Place]:
     """
     text = str(location)
     remote = "://" in text and not text.startswith("file://")
-    found = _remote(text) if remote else _local(Path(text.removeprefix("file://")))
+    path = Path(text.removeprefix("file://"))
+    found = _remote(text, known) if remote else _local(path, known)
+    endings = ", ".join(known)
     if not found:
-        known = ", ".join(KNOWN)
-        raise DataError(f"{_shown(text)} has no data files; they must end in one of {known}")
+        raise DataError(f"{_shown(text)} has no data files; they must end in one of {endings}")
     for place in found:
-        if not place.ending:
-            known = ", ".join(KNOWN)
-            raise DataError(f"{place.name} has an unknown kind; use a file that ends in {known}")
+        if not _ending(place.name, known):
+            raise DataError(f"{place.name} has an unknown kind; use a file that ends in {endings}")
         if not place.size and (place.local or not text.startswith("http")):
             raise DataError(f"{place.name} is empty; give a file with a header and rows")
     return found
@@ -104,12 +105,12 @@ def unreadable(name: str, error: Exception) -> DataError:
     return DataError(f"{name} cannot be read: {reason}; check that it is whole")
 
 
-def _local(path: Path) -> list[Place]:
+def _local(path: Path, known: tuple[str, ...]) -> list[Place]:
     if not path.exists():
         raise NotFoundError(f"there is no file {path}; check the path")
     if path.is_dir():
         inside = (item for item in path.rglob("*") if item.is_file())
-        files = sorted(item for item in inside if _wanted(item.relative_to(path).as_posix()))
+        files = sorted(item for item in inside if _wanted(item.relative_to(path).as_posix(), known))
     elif path.is_file():
         files = [path]
     else:
@@ -121,7 +122,7 @@ def _file_opener(path: Path) -> Callable[[], pa.NativeFile]:
     return lambda: pa.OSFile(str(path), "rb")
 
 
-def _remote(address: str) -> list[Place]:
+def _remote(address: str, known: tuple[str, ...]) -> list[Place]:
     from fsspec.core import (  # type: ignore[import-untyped]  # noqa: PLC0415
         url_to_fs,  # most data is on this machine
     )
@@ -139,12 +140,12 @@ def _remote(address: str) -> list[Place]:
         raise UserError(f"{shown} is no address that can be read: {error}") from error
     try:
         # Asking a web server whether a file is a folder would fetch it.
-        if _ending(shown) or not store.isdir(path):
+        if _ending(shown, known) or not store.isdir(path):
             files = [path]
         else:
             root = path.rstrip("/")
             files = sorted(
-                file for file in store.find(path) if _wanted(file[len(root) :].lstrip("/"))
+                file for file in store.find(path) if _wanted(file[len(root) :].lstrip("/"), known)
             )
         sizes = [store.info(file).get("size") or 0 for file in files]
     except FileNotFoundError as error:
@@ -184,13 +185,13 @@ def _jumps(handle: IO[bytes]) -> bool:
     return True
 
 
-def _wanted(inside: str) -> bool:
+def _wanted(inside: str, known: tuple[str, ...]) -> bool:
     parts = PurePosixPath(inside).parts
-    return bool(_ending(inside)) and not any(part.startswith((".", "_")) for part in parts)
+    return bool(_ending(inside, known)) and not any(part.startswith((".", "_")) for part in parts)
 
 
-def _ending(name: str) -> str:
-    return next((end for end in KNOWN if name.lower().endswith(end)), "")
+def _ending(name: str, known: tuple[str, ...]) -> str:
+    return next((end for end in known if name.lower().endswith(end)), "")
 
 
 def _shown(address: str) -> str:

@@ -39,6 +39,10 @@ COMMANDS: Table = {
     "retrain": (f"{HERE}.rollout:retrain", "Ask for a retraining."),
     "decisions": (f"{HERE}.status:decisions", "Show what was decided, by whom and why."),
     "data": (f"{HERE}.data:data", "Erase, verify, repair, export; refused rows."),
+    "import": (
+        f"{HERE}.imports:import_command",
+        "Bring rows of files into the log: backfills, labels.",
+    ),
     "labels": (f"{HERE}.labels:labels", "Bring labels in from a file."),
     "token": (f"{HERE}.tokens:token", "Make, list or revoke API tokens."),
     "backup": (f"{HERE}.backup:backup", "Back everything up, while it goes on."),

@@ -1,0 +1,1 @@
+"""Rows from files into the prediction log: backfills, labels, tables of served requests."""
