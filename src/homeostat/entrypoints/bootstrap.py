@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +97,19 @@ class Deployment:
     def engine(self, ports: Ports) -> Engine:
         """Return the engine over all models of the deployment."""
         return Engine(ports, self.plans)
+
+    def label_files(self, stopping: Callable[[], bool]) -> Callable[[], tuple[str, ...]] | None:
+        """Return what takes the label files that are dropped into folders; None if none are."""
+        from homeostat.entrypoints.imports.bring import LogStore  # noqa: PLC0415 - takes long
+        from homeostat.entrypoints.imports.folder import Drop, LabelFolders  # noqa: PLC0415
+
+        drops = tuple(
+            Drop(model.spec(), model.history, folder)
+            for model in self.settings.models
+            if (folder := self.settings.label_folder(model.name)) is not None
+        )
+        store = LogStore(self.log, self.clock)
+        return LabelFolders(drops, store, self.clock, stopping).look if drops else None
 
     def route_table(self, load: Load = load_predictor) -> RouteTable:
         """Return the route table of a gateway in this process."""

@@ -40,6 +40,9 @@ class Worker:
         The log's own sign that so much has landed that a roll should not wait.
     leadership : Leadership, optional
         With it, only what leads ticks and tidies up; any rolls a full log.
+    chore : callable, optional
+        Further work of what leads, as often as it ticks, in a thread of its own: it may take long,
+        and should end early once `stopping`. It returns what went wrong.
     """
 
     engine: Engine
@@ -49,6 +52,7 @@ class Worker:
     roll_every: timedelta = ROLL_EVERY
     full: threading.Event = field(default_factory=threading.Event)
     leadership: Leadership | None = None
+    chore: Callable[[], tuple[str, ...]] | None = None
     problems: tuple[str, ...] = ()
     last_tick: datetime | None = None
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
@@ -61,6 +65,8 @@ class Worker:
         work = {"worker": self._run, "upkeep": self._keep_up}
         if self.leadership is not None:
             work["lease"] = partial(self._lead, self.leadership)
+        if self.chore is not None:
+            work["chore"] = partial(self._do, self.chore)
         self._threads = tuple(
             threading.Thread(target=target, name=f"homeostat-{name}", daemon=True)
             for name, target in work.items()
@@ -85,6 +91,22 @@ class Worker:
     def leads(self) -> bool:
         """Whether this one ticks."""
         return self.leadership is None or self.leadership.leads(self.clock.monotonic())
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    def _do(self, chore: Callable[[], tuple[str, ...]]) -> None:
+        before: tuple[str, ...] = ()
+        while not self._stop.is_set():
+            if self.leads:
+                problems = _attempt(chore)
+                for problem in problems:
+                    if problem not in before:
+                        logger.error("%s", problem)
+                before = problems
+            self._stop.wait(self.every.total_seconds())
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -1,3 +1,4 @@
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -174,3 +175,21 @@ def test_a_sender_is_held_to_its_rate_if_there_is_one(folder: Path) -> None:
         client = Caller(application(deployment.pages()), "http://127.0.0.1:8420")
         assert (sent(20), sent(10)) == (200, expected)
         deployment.close()
+
+
+def test_label_files_are_looked_for_where_a_model_has_a_folder(folder: Path) -> None:
+    deployment = opened(folder)
+    assert deployment.label_files(lambda: False) is None
+    deployment.close()
+    text = CONFIG.replace("labels: {maturity: 1d}", "labels: {maturity: 1d, folder: in}", 1)
+    (folder / "homeostat.yaml").write_text(text)
+    (folder / "in").mkdir()
+    (folder / "in" / "a.csv").write_text("id,label\na,1\n")
+    os.utime(folder / "in" / "a.csv", (0, NOW.timestamp() - 60))
+    deployment = opened(folder)
+    look = deployment.label_files(lambda: False)
+    assert look is not None
+    assert look() == ()
+    assert deployment.log.status().labels == 1
+    assert (folder / "in" / "done" / "a.csv").exists()
+    deployment.close()

@@ -233,3 +233,34 @@ def test_trouble_with_the_lease_is_told_and_nothing_ticks(
     wait(lambda: "the lease: the records database failed: gone" in caplog.messages)
     assert worker.stop()
     assert world.records.looks == 0
+
+
+def test_a_chore_is_done_beside_the_ticks_and_its_trouble_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def chore() -> tuple[str, ...]:
+        done.append(worker.stopping)
+        return ("no folder",) if len(done) < 4 else ()
+
+    done: list[bool] = []
+    worker = World(live=True).worker
+    worker.chore = chore
+    worker.start()
+    wait(lambda: len(done) >= 6)
+    assert worker.stop()
+    assert not any(done)
+    assert worker.stopping
+    assert caplog.messages.count("no folder") == 1
+
+
+def test_one_that_does_not_lead_does_no_chore(tmp_path: Path) -> None:
+    shared = MemoryRecords(SystemClock())
+    with shared.begin() as uow:
+        uow.save(LEASE, Lease("another", 1))
+    worker = leading(World(live=True), tmp_path, shared)
+    done: list[int] = []
+    worker.chore = lambda: (done.append(1), ())[1]  # type: ignore[func-returns-value]
+    worker.start()
+    Event().wait(0.1)
+    assert worker.stop()
+    assert not done

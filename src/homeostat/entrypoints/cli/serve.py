@@ -124,6 +124,7 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
         bound = _listen(deployment, "server", *where)
         log = deployment.log
         worker = Worker(engine, log, clock, server.tick, full=log.full, leadership=leadership)
+        worker.chore = deployment.label_files(lambda: worker.stopping)
         worker.start()
         try:
             run(application(pages), bound)

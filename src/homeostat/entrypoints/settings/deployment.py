@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from os.path import normpath
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -158,7 +159,14 @@ class Settings(Part):
         self._check_records()
         self._check_personal()
         seen: dict[str, int] = {}
+        folders: dict[str, int] = {}
         for number, model in enumerate(self.models):
+            folder = normpath(model.labels.folder) if model.labels.folder else ""
+            if folder and folder in folders:
+                problem = f"is also that of models.{folders[folder]}"
+                remedy = "give each model a folder of its own"
+                raise wrong(problem, remedy, "models", number, "labels", "folder")
+            folders[folder] = number
             if model.name in seen:
                 problem = f"{model.name!r} is also the name of models.{seen[model.name]}"
                 raise wrong(problem, "rename one of them", "models", number, "name")
@@ -229,6 +237,11 @@ class Settings(Part):
     def models_folder(self) -> Path:
         """Absolute path of the local model registry."""
         return self.data_folder / "models"
+
+    def label_folder(self, name: str) -> Path | None:
+        """Return the absolute path of the folder of a model's label files; None if it has none."""
+        folder = self.model(name).labels.folder
+        return (self.folder / Path(folder).expanduser()).resolve() if folder else None
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:

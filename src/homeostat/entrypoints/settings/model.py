@@ -150,6 +150,8 @@ class Labels(Part):
     """Age of a prediction after which its label, if there will be one, has arrived."""
     audit: AuditLabels | None = None
     """A random share of predictions whose labels come early."""
+    folder: str = ""
+    """Folder, relative to this file, whose files of labels the server takes; default: none."""
 
 
 class Model(Part):

@@ -57,6 +57,23 @@ def test_the_trainer_is_a_file_beside_the_configuration(tmp_path: Path) -> None:
     assert found.trainer("a") == (tmp_path / "train.py", "fit")
 
 
+def test_each_model_may_have_a_folder_of_label_files(tmp_path: Path) -> None:
+    path = tmp_path / "homeostat.yaml"
+    text = "models:\n" + "".join(MODEL.format(name=name) for name in "abc")
+    first, second, third = (
+        f"maturity: 60d, folder: {name}" for name in ("in/a", "/in/b", "./in/a")
+    )
+    text = text.replace("maturity: 60d", first, 1)
+    path.write_text(text.replace("{maturity: 60d}", f"{{{second}}}", 1))
+    found = load(path)
+    assert found.label_folder("a") == tmp_path / "in/a"
+    assert found.label_folder("b") == Path("/in/b")
+    assert found.label_folder("c") is None
+    path.write_text(text.replace("{maturity: 60d}", f"{{{third}}}", 1))
+    with pytest.raises(ConfigError, match=r"labels\.folder: is also that of models\.0"):
+        load(path)
+
+
 def test_settings_are_frozen(tmp_path: Path) -> None:
     found = settings(tmp_path, "a")
     with pytest.raises(ValueError, match="frozen"):
