@@ -61,7 +61,12 @@ class ParquetPart:
 
     def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         """Read all columns of the row groups one after another."""
-        with self.place.reading(), self.place.open() as source, pq.ParquetFile(source) as file:
+        # Reading ahead would hold the whole file before its last row is read.
+        with (
+            self.place.reading(),
+            self.place.open() as source,
+            pq.ParquetFile(source, pre_buffer=False, buffer_size=self._buffer) as file,
+        ):
             for batch in file.iter_batches(rows, columns=list(columns)):
                 yield pa.Table.from_batches([batch]).select(list(columns))
 
@@ -102,6 +107,10 @@ class ParquetPart:
         width = sum(column.total_uncompressed_size for column in found) / max(1, group.num_rows)
         return max(1024, min(CHUNK_ROWS, int(CHUNK_BYTES / max(1.0, width))))
 
+    @property
+    def _buffer(self) -> int:
+        return _LOCAL_BUFFER if self.place.local else _REMOTE_BUFFER
+
     def _file(self) -> pq.ParquetFile:
         """Return the file as opened by this thread."""
         if not hasattr(self._files, "file"):
@@ -109,7 +118,7 @@ class ParquetPart:
                 self.place.open(),
                 metadata=self._metadata,
                 read_dictionary=list(self._texts),
-                buffer_size=_LOCAL_BUFFER if self.place.local else _REMOTE_BUFFER,
+                buffer_size=self._buffer,
             )
         file: pq.ParquetFile = self._files.file
         return file

@@ -43,7 +43,6 @@ COMMANDS: Table = {
         f"{HERE}.imports:import_command",
         "Bring rows of files into the log: backfills, labels.",
     ),
-    "labels": (f"{HERE}.labels:labels", "Bring labels in from a file."),
     "token": (f"{HERE}.tokens:token", "Make, list or revoke API tokens."),
     "backup": (f"{HERE}.backup:backup", "Back everything up, while it goes on."),
     "restore": (f"{HERE}.backup:restore", "Bring a backup into an empty deployment."),

@@ -278,24 +278,6 @@ def test_tokens(here: Path) -> None:
     assert json.loads(call("token", "create", "ci", "--scope", "read", "--json")[1])["token"]
 
 
-def test_labels_import_takes_what_is_good(here: Path) -> None:
-    head = "prediction_id,label,label_timestamp\n"
-    (here / "l.csv").write_text(
-        head + "a,yes,2024-01-01T00:00:00\nb,0,2024-01-01T00:00:00\nc,maybe,2024-01-01T00:00:00\n"
-    )
-    counts = {"accepted": 2, "duplicates": 0, "rejected": 1}
-    assert json.loads(call("labels", "import", "l.csv", "--json")[1]) == counts
-    code, out, _ = call("labels", "import", "l.csv")
-    assert code == 0
-    assert "0 labels taken, 2 known already, 1 refused" in out
-    (here / "m.csv").write_text("prediction_id,label\nd,\ne,maybe\n")
-    code, _, err = call("labels", "import", "m.csv")
-    assert code == 2
-    assert "no label was taken" in err
-    (here / "n.csv").write_text("key,label\nd,1\n")
-    assert "there is no column 'prediction_id'" in call("labels", "import", "n.csv")[2]
-
-
 def test_doctor(here: Path) -> None:
     code, out, _ = call("doctor")
     assert code == 0
