@@ -46,6 +46,13 @@ class ParquetPart:
         """Rows, as the footer says."""
         return self._metadata.num_rows
 
+    @property
+    def row_bytes(self) -> float:
+        """About how many bytes a row takes in memory."""
+        groups = range(self._metadata.num_row_groups)
+        size = sum(self._metadata.row_group(group).total_byte_size for group in groups)
+        return size / max(1, self._metadata.num_rows)
+
     def as_text(self) -> ParquetPart:
         """Return this file: its types are known."""
         return self

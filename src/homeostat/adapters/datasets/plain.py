@@ -29,6 +29,7 @@ _PEEK = 1 << 16
 LONGEST_LINE = 16 << 20
 """Bytes of a JSON line beyond which the file is none of such lines."""
 _PIECE = 1 << 20
+_BATCH_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,13 @@ class PlainFile:
         from homeostat.adapters.datasets.arrow import ArrowPart  # noqa: PLC0415 - takes long
         from homeostat.adapters.datasets.parquet import ParquetPart  # noqa: PLC0415
 
-        part = (ParquetPart if self.place.ending in PARQUET else ArrowPart)(self.place)
+        part: ParquetPart | ArrowPart
+        if self.place.ending in PARQUET:
+            part = ParquetPart(self.place)
+            # A row may be a body of a megabyte.
+            rows = max(1, min(rows, int(_BATCH_BYTES / max(1.0, part.row_bytes))))
+        else:
+            part = ArrowPart(self.place)
         self._check(part.schema.names)
         start = 0
         for table in part.batches(part.schema.names, rows):

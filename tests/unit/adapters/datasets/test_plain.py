@@ -95,6 +95,14 @@ def test_typed_files_keep_their_types(tmp_path: Path) -> None:
         assert list(rows(one(tmp_path / name), 2).values()) == table.to_pylist()
 
 
+def test_few_rows_at_a_time_where_they_are_large(tmp_path: Path) -> None:
+    rows_ = [f"{n:02d}" * 2**20 for n in range(40)]
+    pq.write_table(pa.table({"body": rows_}), tmp_path / "a.parquet", compression="zstd")
+    sizes = [len(batch.rows) for batch in one(tmp_path / "a.parquet").batches()]
+    assert sum(sizes) == 40
+    assert max(sizes) <= 17
+
+
 def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     lines = ['{"a": 1}', "", '{"a": "x", "b": [1, 2]}', "{", "[1]", '{"b": {"c": null}}']

@@ -111,6 +111,22 @@ def test_predictions_of_a_file_as_people_have_them(here: Path) -> None:
     assert len(stored(here)) == 3
 
 
+def test_a_server_may_be_running(here: Path) -> None:
+    (here / "old.csv").write_text(lines(3))
+    arguments = ("fraud", "old.csv", "--version", "7", "--map", "when=timestamp")
+    server = open_deployment(load(here / "homeostat.yaml"), SystemClock())
+    spec, window = server.plans["fraud"].spec, Window(START - DAY, NOW + DAY)
+    assert figures(*arguments)["accepted"] == 3
+    rows = server.log.rows(spec, window)
+    assert server.log.append(spec, rows).duplicates == 3
+    more = rows.set_column(0, "prediction_id", pa.array(["x", "y", "z"]))
+    assert server.log.append(spec, more).accepted == 3
+    assert figures(*arguments)["duplicates"] == 3
+    server.log.roll(NOW)
+    assert len(server.log.rows(spec, window)) == 6
+    server.close()
+
+
 def test_ids_are_made_where_there_are_none(here: Path) -> None:
     times = [START + n * DAY for n in range(4)]
     table = pa.table({"timestamp": times, "version": ["1", None, "1", "1"], "score": [0.5] * 4})
@@ -179,6 +195,19 @@ def test_classes_and_probabilities(here: Path) -> None:
     assert [(r["prediction_id"], r["score"], r["prediction"]) for r in taken] == [
         ("a", 2.0, 2.0), ("b", 1.0, 1.0),
     ]  # fmt: skip
+
+
+def test_roles_and_tiers_are_those_that_there_are(here: Path) -> None:
+    made = {"timestamp": NOW.isoformat(), "version": "1", "score": 0.5}
+    said = (("shadow", "model"), ("boss", "model"), (None, "ghost"))
+    rows = [made | {"prediction_id": role, "role": role, "tier": tier} for role, tier in said]
+    (here / "r.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    found = figures("fraud", "r.ndjson")
+    assert [(r["row"], r["column"], r["reason"]) for r in found["refusals"]] == [
+        (2, "role", "must be one of champion, challenger, shadow, not 'boss'"),
+        (3, "prediction_id", "is missing"),
+    ]
+    assert [row["role"] for row in stored(here)] == ["shadow"]
 
 
 def test_a_trial_stores_nothing(here: Path) -> None:
