@@ -28,7 +28,7 @@ from homeostat.entrypoints.imports.bring import (
     Tally,
     bring,
 )
-from homeostat.entrypoints.imports.naming import Naming, Rows
+from homeostat.entrypoints.imports.naming import Naming, Rows, listed
 from homeostat.entrypoints.imports.times import Times, zone_of
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.settings.model import Model
@@ -183,9 +183,12 @@ def _naming_notes(file: PlainFile, naming: Naming) -> list[str]:
         for ours, theirs in naming.columns.items()
         if ours != theirs
     ]
-    parts = {"": renamed, "not used: ": list(map(repr, naming.unused)),
-             "missing in all rows: ": list(naming.absent)}  # fmt: skip
-    return [f"{file.name}: {said}{', '.join(names)}" for said, names in parts.items() if names]
+    notes = [f"{file.name}: {', '.join(renamed)}"] if renamed else []
+    if naming.unused:
+        notes.append(f"{file.name}: not used: {listed(naming.unused)}")
+    if naming.absent:
+        notes.append(f"{file.name}: missing in all rows: {listed(naming.absent)}")
+    return notes
 
 
 def _notes(order: Order, part: Model, tally: Tally, now: datetime) -> list[str]:

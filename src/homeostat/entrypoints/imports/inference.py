@@ -18,6 +18,7 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.entrypoints.http.rows import read_predictions
 from homeostat.entrypoints.imports.convert import Piece, Refused, Usual
+from homeostat.entrypoints.imports.naming import listed
 from homeostat.entrypoints.imports.times import REASON, Times
 from homeostat.entrypoints.imports.values import plain
 from homeostat.entrypoints.payloads import Body, Row, join, parse_body
@@ -35,9 +36,8 @@ def check_table(names: list[str]) -> None:
     """Raise DataError unless these columns are those of a table of served requests."""
     for one_of in (("request",), ("response",), TIMES, IDS):
         if not any(name in names for name in one_of):
-            there = ", ".join(map(repr, names)) or "none"
             said = f"no column says {' or '.join(one_of)}"
-            raise DataError(f"{said}: this is no inference table; there are {there}")
+            raise DataError(f"{said}: this is no inference table; there are {listed(names)}")
 
 
 def convert_calls(
@@ -128,6 +128,8 @@ def _answers(
 
 def _body(call: Mapping[str, object], name: str) -> Body:
     text = call.get(name)
+    if isinstance(text, Mapping):  # JSON lines may hold objects
+        return text
     if not isinstance(text, str | bytes) or not text:
         why = f" ({codes})" if (codes := call.get("logging_error_codes")) else ""
         raise _WrongError(name, f"is missing{why}: it was not logged")

@@ -42,6 +42,10 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 """Names that leave no doubt, without case and punctuation; the first that is there counts."""
 
 
+LISTED = 50
+"""Columns that a message names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Naming:
     """How the columns of a file are called.
@@ -114,7 +118,8 @@ def name_columns(
     columns: dict[str, str] = {}
     for theirs, ours in (told or {}).items():
         if theirs not in names:
-            raise DataError(f"there is no column {theirs!r} to map; {nearest(theirs, names)}")
+            near = nearest(theirs, names[:LISTED])
+            raise DataError(f"there is no column {theirs!r} to map; {near}")
         if ours not in fields:
             raise DataError(f"{rows} have no {ours!r} to map to; {nearest(ours, fields)}")
         columns[ours] = theirs
@@ -133,6 +138,18 @@ def name_columns(
     features = spec.schema.names if rows is Rows.PREDICTIONS else ()
     absent = tuple(name for name in features if name not in columns)
     return Naming(columns, frozenset(guessed), unused, absent)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as people read them, not all of a million.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed([])
+    ("'a', 'b'", 'none')
+    """
+    shown = ", ".join(map(repr, names[:LISTED])) or "none"
+    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED:,} more"
 
 
 def _guesses(
@@ -171,11 +188,9 @@ def _check(spec: ModelSpec, rows: Rows, columns: Mapping[str, str], names: Seque
         wanted = [*wanted, ("outcome",)]
     for one_of in wanted:
         if not any(name in columns for name in one_of):
-            there = ", ".join(map(repr, names)) or "none"
             said = " or ".join(one_of)
-            raise DataError(
-                f"no column says {said}; map one to it (COLUMN={one_of[0]}): there are {there}"
-            )
+            remedy = f"map one to it (COLUMN={one_of[0]}): there are {listed(names)}"
+            raise DataError(f"no column says {said}; {remedy}")
 
 
 def _answers(spec: ModelSpec) -> tuple[str, ...]:

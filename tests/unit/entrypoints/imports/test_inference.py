@@ -145,6 +145,25 @@ def test_versions(world: World, metadata: object, version: str) -> None:
     assert [row["version"] for row in world.rows] == [version]
 
 
+def test_bodies_may_be_objects_in_json_lines(world: World) -> None:
+    bodies = [(RECORDS, {"predictions": [0.5]}), ({"instances": [[2, "DE"]]}, {"predictions": [1]})]
+    calls = [
+        {
+            "databricks_request_id": str(n),
+            "timestamp_ms": MILLIS,
+            "request": asked,
+            "response": said,
+        }
+        for n, (asked, said) in enumerate(bodies)
+    ]
+    path = world.folder / "calls.jsonl"
+    path.write_text("\n".join(map(json.dumps, calls)))
+    order = Order(SPEC, Rows.PREDICTIONS, Times(zone_of("UTC")), version="1", calls=True)
+    (file,) = plain_files(path)
+    list(bring(order, file, LogStore(world.log, world.clock), NOW, Tally()))
+    assert [(r["prediction_id"], r["amount"]) for r in world.rows] == [("0", 3.0), ("1", 2.0)]
+
+
 def test_a_version_in_a_column_of_its_own(world: World) -> None:
     world.bring(old_layout([RECORDS], [{"predictions": [0.5]}], model_version=[6]))
     assert [row["version"] for row in world.rows] == ["6"]

@@ -79,6 +79,14 @@ def test_what_is_missing_is_told(
         name_columns(spec, rows, names, told)  # type: ignore[arg-type]
 
 
+def test_a_message_does_not_name_a_million_columns() -> None:
+    names = [f"column {n}" for n in range(1_000_000)]
+    for told in ({}, {"colum 7": "label"}):
+        with pytest.raises(DataError) as caught:
+            name_columns(SPEC, Rows.LABELS, names, told)
+        assert len(str(caught.value)) < 2000
+
+
 @pytest.mark.parametrize("spec", [PRICE, THREE], ids=["regression", "multiclass"])
 def test_a_prediction_may_stand_for_the_score(spec: object) -> None:
     naming = name_columns(spec, Rows.PREDICTIONS, ["time", "y_pred"])  # type: ignore[arg-type]
