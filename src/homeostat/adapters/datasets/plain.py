@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ _BLOCK = 4 << 20
 _PEEK = 1 << 16
 LONGEST_LINE = 16 << 20
 """Bytes of a JSON line beyond which the file is none of such lines."""
+MOST_COLUMNS = 10_000
 _PIECE = 1 << 20
 _BATCH_BYTES = 32 << 20
 
@@ -122,7 +124,7 @@ class PlainFile:
             rows = max(1, min(rows, int(_BATCH_BYTES / max(1.0, part.row_bytes))))
         else:
             part = ArrowPart(self.place)
-        self._check(part.schema.names)
+        _check(self.name, part.schema.names)
         start = 0
         for table in part.batches(part.schema.names, rows):
             yield Batch(table, np.arange(start, start + table.num_rows))
@@ -160,10 +162,10 @@ class PlainFile:
                 convert_options=pc_csv.ConvertOptions(column_types=types),
             )
 
-        with self.place.reading():
+        with self.place.reading(), _explained(self.name):
             with opened({}) as reader:
                 names = reader.schema.names
-            self._check(names)
+            _check(self.name, names)
             bad.clear()
             start = told = 0
             with opened(dict.fromkeys(names, pa.binary())) as reader:
@@ -195,21 +197,37 @@ class PlainFile:
                 held.append((number, line))
                 size += len(line)
                 if len(held) >= rows or size >= _BLOCK:
-                    yield _objects(held, names)
+                    yield _objects(held, names, self.name)
                     held, size = [], 0
             if held:
-                yield _objects(held, names)
+                yield _objects(held, names, self.name)
 
     def _source(self) -> pa.NativeFile:
         source = self.place.open()
         packed = self.place.ending.endswith(".gz")
         return pa.CompressedInputStream(source, "gzip") if packed else source
 
-    def _check(self, names: Sequence[str]) -> None:
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            found = ", ".join(map(repr, twice))
-            raise DataError(f"{self.name} names column {found} more than once; rename it")
+
+def _check(file: str, names: Sequence[str]) -> None:
+    if len(names) > MOST_COLUMNS:
+        said = f"has {len(names):,} columns, more than {MOST_COLUMNS:,}"
+        raise DataError(f"{file} {said}; is it a table with a header?")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        found = ", ".join(map(repr, twice))
+        raise DataError(f"{file} names column {found} more than once; rename it")
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Say in our words that a row is too long."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        if "straddl" not in str(error):
+            raise
+        said = f"has a row of more than {_BLOCK:,} bytes"
+        raise DataError(f"{name} {said}; is a quotation mark left open?") from error
 
 
 def plain_files(location: str | Path) -> list[PlainFile]:
@@ -258,7 +276,7 @@ def _split(source: pa.NativeFile, name: str) -> Iterator[bytes]:
         yield rest
 
 
-def _objects(lines: Sequence[tuple[int, bytes]], names: dict[str, None]) -> Batch:
+def _objects(lines: Sequence[tuple[int, bytes]], names: dict[str, None], file: str) -> Batch:
     found: list[dict[str, object]] = []
     places: list[int] = []
     unread: list[Unread] = []
@@ -271,7 +289,9 @@ def _objects(lines: Sequence[tuple[int, bytes]], names: dict[str, None]) -> Batc
         if isinstance(value, dict):
             found.append(value)
             places.append(number)
-            names.update(dict.fromkeys(value))
+            if not value.keys() <= names.keys():
+                names.update(dict.fromkeys(value))
+                _check(file, list(names))
         else:
             unread.append(Unread(number, line.decode(errors="replace"), "is no JSON object"))
     columns = {name: _column([row.get(name) for row in found]) for name in names}

@@ -18,7 +18,7 @@ from homeostat.domain.columns import micros
 from homeostat.domain.errors import DataError, OverloadError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Receipt, Rejected
-from homeostat.entrypoints.imports.convert import Piece, Refused, Usual, convert
+from homeostat.entrypoints.imports.convert import Piece, Refused, Usual, convert, unread
 from homeostat.entrypoints.imports.inference import check_table, convert_calls, id_column
 from homeostat.entrypoints.imports.naming import Naming, Rows, name_columns
 from homeostat.entrypoints.imports.times import Times
@@ -193,11 +193,14 @@ def bring(
     naming: Naming | None = None
     names: list[str] = []
     for batch in file.batches():
-        if batch.table.column_names != names or naming is None:
-            names = batch.table.column_names
-            naming = _naming(order, names, file, usual)
-            named(naming)
-        piece = _piece(order, naming, batch, usual, now)
+        if not batch.table.column_names and batch.unread:
+            piece = Piece(batch.table, batch.rows, unread(batch))
+        else:
+            if batch.table.column_names != names or naming is None:
+                names = batch.table.column_names
+                naming = _naming(order, names, file, usual)
+                named(naming)
+            piece = _piece(order, naming, batch, usual, now)
         room = order.most_refused - tally.refused
         if len(piece.refused) > room:
             piece = Piece(piece.table.slice(0, 0), piece.places[:0], piece.refused[: room + 1])

@@ -91,6 +91,11 @@ class Usual:
     arrival: datetime
 
 
+def unread(batch: Batch) -> tuple[Refused, ...]:
+    """Return the rows of a batch that have no columns."""
+    return tuple(Refused(one.row, "", one.reason, _json(one.text)) for one in batch.unread)
+
+
 @dataclass
 class _Reading:
     """Columns of a batch as they are read, and what is wrong with its rows."""
@@ -116,7 +121,7 @@ class _Reading:
     def refused(self) -> tuple[Refused, ...]:
         """Return the bad rows as they are kept: what could be read of them, and what not."""
         rows = self.batch.rows
-        found = [Refused(one.row, "", one.reason, _json(one.text)) for one in self.batch.unread]
+        found = list(unread(self.batch))
         for row, (name, reason) in self.problems.items():
             kept = {n: column[row].as_py() for n, column in self.columns.items()}
             kept = {n: value for n, value in kept.items() if value is not None}

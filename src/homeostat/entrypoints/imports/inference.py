@@ -17,7 +17,7 @@ from homeostat.adapters.datasets.plain import Batch
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.entrypoints.http.rows import read_predictions
-from homeostat.entrypoints.imports.convert import Piece, Refused, Usual
+from homeostat.entrypoints.imports.convert import Piece, Refused, Usual, unread
 from homeostat.entrypoints.imports.naming import listed
 from homeostat.entrypoints.imports.times import REASON, Times
 from homeostat.entrypoints.imports.values import plain
@@ -65,7 +65,7 @@ def convert_calls(
     ids = [key] if key else [name for name in IDS if name in names]
     rows: list[Row] = []
     places: list[int] = []
-    refused = [Refused(u.row, "", u.reason, json.dumps(u.text)) for u in batch.unread]
+    refused = list(unread(batch))
     left_out = 0
     for at, call in enumerate(_calls(table)):
         place = int(batch.rows[at])

@@ -95,6 +95,17 @@ def test_typed_files_keep_their_types(tmp_path: Path) -> None:
         assert list(rows(one(tmp_path / name), 2).values()) == table.to_pylist()
 
 
+def test_a_row_or_header_without_end_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('a,b\n"' + "x" * (9 << 20))
+    with pytest.raises(DataError, match=r"a\.csv has a row of more than 4,194,304 bytes"):
+        list(one(tmp_path / "a.csv").batches())
+    (tmp_path / "b.csv").write_text(",".join(f"c{n}" for n in range(10_001)) + "\n")
+    (tmp_path / "b.jsonl").write_text(json.dumps({f"c{n}": n for n in range(10_001)}))
+    for name in ("b.csv", "b.jsonl"):
+        with pytest.raises(DataError, match=rf"{name} has 10,001 columns"):
+            list(one(tmp_path / name).batches())
+
+
 def test_few_rows_at_a_time_where_they_are_large(tmp_path: Path) -> None:
     rows_ = [f"{n:02d}" * 2**20 for n in range(40)]
     pq.write_table(pa.table({"body": rows_}), tmp_path / "a.parquet", compression="zstd")

@@ -179,6 +179,7 @@ def test_refused_rows_are_told_beside_the_file(world: World) -> None:
         ("a.csv", b"id,label\na,maybe\n", "row 1: label must be one of"),
         ("a.csv", b"id,label\n" + b"a,x\n" * 20_000, "more than 10,000 rows were refused"),
         ("a.parquet", b"PAR1", "cannot be read"),
+        ("a.ndjson", b"{\n[]\n", "row 2:  is no JSON object"),
         ("a.dat", b"id,label\n", "unknown kind"),
         ("a.csv.gz", b"id,label\na,1\n", "cannot be read"),
         ("a\x1b[2J\n.csv", b"x\n1\n", "no column says prediction_id"),
