@@ -26,7 +26,7 @@ from homeostat.domain.errors import DataError
 
 BATCH_ROWS = 32_768
 _BLOCK = 4 << 20
-_PEEK = 1 << 16
+_PEEK = 1 << 20
 LONGEST_LINE = 16 << 20
 """Bytes of a JSON line beyond which the file is none of such lines."""
 MOST_COLUMNS = 10_000
@@ -141,7 +141,10 @@ class PlainFile:
 
         with self.place.reading(), self._source() as source:
             marks = "\t" if ".tsv" in self.place.ending else MARKS
-            delimiter, decimal = dialect(source.read(_PEEK), marks)
+            beginning = source.read(_PEEK)
+        delimiter, decimal = dialect(beginning, marks)
+        # Arrow takes minutes over a header of so many.
+        _check_count(self.name, beginning.partition(b"\n")[0].count(delimiter.encode()) + 1)
         bad: list[Unread] = []
 
         def keep(row: pc_csv.InvalidRow) -> str:
@@ -208,10 +211,14 @@ class PlainFile:
         return pa.CompressedInputStream(source, "gzip") if packed else source
 
 
+def _check_count(file: str, columns: int) -> None:
+    if columns > MOST_COLUMNS:
+        said = f"has {columns:,} columns or more; {MOST_COLUMNS:,} is the most"
+        raise DataError(f"{file} {said}: is it a table with a header?")
+
+
 def _check(file: str, names: Sequence[str]) -> None:
-    if len(names) > MOST_COLUMNS:
-        said = f"has {len(names):,} columns, more than {MOST_COLUMNS:,}"
-        raise DataError(f"{file} {said}; is it a table with a header?")
+    _check_count(file, len(names))
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         found = ", ".join(map(repr, twice))
