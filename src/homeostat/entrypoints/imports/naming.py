@@ -115,14 +115,7 @@ def name_columns(
     ({'label': 'is_fraud', 'prediction_id': 'Request ID'}, ['prediction_id'])
     """
     fields = fields_of(spec, rows)
-    columns: dict[str, str] = {}
-    for theirs, ours in (told or {}).items():
-        if theirs not in names:
-            near = nearest(theirs, names[:LISTED])
-            raise DataError(f"there is no column {theirs!r} to map; {near}")
-        if ours not in fields:
-            raise DataError(f"{rows} have no {ours!r} to map to; {nearest(ours, fields)}")
-        columns[ours] = theirs
+    columns = _told(rows, names, told or {}, fields)
     for ours in fields:
         if ours not in columns and ours in names and ours not in columns.values():
             columns[ours] = ours
@@ -138,6 +131,20 @@ def name_columns(
     features = spec.schema.names if rows is Rows.PREDICTIONS else ()
     absent = tuple(name for name in features if name not in columns)
     return Naming(columns, frozenset(guessed), unused, absent)
+
+
+def _told(
+    rows: Rows, names: Sequence[str], told: Mapping[str, str], fields: Sequence[str]
+) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for theirs, ours in told.items():
+        if theirs not in names:
+            near = nearest(theirs, names[:LISTED])
+            raise DataError(f"there is no column {theirs!r} to map; {near}")
+        if ours not in fields:
+            raise DataError(f"{rows} have no {ours!r} to map to; {nearest(ours, fields)}")
+        columns[ours] = theirs
+    return columns
 
 
 def listed(names: Sequence[str]) -> str:
