@@ -12,6 +12,7 @@
     ├── IllegalTransitionError    a state machine was asked for a step its table lacks
     ├── StorageError              the prediction log or the records database failed
     ├── OverloadError             more is asked for than can be done; try again later (HTTP 429)
+    ├── BreakerOpenError          a breaker let a call not through: it was not made
     ├── ArtifactError             a model artifact is missing, corrupt or not what was registered
     ├── TrainingError             a trainer crashed, timed out or returned something unusable
     └── DeliveryError             a receiver did not take a notification
@@ -99,6 +100,27 @@ class StorageError(HomeostatError):
 
 class OverloadError(HomeostatError):
     """More is asked for than can be done now; nothing was done, and later it may be."""
+
+
+class BreakerOpenError(HomeostatError):
+    """A breaker let a call not through; it was not made.
+
+    ``name`` is the breaker's. ``retry_after`` are seconds until it may be tried again, None if that
+    depends on how probes end or on an operator.
+
+    Examples
+    --------
+    >>> print(BreakerOpenError("fraud/v2", 12.5))
+    fraud/v2: the breaker is open, the call was not made; try again in 12.5 s or use a fallback
+    """
+
+    def __init__(self, name: str, retry_after: float | None) -> None:
+        self.name, self.retry_after = name, retry_after
+        when = "later" if retry_after is None else f"in {retry_after:.1f} s"
+        super().__init__(
+            f"{name}: the breaker is open, the call was not made;"
+            f" try again {when} or use a fallback"
+        )
 
 
 class ArtifactError(HomeostatError):

@@ -1,24 +1,27 @@
 """Circuit breaker: stops asking a model that fails, and finds out carefully when it is well again.
 
-Pure: time is monotonic seconds handed in, and every function returns the next state. Three rules
-keep it honest. Each transition starts a new *generation*, and an outcome of an earlier generation
-settles nothing. Probes are few and *leased*: one that never reports counts as a fault when its
-lease ends. Only successes and faults are evidence; a client's error or a cancelled call says
-nothing about the model, so it neither opens nor closes the breaker.
+This is the specification: pure functions of a frozen state, the time in monotonic seconds handed
+in. `homeostat.serving.circuit` holds a state and is fast. Four rules keep it honest.
+
+- Each transition starts a new *generation*; an outcome of an earlier generation settles nothing.
+- Probes are few, spaced and *leased*: one that never reports counts as a fault when its lease ends.
+- Only successes and faults are evidence. A client's error or a cancelled call says nothing about
+  the model, so it neither opens nor closes the breaker; that a cancelled call had been slow does.
+- Only bad news opens it: a fault, a slow call, or a call under way that has become slow. A call
+  that hangs counts as slow while it hangs, and when it ends it is counted in its place, once.
 """
 
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from homeostat.domain.errors import IllegalTransitionError
-
-SLOTS = 20  # the window of faults moves in steps of a twentieth
+from homeostat.serving.window import Tallies, added, current, step, total
 
 
 class Mode(StrEnum):
@@ -52,6 +55,18 @@ class Outcome(StrEnum):
     NEUTRAL = "neutral"  # cancelled or shed: no evidence either
 
 
+class Cause(StrEnum):
+    """Why the breaker changed its mode."""
+
+    NONE = ""
+    FAULTS = "faults"  # enough of the calls in the window failed
+    RUN = "run"  # enough failed in a row
+    SLOW = "slow"  # enough were slow, or hang
+    PROBE = "probe"  # a probe failed
+    HUNG = "hung"  # a probe's lease ended
+    SHARED = "shared"  # another process found it out
+
+
 TRANSITIONS: Mapping[tuple[Mode, Event], Mode] = MappingProxyType(
     {
         (Mode.CLOSED, Event.TRIPPED): Mode.OPEN,
@@ -81,7 +96,7 @@ class BreakerConfig:
     Attributes
     ----------
     faults : int
-        Faults within `window` that open the breaker.
+        Faults within the window that open the breaker; or slow calls, if `slow` is finite.
     window : float
         Seconds over which outcomes are counted; it moves in steps of a twentieth.
     share : float
@@ -95,6 +110,19 @@ class BreakerConfig:
         Probes that must succeed to close the breaker.
     lease : float
         Seconds after which a probe that has not reported counts as a fault.
+    last : int
+        Count the last so many calls instead of those within `window` seconds; 0: by time.
+    minimum : int
+        Fewer outcomes in the window than this open nothing (but `run` may).
+    run : int
+        Faults in a row, with no success between, that open the breaker if they lie within `window`
+        seconds of each other; 0: runs are not looked at.
+    slow : float
+        Seconds beyond which a call is slow, also while it hangs; infinite: not looked at.
+    slow_share : float
+        In [0, 1]: slow calls must also be at least this share of the calls, the hanging included.
+    interval : float
+        Least seconds between the beginnings of two probes.
 
     Raises
     ------
@@ -109,18 +137,35 @@ class BreakerConfig:
     probes: int = 1
     successes: int = 2
     lease: float = 30.0
+    last: int = 0
+    minimum: int = 1
+    run: int = 0
+    slow: float = math.inf
+    slow_share: float = 0.5
+    interval: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.faults, self.probes, self.successes) < 1:
-            raise ValueError("a breaker's faults, probes and successes must be at least 1")
-        if not (0 < self.window < math.inf and 0 < self.lease < math.inf):
-            raise ValueError("a breaker's window and lease must be positive and finite")
-        if not (0 <= self.cooldown < math.inf and 0 <= self.share <= 1):
-            raise ValueError("a breaker's cooldown must not be negative, its share in [0, 1]")
+        if min(self.faults, self.probes, self.successes, self.minimum) < 1:
+            raise ValueError("a breaker's faults, probes, successes and minimum must be at least 1")
+        if min(self.last, self.run) < 0 or 0 < self.last < max(self.faults, self.minimum):
+            raise ValueError(
+                "a breaker's run and last must not be negative, and last, unless it is 0, not"
+                " below faults and minimum"
+            )
+        if not (0 < self.window < math.inf and 0 < self.lease < math.inf and self.slow > 0):
+            raise ValueError("a breaker's window, lease and slow must be positive, and finite")
+        if not (0 <= self.cooldown < math.inf and 0 <= self.interval < math.inf):
+            raise ValueError("a breaker's cooldown and interval must not be negative")
+        if not (0 <= self.share <= 1 and 0 <= self.slow_share <= 1):
+            raise ValueError("a breaker's share and slow_share must be in [0, 1]")
+
+    @property
+    def tracks(self) -> bool:
+        """Whether calls under way have to be known while the breaker is closed."""
+        return self.slow < math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(NamedTuple):
     """Leave to make one call; hand it back with `settle`, once."""
 
     generation: int
@@ -128,33 +173,46 @@ class Permit:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Outcomes in one step of the window."""
-
-    slot: int
-    successes: int = 0
-    faults: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A probe under way."""
+class Running:
+    """A call under way."""
 
     number: int
-    expires: float
+    began: float
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerState:
-    """Where the breaker stands. ``since`` is in monotonic seconds."""
+    """Where the breaker stands. Times are monotonic seconds.
+
+    Attributes
+    ----------
+    mode, generation, since, cause
+        What it does, how often that changed, since when and why.
+    tallies : tuple of Tally
+        Outcomes in the window.
+    faulty : tuple of float
+        Times of the newest faults without a success since, at most `run`.
+    running, hanging : tuple of Running
+        Calls under way: probes; while closed all calls, those that are slow in `hanging`.
+    proven : int
+        Probes that succeeded.
+    issued : int
+        Number of the newest permit that has one.
+    probed : float
+        When the newest probe began.
+    """
 
     mode: Mode = Mode.CLOSED
     generation: int = 0
     since: float = 0.0
-    tallies: tuple[Tally, ...] = ()
-    probes: tuple[Probe, ...] = ()
+    cause: Cause = Cause.NONE
+    tallies: Tallies = ()
+    faulty: tuple[float, ...] = ()
+    running: tuple[Running, ...] = ()
+    hanging: tuple[Running, ...] = ()
     proven: int = 0
     issued: int = 0
+    probed: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +222,10 @@ class Transition:
     before: Mode
     after: Mode
     at: float
+    cause: Cause = Cause.NONE
 
 
-def move(state: BreakerState, event: Event, now: float) -> BreakerState:
+def move(state: BreakerState, event: Event, now: float, cause: Cause = Cause.NONE) -> BreakerState:
     """Return the state after `event`, in a new generation.
 
     Raises
@@ -182,147 +241,128 @@ def move(state: BreakerState, event: Event, now: float) -> BreakerState:
     mode = TRANSITIONS.get((state.mode, event))
     if mode is None:
         raise IllegalTransitionError("breaker", state.mode, event)
-    return BreakerState(mode, state.generation + 1, now, issued=state.issued)
+    return BreakerState(
+        *(mode, state.generation + 1, now, cause), issued=state.issued, probed=state.probed
+    )
 
 
 def acquire(
     config: BreakerConfig, state: BreakerState, now: float
 ) -> tuple[BreakerState, Permit | None]:
     """Ask for leave to make a call at `now`; no permit means: use a fallback."""
-    state = _expire(state, now)
+    state = look(config, state, now)
     if state.mode is Mode.OPEN and now - state.since >= config.cooldown:
         state = move(state, Event.COOLED, now)
+    if state.mode is Mode.CLOSED and config.tracks:
+        return _issue(state, now)
     if state.mode in {Mode.CLOSED, Mode.DISABLED}:
         return state, Permit(state.generation)
     wanted = min(config.probes, config.successes - state.proven)
-    if state.mode is not Mode.HALF_OPEN or len(state.probes) >= wanted:
+    if state.mode is not Mode.HALF_OPEN or len(state.running) >= wanted:
         return state, None
-    number = state.issued + 1
-    probes = (*state.probes, Probe(number, now + config.lease))
-    return replace(state, probes=probes, issued=number), Permit(state.generation, number)
+    if now - state.probed < config.interval:
+        return state, None
+    return _issue(replace(state, probed=now), now)
 
 
 def settle(
     config: BreakerConfig, state: BreakerState, permit: Permit, outcome: Outcome, now: float
 ) -> BreakerState:
     """Report how the permitted call ended; outcomes of an earlier generation change nothing."""
-    state = _expire(state, now)
-    if permit.generation != state.generation:
+    state = look(config, state, now)
+    if permit.generation != state.generation or state.mode not in {Mode.CLOSED, Mode.HALF_OPEN}:
         return state
+    slow = False
+    if config.tracks or state.mode is Mode.HALF_OPEN:
+        call = next(
+            (c for c in (*state.running, *state.hanging) if c.number == permit.number), None
+        )
+        if call is None:
+            return state
+        slow = now - call.began > config.slow and outcome is not Outcome.CLIENT_ERROR
+        rest = (
+            tuple(c for c in calls if c is not call) for calls in (state.running, state.hanging)
+        )
+        running, hanging = rest
+        state = replace(state, running=running, hanging=hanging)
+    fault = outcome is Outcome.FAULT
     if state.mode is Mode.HALF_OPEN:
-        return _settle_probe(config, state, permit, outcome, now)
-    if state.mode is Mode.CLOSED and outcome in {Outcome.SUCCESS, Outcome.FAULT}:
-        return _count(config, state, outcome, now)
+        return _settle_probe(config, state, outcome, now, failed=fault or slow)
+    if fault or slow or outcome is Outcome.SUCCESS:
+        return _count(config, state, outcome, now, slow=slow)
     return state
 
 
-def _settle_probe(
-    config: BreakerConfig, state: BreakerState, permit: Permit, outcome: Outcome, now: float
-) -> BreakerState:
-    rest = tuple(probe for probe in state.probes if probe.number != permit.number)
-    if len(rest) == len(state.probes):
+def look(config: BreakerConfig, state: BreakerState, now: float) -> BreakerState:
+    """Return the state after what time alone has done: leases that ended, calls become slow."""
+    if state.mode is Mode.HALF_OPEN:
+        ended = [call.began + config.lease for call in state.running]
+        ended = [end for end in ended if end <= now]
+        return move(state, Event.PROBE_FAILED, min(ended), Cause.HUNG) if ended else state
+    late = tuple(call for call in state.running if now - call.began > config.slow)
+    if not late:
         return state
-    if outcome is Outcome.FAULT:
-        return move(state, Event.PROBE_FAILED, now)
+    running = tuple(call for call in state.running if call not in late)
+    state = replace(state, running=running, hanging=(*state.hanging, *late))
+    return _judged(config, state, now, fault=False, slow=True)
+
+
+def slot_of(config: BreakerConfig, now: float) -> int:
+    """Return the number of the window's step that `now` lies in."""
+    return int(now // step(config.window, config.last))
+
+
+def succeeded(config: BreakerConfig, state: BreakerState, calls: int, slot: int) -> BreakerState:
+    """Return the state after so many quick successes in one step of the window."""
+    return replace(state, tallies=added(state.tallies, config.last, slot, calls), faulty=())
+
+
+def _issue(state: BreakerState, now: float) -> tuple[BreakerState, Permit]:
+    number = state.issued + 1
+    running = (*state.running, Running(number, now))
+    return replace(state, running=running, issued=number), Permit(state.generation, number)
+
+
+def _settle_probe(
+    config: BreakerConfig, state: BreakerState, outcome: Outcome, now: float, *, failed: bool
+) -> BreakerState:
+    if failed:
+        return move(state, Event.PROBE_FAILED, now, Cause.PROBE)
     proven = state.proven + (outcome is Outcome.SUCCESS)
     if proven >= config.successes:
         return move(state, Event.PROVEN, now)
-    return replace(state, probes=rest, proven=proven)
-
-
-def _expire(state: BreakerState, now: float) -> BreakerState:
-    ended = [probe.expires for probe in state.probes if probe.expires <= now]
-    return move(state, Event.PROBE_FAILED, min(ended)) if ended else state
+    return replace(state, proven=proven)
 
 
 def _count(
-    config: BreakerConfig, state: BreakerState, outcome: Outcome, now: float
+    config: BreakerConfig, state: BreakerState, outcome: Outcome, now: float, *, slow: bool
 ) -> BreakerState:
-    slot = math.floor(now * SLOTS / config.window)
-    if state.tallies:
-        slot = max(slot, state.tallies[-1].slot)  # threads may report slightly out of order
-    kept = tuple(tally for tally in state.tallies if tally.slot > slot - SLOTS)
-    last = Tally(slot)
-    if kept and kept[-1].slot == slot:
-        kept, last = kept[:-1], kept[-1]
-    fault = outcome is Outcome.FAULT
-    last = Tally(slot, last.successes + (not fault), last.faults + fault)
-    tallies = (*kept, last)
-    faults = sum(tally.faults for tally in tallies)
-    total = faults + sum(tally.successes for tally in tallies)
-    if fault and faults >= config.faults and faults >= config.share * total:
-        return move(state, Event.TRIPPED, now)
-    return replace(state, tallies=tallies)
+    fault, faulty = outcome is Outcome.FAULT, state.faulty
+    if fault:
+        faulty = (*faulty, now)[-config.run :] if config.run else ()
+    elif outcome is Outcome.SUCCESS:
+        faulty = ()
+    slot = slot_of(config, now)
+    tallies = added(state.tallies, config.last, slot, 1, fault=fault, slow=slow)
+    state = replace(state, tallies=tallies, faulty=faulty)
+    return _judged(config, state, now, fault=fault, slow=slow)
 
 
-class Breaker:
-    """Holds the state of one breaker; safe to use from several threads.
+def _judged(
+    config: BreakerConfig, state: BreakerState, now: float, *, fault: bool, slow: bool
+) -> BreakerState:
+    seen = total(current(state.tallies, config.last, slot_of(config, now)))
+    hanging, cause = len(state.hanging), Cause.NONE
+    late, calls = seen.slow + hanging, seen.calls + hanging
+    run = state.faulty
+    if fault and _many(config, seen.faults, seen.calls, config.share):
+        cause = Cause.FAULTS
+    elif fault and config.run and len(run) == config.run and now - run[0] < config.window:
+        cause = Cause.RUN
+    elif slow and _many(config, late, calls, config.slow_share):
+        cause = Cause.SLOW
+    return move(state, Event.TRIPPED, now, cause) if cause else state
 
-    The lock is held for the decision only, never during the call.
 
-    Examples
-    --------
-    >>> breaker = Breaker(BreakerConfig(faults=1, cooldown=10))
-    >>> breaker.settle(breaker.acquire(0.0), Outcome.FAULT, 0.5)
-    >>> breaker.acquire(5.0) is None, breaker.mode.value
-    (True, 'open')
-    >>> breaker.acquire(10.5), breaker.mode.value
-    (Permit(generation=2, number=1), 'half_open')
-    """
-
-    def __init__(
-        self, config: BreakerConfig, listener: Callable[[Transition], None] | None = None
-    ) -> None:
-        self.config = config
-        self._listener = listener
-        self._state = BreakerState()
-        self._lock = threading.Lock()
-
-    @property
-    def state(self) -> BreakerState:
-        """The state as of the last call."""
-        return self._state
-
-    @property
-    def mode(self) -> Mode:
-        """The mode as of the last call; an open breaker turns half open when it is next asked."""
-        return self._state.mode
-
-    def admits(self, now: float) -> bool:
-        """Whether `acquire` would give a permit; changes nothing."""
-        return acquire(self.config, self._state, now)[1] is not None
-
-    def acquire(self, now: float) -> Permit | None:
-        """Ask for leave to make a call; None means: use a fallback."""
-        with self._lock:
-            before = self._state
-            self._state, permit = acquire(self.config, before, now)
-            after = self._state
-        self._tell(before, after)
-        return permit
-
-    def settle(self, permit: Permit | None, outcome: Outcome, now: float) -> None:
-        """Report how a call ended; without a permit nothing was called and nothing changes."""
-        if permit is None:
-            return
-        with self._lock:
-            before = self._state
-            self._state = after = settle(self.config, before, permit, outcome, now)
-        self._tell(before, after)
-
-    def command(self, event: Event, now: float) -> None:
-        """Carry out an operator's event.
-
-        Raises
-        ------
-        IllegalTransitionError
-            If the event is not possible in this mode.
-        """
-        with self._lock:
-            before = self._state
-            self._state = after = move(before, event, now)
-        self._tell(before, after)
-
-    def _tell(self, before: BreakerState, after: BreakerState) -> None:
-        if self._listener is not None and before.generation != after.generation:
-            self._listener(Transition(before.mode, after.mode, after.since))
+def _many(config: BreakerConfig, bad: int, calls: int, share: float) -> bool:
+    return bad >= config.faults and calls >= config.minimum and bad >= share * calls

@@ -31,7 +31,8 @@ from homeostat.engine.ports import Registry, Router
 from homeostat.entrypoints.gateway.batch import Batch
 from homeostat.entrypoints.gateway.lane import Lane
 from homeostat.entrypoints.gateway.rows import RowBatch
-from homeostat.serving.breaker import Breaker, BreakerConfig, Transition
+from homeostat.serving.breaker import BreakerConfig, Transition
+from homeostat.serving.circuit import Circuit
 from homeostat.serving.fallback import Fallback
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class LoadedVersion:
     ----------
     version : str
     predictor : Predictor
-    breaker : Breaker
+    breaker : Circuit
     lane, shadow_lane : Lane
         Where it works, for callers and for its shadow scores.
     features : frozenset of str
@@ -93,7 +94,7 @@ class LoadedVersion:
 
     version: str
     predictor: Predictor
-    breaker: Breaker
+    breaker: Circuit
     lane: Lane
     shadow_lane: Lane
     features: frozenset[str]
@@ -258,7 +259,7 @@ class RouteTable:
         return LoadedVersion(
             version,
             predictor,
-            Breaker(served.breaker, listener),
+            Circuit(served.breaker, listener),
             Lane(served.workers, served.waiting),
             Lane(1, served.waiting),
             frozenset(predictor.features),

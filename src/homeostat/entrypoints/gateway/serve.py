@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from homeostat.domain.answers import Answers
 from homeostat.domain.clock import Clock
-from homeostat.domain.errors import UserError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.entrypoints.gateway.routes import AnyBatch, Live, LoadedVersion, ServedModel
 from homeostat.entrypoints.gateway.rows import MOST
 from homeostat.serving.breaker import Outcome, Permit
+from homeostat.serving.classify import of_error
 from homeostat.serving.constraints import degraded_masks, touched
 from homeostat.serving.fallback import Cached, Lighter, Rules, ScoreCache, Tier
 from homeostat.serving.plan import Answerer, Group, Plan, Reason, Role, plan
@@ -207,7 +207,7 @@ class Request:
             given = loaded.answer(self._served.spec, self._batch, rows)
         except Exception as error:  # noqa: BLE001 - a model may raise anything; it is classified
             self._blame(rows, Reason.ERROR)
-            return classify(error)
+            return of_error(error)
         return self._take(loaded, rows, given, tier)
 
     def _wait(self, calls: Sequence[Call], tier: Answerer) -> Generator[Wait, None, None]:
@@ -233,7 +233,7 @@ class Request:
             return Outcome.FAULT
         if (error := call.future.exception()) is not None:
             self._blame(call.rows, Reason.ERROR)
-            return classify(error)
+            return of_error(error)
         return self._take(call.loaded, call.rows, call.future.result(), tier)
 
     def _take(
@@ -264,16 +264,3 @@ class Request:
         rows = [row for row, tier in enumerate(self.tier) if tier is Answerer.MODEL]
         entities, scores = self._batch.entities, np.array(self.scores)
         self._cache.put([entities[row] for row in rows], scores[rows], self._batch.now)
-
-
-def classify(error: BaseException) -> Outcome:
-    """Say what a failed call tells about the model.
-
-    Examples
-    --------
-    >>> classify(ValueError()).value, classify(UserError()).value, classify(SystemExit()).value
-    ('fault', 'client_error', 'neutral')
-    """
-    if isinstance(error, UserError):
-        return Outcome.CLIENT_ERROR
-    return Outcome.FAULT if isinstance(error, Exception) else Outcome.NEUTRAL

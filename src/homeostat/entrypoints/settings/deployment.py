@@ -55,6 +55,16 @@ class Breaker(Part):
     window: Duration = timedelta(seconds=60)
     """... in this time ..."""
     share: Annotated[Number, Field(ge=0, le=1)] = 0.5
+    """... if they are at least this share of the calls ..."""
+    minimum: Count = 1
+    """... and there were at least so many calls."""
+    last: Count | None = None
+    """Counts the last so many calls, however long ago, instead of those in `window`."""
+    run: Count | None = None
+    """Opens also after so many faults in a row within `window`, whatever their share."""
+    slow: Duration | None = None
+    """Calls that take longer are slow, also while they hang; so many as `faults` open it ..."""
+    slow_share: Annotated[Number, Field(ge=0, le=1)] = 0.5
     """... if they are at least this share of the calls."""
     cooldown: Wait = timedelta(seconds=30)
     """Time from opening to the first probe."""
@@ -64,6 +74,15 @@ class Breaker(Part):
     """Probes that must succeed to close it."""
     lease: Duration = timedelta(seconds=30)
     """A probe that has not come back after this time has failed."""
+    interval: Wait = timedelta(0)
+    """Least time between two probes; 1m: one probe a minute."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.last is not None and self.last < max(self.faults, self.minimum):
+            problem = f"so few calls ({self.last}) never hold the faults or the minimum"
+            raise wrong(problem, "raise last, or lower faults and minimum", "last")
+        return self
 
 
 class Gateway(Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -274,4 +275,10 @@ def breaker_config(settings: Settings) -> BreakerConfig:
         probes=breaker.probes,
         successes=breaker.successes,
         lease=breaker.lease.total_seconds(),
+        last=breaker.last or 0,
+        minimum=breaker.minimum,
+        run=breaker.run or 0,
+        slow=breaker.slow.total_seconds() if breaker.slow else math.inf,
+        slow_share=breaker.slow_share,
+        interval=breaker.interval.total_seconds(),
     )

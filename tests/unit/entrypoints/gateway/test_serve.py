@@ -12,8 +12,8 @@ from homeostat.adapters.models import load_predictor
 from homeostat.domain.errors import DataError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import Gateway
-from homeostat.entrypoints.gateway.serve import classify
 from homeostat.serving.breaker import BreakerConfig, Mode, Outcome
+from homeostat.serving.classify import of_error
 from homeostat.serving.fallback import Cached, Fallback, Lighter, parse_rules
 from unit.entrypoints.gateway.gateway_world import World
 
@@ -92,7 +92,7 @@ def test_trap_server_failure_as_client_error(world: World, rows: pa.Table) -> No
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()])
 def test_trap_keyboard_interrupt_does_not_trip(error: BaseException) -> None:
-    assert classify(error) is Outcome.NEUTRAL
+    assert of_error(error) is Outcome.NEUTRAL
 
 
 def test_trap_a_client_cannot_trip_the_breaker_with_bad_rows(world: World, rows: pa.Table) -> None:

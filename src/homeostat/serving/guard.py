@@ -1,0 +1,243 @@
+"""The breaker as callers use it: around a block, or on a function, plain or ``async def``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar, cast
+
+from homeostat.domain.errors import BreakerOpenError, IllegalTransitionError
+from homeostat.serving.breaker import BreakerConfig, Event, Mode, Outcome, Permit
+from homeostat.serving.circuit import Circuit, Listener
+from homeostat.serving.classify import of_error
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Errors = type[BaseException] | tuple[type[BaseException], ...]
+
+
+class Breaker:
+    """Keeps callers from a dependency that fails, in threads and under asyncio alike.
+
+    Parameters
+    ----------
+    monotonic : callable
+        Returns monotonic seconds, such as ``time.monotonic``. `homeostat.Breaker` brings it.
+    config : BreakerConfig
+    name : str
+        Stands in errors.
+    listener : callable, optional
+        Is told of each `Transition`; it must not raise.
+    exclude : exception class or tuple of them
+        Exceptions that are the caller's and tell nothing; checked with ``isinstance``, so that
+        abstract base classes work.
+    exclude_if : callable, optional
+        The same, by a predicate on the exception.
+    of_result : callable, optional
+        Turns what a call returned into an `Outcome`, such as the status of a response.
+    circuit : Circuit, optional
+        What holds the state, if it is not made here; `config` and `listener` are then not used.
+
+    Raises
+    ------
+    TypeError
+        If a class stands for a predicate, or the other way round.
+
+    Examples
+    --------
+    >>> import time
+    >>> breaker = Breaker(time.monotonic, BreakerConfig(faults=2), name="scores")
+    >>> @breaker
+    ... def score(amount: float) -> float:
+    ...     return 1 / amount
+    >>> score(4.0)
+    0.25
+    >>> for _ in range(3):
+    ...     try:
+    ...         score(0.0)
+    ...     except ZeroDivisionError:
+    ...         print("failed")
+    ...     except BreakerOpenError as error:
+    ...         print("not called", error.retry_after > 29)
+    failed
+    failed
+    not called True
+    >>> breaker.reset()
+    >>> with breaker.call() as call:
+    ...     call.result("an answer")
+    'an answer'
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        config: BreakerConfig = BreakerConfig(),
+        *,
+        name: str = "breaker",
+        listener: Listener | None = None,
+        exclude: Errors = (),
+        exclude_if: Callable[[BaseException], bool] | None = None,
+        of_result: Callable[[object], Outcome] | None = None,
+        circuit: Circuit | None = None,
+    ) -> None:
+        classes = exclude if isinstance(exclude, tuple) else (exclude,)
+        if not all(_is_error(given) for given in classes):
+            raise TypeError(f"{name}: exclude takes exception classes; a test goes to exclude_if")
+        if isinstance(exclude_if, type):
+            raise TypeError(f"{name}: exclude_if takes a test; a class goes to exclude")
+        self.name, self.monotonic = name, monotonic
+        self.circuit = Circuit(config, listener) if circuit is None else circuit
+        self._exclude, self._exclude_if, self._of_result = classes, exclude_if, of_result
+
+    @property
+    def config(self) -> BreakerConfig:
+        """When it opens and closes."""
+        return self.circuit.config
+
+    @property
+    def mode(self) -> Mode:
+        """The mode as of the last call; an open breaker turns half open when it is next asked."""
+        return self.circuit.mode
+
+    def call(self) -> Call:
+        """Return a guard for one call, for ``with`` or ``async with``."""
+        return Call(self)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Guard every call of a function.
+
+        What a function returns to be awaited is guarded until that is done. Generators are refused,
+        because their work begins after they were called: use `call` inside of them.
+
+        Raises
+        ------
+        TypeError
+            If the function is a generator.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{self.name}: a generator cannot be guarded; use call() in its body")
+        if inspect.iscoroutinefunction(function):
+            awaiting = cast("Callable[P, Awaitable[object]]", function)
+
+            @functools.wraps(function)
+            async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> object:
+                with Call(self) as call:
+                    return call.result(await awaiting(*args, **kwargs))
+
+            return cast("Callable[P, R]", guarded_async)
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            with Call(self) as call:
+                result = function(*args, **kwargs)
+                if hasattr(type(result), "__await__"):
+                    waiting = cast("Awaitable[object]", result)
+                    return cast("R", call.hand_over()._awaited(waiting))  # noqa: SLF001
+                return call.result(result)
+
+        return guarded
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """Say what an exception tells; what ends a task or the program is always neutral."""
+        if isinstance(error, Exception) and (
+            isinstance(error, self._exclude)
+            or (self._exclude_if is not None and self._exclude_if(error))
+        ):
+            return Outcome.CLIENT_ERROR
+        return of_error(error)
+
+    def outcome_of_result(self, result: object) -> Outcome:
+        """Say what a returned value tells."""
+        return Outcome.SUCCESS if self._of_result is None else self._of_result(result)
+
+    def force_open(self) -> None:
+        """Let no call through until `reset`."""
+        self._operate(Event.FORCE_OPEN)
+
+    def disable(self) -> None:
+        """Let every call through until `reset`."""
+        self._operate(Event.DISABLE)
+
+    def reset(self) -> None:
+        """Close it; what it knew is forgotten."""
+        self._operate(Event.RESET)
+
+    def _operate(self, event: Event) -> None:
+        with suppress(IllegalTransitionError):  # it is so already
+            self.circuit.command(event, self.monotonic())
+
+
+def _is_error(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, BaseException)
+
+
+class Call:
+    """One guarded call: asks on entering, reports on leaving, however it is left."""
+
+    __slots__ = ("_breaker", "_outcome", "_permit")
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+        self._permit: Permit | None = None
+        self._outcome: Outcome | None = None
+
+    def __enter__(self) -> Self:
+        breaker = self._breaker
+        now = breaker.monotonic()
+        permit = breaker.circuit.acquire(now)
+        if permit is None:
+            raise BreakerOpenError(breaker.name, breaker.circuit.retry_after(now))
+        self._permit = permit
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        breaker, outcome = self._breaker, self._outcome
+        if outcome is None:
+            outcome = Outcome.NEUTRAL  # should the caller's own test of exceptions fail
+            try:
+                outcome = Outcome.SUCCESS if error is None else breaker.outcome_of(error)
+            finally:
+                breaker.circuit.settle(self._permit, outcome, breaker.monotonic())
+        else:
+            breaker.circuit.settle(self._permit, outcome, breaker.monotonic())
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def result(self, value: T) -> T:
+        """Note what the call returned, and return it; exceptions after it are the block's own."""
+        self._outcome = Outcome.NEUTRAL  # should the caller's own test of it fail
+        self._outcome = self._breaker.outcome_of_result(value)
+        return value
+
+    def tell(self, outcome: Outcome) -> None:
+        """State how the call ended, where neither a result nor an exception says it."""
+        self._outcome = outcome
+
+    def hand_over(self) -> Call:
+        """Leave reporting to the call that is returned; this one reports nothing."""
+        other = Call(self._breaker)
+        other._permit, self._permit = self._permit, None
+        return other
+
+    async def _awaited(self, result: Awaitable[T]) -> T:
+        with ExitStack() as stack:
+            stack.push(self.__exit__)
+            return self.result(await result)
