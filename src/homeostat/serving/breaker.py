@@ -254,7 +254,7 @@ def acquire(
     if state.mode is Mode.OPEN and now - state.since >= config.cooldown:
         state = move(state, Event.COOLED, now)
     if state.mode is Mode.CLOSED and config.tracks:
-        return _issue(state, now)
+        return issue(state, now)
     if state.mode in {Mode.CLOSED, Mode.DISABLED}:
         return state, Permit(state.generation)
     wanted = min(config.probes, config.successes - state.proven)
@@ -262,7 +262,7 @@ def acquire(
         return state, None
     if now - state.probed < config.interval:
         return state, None
-    return _issue(replace(state, probed=now), now)
+    return issue(replace(state, probed=now), now)
 
 
 def settle(
@@ -317,7 +317,8 @@ def succeeded(config: BreakerConfig, state: BreakerState, calls: int, slot: int)
     return replace(state, tallies=added(state.tallies, config.last, slot, calls), faulty=())
 
 
-def _issue(state: BreakerState, now: float) -> tuple[BreakerState, Permit]:
+def issue(state: BreakerState, now: float) -> tuple[BreakerState, Permit]:
+    """Return the state with one more call under way, whatever speaks against it, and its permit."""
     number = state.issued + 1
     running = (*state.running, Running(number, now))
     return replace(state, running=running, issued=number), Permit(state.generation, number)

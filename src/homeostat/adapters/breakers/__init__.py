@@ -1,0 +1,5 @@
+"""Breakers that several processes share."""
+
+from homeostat.adapters.breakers.redis import RedisBreakers
+
+__all__ = ["RedisBreakers"]

@@ -1,0 +1,175 @@
+"""Breakers shared through Redis: one atomic script, the server's clock, and none of it needed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from homeostat.adapters.clock import SystemClock
+from homeostat.domain.errors import ConfigError
+from homeostat.serving.breaker import BreakerConfig, Mode
+from homeostat.serving.circuit import Listener
+from homeostat.serving.sharing import Report, SharedCircuit, View
+
+if TYPE_CHECKING:
+    import redis
+
+logger = logging.getLogger(__name__)
+
+KEEP = 86_400_000  # milliseconds after which Redis forgets a breaker that nobody talks about
+MICRO = 1_000_000
+
+
+class RedisBreakers:
+    """Makes breakers whose faults, openings and probes are shared by all processes on one Redis.
+
+    Faults are told and others' openings learnt by a thread in the background, at once and every
+    `refresh` seconds. A call waits for Redis only to ask whether it may be a probe, and no longer
+    than `timeout`. While Redis is away every process decides by itself; this is logged once, and
+    Redis is tried again every `pause` seconds.
+
+    Faults in a row, slow calls and windows of calls (``last``) are judged by each process; if one
+    opens for them, all do.
+
+    Parameters
+    ----------
+    url : str
+        Such as ``redis://host:6379/0``, ``rediss://...`` or ``unix:///path``.
+    prefix : str
+        Beginning of the keys.
+    refresh, timeout, pause : float
+        Seconds.
+    monotonic : callable, optional
+        Returns monotonic seconds; the system's by default.
+
+    Raises
+    ------
+    ConfigError
+        If the client for Redis is not installed, or the URL is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "homeostat:breaker:",
+        refresh: float = 1.0,
+        timeout: float = 0.05,
+        pause: float = 5.0,
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
+        self._client = _client(url, timeout)
+        code = resources.files(__package__).joinpath("exchange.lua").read_text("utf-8")
+        self._script = self._client.register_script(code)
+        self._prefix, self._refresh, self._pause = prefix, refresh, pause
+        self._monotonic = monotonic or SystemClock().monotonic
+        self._circuits: list[SharedCircuit] = []
+        self._again = -1.0
+        self._away = False
+        self._woken, self._closing = threading.Event(), False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def away(self) -> bool:
+        """Whether Redis could not be reached at the last attempt."""
+        return self._away
+
+    def circuit(
+        self, name: str, config: BreakerConfig, listener: Listener | None = None
+    ) -> SharedCircuit:
+        """Return this process's member of the breaker of that name."""
+        exchange = partial(self._exchange, name, config)
+        circuit = SharedCircuit(config, exchange, self._woken.set, listener)
+        circuit.synchronise(self._monotonic())
+        with self._lock:
+            self._circuits.append(circuit)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="homeostat-breakers", daemon=True
+                )
+                self._thread.start()
+        return circuit
+
+    def synchronise(self) -> None:
+        """Tell and learn now."""
+        for circuit in list(self._circuits):
+            circuit.synchronise(self._monotonic())
+
+    def close(self) -> None:
+        """Stop sharing; the breakers go on alone."""
+        self._closing = True
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._client.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._woken.wait(self._refresh)
+            self._woken.clear()
+            self.synchronise()
+
+    def _exchange(self, name: str, config: BreakerConfig, report: Report) -> View | None:
+        if self._closing or self._monotonic() < self._again:
+            return None
+        from redis.exceptions import RedisError  # noqa: PLC0415 - optional
+
+        keys = [f"{self._prefix}{{{name}}}:{part}" for part in ("state", "probes", "window")]
+        try:
+            reply = self._script(keys=keys, args=_arguments(config, report))
+        except (RedisError, OSError) as error:
+            self._again = self._monotonic() + self._pause
+            if not self._away:
+                logger.warning("Redis cannot be reached, breakers decide alone: %s", error)
+            self._away = True
+            return None
+        if self._away:
+            logger.warning("Redis is back, breakers are shared again")
+            self._away = False
+        generation, mode, age, lease = reply
+        return View(int(generation), Mode(_text(mode)), float(_text(age)) / MICRO, int(lease))
+
+
+def _client(url: str, timeout: float) -> redis.Redis:
+    try:
+        import redis  # noqa: PLC0415 - optional
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
+    except ImportError as error:
+        problem = "breakers shared through Redis need its client"
+        raise ConfigError(problem, "pip install homeostat[redis]") from error
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:  # the URL may hold a password and is not repeated
+        remedy = "use redis://host:6379/0, rediss://host or unix:///path"
+        raise ConfigError("the address of Redis is none", remedy) from error
+
+
+def _arguments(config: BreakerConfig, report: Report) -> list[str | int | float]:
+    generation = "" if report.generation is None else report.generation
+    window = 0.0 if config.last else config.window
+    ended = [part for lease, outcome in report.ended for part in (lease, outcome.value)]
+    return [
+        *(config.faults, _micro(window), config.share, config.minimum, _micro(config.cooldown)),
+        *(config.probes, config.successes, _micro(config.lease), _micro(config.interval), KEEP),
+        *(generation, report.calls, report.faults, int(report.tripped), int(report.wants)),
+        *ended,
+    ]
+
+
+def _micro(seconds: float) -> int:
+    return round(seconds * MICRO)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

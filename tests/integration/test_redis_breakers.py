@@ -1,0 +1,274 @@
+"""Breakers shared through a real Redis, which comes and goes."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import redis_server
+from homeostat.adapters.breakers import RedisBreakers
+from homeostat.domain.errors import ConfigError
+from homeostat.serving.breaker import BreakerConfig, Cause, Event, Mode, Outcome, Permit
+from homeostat.serving.sharing import SharedCircuit
+from redis_server import RedisServer
+
+NEVER = 3600.0
+NUMBERS = itertools.count()
+CONFIG = BreakerConfig(faults=5, share=0.5, cooldown=0.0, probes=3, successes=3, lease=600.0)
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    server = redis_server.begin_or_tell()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"fraud/{next(NUMBERS)}"
+
+
+def quiet(url: str) -> RedisBreakers:
+    """Return what speaks with Redis only when told to."""
+    return RedisBreakers(url, refresh=NEVER, timeout=10.0, pause=0.0)
+
+
+Members = Callable[..., list[SharedCircuit]]
+
+
+@pytest.fixture
+def members(redis: RedisServer, name: str) -> Iterator[Members]:
+    """Make members of one breaker, each as if in a process of its own."""
+    processes: list[RedisBreakers] = []
+
+    def make(count: int, config: BreakerConfig = CONFIG) -> list[SharedCircuit]:
+        made = [quiet(redis.url) for _ in range(count)]
+        processes.extend(made)
+        return [process.circuit(name, config) for process in made]
+
+    yield make
+    for process in processes:
+        process.close()
+
+
+def now() -> float:
+    return time.monotonic()
+
+
+def end(circuit: SharedCircuit, outcome: Outcome, permit: Permit | None = None) -> None:
+    circuit.settle(permit or circuit.acquire(now()), outcome, now())
+    circuit.synchronise(now())
+
+
+def modes(circuits: list[SharedCircuit]) -> set[str]:
+    for circuit in circuits:
+        circuit.synchronise(now())
+    return {circuit.mode.value for circuit in circuits}
+
+
+def opened(members: Members, count: int, config: BreakerConfig = CONFIG) -> list[SharedCircuit]:
+    circuits = members(count, config)
+    for number in range(config.faults):
+        end(circuits[number % count], Outcome.FAULT)
+    assert modes(circuits) == {"open"}
+    return circuits
+
+
+def at_once(work: Callable[[SharedCircuit], None], circuits: list[SharedCircuit]) -> None:
+    begin = threading.Barrier(len(circuits), timeout=60)
+
+    def run(circuit: SharedCircuit) -> None:
+        begin.wait()
+        work(circuit)
+
+    threads = [threading.Thread(target=run, args=(circuit,)) for circuit in circuits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for another process; the time limit of the test ends it."""
+    while not condition():
+        time.sleep(0.01)
+
+
+def test_trap_redis_race(members: Members) -> None:
+    """Fifty processes with one failure each, at once, threshold five: open for all."""
+    circuits = members(50)
+    at_once(lambda circuit: end(circuit, Outcome.FAULT), circuits)
+    assert modes(circuits) == {"open"}
+    assert {circuit.state.cause for circuit in circuits} == {Cause.SHARED}
+
+
+def test_trap_half_open_herd_of_processes(members: Members) -> None:
+    circuits = opened(members, 50)
+    permits: list[Permit] = []
+
+    def ask(circuit: SharedCircuit) -> None:
+        permit = circuit.acquire(now())
+        if permit is not None:
+            permits.append(permit)
+
+    at_once(ask, circuits)
+    assert len(permits) == 3
+
+
+def test_four_faults_of_four_do_not_open_it_and_a_fifth_of_any_does(members: Members) -> None:
+    circuits = members(4)
+    for circuit in circuits:
+        end(circuit, Outcome.FAULT)
+    assert modes(circuits) == {"closed"}
+    end(circuits[2], Outcome.FAULT)
+    assert modes(circuits) == {"open"}
+
+
+def test_successes_of_the_others_are_part_of_the_share(members: Members) -> None:
+    circuits = members(2)
+    for _ in range(20):
+        circuits[0].settle(circuits[0].acquire(now()), Outcome.SUCCESS, now())
+    assert modes(circuits) == {"closed"}
+    for number in range(8):
+        end(circuits[number % 2], Outcome.FAULT)
+    assert modes(circuits) == {"closed"}, "8 of 28, though 4 of 4 for the second alone"
+
+
+def test_who_opens_by_itself_opens_for_all(members: Members) -> None:
+    circuits = members(2, BreakerConfig(faults=100, run=2))
+    for _ in range(2):
+        end(circuits[0], Outcome.FAULT)
+    assert modes(circuits) == {"open"}
+    assert [circuit.state.cause for circuit in circuits] == [Cause.RUN, Cause.SHARED]
+
+
+def test_probes_of_several_processes_close_it_for_all(members: Members) -> None:
+    circuits = opened(members, 3)
+    permits = [circuit.acquire(now()) for circuit in circuits]
+    assert None not in permits
+    for circuit, permit in zip(circuits, permits, strict=True):
+        end(circuit, Outcome.SUCCESS, permit)
+    assert modes(circuits) == {"closed"}
+
+
+def test_a_failed_probe_opens_it_again_and_stale_probes_settle_nothing(members: Members) -> None:
+    circuits = opened(members, 3)
+    permits = [circuit.acquire(now()) for circuit in circuits]
+    end(circuits[0], Outcome.FAULT, permits[0])
+    generation = circuits[0].synchronise(now())
+    for circuit, permit in zip(circuits[1:], permits[1:], strict=True):
+        end(circuit, Outcome.SUCCESS, permit)
+    assert modes(circuits) == {"open"}
+    after = circuits[0].synchronise(now())
+    assert generation is not None
+    assert after is not None
+    assert after.generation == generation.generation
+
+
+def test_a_neutral_probe_gives_its_place_back(members: Members) -> None:
+    config = BreakerConfig(faults=1, cooldown=0.0, probes=1, successes=1, lease=600.0)
+    first, second = opened(members, 2, config)
+    permit = first.acquire(now())
+    assert second.acquire(now()) is None
+    end(first, Outcome.NEUTRAL, permit)
+    until(lambda: second.acquire(now()) is not None)
+    assert second.mode is Mode.HALF_OPEN
+
+
+def test_trap_hung_probe_of_another_process_does_not_wedge(members: Members) -> None:
+    config = BreakerConfig(faults=1, cooldown=0.0, probes=1, successes=1, lease=0.05)
+    hung, other = opened(members, 2, config)
+    assert hung.acquire(now()) is not None
+    permit: list[Permit] = []
+
+    def admitted() -> bool:
+        permit.extend(filter(None, [other.acquire(now())]))
+        return bool(permit)
+
+    until(admitted)
+    assert other.mode is Mode.HALF_OPEN
+
+
+def test_probes_of_all_processes_keep_the_interval(members: Members) -> None:
+    config = BreakerConfig(faults=1, cooldown=0.0, probes=9, successes=9, interval=NEVER)
+    first, second = opened(members, 2, config)
+    assert first.acquire(now()) is not None
+    assert second.acquire(now()) is None
+
+
+def test_an_operator_of_one_process_is_not_overruled(members: Members) -> None:
+    first, second = members(2, BreakerConfig(faults=1, cooldown=0.0))
+    first.command(Event.DISABLE, now())
+    end(second, Outcome.FAULT)
+    first.synchronise(now())
+    assert (first.mode, second.mode) == (Mode.DISABLED, Mode.OPEN)
+
+
+def test_the_thread_in_the_background_tells_and_learns(redis: RedisServer, name: str) -> None:
+    one, other = (RedisBreakers(redis.url, refresh=0.02, timeout=10.0) for _ in range(2))
+    config = BreakerConfig(faults=1, cooldown=NEVER)
+    a, b = one.circuit(name, config), other.circuit(name, config)
+    a.settle(a.acquire(now()), Outcome.FAULT, now())
+    until(lambda: b.mode is Mode.OPEN)
+    assert b.state.cause is Cause.SHARED
+    one.close()
+    other.close()
+    assert a.acquire(now()) is None
+
+
+def test_without_redis_each_decides_alone_and_joins_again(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = redis_server.begin_or_tell()
+    first, second = (quiet(server.url) for _ in range(2))
+    config = BreakerConfig(faults=2, cooldown=0.0, successes=1)
+    with caplog.at_level(logging.WARNING, "homeostat.adapters.breakers.redis"):
+        a, b = first.circuit(name, config), second.circuit(name, config)
+        server.end()
+        end(a, Outcome.FAULT)
+        end(a, Outcome.FAULT)
+        assert (first.away, a.alone, a.mode) == (True, True, Mode.OPEN)
+        probe = a.acquire(now())
+        assert probe is not None, "a probe by its own leave"
+        assert b.acquire(now()) is not None
+        server.begin()
+        assert modes([a, b]) == {"open"}, "what it knew is told when Redis is back, empty"
+    said = [record.getMessage().split(",")[0] for record in caplog.records]
+    assert said.count("Redis is back") == 1
+    assert sum(text.startswith("Redis cannot be reached") for text in said) == 1
+    for breakers in (first, second):
+        breakers.close()
+    server.end()
+
+
+def test_a_redis_that_hangs_is_waited_for_once(name: str) -> None:
+    server = redis_server.begin_or_tell()
+    breakers = RedisBreakers(server.url, refresh=NEVER, timeout=0.05, pause=NEVER)
+    circuit = breakers.circuit(name, BreakerConfig(faults=1, cooldown=0.0, successes=1))
+    end(circuit, Outcome.FAULT)
+    assert not circuit.alone
+    server.hang()
+    permit = circuit.acquire(now())
+    assert permit is not None, "a probe by its own leave"
+    assert (breakers.away, circuit.alone) == (True, True)
+    server.go_on()
+    end(circuit, Outcome.SUCCESS, permit)
+    assert (breakers.away, circuit.mode) == (True, Mode.CLOSED), "the pause is not over"
+    breakers.close()
+    server.end()
+
+
+def test_mistakes_of_set_up_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="use redis://") as caught:
+        RedisBreakers("https://user:hunter2@host")
+    assert "hunter2" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigError, match=r"pip install homeostat\[redis\]"):
+        RedisBreakers("redis://localhost")
