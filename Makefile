@@ -9,7 +9,7 @@ PEERS := .venv-peers
 WHYLOGS := .venv-whylogs
 SHAP := .venv-shap
 
-.PHONY: help setup libraries browser database compiler spark demo test lint type unit figures bench prove peers lock clean
+.PHONY: help setup libraries browser database cache compiler spark demo test lint type unit figures bench prove peers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,6 +37,9 @@ browser:
 database:
 	@sh .ci/system postgresql
 
+cache:
+	@sh .ci/system redis-server
+
 compiler:  # for the library that tests power cuts
 	@sh .ci/system gcc libc6-dev
 
@@ -62,7 +65,7 @@ type: setup
 test: setup lint type unit  ## everything CI checks
 
 # Statistics and state machines have every branch tested; what touches the world, nearly all.
-unit: setup libraries browser database compiler spark
+unit: setup libraries browser database cache compiler spark
 	$(BIN)/python -m pytest --quiet -n auto --dist loadfile --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --fail-under=100 \

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from homeostat.domain.model import ColumnKind
     from homeostat.domain.predictions import PredictionSpec
     from homeostat.domain.verdict import Status
+    from homeostat.entrypoints.breaker import Breaker
     from homeostat.entrypoints.compare import Report, compare
     from homeostat.entrypoints.counterfactual import Counterfactual, counterfactual
     from homeostat.entrypoints.diagnose import diagnose
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Breaker": "entrypoints.breaker",
     "ColumnComparison": "domain.comparison",
     "ColumnKind": "domain.model",
     "Comparison": "domain.comparison",
@@ -70,6 +72,7 @@ _CLIENT = frozenset({"AsyncClient", "Client", "HomeostatMiddleware", "log"})
 
 __all__ = [
     "AsyncClient",
+    "Breaker",
     "Client",
     "ColumnComparison",
     "ColumnKind",

@@ -9,6 +9,7 @@ import pytest
 from homeostat.alerting import incident
 from homeostat.retraining import run
 from homeostat.rollout import machine
+from homeostat.serving import breaker
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture" / "state-machines.md"
 
@@ -19,6 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "architecture" / "state-machines.md"
         ("Incident", incident.TRANSITIONS),
         ("Retraining run", run.TRANSITIONS),
         ("Rollout", machine.TRANSITIONS),
+        ("Breaker", breaker.TRANSITIONS),
     ],
 )
 def test_each_transition_is_drawn_and_no_other(

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute
 
+from homeostat.adapters.breakers import RedisBreakers
 from homeostat.adapters.models import Load, RegistryScorer, load_predictor
 from homeostat.adapters.notifiers.console import ConsoleNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
@@ -31,6 +32,7 @@ from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Notifier, Ports, Records, Router
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
+from homeostat.entrypoints.gateway.routes import MakeCircuit, own_circuit
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 
@@ -123,7 +125,11 @@ class Deployment:
             )
             for model in self.settings.models
         ]
-        return RouteTable(self.registry, served, self.clock, load)
+        circuit: MakeCircuit = own_circuit
+        if gateway.redis_env is not None:
+            url = secret(os.environ, gateway.redis_env, "gateway.redis_env", self.settings.file)
+            circuit = RedisBreakers(url).circuit
+        return RouteTable(self.registry, served, self.clock, load, circuit=circuit)
 
     def gateway(self, routes: RouteTable, instance: str = "") -> Gateway:
         """Return a gateway that logs into this deployment's prediction log."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.domain.errors import ConfigError
@@ -67,7 +68,7 @@ class RedisBreakers:
         self._script = self._client.register_script(code)
         self._prefix, self._refresh, self._pause = prefix, refresh, pause
         self._monotonic = monotonic or SystemClock().monotonic
-        self._circuits: list[SharedCircuit] = []
+        self._circuits: WeakSet[SharedCircuit] = WeakSet()  # they go with their versions
         self._again = -1.0
         self._away = False
         self._woken, self._closing = threading.Event(), False
@@ -87,7 +88,7 @@ class RedisBreakers:
         circuit = SharedCircuit(config, exchange, self._woken.set, listener)
         circuit.synchronise(self._monotonic())
         with self._lock:
-            self._circuits.append(circuit)
+            self._circuits.add(circuit)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="homeostat-breakers", daemon=True
@@ -97,7 +98,9 @@ class RedisBreakers:
 
     def synchronise(self) -> None:
         """Tell and learn now."""
-        for circuit in list(self._circuits):
+        with self._lock:
+            circuits = list(self._circuits)
+        for circuit in circuits:
             circuit.synchronise(self._monotonic())
 
     def close(self) -> None:

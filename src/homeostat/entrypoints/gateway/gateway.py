@@ -156,13 +156,13 @@ class Gateway:
     def metrics_text(self) -> str:
         """Return the counters in the Prometheus text format."""
         fates = asdict(self.writer.counts) | {"waiting": self.writer.waiting}
-        modes = {
-            (model, version): loaded.breaker.mode
+        breakers = {
+            (model, version): loaded.breaker
             for model in self.routes.models
             if (live := self.routes.live(model)) is not None
             for version, loaded in live.versions.items()
         }
-        return self.metrics.text(fates, modes)
+        return self.metrics.text(fates, breakers)
 
     def _served(self, model: str) -> tuple[ServedModel, Live | None]:
         served = self.routes.models.get(model)

@@ -6,10 +6,12 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
+from operator import itemgetter
 
 from homeostat.entrypoints.exposition import line as _line
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.serving.breaker import Mode
+from homeostat.serving.circuit import Circuit
 
 # Bounds of the OpenTelemetry convention for http.server.request.duration, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -47,8 +49,8 @@ class Metrics:
         with self._lock:
             self._shed[model] += 1
 
-    def text(self, log: Mapping[str, int], modes: Mapping[tuple[str, str], Mode]) -> str:
-        """Render everything; `log` are rows by fate, `modes` the breakers by model and version."""
+    def text(self, log: Mapping[str, int], breakers: Mapping[tuple[str, str], Circuit]) -> str:
+        """Render everything; `log` are rows by fate, `breakers` go by model and version."""
         with self._lock:
             lines = [
                 "# TYPE homeostat_predictions_total counter",
@@ -71,11 +73,20 @@ class Metrics:
             ]
         lines.append("# TYPE homeostat_log_rows_total counter")
         lines += [_line("homeostat_log_rows_total", ("fate",), (k,), v) for k, v in log.items()]
+        ordered = sorted(breakers.items(), key=itemgetter(0))
         lines.append("# TYPE homeostat_breaker_mode gauge")
-        for key, mode in sorted(modes.items()):
+        for key, breaker in ordered:
             lines += [
-                _line("homeostat_breaker_mode", MODE_LABELS, (*key, each), int(each is mode))
+                _line(
+                    "homeostat_breaker_mode", MODE_LABELS, (*key, each), int(each is breaker.mode)
+                )
                 for each in Mode
+            ]
+        lines.append("# TYPE homeostat_breaker_calls_total counter")
+        for key, breaker in ordered:
+            lines += [
+                _line("homeostat_breaker_calls_total", CALL_LABELS, (*key, outcome), count)
+                for outcome, count in breaker.counts.items()
             ]
         return "\n".join(lines) + "\n"
 
@@ -92,3 +103,4 @@ class Metrics:
 ANSWER_LABELS = ("model", "version", "role", "tier", "reason")
 SHADOW_LABELS = ("model", "version", "result")
 MODE_LABELS = ("model", "version", "mode")
+CALL_LABELS = ("model", "version", "outcome")

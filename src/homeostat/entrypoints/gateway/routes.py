@@ -32,7 +32,7 @@ from homeostat.entrypoints.gateway.batch import Batch
 from homeostat.entrypoints.gateway.lane import Lane
 from homeostat.entrypoints.gateway.rows import RowBatch
 from homeostat.serving.breaker import BreakerConfig, Transition
-from homeostat.serving.circuit import Circuit
+from homeostat.serving.circuit import Circuit, Listener
 from homeostat.serving.fallback import Fallback
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,12 @@ QUICK_TRIES = 5
 AnyBatch: TypeAlias = Batch | RowBatch
 FromRows: TypeAlias = Callable[[Sequence[Row]], NDArray[np.float64]]
 BreakerListener = Callable[[str, str, Transition], None]
+MakeCircuit = Callable[[str, BreakerConfig, Listener | None], Circuit]
+
+
+def own_circuit(_: str, config: BreakerConfig, listener: Listener | None) -> Circuit:
+    """Return a breaker that is this process's own."""
+    return Circuit(config, listener)
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,8 @@ class RouteTable:
         Turns an artifact into a predictor.
     listener : callable, optional
         Is told of each breaker's transitions: (model, version, transition).
+    circuit : callable
+        Makes a breaker from the name ``model/version``, its configuration and its listener.
     """
 
     def __init__(
@@ -167,9 +175,10 @@ class RouteTable:
         clock: Clock,
         load: Load = load_predictor,
         listener: BreakerListener | None = None,
+        circuit: MakeCircuit = own_circuit,
     ) -> None:
         self._registry, self._load, self._listener = registry, load, listener
-        self._clock = clock
+        self._clock, self._circuit = clock, circuit
         self.models = {served.spec.name: served for served in models}
         self._live: dict[str, Live] = {}
         self._publishing = threading.Lock()
@@ -259,7 +268,7 @@ class RouteTable:
         return LoadedVersion(
             version,
             predictor,
-            Circuit(served.breaker, listener),
+            self._circuit(f"{model}/{version}", served.breaker, listener),
             Lane(served.workers, served.waiting),
             Lane(1, served.waiting),
             frozenset(predictor.features),

@@ -96,6 +96,8 @@ class Gateway(Part):
     """Time that a request may take before a fallback tier answers."""
     breaker: Breaker = Breaker()
     """When to stop calling a failing model."""
+    redis_env: Variable | None = None
+    """Environment variable with the address of a Redis, through which gateways share breakers."""
 
 
 class Console(Part):

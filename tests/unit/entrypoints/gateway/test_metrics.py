@@ -1,7 +1,8 @@
 """Prometheus text."""
 
 from homeostat.entrypoints.gateway.metrics import Metrics
-from homeostat.serving.breaker import Mode
+from homeostat.serving.breaker import BreakerConfig, Outcome
+from homeostat.serving.circuit import Circuit
 from unit.entrypoints.gateway.gateway_world import World, answers
 
 
@@ -18,7 +19,12 @@ def test_histogram_is_cumulative(world: World) -> None:
 def test_hostile_names_are_escaped() -> None:
     metrics = Metrics()
     metrics.shadowed('a"b\\c\nd', "v1", "scored", 3)
-    text = metrics.text({"accepted": 1}, {("m", "v"): Mode.OPEN})
+    breaker = Circuit(BreakerConfig(faults=1))
+    breaker.settle(breaker.acquire(0.0), Outcome.FAULT, 0.0)
+    assert breaker.acquire(0.0) is None
+    text = metrics.text({"accepted": 1}, {("m", "v"): breaker})
     assert '{model="a\\"b\\\\c\\nd",version="v1",result="scored"} 3\n' in text
     assert 'mode="open"} 1\n' in text
     assert 'mode="closed"} 0\n' in text
+    assert 'homeostat_breaker_calls_total{model="m",version="v",outcome="fault"} 1\n' in text
+    assert 'outcome="refused"} 1\n' in text

@@ -137,6 +137,13 @@ AT_MODEL = [
 AT_TOP = [
     ("server: {port: 99999}", "server.port", "less than or equal to 65535", ""),
     ("server: {prt: 1}", "server.prt", "no setting", "did you mean 'port'?"),
+    (
+        "gateway: {breaker: {last: 4, minimum: 5}}",
+        "gateway.breaker.last",
+        "(4) never hold",
+        "raise last",
+    ),
+    ("gateway: {redis_env: 'redis://h'}", "gateway.redis_env", "not the name of an env", "put"),
     ("records: here.db", "records", "not a database URL", "sqlite:///"),
     ("records: 'postgresql://u:hunter2@h/d'", "records", "holds a password", "records_env"),
     ("records_env: 'not a name'", "records_env", "not the name of an env", "environment"),

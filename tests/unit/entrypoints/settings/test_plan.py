@@ -4,6 +4,7 @@ from pathlib import Path
 from homeostat.domain.decision import Severity
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
+from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Cached, Lighter, Rules
 
 TEXT = """\
@@ -108,6 +109,28 @@ def test_serving(tmp_path: Path) -> None:
     assert fallback.default == 0.2
     breaker = breaker_config(settings)
     assert (breaker.faults, breaker.window, breaker.cooldown) == (7, 120.0, 5.0)
+
+
+BREAKER = "gateway: {breaker: {faults: 7, window: 2m, cooldown: 5s}}\n"
+
+
+def test_breaker_by_default_looks_at_the_share_of_faults_only(tmp_path: Path) -> None:
+    assert breaker_config(plain(tmp_path, TEXT.replace(BREAKER, ""))) == BreakerConfig()
+
+
+def test_every_way_to_open_a_breaker(tmp_path: Path) -> None:
+    ways = "last: 50, minimum: 9, run: 3, slow: 150ms, slow_share: 0.1, interval: 1m, share: 0.0"
+    settings = plain(tmp_path, TEXT.replace(BREAKER, f"gateway: {{breaker: {{{ways}}}}}\n"))
+    assert breaker_config(settings) == BreakerConfig(
+        last=50, minimum=9, run=3, slow=0.15, slow_share=0.1, interval=60.0, share=0.0
+    )
+
+
+def test_the_breaker_of_the_guide(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[4] / "docs" / "guide" / "breaker.md"
+    shown = guide.read_text().split("```yaml\n")[1].split("```")[0]
+    settings = plain(tmp_path, TEXT.replace(BREAKER, shown))
+    assert (breaker_config(settings).run, settings.gateway.redis_env) == (3, "BREAKERS_URL")
 
 
 def test_without_tiers_the_answer_is_zero(tmp_path: Path) -> None:
