@@ -65,6 +65,7 @@ class Circuit:
     _issued: int
     _running: dict[int, float]  # when the calls under way began; in place of the state's
     _oldest: float  # none of them began earlier
+    _shut: float  # since when it is open; infinite: until an operator says so
 
     def __init__(self, config: BreakerConfig, listener: Listener | None = None) -> None:
         self.config = config
@@ -122,6 +123,9 @@ class Circuit:
                     self._oldest = now
                 self._running[number] = now
                 return _permit(Permit, (self._closed, number))
+            if now - self._shut < self.config.cooldown:
+                self._counts[REFUSED] += 1
+                return None
             before = self._folded()
             looked = look(self.config, before, now)
             after, permit = acquire(self.config, looked, now)
@@ -189,6 +193,8 @@ class Circuit:
         self._issued = state.issued
         self._running = {call.number: call.began for call in state.running} if closed else {}
         self._oldest = min(self._running.values(), default=math.inf)
+        forced, shut = state.mode is Mode.FORCED_OPEN, state.mode is Mode.OPEN
+        self._shut = math.inf if forced else state.since if shut else -math.inf
         free = state.mode is Mode.DISABLED or (closed and not self._tracks)
         self._free = Permit(state.generation) if free else None
 

@@ -25,6 +25,7 @@ from homeostat.entrypoints.bootstrap import (
     receivers,
 )
 from homeostat.entrypoints.settings import load
+from homeostat.serving.sharing import SharedCircuit
 from homeostat.simulation.clock import SimulatedClock
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -84,6 +85,30 @@ def test_the_parts_are_connected(folder: Path) -> None:
     assert gateway.close()
     hour = Window(NOW - timedelta(hours=1), NOW + timedelta(hours=1))
     assert deployment.log.rows(deployment.plans["fraud"].spec, hour).num_rows == 1
+    deployment.close()
+
+
+def test_breakers_are_shared_where_a_redis_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not there, and the gateway answers all the same."""
+    path = folder / "homeostat.yaml"
+    path.write_text("gateway: {redis_env: BREAKERS_URL}\n" + CONFIG)
+    deployment = opened(folder)
+    with pytest.raises(ConfigError, match="BREAKERS_URL is not set"):
+        deployment.route_table()
+    monkeypatch.setenv("BREAKERS_URL", f"unix://{folder}/nowhere.sock")
+    adopt_fraud(deployment, folder)
+    deployment.engine(deployment.ports()).tick(NOW + timedelta(minutes=1))
+    table = deployment.route_table()
+    assert table.follow(RecordsRouter(deployment.records)) == {}
+    live = table.live("fraud")
+    assert live is not None
+    assert isinstance(live.versions["1"].breaker, SharedCircuit)
+    gateway = deployment.gateway(table)
+    answer = gateway.predict("fraud", pa.table({"amount": [130.0]}))
+    assert answer["tier"].to_pylist() == ["model"]
+    assert gateway.close()
     deployment.close()
 
 

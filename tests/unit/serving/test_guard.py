@@ -79,6 +79,37 @@ def test_results_of_coroutines_are_classified_too() -> None:
     assert breaker.mode.value == "open"
 
 
+def test_results_of_what_a_function_returns_to_be_awaited_are_classified_too() -> None:
+    breaker = Breaker(MONOTONIC, ONE, of_result=status)
+
+    async def ask() -> int:
+        return 503
+
+    async def both() -> list[int]:
+        return [await breaker(lambda: ask())()]  # noqa: PLW0108 - a plain function
+
+    assert asyncio.run(both()) == [503]
+    assert breaker.mode is Mode.OPEN
+
+
+def test_methods_are_guarded_like_functions() -> None:
+    breaker = Breaker(MONOTONIC)
+
+    class Model:
+        factor = 2.0
+
+        @breaker
+        def score(self, amount: float) -> float:
+            return self.factor * amount
+
+        @breaker
+        async def score_later(self, amount: float) -> float:
+            return self.factor * amount
+
+    assert (Model().score(3.0), asyncio.run(Model().score_later(4.0))) == (6.0, 8.0)
+    assert breaker.circuit.counts["success"] == 2
+
+
 def test_what_happens_after_the_result_is_not_the_callees() -> None:
     breaker = Breaker(MONOTONIC, ONE)
     with pytest.raises(KeyError), breaker.call() as call:
