@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 
 import redis_server
 from homeostat.adapters.breakers import RedisBreakers
 from homeostat.domain.errors import ConfigError
 from homeostat.serving.breaker import BreakerConfig, Cause, Event, Mode, Outcome, Permit
-from homeostat.serving.sharing import SharedCircuit
+from homeostat.serving.circuit import Circuit
+from homeostat.serving.sharing import Report, SharedCircuit
 from redis_server import RedisServer
 
 NEVER = 3600.0
@@ -35,9 +37,13 @@ def name() -> str:
     return f"fraud/{next(NUMBERS)}"
 
 
-def quiet(url: str) -> RedisBreakers:
-    """Return what speaks with Redis only when told to."""
-    return RedisBreakers(url, refresh=NEVER, timeout=10.0, pause=0.0)
+def now() -> float:
+    return time.monotonic()
+
+
+def quiet(url: str, clock: Callable[[], float] = now) -> RedisBreakers:
+    """Return what speaks with Redis when told to, and when there is something to tell."""
+    return RedisBreakers(url, refresh=NEVER, timeout=10.0, pause=0.0, monotonic=clock)
 
 
 Members = Callable[..., list[SharedCircuit]]
@@ -48,18 +54,16 @@ def members(redis: RedisServer, name: str) -> Iterator[Members]:
     """Make members of one breaker, each as if in a process of its own."""
     processes: list[RedisBreakers] = []
 
-    def make(count: int, config: BreakerConfig = CONFIG) -> list[SharedCircuit]:
-        made = [quiet(redis.url) for _ in range(count)]
+    def make(
+        count: int, config: BreakerConfig = CONFIG, clock: Callable[[], float] = now
+    ) -> list[SharedCircuit]:
+        made = [quiet(redis.url, clock) for _ in range(count)]
         processes.extend(made)
         return [process.circuit(name, config) for process in made]
 
     yield make
     for process in processes:
         process.close()
-
-
-def now() -> float:
-    return time.monotonic()
 
 
 def end(circuit: SharedCircuit, outcome: Outcome, permit: Permit | None = None) -> None:
@@ -141,12 +145,47 @@ def test_successes_of_the_others_are_part_of_the_share(members: Members) -> None
     assert modes(circuits) == {"closed"}, "8 of 28, though 4 of 4 for the second alone"
 
 
-def test_who_opens_by_itself_opens_for_all(members: Members) -> None:
-    circuits = members(2, BreakerConfig(faults=100, run=2))
-    for _ in range(2):
-        end(circuits[0], Outcome.FAULT)
-    assert modes(circuits) == {"open"}
-    assert [circuit.state.cause for circuit in circuits] == [Cause.RUN, Cause.SHARED]
+def test_trap_one_bad_process_does_not_poison_the_others(members: Members) -> None:
+    bad, good = members(2)
+    for _ in range(20):
+        end(good, Outcome.SUCCESS)
+    for _ in range(5):
+        end(bad, Outcome.FAULT)
+    assert modes([good]) == {"closed"}
+    assert (bad.mode, bad.state.cause) == (Mode.OPEN, Cause.FAULTS)
+    assert bad.acquire(now()) is not None, "a probe by its own leave"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_members_that_always_talk_are_one_breaker(members: Members, seed: int) -> None:
+    """Calls of three members, and of one plain breaker, that succeed, fail and are cancelled."""
+    rng = np.random.default_rng([20261128, seed])
+    config = BreakerConfig(
+        faults=3, share=0.0, window=86400.0, cooldown=0.0, probes=2, successes=3, lease=1e6
+    )
+    at = 0.0
+    circuits, one = members(3, config, lambda: at), Circuit(config)
+    under_way: list[tuple[SharedCircuit, Permit, Permit]] = []
+    for second in range(150):
+        at = float(second)
+        if rng.random() < 0.55:
+            circuit = circuits[rng.integers(3)]
+            permit, expected = circuit.acquire(at), one.acquire(at)
+            assert (permit is None) == (expected is None)
+            if permit is not None and expected is not None:
+                under_way.append((circuit, permit, expected))
+        elif under_way:
+            circuit, permit, expected = under_way.pop(int(rng.integers(len(under_way))))
+            outcome = list(Outcome)[rng.choice(4, p=[0.5, 0.35, 0.05, 0.1])]
+            circuit.settle(permit, outcome, at)
+            one.settle(expected, outcome, at)
+        for _ in range(2):
+            for circuit in circuits:
+                circuit.synchronise(at)
+        shared = {circuit.mode for circuit in circuits}
+        assert (Mode.CLOSED in shared) == (one.mode is Mode.CLOSED)
+        assert len(shared) == 1 or one.mode is Mode.HALF_OPEN
+    assert one.state.generation > 5
 
 
 def test_probes_of_several_processes_close_it_for_all(members: Members) -> None:
@@ -170,6 +209,18 @@ def test_a_failed_probe_opens_it_again_and_stale_probes_settle_nothing(members: 
     assert generation is not None
     assert after is not None
     assert after.generation == generation.generation
+
+
+def test_trap_stale_faults_told_late_count_for_nothing(members: Members) -> None:
+    """A member that was paused tells of the time before the breaker opened and closed."""
+    (circuit,) = opened(members, 1, BreakerConfig(faults=1, cooldown=0.0, successes=1))
+    end(circuit, Outcome.SUCCESS, circuit.acquire(now()))
+    late = circuit._exchange(Report(generation=0, calls=9, faults=9))
+    assert late is not None
+    assert (late.generation, late.mode) == (3, Mode.CLOSED)
+    current = circuit._exchange(Report(generation=3, calls=9, faults=9))
+    assert current is not None
+    assert current.mode is Mode.OPEN
 
 
 def test_a_neutral_probe_gives_its_place_back(members: Members) -> None:
@@ -235,11 +286,14 @@ def test_without_redis_each_decides_alone_and_joins_again(
         end(a, Outcome.FAULT)
         end(a, Outcome.FAULT)
         assert (first.away, a.alone, a.mode) == (True, True, Mode.OPEN)
-        probe = a.acquire(now())
-        assert probe is not None, "a probe by its own leave"
-        assert b.acquire(now()) is not None
+        assert a.acquire(now()) is not None, "a probe by its own leave"
+        permits = [b.acquire(now()) for _ in range(2)]
+        assert None not in permits
         server.begin()
-        assert modes([a, b]) == {"open"}, "what it knew is told when Redis is back, empty"
+        assert modes([b]) == {"closed"}
+        for permit in permits:
+            end(b, Outcome.FAULT, permit)
+        assert modes([a, b]) == {"open"}
     said = [record.getMessage().split(",")[0] for record in caplog.records]
     assert said.count("Redis is back") == 1
     assert sum(text.startswith("Redis cannot be reached") for text in said) == 1

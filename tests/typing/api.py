@@ -147,6 +147,23 @@ async def logging_later(client: hs.AsyncClient) -> bool:
     return assert_type(await client.flush(), bool)
 
 
+def guarding(breaker: hs.Breaker) -> float:
+    @breaker
+    def rate(amount: float, *, factor: int = 1) -> float:
+        return amount * factor
+
+    @breaker
+    async def rate_later(amount: float) -> str:
+        return f"{amount}"
+
+    rate("much")  # type: ignore[arg-type]
+    rate_later(1.0, 2.0)  # type: ignore[call-arg, unused-coroutine]
+    with breaker.call() as call:
+        assert_type(call.result(rate(2.0)), float)
+    hs.Breaker(exclude=ValueError, faults=5)  # type: ignore[call-arg]
+    return rate(1.0, factor=3)
+
+
 def configuration(path: Path) -> ModelSpec:
     settings = assert_type(load(path), Settings)
     model = assert_type(settings.models[0], Model)

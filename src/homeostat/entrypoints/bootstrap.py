@@ -32,7 +32,7 @@ from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Notifier, Ports, Records, Router
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
-from homeostat.entrypoints.gateway.routes import MakeCircuit, own_circuit
+from homeostat.entrypoints.gateway.routes import MakeCircuit, log_transition, own_circuit
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 
@@ -129,7 +129,7 @@ class Deployment:
         if gateway.redis_env is not None:
             url = secret(os.environ, gateway.redis_env, "gateway.redis_env", self.settings.file)
             circuit = RedisBreakers(url).circuit
-        return RouteTable(self.registry, served, self.clock, load, circuit=circuit)
+        return RouteTable(self.registry, served, self.clock, load, log_transition, circuit)
 
     def gateway(self, routes: RouteTable, instance: str = "") -> Gateway:
         """Return a gateway that logs into this deployment's prediction log."""

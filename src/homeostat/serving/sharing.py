@@ -1,8 +1,9 @@
 """A breaker that several processes share, each deciding by itself what it can.
 
-While closed, a member decides alone and tells what it saw; it opens when the others' faults and its
-own are enough, or when any other opens. Whether a probe may be made, all are asked together. Where
-the others cannot be reached, a member is a breaker of its own, and joins again when they can.
+The faults of all are added up; if together they are enough, the shared breaker opens and every
+member follows it, and who may probe is decided for all. Beyond that each member is a breaker of
+its own: what only it sees opens it and no other, so that one bad process does not poison the rest.
+Where the others cannot be reached, that is all there is, until they can.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from homeostat.serving.breaker import (
 )
 from homeostat.serving.circuit import REFUSED, Circuit, Listener
 
-OWN = frozenset({Cause.FAULTS, Cause.RUN, Cause.SLOW})
 NOT_CLOSED = frozenset({Mode.OPEN, Mode.HALF_OPEN})
 PACE = 0.05  # least seconds between two questions for a probe
 
@@ -40,8 +40,6 @@ class Report:
         The shared generation that it is about; None: not yet known.
     calls, faults : int
         Calls that succeeded or failed, and the latter alone.
-    tripped : bool
-        Whether it has opened by itself.
     ended : tuple of (int, Outcome)
         Leases of probes that it gives back.
     wants : bool
@@ -51,7 +49,6 @@ class Report:
     generation: int | None
     calls: int = 0
     faults: int = 0
-    tripped: bool = False
     ended: tuple[tuple[int, Outcome], ...] = ()
     wants: bool = False
 
@@ -75,9 +72,9 @@ Exchange = Callable[[Report], View | None]
 class SharedCircuit(Circuit):
     """A member of a shared breaker.
 
-    `acquire` may wait for `exchange`, only while the breaker is open, its cooldown is over, and no
-    more often than every 50 ms. All else is told when `synchronise` is called. What an operator
-    commands is each member's own.
+    `acquire` may wait for `exchange`: only while the shared breaker is open, its cooldown is over,
+    and no more often than every 50 ms. All else is told when `synchronise` is called. What an
+    operator commands is each member's own.
 
     Parameters
     ----------
@@ -100,11 +97,12 @@ class SharedCircuit(Circuit):
     ) -> None:
         super().__init__(config, listener)
         self._exchange, self._wake = exchange, wake
-        self._talking = threading.Lock()  # views are adopted in the order in which they were given
+        self._talking = threading.RLock()  # views are adopted in their order; a listener may ask
         self._seen: int | None = None
+        self._follows = False  # the shared breaker was not closed when last heard of
         self._leases: dict[int, int] = {}
         self._ended: list[tuple[int, Outcome]] = []
-        self._faults, self._told, self._tripped, self._asked = 0, 0, False, -math.inf
+        self._faults, self._told, self._asked = 0, 0, -math.inf
 
     @property
     def alone(self) -> bool:
@@ -113,11 +111,11 @@ class SharedCircuit(Circuit):
 
     def acquire(self, now: float) -> Permit | None:
         """Ask for leave to make a call; None means: use a fallback."""
-        if self._seen is None or self._state.mode not in NOT_CLOSED:
+        if not self._follows or self._state.mode not in NOT_CLOSED:
             return super().acquire(now)
         if self._may_ask(now):
             view = self.synchronise(now, wants=True)
-            if view is None:
+            if view is None or not self._follows:
                 return super().acquire(now)
             if view.lease:
                 return self._probe(view.lease, now)
@@ -148,7 +146,7 @@ class SharedCircuit(Circuit):
         with self._talking:
             view = self._exchange(self._report(wants=wants))
             if view is None:
-                self._seen = None
+                self._seen, self._follows = None, False
             else:
                 self._adopt(view, now)
         return view
@@ -164,28 +162,38 @@ class SharedCircuit(Circuit):
 
     def _report(self, *, wants: bool) -> Report:
         with self._lock:
-            state = self._folded()
+            self._folded()  # so that all successes are counted
             successes = self._counts[Outcome.SUCCESS]
             report = Report(
                 self._seen,
                 successes - self._told + self._faults,
                 self._faults,
-                self._tripped or (self._seen is None and state.mode in NOT_CLOSED),
                 tuple(self._ended),
                 wants,
             )
-            self._told, self._faults, self._tripped, self._ended = successes, 0, False, []
+            self._told, self._faults, self._ended = successes, 0, []
         return report
 
     def _adopt(self, view: View, now: float) -> None:
         with self._lock:
             before = after = self._folded()
-            if view.generation != self._seen and not self._tripped:
-                after = _followed(before, view, now)
-                self._leases = {} if after is not before else self._leases
+            if view.generation != self._seen:
+                after = self._followed(before, view, now)
+            if after is not before:
+                self._leases = {}
                 self._install(after)
-            self._seen = view.generation
+            self._seen, self._follows = view.generation, view.mode is not Mode.CLOSED
         self._tell(before, after)
+
+    def _followed(self, state: BreakerState, view: View, now: float) -> BreakerState:
+        if view.mode is Mode.CLOSED:
+            if self._follows and state.mode in NOT_CLOSED:
+                return move(state, Event.RESET, now, Cause.SHARED)
+        elif state.mode is Mode.CLOSED:
+            return move(state, Event.TRIPPED, now - view.age, Cause.SHARED)
+        elif state.mode is Mode.HALF_OPEN and view.mode is Mode.OPEN:
+            return move(state, Event.PROBE_FAILED, now - view.age, Cause.SHARED)
+        return state
 
     def _probe(self, lease: int, now: float) -> Permit | None:
         with self._lock:
@@ -201,20 +209,3 @@ class SharedCircuit(Circuit):
                 self._ended.append((lease, Outcome.NEUTRAL))
         self._tell(before, after)
         return permit
-
-    def _tell(self, *states: BreakerState) -> None:
-        super()._tell(*states)
-        if states[-1].cause in OWN and states[-1].generation != states[0].generation:
-            self._tripped = True
-            self._wake()
-
-
-def _followed(state: BreakerState, view: View, now: float) -> BreakerState:
-    if view.mode is Mode.CLOSED:
-        if state.mode in NOT_CLOSED:
-            return move(state, Event.RESET, now, Cause.SHARED)
-    elif state.mode is Mode.CLOSED:
-        return move(state, Event.TRIPPED, now - view.age, Cause.SHARED)
-    elif state.mode is Mode.HALF_OPEN and view.mode is Mode.OPEN:
-        return move(state, Event.PROBE_FAILED, now - view.age, Cause.SHARED)
-    return state

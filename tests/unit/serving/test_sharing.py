@@ -124,24 +124,36 @@ def test_a_lease_that_an_operator_overtakes_is_given_back() -> None:
     assert circuit.mode is Mode.FORCED_OPEN
 
 
-def test_what_opened_it_here_is_told_before_the_others_may_close_it() -> None:
+def test_trap_one_bad_process_does_not_poison_the_others_and_probes_by_itself() -> None:
     circuit, others = member(CLOSED)
-    permits = [circuit.acquire(0.0) for _ in range(2)]
-
-    def open_it() -> None:
-        for permit in permits:
-            circuit.settle(permit, Outcome.FAULT, 1.0)
-
-    others.meanwhile, others.views = open_it, [View(2, Mode.CLOSED, 0.0)]
+    for _ in range(2):
+        circuit.settle(circuit.acquire(1.0), Outcome.FAULT, 1.0)
+    others.views = [CLOSED]
     circuit.synchronise(1.0)
-    assert circuit.mode is Mode.OPEN, "the view is older than the opening"
-    others.meanwhile, others.views = lambda: None, [View(3, Mode.OPEN, 0.0)]
+    assert (circuit.mode, circuit.state.cause) == (Mode.OPEN, Cause.FAULTS)
+    assert circuit.acquire(10.9) is None
+    assert circuit.acquire(11.0) is not None
+    assert len(others.reports) == 2, "nobody was asked"
+
+
+def test_it_is_not_closed_by_others_that_never_opened_it() -> None:
+    circuit, others = member(CLOSED)
+    for _ in range(2):
+        circuit.settle(circuit.acquire(1.0), Outcome.FAULT, 1.0)
+    others.views = [View(8, Mode.CLOSED, 0.0)]
     circuit.synchronise(1.0)
-    assert others.reports[-1] == Report(2, 2, 2, tripped=True)
+    assert circuit.mode is Mode.OPEN
+
+
+def test_when_the_others_have_closed_it_meanwhile_it_is_closed() -> None:
+    circuit, others = half_open()
+    others.views = [View(2, Mode.CLOSED, 0.0)]
+    assert circuit.acquire(10.0) is not None
+    assert circuit.mode is Mode.CLOSED
 
 
 @pytest.mark.parametrize("seconds", [5.0, 12.0])
-def test_alone_it_is_a_breaker_of_its_own_and_tells_when_it_is_back(seconds: float) -> None:
+def test_alone_it_is_a_breaker_of_its_own_and_joins_again(seconds: float) -> None:
     circuit, others = member(CLOSED)
     for _ in range(2):
         circuit.settle(circuit.acquire(1.0), Outcome.FAULT, 1.0)
@@ -150,7 +162,6 @@ def test_alone_it_is_a_breaker_of_its_own_and_tells_when_it_is_back(seconds: flo
     assert (circuit.acquire(seconds) is None) == (seconds < 11.0)
     others.views = [View(4, Mode.OPEN, 0.0)]
     circuit.synchronise(seconds)
-    assert others.reports[-1].tripped
     assert others.reports[-1].generation is None
     assert (circuit.mode, circuit.alone) == (Mode.OPEN, False)
 
@@ -172,3 +183,13 @@ def test_listeners_hear_what_the_others_did() -> None:
     others = Others(View(1, Mode.OPEN, 0.0))
     SharedCircuit(CONFIG, others.exchange, others.wake, heard.append).synchronise(2.0)
     assert heard == [Transition(Mode.CLOSED, Mode.OPEN, 2.0, Cause.SHARED)]
+
+
+def test_a_listener_may_use_the_breaker_that_tells_it() -> None:
+    others, answers = Others(View(1, Mode.OPEN, 20.0), View(1, Mode.OPEN, 20.0)), list[object]()
+    circuit = SharedCircuit(
+        CONFIG, others.exchange, others.wake, lambda _: answers.append(circuit.acquire(50.0))
+    )
+    circuit.synchronise(50.0)
+    assert answers == [None]
+    assert [report.wants for report in others.reports] == [False, True]

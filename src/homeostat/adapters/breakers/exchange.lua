@@ -1,7 +1,7 @@
 -- One member's report, and the shared breaker after it. All times are microseconds of the server.
 -- KEYS: state (hash), probes under way (sorted by the end of their lease), window (hash)
 -- ARGV: faults window share minimum cooldown probes successes lease interval keep (durations in us)
---       generation ("" if not known) calls faults tripped wants, then pairs: lease, outcome
+--       generation ("" if not known) calls faults wants, then pairs: lease, outcome
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local function whole(number) return string.format('%.0f', number) end
@@ -21,7 +21,7 @@ end
 if mode == 'half_open' and redis.call('ZCOUNT', KEYS[2], '-inf', whole(now)) > 0 then
   turn('open')
 end
-for at = 16, #ARGV, 2 do
+for at = 15, #ARGV, 2 do
   if mode == 'half_open' and redis.call('ZREM', KEYS[2], ARGV[at]) == 1 then
     if ARGV[at + 1] == 'fault' then
       turn('open')
@@ -52,10 +52,9 @@ if mode == 'closed' and about_now and calls > 0 and window > 0 then
     turn('open')
   end
 end
-if mode == 'closed' and about_now and ARGV[14] == '1' then turn('open') end
 
 local given = 0
-if ARGV[15] == '1' then
+if ARGV[14] == '1' then
   if mode == 'open' and now - since >= cooldown then turn('half_open') end
   local free = math.min(probes, successes - proven) - redis.call('ZCARD', KEYS[2])
   if mode == 'half_open' and free > 0 and now - probed >= interval then

@@ -33,8 +33,8 @@ class RedisBreakers:
     than `timeout`. While Redis is away every process decides by itself; this is logged once, and
     Redis is tried again every `pause` seconds.
 
-    Faults in a row, slow calls and windows of calls (``last``) are judged by each process; if one
-    opens for them, all do.
+    Faults in a row, slow calls and windows of calls (``last``) are judged by each process for
+    itself; what only one process sees opens no other's breaker.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def _arguments(config: BreakerConfig, report: Report) -> list[str | int | float]
     return [
         *(config.faults, _micro(window), config.share, config.minimum, _micro(config.cooldown)),
         *(config.probes, config.successes, _micro(config.lease), _micro(config.interval), KEEP),
-        *(generation, report.calls, report.faults, int(report.tripped), int(report.wants)),
+        *(generation, report.calls, report.faults, int(report.wants)),
         *ended,
     ]
 

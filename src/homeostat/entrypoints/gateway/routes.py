@@ -47,6 +47,12 @@ BreakerListener = Callable[[str, str, Transition], None]
 MakeCircuit = Callable[[str, BreakerConfig, Listener | None], Circuit]
 
 
+def log_transition(model: str, version: str, change: Transition) -> None:
+    """Tell the log that a breaker changed its mode."""
+    why = f" ({change.cause})" if change.cause else ""
+    logger.info("%s %s: breaker %s -> %s%s", model, version, change.before, change.after, why)
+
+
 def own_circuit(_: str, config: BreakerConfig, listener: Listener | None) -> Circuit:
     """Return a breaker that is this process's own."""
     return Circuit(config, listener)

@@ -1,5 +1,7 @@
 """The route table as the engine sees it."""
 
+import logging
+
 import pyarrow as pa
 import pytest
 
@@ -7,7 +9,8 @@ from homeostat.adapters.routes import RecordsRouter
 from homeostat.domain.errors import ArtifactError, NotFoundError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import RouteTable, ServedModel, routes
-from homeostat.serving.breaker import BreakerConfig, Event, Transition
+from homeostat.entrypoints.gateway.routes import log_transition
+from homeostat.serving.breaker import BreakerConfig, Cause, Event, Mode, Transition
 from homeostat.serving.fallback import Fallback, Lighter
 from homeostat.simulation.fakes.records import MemoryRecords
 from unit.entrypoints.gateway.gateway_world import World
@@ -153,6 +156,16 @@ def test_follow_takes_what_it_can_and_reports_the_rest(world: World) -> None:
     (world.root / "v2" / "model.json").write_text("{}")
     assert "v2" in table.follow(source)["fraud"]
     assert table.current("fraud") == V1
+
+
+def test_the_log_says_why_a_breaker_opened(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        log_transition("fraud", "v1", Transition(Mode.CLOSED, Mode.OPEN, 1.0, Cause.SLOW))
+        log_transition("fraud", "v1", Transition(Mode.OPEN, Mode.HALF_OPEN, 2.0))
+    assert caplog.messages == [
+        "fraud v1: breaker closed -> open (slow)",
+        "fraud v1: breaker open -> half_open",
+    ]
 
 
 def test_listener_hears_the_breakers(world: World) -> None:
