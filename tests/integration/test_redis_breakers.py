@@ -262,6 +262,22 @@ def test_an_operator_of_one_process_is_not_overruled(members: Members) -> None:
     assert (first.mode, second.mode) == (Mode.DISABLED, Mode.OPEN)
 
 
+def test_breakers_of_different_names_have_nothing_in_common(redis: RedisServer, name: str) -> None:
+    breakers = quiet(redis.url)
+    config = BreakerConfig(faults=1, cooldown=NEVER)
+    a, b = breakers.circuit(f"{name}/a", config), breakers.circuit(f"{name}/b", config)
+    end(a, Outcome.FAULT)
+    assert (modes([a]), modes([b])) == ({"open"}, {"closed"})
+    breakers.close()
+
+
+def test_closing_what_made_no_breaker(redis: RedisServer) -> None:
+    breakers = quiet(redis.url)
+    breakers.close()
+    assert breakers.circuit("late", BreakerConfig()).alone
+    breakers.close()
+
+
 def test_the_thread_in_the_background_tells_and_learns(redis: RedisServer, name: str) -> None:
     one, other = (RedisBreakers(redis.url, refresh=0.02, timeout=10.0) for _ in range(2))
     config = BreakerConfig(faults=1, cooldown=NEVER)
