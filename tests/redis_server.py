@@ -70,6 +70,11 @@ class RedisServer:
             self.process.wait()
             self.process = None
 
+    def close(self) -> None:
+        """Kill it and remove its folder."""
+        self.end()
+        shutil.rmtree(self.folder)
+
 
 def begin_or_tell() -> RedisServer:
     """Start a server; without its program the test says so, and with CI=true fails."""

@@ -29,7 +29,7 @@ CONFIG = BreakerConfig(faults=5, share=0.5, cooldown=0.0, probes=3, successes=3,
 def redis() -> Iterator[RedisServer]:
     server = redis_server.begin_or_tell()
     yield server
-    server.end()
+    server.close()
 
 
 @pytest.fixture
@@ -315,7 +315,7 @@ def test_without_redis_each_decides_alone_and_joins_again(
     assert sum(text.startswith("Redis cannot be reached") for text in said) == 1
     for breakers in (first, second):
         breakers.close()
-    server.end()
+    server.close()
 
 
 def test_a_redis_that_hangs_is_waited_for_once(name: str) -> None:
@@ -332,7 +332,7 @@ def test_a_redis_that_hangs_is_waited_for_once(name: str) -> None:
     end(circuit, Outcome.SUCCESS, permit)
     assert (breakers.away, circuit.mode) == (True, Mode.CLOSED), "the pause is not over"
     breakers.close()
-    server.end()
+    server.close()
 
 
 def test_mistakes_of_set_up_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
