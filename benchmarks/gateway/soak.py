@@ -262,8 +262,8 @@ def leaks(gateway: Gateway) -> list[str]:
         for name, lane in (("lane", loaded.lane), ("shadow lane", loaded.shadow_lane)):
             if lane.busy:
                 found.append(f"{lane.busy} places of the {name} of {version}")
-        if loaded.breaker.state.probes:
-            found.append(f"probes of {version}: {loaded.breaker.state.probes}")
+        if loaded.breaker.state.running:
+            found.append(f"probes of {version}: {loaded.breaker.state.running}")
     return found
 
 

@@ -170,12 +170,15 @@ class RowReader:
             if value is None:
                 return None
             values.append(value)
-        field = "entity" if any(["entity" in row for row in rows]) else self._entity  # noqa: C419
-        who = [row.get(field) or "" for row in rows]
         given = [row.get("prediction_id") for row in rows]
+        named_entities = [row.get("entity") for row in rows]
+        own_entities = [row.get(self._entity) for row in rows] if self._entity else named_entities
         timestamps = [_timestamp(row.get("timestamp"), now) for row in rows]
-        if None in timestamps or not set(map(type, who + given)) <= TEXTS:
+        if not set(map(type, given + named_entities + own_entities)) <= TEXTS or None in timestamps:
             return None
+        # As columns: where one row names its entity, that column counts for all.
+        named_here = any(["entity" in row for row in rows])  # noqa: C419 - a list is quicker
+        who = [name or "" for name in (named_entities if named_here else own_entities)]
         ids = named(cast("list[str | None]", given), stem)
         if len(ids) > 1 and len(set(ids)) != len(ids):
             return None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homeostat.domain.model import (
@@ -67,6 +67,9 @@ def long_way(spec: ModelSpec, rows: list[dict[str, object]]) -> Batch:
 
 
 @given(requests)
+@example([PLAIN | {"card": 0}])
+@example([PLAIN | {"entity": "ben", "card": 0}])
+@example([PLAIN, PLAIN | {"entity": None}])
 def test_what_is_read_is_what_the_long_way_reads(rows: list[dict[str, object]]) -> None:
     read = RowReader(SPEC).read(rows, NOW, "salt")
     if read is None:
