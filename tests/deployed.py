@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records.database import DatabaseRecords
+from homeostat.domain.columns import micros
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA, TIMESTAMP
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.simulation.clock import SimulatedClock
 
+Times: TypeAlias = "pa.Array[pa.Scalar[pa.TimestampType[Literal['us'], str]]]"
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
 NOW = MONDAY + timedelta(days=10)
 BEFORE = """\
@@ -48,11 +51,17 @@ def rows(day: int, count: int, seed: int, *, new: bool = True) -> pa.Table:
         "prediction": pa.array((scores >= 0.5) * 1.0),
         "latency_ms": pa.array(rng.random(count)),
         "amount.net": pa.array(rng.lognormal(3, 1, count), mask=rng.random(count) < 0.1),
-        "country": pa.array(rng.choice(["DE", "FR", None], count)),
+        "country": pa.array(np.array(["DE", "FR", None])[rng.integers(0, 3, count)]),
     }
     if new:
         columns["new"] = pa.array(rng.random(count) < 0.3)
     return pa.table(columns)
+
+
+def later(table: pa.Table, name: str, delay: timedelta) -> Times:
+    """Return the times of a column, so much later."""
+    moments = micros(table, name) + delay // timedelta(microseconds=1)
+    return pa.array(moments, TIMESTAMP)
 
 
 def told(predictions: pa.Table, seed: int, delay: timedelta) -> pa.Table:
@@ -64,7 +73,7 @@ def told(predictions: pa.Table, seed: int, delay: timedelta) -> pa.Table:
         {
             "prediction_id": kept["prediction_id"].combine_chunks(),
             "label": pa.array((rng.random(len(kept)) < scores) * 1.0),
-            "arrival": pa.array([at + delay for at in kept["timestamp"].to_pylist()], TIMESTAMP),
+            "arrival": later(kept, "timestamp", delay),
         },
         schema=LABEL_SCHEMA,
     )
@@ -74,8 +83,7 @@ def other(labels: pa.Table, share: int, delay: timedelta, *, wrong: bool) -> pa.
     """Return some of the labels once more, later: corrected, or only repeated."""
     kept = labels.take(np.arange(0, len(labels), share))
     values = 1.0 - kept["label"].to_numpy() if wrong else kept["label"].to_numpy()
-    arrival = [at + delay for at in kept["arrival"].to_pylist()]
-    columns = [kept["prediction_id"], pa.array(values), pa.array(arrival, TIMESTAMP)]
+    columns = [kept["prediction_id"], pa.array(values), later(kept, "arrival", delay)]
     return pa.Table.from_arrays(columns, schema=LABEL_SCHEMA)
 
 

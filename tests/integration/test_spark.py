@@ -270,6 +270,7 @@ from homeostat.domain.errors import UserError
 from homeostat.domain.model import ColumnKind
 try:
     one = {"spark.master": "local[1]", "spark.sql.shuffle.partitions": "1"}
+    one["spark.driver.extraJavaOptions"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     found = profile_location(sys.argv[1], {"small": ColumnKind.NUMERIC}, options=one)
 except UserError as error:
     sys.exit(f"told: {error}")

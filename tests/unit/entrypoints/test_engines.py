@@ -230,7 +230,8 @@ def test_engines_that_cannot_be_had_are_told(folder: Path, monkeypatch: pytest.M
         hs.profile(folder, engine="abacus")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="dask reads files"):
         hs.profile({"x": [1.0]}, engine="dask")
-    for name, remedy in (("dask", r"'homeostat\[dask\]'"), ("ray", "ray")):
+    wanted: list[tuple[EngineName, str]] = [("dask", r"'homeostat\[dask\]'"), ("ray", "ray")]
+    for name, remedy in wanted:
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(UserError, match=f"pip install {remedy}"):
             hs.profile(folder, engine=name)

@@ -22,7 +22,7 @@ def engine_options(command: F) -> F:
         type=click.Choice(ENGINES),
         default=LOCAL,
         show_default=True,
-        help="Where to compute: here, or on what homeostat[spark], [dask] or ray installs.",
+        help="Where to compute: here, or on Spark, Dask or Ray, if it is installed.",
     )
     return engine(config_option(command))
 

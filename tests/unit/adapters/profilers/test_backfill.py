@@ -1,6 +1,6 @@
 """Profiles of past hours made anew: the same as a roll makes, and never less than there was."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -127,7 +127,7 @@ class Busy:
         self.runs += 1
         return found
 
-    def files(self, location: str, columns: dict[str, ColumnKind], work: Work) -> Found:
+    def files(self, location: str, columns: Mapping[str, ColumnKind], work: Work) -> Found:
         return Pool().files(location, columns, work)
 
 

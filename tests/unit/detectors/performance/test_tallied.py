@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from homeostat.detectors.performance import distributed, tallied
 from homeostat.detectors.performance.cohorts import Cohort
@@ -28,6 +29,7 @@ from homeostat.domain.model import Task
 from homeostat.domain.predictions import Predictions
 from homeostat.domain.window import Window
 
+Floats = NDArray[np.float64]
 Kind = tuple[Task, int]
 KINDS: dict[str, Kind] = {
     "binary": (Task.BINARY, 2),
@@ -46,22 +48,23 @@ def scored(name: str, count: int = 600) -> Predictions:
     table = pa.table({"x": np.arange(count)})
     names = tuple(map(str, range(classes)))
     if task is Task.REGRESSION:
-        labels = rng.normal(size=count).round(1)
+        labels: Floats = np.asarray(rng.normal(size=count).round(1), np.float64)
         said = labels + rng.gamma(1.0, size=count).round(2)
         return Predictions(task, (), 0.5, said, said, labels, table)
     if task is Task.MULTICLASS:
-        chances = rng.dirichlet(np.ones(3), count)
+        chances = np.asarray(rng.dirichlet(np.ones(3), count), np.float64)
         labels = np.array([float(rng.choice(3, p=row)) for row in chances])
         labels[::9] = np.nan
         said = chances.argmax(axis=1) * 1.0
         shown = np.empty((count, 0)) if name == "three without" else chances
         return Predictions(task, names, 0.5, shown, said, labels, table)
-    scores = rng.random(count).round(2)
-    labels = (rng.random(count) < scores * (0.05 if name == "rare" else 1.0)) * 1.0
+    scores = np.asarray(rng.random(count).round(2), np.float64)
+    chance = scores * (0.05 if name == "rare" else 1.0)
+    labels = np.asarray(rng.random(count) < chance, np.float64)
     labels[::7], scores[::11] = np.nan, np.nan
-    said = np.where(np.isnan(scores), np.nan, (scores >= 0.5) * 1.0)
+    said = np.asarray(np.where(np.isnan(scores), np.nan, scores >= 0.5), np.float64)
     if name == "classes only":
-        said, scores = rng.integers(0, 2, count) * 1.0, np.full(count, np.nan)
+        said, scores = rng.integers(0, 2, count).astype(np.float64), np.full(count, np.nan)
     return Predictions(task, names, 0.5, scores, said, labels, table)
 
 
