@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from databases import close_all, place
+from objects import ENVIRONMENT, Server
 from postgres import Postgres, begin_or_tell
 
 # A busy machine is slow, not wrong: examples are not timed.
@@ -44,6 +45,21 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     url = postgres.database()
     yield url
     postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Server]:
+    """A server that speaks S3."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    server = Server.begin()
+    yield server
+    server.end()
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.predlog.stores import object_store
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.registry import LocalRegistry
 from homeostat.domain.effect import StartTraining
@@ -66,13 +67,16 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
         yield real
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "objects"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PredictionLog]:
     if request.param == "memory":
         yield MemoryLog(SimulatedClock(NOW))
         return
     with database(request, tmp_path) as real:
-        files = FilePredictionLog(tmp_path / "log", real)
+        place = None
+        if request.param == "objects":
+            place = object_store(request.getfixturevalue("s3").storage(), {})
+        files = FilePredictionLog(tmp_path / "log", real, place=place)
         yield files
         files.close()
 

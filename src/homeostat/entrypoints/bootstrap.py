@@ -21,6 +21,7 @@ from homeostat.adapters.notifiers.console import ConsoleNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.post import FilePost
 from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.adapters.predlog.place import Place
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.adapters.routes import RecordsRouter
@@ -214,6 +215,38 @@ def open_log(
             for model in settings.models
         },
         protector=settings.protector(os.environ),
+        place=log_place(settings, os.environ),
+    )
+
+
+def log_place(
+    settings: Settings, environ: Mapping[str, str]
+) -> Callable[[Path, int], Place] | None:
+    """Return what makes the place of the log's Parquet files, None: their own folder.
+
+    Raises
+    ------
+    StorageError
+        If nothing here reaches such a store.
+    """
+    storage = settings.storage
+    if not storage.parquet:
+        return None
+    from homeostat.adapters.predlog.stores import (  # noqa: PLC0415 - takes time to import
+        Storage,
+        object_store,
+    )
+
+    return object_store(
+        Storage(
+            storage.parquet,
+            storage.endpoint,
+            storage.region,
+            storage.timeout.total_seconds(),
+            storage.attempts,
+            int(storage.key_cache_gb * 2**30),
+        ),
+        environ,
     )
 
 

@@ -28,8 +28,8 @@ from homeostat.adapters.backup.files import (
     unpacked,
 )
 from homeostat.adapters.durable import make_folder, publish, sync
-from homeostat.adapters.predlog.keys import SUFFIX
 from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.adapters.predlog.parquet import key_path
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.errors import ConflictError, DataError, StorageError
 
@@ -106,12 +106,14 @@ def _fill(
             revision = tables.revision(connection)
             rows = tables.dump(connection, folder / "records")
         bring(log.root / "salt", folder / "log" / "salt", link=link)
+        place = log.upkeep.store.place
         for name in tables.log_paths(folder / "records"):
-            path = Path(name)
-            bring(log.root / path, folder / "log" / path, link=link)
-            keys = log.root / path.with_suffix(SUFFIX)
-            if keys.exists():  # made anew from the file where it is missing
-                bring(keys, folder / "log" / path.with_suffix(SUFFIX), link=link)
+            with place.whole(name) as path:
+                bring(path, folder / "log" / name, link=link)
+            keys = key_path(name)
+            if place.size(keys) is not None:  # made anew from the file where it is missing
+                with place.whole(keys) as path:
+                    bring(path, folder / "log" / keys, link=link)
     # Later than the records: every version that they name is there.
     for path in sorted(p for p in models.glob("*/[!.]*/**/*") if p.is_file()):
         bring(path, folder / "models" / path.relative_to(models), link=link)

@@ -1,4 +1,4 @@
-"""Columns of row groups that were read lately, in bounded memory."""
+"""Columns of row groups that were read lately, and key files that are mapped, in bounded room."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from homeostat.adapters.predlog.keys import ROW_BYTES, Keys
 from homeostat.domain.columns import Floats
 
 Columns: TypeAlias = dict[tuple[int, str], Floats]
@@ -67,3 +68,46 @@ class ColumnCache:
         with self._lock:
             self._columns.clear()
             self._bytes = 0
+
+
+@dataclass
+class KeyCache:
+    """Keys of files by path; beyond a bound, those that were not asked for the longest go.
+
+    Parameters
+    ----------
+    most : int or None
+        Bytes of the key files; None: all are kept, as they are mapped from files that stay.
+    """
+
+    most: int | None
+    _keys: OrderedDict[str, Keys] = field(default_factory=OrderedDict, init=False)
+    _bytes: int = field(default=0, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def get(self, path: str) -> Keys | None:
+        """Return a file's keys, if they are here."""
+        if self.most is None:
+            return self._keys.get(path)
+        with self._lock:
+            found = self._keys.get(path)
+            if found is not None:
+                self._keys.move_to_end(path)
+            return found
+
+    def put(self, path: str, keys: Keys) -> None:
+        """Keep a file's keys."""
+        self.forget(path)
+        with self._lock:
+            self._keys[path] = keys
+            self._bytes += ROW_BYTES * len(keys)
+            while self.most is not None and self._bytes > self.most and len(self._keys) > 1:
+                _, oldest = self._keys.popitem(last=False)
+                self._bytes -= ROW_BYTES * len(oldest)
+
+    def forget(self, path: str) -> None:
+        """Let go of a file's keys."""
+        with self._lock:
+            found = self._keys.pop(path, None)
+            if found is not None:
+                self._bytes -= ROW_BYTES * len(found)

@@ -56,6 +56,7 @@ LASTING = (
     "a segment that homeostat.yaml names, in a threshold for instance, is named there still",
     "backups, exports and files outside the searched folder are not touched",
 )
+VERSIONS = "a bucket that keeps versions of deleted objects keeps them: expire these there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +164,13 @@ def erase(
     quarantined = _forget_quarantine(database, spec.name, everything)
     try:
         _flush(database)
-        searched = search(folder, database, target.values)
+        searched = search(folder, database, target.values, upkeep.store.place)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(f"what was erased cannot be proven: {error}; ask again") from error
     rows = {kind: sum(f.rows for f in files if f.kind == kind.name.lower()) for kind in Kind}
     counts = (rows[Kind.PREDICTIONS], rows[Kind.LABELS], quarantined, profiles)
-    done = Erasure(spec.name, work.token, files, *counts, damaged, held, searched, named)
+    notes = LASTING if upkeep.store.place.most_keys is None else (*LASTING, VERSIONS)
+    done = Erasure(spec.name, work.token, files, *counts, damaged, held, searched, named, notes)
     upkeep.catalogue.register(Change(decisions=[_told(done, actor, now)]), now)
     return done
 

@@ -29,6 +29,7 @@ Places: TypeAlias = "NDArray[np.intp]"
 MAGIC = b"HSK1"
 HEADER = struct.Struct("<4sIQ")
 SUFFIX = ".keys"
+ROW_BYTES = 20
 HALF = np.uint64(32)
 LOWER_HALF = np.uint64(2**32 - 1)
 
@@ -190,7 +191,7 @@ def read_keys(path: Path, rows: int, *, check: bool = False) -> Keys:
     finally:
         os.close(descriptor)
     magic, checksum, count = HEADER.unpack_from(mapped)
-    if magic != MAGIC or size != HEADER.size + 20 * count:
+    if magic != MAGIC or size != HEADER.size + ROW_BYTES * count:
         raise ValueError("is no whole key file")
     if count != rows:
         raise ValueError(f"is of {count:,} rows, not of {rows:,}")

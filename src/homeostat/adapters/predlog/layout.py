@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from homeostat.adapters.predlog.place import Source
 from homeostat.domain.window import EPOCH
 
 EVER = (-(2**63), 2**63 - 1)
@@ -27,11 +28,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """What a file's footer says; ``repeated`` are columns of texts of which few are distinct."""
+    """What a file's footer says; ``repeated`` are columns of texts of which few are distinct.
+
+    ``footer`` is the footer itself, kept if the file is not of this machine.
+    """
 
     schema: pa.Schema
     groups: tuple[Span, ...]
     repeated: tuple[str, ...]
+    footer: pq.FileMetaData | None = None
 
     def fits(self, rows: int, first: int, last: int) -> bool:
         """Whether a file of so many rows, in order of time from `first` to `last`, says this."""
@@ -53,9 +58,9 @@ def chosen_groups(
             yield number, span
 
 
-def read_layout(path: Path, time: str) -> Layout:
+def read_layout(source: Source, time: str) -> Layout:
     """Read a file's footer; raises OSError or ArrowException."""
-    with pq.ParquetFile(path) as opened:
+    with pq.ParquetFile(source) as opened:
         schema, metadata = opened.schema_arrow, opened.metadata
         place = next(
             n for n in range(metadata.num_columns) if metadata.schema.column(n).path == time
@@ -69,7 +74,8 @@ def read_layout(path: Path, time: str) -> Layout:
             else:
                 groups.append(Span(_micros(bounds.min), _micros(bounds.max), group.num_rows))
         repeated = _repeated(schema, metadata)
-    return Layout(schema, tuple(groups), repeated)
+    footer = None if isinstance(source, Path) else metadata
+    return Layout(schema, tuple(groups), repeated, footer)
 
 
 def _repeated(schema: pa.Schema, metadata: pq.FileMetaData) -> tuple[str, ...]:

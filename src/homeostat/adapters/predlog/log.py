@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from homeostat.adapters.durable import make_folder
 from homeostat.adapters.predlog.catalogue import Catalogue, Quarantined
@@ -21,6 +19,7 @@ from homeostat.adapters.predlog.group import GroupCommit
 from homeostat.adapters.predlog.keys import Keys
 from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.parquet import FileStore
+from homeostat.adapters.predlog.place import Folder, Place, settle
 from homeostat.adapters.predlog.reading import LogReader
 from homeostat.adapters.predlog.retain import Keeper, Retained
 from homeostat.adapters.predlog.roll import described_schema
@@ -30,6 +29,7 @@ from homeostat.adapters.predlog.segments import (
     damaged_names,
     segment_names,
 )
+from homeostat.adapters.predlog.sent import Sent, alike
 from homeostat.adapters.predlog.state import Judged, LogState
 from homeostat.adapters.predlog.status import LogStatus
 from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
@@ -52,22 +52,8 @@ LABEL_COLUMNS = (*OUTCOME_SCHEMA.names, "value")
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 
 
-@dataclass(eq=False)
-class Sent:
-    """Rows of one call on their way into the log, and what became of them.
-
-    ``fresh`` says which are stored now, ``other`` which are taken by another content.
-    """
-
-    kind: Kind
-    model: str
-    rows: pa.Table
-    fresh: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    other: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-
-
 class FilePredictionLog:
-    """Implements `homeostat.engine.ports.PredictionLog` on a local disk.
+    """Implements `homeostat.engine.ports.PredictionLog` on files: a disk, and an object store.
 
     Several processes may append to one root, each to a segment of its own, and any of them may
     read and roll. The same (prediction_id, version) is stored once; a repetition is looked for
@@ -77,6 +63,8 @@ class FilePredictionLog:
     ----------
     root : Path
         Folder of segments and Parquet files; created if it does not exist.
+    place : callable, optional
+        Makes the place where Parquet files lie if it is not `root`, of `root` and the log's salt.
     records : DatabaseRecords
         Holds the catalogue; its clock tells which times lie in the future.
     fsync : bool
@@ -115,6 +103,7 @@ class FilePredictionLog:
         most_landed: int = MOST_LANDED,
         retention: Mapping[str, Retention] | None = None,
         protector: Protector = UNPROTECTED,
+        place: Callable[[Path, int], Place] | None = None,
     ) -> None:
         self.root = root
         self._clock = records.clock
@@ -123,7 +112,9 @@ class FilePredictionLog:
             make_folder(landing)
         except OSError as error:
             raise StorageError(f"the prediction log {root} cannot be made: {error}") from error
-        self._store = FileStore(root, read_salt(root, fsync=fsync), fsync)
+        salt = read_salt(root, fsync=fsync)
+        self._store = FileStore(place(root, salt) if place else Folder(root, fsync), salt, fsync)
+        settle(root, self._store.place)
         self._catalogue = Catalogue(records.database)
         self._writer = SegmentWriter(landing, fsync)
         self._state = LogState(
@@ -208,7 +199,7 @@ class FilePredictionLog:
         group = [item for item in group if len(item.rows)]
         tables: list[tuple[Kind, str, pa.Table, Keys]] = []
         with self._state.lock:
-            for items in _alike(group):
+            for items in alike(group):
                 kind, model = items[0].kind, items[0].model
                 rows = pa.concat_tables([item.rows for item in items]).combine_chunks()
                 judged = self._judge(kind, model, rows)
@@ -375,20 +366,7 @@ class FilePredictionLog:
             landed = {kind: self._state.rows(kind) for kind in Kind}
             segments = len(segment_names(self._state.landing))
             damaged = len(damaged_names(self._state.landing))
+        place = self._store.place
         rows = (predictions + landed[Kind.PREDICTIONS], labels + landed[Kind.LABELS])
-        return LogStatus(*rows, files, size, sum(landed.values()), segments, damaged)
-
-
-def _alike(group: Sequence[Sent]) -> list[list[Sent]]:
-    """Return the calls of each model, kind and schema, in their order."""
-    parts: list[list[Sent]] = []
-    for item in group:
-        for part in parts:
-            first = part[0]
-            same = (item.kind, item.model) == (first.kind, first.model)
-            if same and item.rows.schema.equals(first.rows.schema, check_metadata=True):
-                part.append(item)
-                break
-        else:
-            parts.append([item])
-    return parts
+        figures = (*rows, files, size, sum(landed.values()), segments, damaged)
+        return LogStatus(*figures, place.name, place.trouble)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from homeostat.adapters.durable import folder_name, make_folder, publish
+from homeostat.adapters.durable import folder_name
 from homeostat.adapters.predlog import keys as keyfile
-from homeostat.adapters.predlog.cache import ColumnCache, Columns
+from homeostat.adapters.predlog.cache import ColumnCache, Columns, KeyCache
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.checksum import named
 from homeostat.adapters.predlog.encoding import choose_encoding
@@ -32,6 +32,7 @@ from homeostat.adapters.predlog.keys import (
     write_keys,
 )
 from homeostat.adapters.predlog.layout import EVER, Layout, Span, chosen_groups, read_layout
+from homeostat.adapters.predlog.place import AwayError, Place
 from homeostat.adapters.predlog.widening import widened
 from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
@@ -72,13 +73,13 @@ def day_text(start: int) -> str:
 
 @dataclass
 class FileStore:
-    """Files under ``<root>/<kind>/model=<model>/day=<day>/``, each with a key file beside it.
+    """Files under ``<kind>/model=<model>/day=<day>/`` of a place, each with a key file beside it.
 
-    Paths in the catalogue are relative to the root, so that the folder can be moved.
+    Paths in the catalogue are relative to the place, so that it can be moved.
 
     Parameters
     ----------
-    root : Path
+    place : Place
     salt : int
         Of the hashes in key files; see `hash_texts`.
     fsync : bool
@@ -87,16 +88,17 @@ class FileStore:
         Memory for columns that were read.
     """
 
-    root: Path
+    place: Place
     salt: int
     fsync: bool = True
     cache_bytes: int = CACHE_BYTES
     _cache: ColumnCache = field(init=False)
     _layouts: dict[str, Layout] = field(default_factory=dict, init=False)
-    _keys: dict[str, Keys] = field(default_factory=dict, init=False)
+    _keys: KeyCache = field(init=False)
 
     def __post_init__(self) -> None:
         self._cache = ColumnCache(self.cache_bytes)
+        self._keys = KeyCache(self.place.most_keys)
 
     def write(
         self, kind: Kind, model: str, day: str, name: str, pieces: Iterable[pa.Table]
@@ -113,23 +115,19 @@ class FileStore:
         Raises
         ------
         OSError
-            If the disk failed or is full.
+            If the disk failed or is full, or the place does not take it.
         """
-        folder = Path(kind.name.lower()) / f"model={folder_name(model)}" / f"day={day}"
-        if self.fsync:
-            make_folder(self.root / folder)
-        else:
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
-        told, written = _Told(kind, self.salt), self.root / folder / f"{name}.tmp"
-        write_pieces(map(told.see, pieces), written)
-        relative = folder / named(name, written)
-        final = self.root / relative
-        written.replace(_temporary(final))
-        key_file = final.with_suffix(keyfile.SUFFIX)
-        write_keys(_temporary(key_file), told.keys)
-        for done in (key_file, final):
-            (publish if self.fsync else os.replace)(_temporary(done), done)
-        size, path = final.stat().st_size, relative.as_posix()
+        folder = f"{kind.name.lower()}/model={folder_name(model)}/day={day}"
+        with self.place.bench(folder) as bench:
+            told, written = _Told(kind, self.salt), bench / f"{name}.tmp"
+            write_pieces(map(told.see, pieces), written)
+            final = bench / named(name, written)
+            written.replace(_temporary(final))
+            key_file = final.with_suffix(keyfile.SUFFIX)
+            write_keys(_temporary(key_file), told.keys)
+            size, path = _temporary(final).stat().st_size, f"{folder}/{final.name}"
+            for done in (key_file, final):
+                self.place.put(_temporary(done), f"{folder}/{done.name}")
         return FileEntry(kind, model, day, path, told.rows, size, told.first, told.last)
 
     def read(
@@ -164,7 +162,7 @@ class FileStore:
             groups = [number for number, _ in chosen_groups(layout.groups, start, end)]
             return self._read(file, wanted, groups, cache=cache)
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(file, error) from error
+            raise self.unreadable(file, error) from error
 
     def places(self, file: FileEntry, start: int, end: int) -> NDArray[np.intp]:
         """Return where in the file the rows stand that `read` returns; raises StorageError."""
@@ -186,8 +184,10 @@ class FileStore:
         # One file, not a data set: the folders' names are not columns.
         layout = self._layout(file)
         with pq.ParquetFile(
-            self.root / file.path,
+            self.place.open(file.path),
+            metadata=layout.footer,
             page_checksum_verification=True,
+            pre_buffer=layout.footer is not None,
             read_dictionary=list(layout.repeated),
         ) as opened:
             if not groups:
@@ -205,7 +205,7 @@ class FileStore:
     def _layout(self, file: FileEntry) -> Layout:
         layout = self._layouts.get(file.path)
         if layout is None:
-            layout = read_layout(self.root / file.path, TIME_FIELD[file.kind])
+            layout = read_layout(self.place.open(file.path), TIME_FIELD[file.kind])
             if not layout.fits(file.rows, file.first, file.last):
                 raise pa.ArrowInvalid("its footer is damaged")
             self._layouts[file.path] = layout
@@ -223,7 +223,7 @@ class FileStore:
         try:
             return self._layout(file)
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(file, error) from error
+            raise self.unreadable(file, error) from error
 
     def keys(self, file: FileEntry) -> Keys:
         """Return the keys of a file's rows; made anew, in memory, if the key file is damaged.
@@ -235,28 +235,60 @@ class FileStore:
         """
         keys = self._keys.get(file.path)
         if keys is None:
-            path = (self.root / file.path).with_suffix(keyfile.SUFFIX)
+            path = key_path(file.path)
             try:
-                keys = read_keys(path, file.rows, check=True)
+                keys = self._near_keys(path, file.rows)
+            except AwayError as error:
+                raise self.unreadable(file, error) from error
             except (OSError, ValueError) as error:
                 logger.warning("key file %s %s: it is made anew", path, error)
                 keys = make_keys(file.kind, self.read(file, IDENTITY[file.kind]), self.salt)
-            self._keys[file.path] = keys
+            self._keys.put(file.path, keys)
         return keys
+
+    def _near_keys(self, path: str, rows: int) -> Keys:
+        try:
+            return read_keys(self.place.near(path), rows, check=True)
+        except ValueError:
+            if not self.place.drop(path):
+                raise
+            return read_keys(self.place.near(path), rows, check=True)
 
     def forget(self, file: FileEntry) -> None:
         """Let go of what is held of a file that is no longer part of the log."""
         self._layouts.pop(file.path, None)
-        self._keys.pop(file.path, None)
+        self._keys.forget(file.path)
         self._cache.forget(file.path)
 
     def sweep(self, registered: set[str]) -> None:
-        """Delete files that are not part of the log; only while nothing is written to it."""
+        """Delete files that are not part of the log; only while nothing is written to it.
+
+        Raises
+        ------
+        OSError
+            If the disk failed, or the place does not answer.
+        """
+        self.place.tidy()
         for kind in Kind:
-            for path in (self.root / kind.name.lower()).glob("model=*/day=*/*"):
-                name = path.with_suffix(".parquet").relative_to(self.root).as_posix()
-                if name not in registered or path.suffix == ".tmp":
-                    path.unlink(missing_ok=True)
+            for name in self.place.names(kind.name.lower()):
+                path = PurePosixPath(name)
+                if str(path.with_suffix(".parquet")) not in registered or path.suffix == ".tmp":
+                    self.place.delete(name)
+
+    def unreadable(self, file: FileEntry, error: Exception) -> StorageError:
+        """Return what to raise if a file cannot be read: whether it is the file or its place."""
+        with contextlib.suppress(OSError):
+            self.place.size(file.path)  # else what was read piece by piece tells nothing of why
+        if self.place.trouble:
+            remedy = "nothing is lost; ask again once it can"
+            return StorageError(
+                f"the log file {file.path} with {file.rows:,} rows cannot be read: "
+                f"{self.place.trouble}; {remedy}"
+            )
+        remedy = "homeostat data repair sets it aside"
+        if self.place.most_keys is not None:
+            remedy = f"ask again, and if it stays so: {remedy}"
+        return StorageError(f"the log file {file.path} cannot be read: {error}; {remedy}")
 
 
 def _by_group(table: pa.Table, spans: Sequence[Span], groups: Sequence[int]) -> Columns:
@@ -275,9 +307,9 @@ def _assembled(found: Columns, names: Sequence[str], groups: Sequence[int]) -> p
     return pa.table({name: pa.chunked_array(parts) for name, parts in chunks.items()})
 
 
-def _unreadable(file: FileEntry, error: Exception) -> StorageError:
-    remedy = "homeostat data repair sets it aside"
-    return StorageError(f"the log file {file.path} cannot be read: {error}; {remedy}")
+def key_path(path: str) -> str:
+    """Return the path of a file's key file."""
+    return str(PurePosixPath(path).with_suffix(keyfile.SUFFIX))
 
 
 @dataclass

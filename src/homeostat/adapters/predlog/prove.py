@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from homeostat.adapters.predlog.frames import scan
+from homeostat.adapters.predlog.frames import Kind, scan
 from homeostat.adapters.predlog.hours import unpack
+from homeostat.adapters.predlog.place import Place
 from homeostat.adapters.predlog.segments import DAMAGED, SUFFIX
 from homeostat.adapters.predlog.unname import forms, stored_forms
 from homeostat.adapters.records.codec import storable
@@ -62,8 +64,10 @@ class Searched:
     by_bytes: bool
 
 
-def search(folder: Path, database: Database, values: Sequence[str]) -> Searched:
-    """Search a folder and all that is below it, and a database.
+def search(
+    folder: Path, database: Database, values: Sequence[str], place: Place | None = None
+) -> Searched:
+    """Search a folder and all that is below it, the log's files elsewhere, and a database.
 
     Raises
     ------
@@ -79,6 +83,15 @@ def search(folder: Path, database: Database, values: Sequence[str]) -> Searched:
     # Not opened here: closing them would let go of the locks that this process holds on them.
     own = set(_database_files(database))
     seen, size, found, longer = set[Path](), 0, list[str](), list[str]()
+
+    def look(path: Path, shown: str) -> None:
+        hit = bool(needles) and _bytes_of(path, needles)
+        same, within = _compare(path, values)
+        if same or (hit and not within):
+            found.append(shown)
+        elif hit or within:
+            longer.append(shown)
+
     # Rows may be on their way from a segment to a file: what has come meanwhile is searched too.
     for _ in range(ROUNDS):
         paths = {p for p in folder.rglob("*") if p.is_file() and p.resolve() not in own}
@@ -87,15 +100,15 @@ def search(folder: Path, database: Database, values: Sequence[str]) -> Searched:
             break
         seen |= set(new)
         for path in new:
-            shown = str(path.relative_to(folder))
             with contextlib.suppress(FileNotFoundError):
                 size += path.stat().st_size
-                hit = bool(needles) and _bytes_of(path, needles)
-                same, within = _compare(path, values)
-                if same or (hit and not within):
-                    found.append(shown)
-                elif hit or within:
-                    longer.append(shown)
+                look(path, str(path.relative_to(folder)))
+    if place is not None and place.most_keys is not None:
+        for name in chain.from_iterable(place.names(kind.name.lower()) for kind in Kind):
+            with contextlib.suppress(FileNotFoundError), place.whole(name) as copy:
+                seen.add(Path(name))
+                size += copy.stat().st_size
+                look(copy, f"{place.name}/{name}")
     rows = [f"{count} rows of the table {name}" for name, count in tables.same.items() if count]
     places = (*found, *rows)
     longer += ["the records database"] if tables.within else []

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from homeostat.adapters.durable import make_folder, publish, sync
+from homeostat.adapters.durable import make_folder, sync
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
 from homeostat.adapters.predlog.checksum import stated
 from homeostat.adapters.predlog.keys import (
-    SUFFIX,
     Keys,
     identities,
     make_keys,
     read_keys,
     write_keys,
 )
-from homeostat.adapters.predlog.parquet import IDENTITY
+from homeostat.adapters.predlog.parquet import IDENTITY, key_path
+from homeostat.adapters.predlog.place import AwayError
 from homeostat.adapters.predlog.rewrite import write_again
 from homeostat.adapters.predlog.upkeep import Upkeep
 from homeostat.adapters.predlog.verify import Finding, Trouble, Verified, verify
@@ -98,7 +99,7 @@ class _Repair:
             case Trouble.DAMAGED if file is not None:
                 self._damaged(file, finding)
             case Trouble.SET_ASIDE:
-                self._set_aside(finding.path)
+                self._set_aside(self.upkeep.root / finding.path, finding.path)
                 text = "set aside; its whole frames are in files"
                 self.mended.append(Mended(finding.path, text))
             case Trouble.SEGMENT_GONE:
@@ -108,22 +109,25 @@ class _Repair:
                 pass  # stays a finding: what is true cannot be told from what is there
 
     def _keys(self, file: FileEntry) -> None:
-        store, path = self.upkeep.store, (self.upkeep.root / file.path).with_suffix(SUFFIX)
+        store, path = self.upkeep.store, PurePosixPath(key_path(file.path))
         store.forget(file)
         keys = make_keys(file.kind, store.read(file, IDENTITY[file.kind], cache=False), store.salt)
-        temporary = path.with_name(path.name + ".tmp")
-        write_keys(temporary, keys)
-        publish(temporary, path)
+        with store.place.bench(str(path.parent)) as bench:
+            temporary = bench / f"{path.name}.tmp"
+            write_keys(temporary, keys)
+            store.place.put(temporary, str(path))
         self.mended.append(Mended(file.path, "its key file was made anew"))
 
     def _damaged(self, file: FileEntry, finding: Finding) -> None:
-        # A copy of the name first: what is not part of the log is swept.
-        for path in (file.path, str(Path(file.path).with_suffix(SUFFIX))):
-            self._set_aside(path, keep=True)
+        place, paths = self.upkeep.store.place, (file.path, key_path(file.path))
+        # A copy first: what is not part of the log is swept.
+        for path in paths:
+            with suppress(FileNotFoundError), place.whole(path) as whole:
+                self._set_aside(whole, path, keep=True)
         new = write_again(self.upkeep.store, file, self._groups(file))
         self._remove(file, finding, new)
-        for path in (file.path, str(Path(file.path).with_suffix(SUFFIX))):
-            (self.upkeep.root / path).unlink(missing_ok=True)
+        for path in paths:
+            place.delete(path)
 
     def _remove(self, file: FileEntry, finding: Finding, new: FileEntry | None) -> None:
         recovered = 0 if new is None else new.rows
@@ -138,13 +142,13 @@ class _Repair:
 
     def _groups(self, file: FileEntry) -> Iterator[pa.Table]:
         """Yield the row groups that are as they were written."""
-        path = self.upkeep.root / file.path
-        known = self._known(path, file)
-        try:
-            opened = pq.ParquetFile(path, page_checksum_verification=True)
-        except (OSError, pa.ArrowException):
-            return
-        with opened:
+        known = self._known(file)
+        with ExitStack() as copies:
+            path = copies.enter_context(self.upkeep.store.place.whole(file.path))
+            try:
+                opened = copies.enter_context(pq.ParquetFile(path, page_checksum_verification=True))
+            except (OSError, pa.ArrowException):
+                return
             for number in range(opened.num_row_groups):
                 try:
                     table = opened.read_row_group(number)
@@ -159,21 +163,24 @@ class _Repair:
                 if whole:
                     yield table
 
-    def _known(self, path: Path, file: FileEntry) -> Keys | None:
+    def _known(self, file: FileEntry) -> Keys | None:
         try:
-            return read_keys(path.with_suffix(SUFFIX), file.rows, check=True)
+            with self.upkeep.store.place.whole(key_path(file.path)) as path:
+                return read_keys(path, file.rows, check=True)
+        except AwayError:
+            raise
         except (OSError, ValueError):
             return None
 
-    def _set_aside(self, relative: str, *, keep: bool = False) -> None:
-        source, target = self.upkeep.root / relative, self.upkeep.root / DAMAGED / relative
+    def _set_aside(self, source: Path, relative: str, *, keep: bool = False) -> None:
+        target = self.upkeep.root / DAMAGED / relative
         if not source.exists():
             return
         make_folder(target.parent)
         target.unlink(missing_ok=True)
         if keep:
+            sync(source)  # it may be a copy that was fetched
             os.link(source, target)
-            sync(target.parent)
         else:
             source.rename(target)
-            sync(target.parent)
+        sync(target.parent)

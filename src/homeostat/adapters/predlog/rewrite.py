@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.parquet import FileStore
-from homeostat.domain.errors import StorageError
+from homeostat.adapters.predlog.place import Source
 
 
 def groups(
-    store: FileStore, file: FileEntry, names: Sequence[str] | None = None
+    store: FileStore,
+    file: FileEntry,
+    names: Sequence[str] | None = None,
+    source: Source | None = None,
 ) -> Iterator[pa.Table]:
     """Yield a file's rows, a row group at a time; checksums of its pages are compared.
+
+    They are read from `source`, if a copy of the file is at hand.
 
     Raises
     ------
@@ -27,12 +32,14 @@ def groups(
         If the file is damaged or gone.
     """
     try:
-        with pq.ParquetFile(store.root / file.path, page_checksum_verification=True) as opened:
+        opened = pq.ParquetFile(
+            source or store.place.open(file.path), page_checksum_verification=True
+        )
+        with opened:
             for number in range(opened.num_row_groups):
                 yield opened.read_row_group(number, None if names is None else list(names))
     except (OSError, pa.ArrowException) as error:
-        remedy = "homeostat data repair sets it aside"
-        raise StorageError(f"the log file {file.path} cannot be read: {error}; {remedy}") from error
+        raise store.unreadable(file, error) from error
 
 
 def without_rows(

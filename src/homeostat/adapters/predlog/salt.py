@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 from homeostat.adapters.durable import exclusive, publish
+from homeostat.adapters.predlog.place import TOLD
 from homeostat.domain.errors import StorageError
 
 DIGITS = 16
@@ -45,7 +46,8 @@ def _parse(text: str) -> int:
 
 
 def _make(path: Path, *, fsync: bool) -> None:
-    if next(path.parent.glob("*/model=*/day=*/*.keys"), None) is not None:
+    held = next(path.parent.glob("*/model=*/day=*/*.keys"), None) is not None
+    if held or (path.parent / TOLD).exists():
         raise ValueError("it is gone")
     temporary = path.with_name("salt.tmp")
     temporary.write_text(_with_checksum(secrets.token_hex(DIGITS // 2)), encoding="ascii")

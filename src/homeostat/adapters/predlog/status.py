@@ -10,7 +10,8 @@ class LogStatus:
     """Figures about the log.
 
     ``files`` and ``bytes`` are of columnar files; ``landed`` rows wait for a roll.
-    ``damaged`` segments were set aside: rows in them may be lost.
+    ``damaged`` segments were set aside: rows in them may be lost. ``place`` is where the files lie,
+    ``trouble`` why it does not answer: meanwhile rows land and wait.
     """
 
     predictions: int
@@ -20,6 +21,8 @@ class LogStatus:
     landed: int
     segments: int
     damaged: int = 0
+    place: str = ""
+    trouble: str = ""
 
     @property
     def rows(self) -> int:

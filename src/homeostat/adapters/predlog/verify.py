@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,8 @@ from homeostat.adapters.predlog.frames import Kind, damaged_at
 from homeostat.adapters.predlog.hashing import Hashes
 from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.keys import SUFFIX, Keys, identities, in_key_order, read_keys
-from homeostat.adapters.predlog.parquet import TIME_FIELD
+from homeostat.adapters.predlog.parquet import TIME_FIELD, key_path
+from homeostat.adapters.predlog.place import BENCH, CACHE, OWN
 from homeostat.adapters.predlog.rewrite import groups
 from homeostat.adapters.predlog.segments import damaged_names, segment_names
 from homeostat.adapters.predlog.upkeep import Upkeep
@@ -99,8 +101,15 @@ def verify(upkeep: Upkeep) -> Verified:
     """
     catalogue = upkeep.catalogue
     files, profiled = _snapshot(upkeep)
-    counts = _Counts()
-    problems = [finding for file in files for finding in check_file(upkeep, file, counts)]
+    counts, place = _Counts(), upkeep.store.place
+    try:
+        if files:
+            place.recognise()
+        problems = [finding for file in files for finding in check_file(upkeep, file, counts)]
+    except OSError as error:
+        raise StorageError(
+            f"{place.name} cannot be checked: {error}; nothing was changed"
+        ) from error
     known, wrong = _left(upkeep), {finding.path for finding in problems}
     for file in files:
         if file.kind is Kind.PREDICTIONS and file.path in wrong:
@@ -112,7 +121,7 @@ def verify(upkeep: Upkeep) -> Verified:
         segments = segment_names(upkeep.state.landing)
         problems += _check_segments(upkeep, segments)
         paths = catalogue.paths(from_micros(0))
-        strangers = tuple(_strangers(upkeep.root, {*paths, *there}))
+        strangers = tuple(_strangers(upkeep, {*paths, *there}))
     except OSError as error:
         raise StorageError(f"the prediction log {upkeep.root} cannot be read: {error}") from error
     problems += _check_double(counts)
@@ -141,16 +150,28 @@ def _snapshot(upkeep: Upkeep) -> tuple[list[FileEntry], dict[tuple[str, str, int
 
 
 def check_file(upkeep: Upkeep, file: FileEntry, counts: _Counts) -> list[Finding]:
-    """Check a file, its checksums, and its key file against it; count what it holds."""
-    path = upkeep.root / file.path
-    if not path.exists():
+    """Check a file, its checksums, and its key file against it; count what it holds.
+
+    Raises
+    ------
+    OSError
+        If the place does not answer: then nothing can be said of what is there.
+    """
+    place = upkeep.store.place
+    if place.size(file.path) is None:
         return [Finding(Trouble.MISSING, file.path, "the file is gone", file.rows)]
+    with ExitStack() as copies:
+        path = copies.enter_context(place.whole(file.path))
+        try:
+            _check_bytes(path, file)
+            found = _read(upkeep, file, counts, path)
+        except (StorageError, OSError, pa.ArrowException, KeyError, ValueError) as error:
+            return [Finding(Trouble.DAMAGED, file.path, str(error), file.rows)]
     try:
-        _check_bytes(path, file)
-        found = _read(upkeep, file, counts)
-    except (StorageError, OSError, pa.ArrowException, KeyError, ValueError) as error:
-        return [Finding(Trouble.DAMAGED, file.path, str(error), file.rows)]
-    return _check_keys(path.with_suffix(SUFFIX), file, found)
+        with place.whole(key_path(file.path)) as path:
+            return _check_keys(path, file, found)
+    except FileNotFoundError as error:
+        return [Finding(Trouble.KEYS, file.path, f"its key file: {error}")]
 
 
 def _check_bytes(path: Path, file: FileEntry) -> None:
@@ -161,12 +182,12 @@ def _check_bytes(path: Path, file: FileEntry) -> None:
         raise ValueError("its checksum is not the one it was written with")
 
 
-def _read(upkeep: Upkeep, file: FileEntry, counts: _Counts) -> Keys:
+def _read(upkeep: Upkeep, file: FileEntry, counts: _Counts, path: Path) -> Keys:
     """Return the keys of a file's rows, which are counted if they are what the catalogue says."""
     rows, times = 0, list[int]()
     parts: list[tuple[Hashes, Hashes]] = []
     told: Counter[tuple[str, str, int]] = Counter()
-    for table in groups(upkeep.store, file):
+    for table in groups(upkeep.store, file, source=path):
         rows += len(table)
         parts.append(identities(file.kind, table, upkeep.store.salt))
         moments = micros(table, TIME_FIELD[file.kind])
@@ -234,19 +255,28 @@ def _check_segments(upkeep: Upkeep, names: Sequence[str]) -> Iterator[Finding]:
                 yield Finding(Trouble.SEGMENT_GONE, f"landing/{name}", text)
 
 
-def _strangers(root: Path, known: set[str]) -> Iterator[str]:
+def _strangers(upkeep: Upkeep, known: set[str]) -> Iterator[str]:
+    root, place = upkeep.root, upkeep.store.place
+    near = place.most_keys is None
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
-        if not path.is_file() or relative.parts[0] in {"landing", "damaged"}:
+        if not path.is_file() or relative.parts[0] in {"landing", "damaged", BENCH, CACHE}:
             continue
         if len(relative.parts) == 1:
-            if relative.name not in {"salt", ".roll.lock", ".tidy.lock"}:
+            if relative.name not in OWN:
                 yield relative.as_posix()
-        elif relative.with_suffix(".parquet").as_posix() not in known or path.suffix not in {
-            ".parquet",
-            SUFFIX,
-        }:
+        elif not near or _strange(relative, known):
             yield relative.as_posix()
+    for name in () if near else (name for kind in Kind for name in place.names(kind.name.lower())):
+        if _strange(PurePosixPath(name), known):
+            yield f"{place.name}/{name}"
+
+
+def _strange(path: PurePath, known: set[str]) -> bool:
+    return path.with_suffix(".parquet").as_posix() not in known or path.suffix not in {
+        ".parquet",
+        SUFFIX,
+    }
 
 
 def _check_double(counts: _Counts) -> Iterator[Finding]:

@@ -164,6 +164,7 @@ def _together(reports: list[Erasure]) -> Erasure:
         last.held,
         last.searched,
         sum(report.named for report in reports),
+        last.notes,
     )
 
 

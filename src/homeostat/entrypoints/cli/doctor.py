@@ -15,10 +15,11 @@ from pathlib import Path
 
 import click
 
+from homeostat.adapters.predlog.place import OWNER
 from homeostat.adapters.registry.local import LocalRegistry
-from homeostat.domain.errors import HomeostatError
+from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.entrypoints import current
-from homeostat.entrypoints.bootstrap import make_folder
+from homeostat.entrypoints.bootstrap import make_folder, open_log
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.http.auth import Tokens, check_bind
@@ -67,6 +68,8 @@ def examine(opened: Deployment) -> Iterator[Finding]:
     settings = opened.settings
     yield Finding("configuration", Grade.OK, f"{settings.file}: {len(settings.models)} models")
     yield _folder(settings.data_folder)
+    if settings.storage.parquet:
+        yield _try("storage", lambda: _storage(opened))
     yield _try("records", lambda: f"{len(opened.records.keys(''))} states")
     yield _try("access", lambda: _access(opened))
     yield _port("server", settings.server.host, settings.server.port)
@@ -96,6 +99,20 @@ def _folder(folder: Path) -> Finding:
         return Finding("data folder", Grade.FAILED, f"cannot write in {folder}: {error}")
     text = f"{folder}, {free / 1024**3:.1f} GB free"
     return Finding("data folder", Grade.OK if free >= LEAST_FREE else Grade.WARNING, text)
+
+
+def _storage(opened: Deployment) -> str:
+    log = open_log(opened.settings, opened.records)
+    try:
+        place = log.upkeep.store.place
+        there = place.size(OWNER) is not None
+        if there:
+            place.recognise()
+    except OSError as error:
+        raise StorageError(str(error)) from error
+    finally:
+        log.close()
+    return f"{place.name} answers" + ("" if there else "; nothing is in it yet")
 
 
 def _access(opened: Deployment) -> str:

@@ -1,4 +1,4 @@
-"""Rows of the prediction log over HTTP, and what is done about refused ones."""
+"""The prediction log over HTTP: figures, rows, and what is done about refused ones."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ def data_api(
     tokens: Tokens,
     max_bytes: int = MAX_BYTES,
 ) -> list[BaseRoute]:
-    """Return the routes that give rows out and that deal with refused ones.
+    """Return the routes that give figures and rows out and that deal with refused ones.
 
     They go before those of `homeostat.entrypoints.http.api.api`, which end with a catch-all.
     """
     shared = _Data(log, {spec.name: spec for spec in specs}, clock, Gate(tokens), max_bytes)
     model = f"{BASE}/models/{{model}}"
     return [
+        Route(f"{BASE}/status", endpoint(shared.status), methods=["GET"]),
         Route(f"{model}/rows", endpoint(shared.rows), methods=["GET"]),
         Route(f"{model}/quarantine/counts", endpoint(shared.counts), methods=["GET"]),
         Route(f"{model}/quarantine", endpoint(shared.change), methods=["POST"]),
@@ -58,6 +59,11 @@ class _Data:
     clock: Clock
     gate: Gate
     max_bytes: int
+
+    async def status(self, request: Request) -> Response:
+        """Say what the log holds, where its files lie, and why that place does not answer."""
+        await self.gate.admit(request, Scope.READ)
+        return reply({"log": await run_in_threadpool(self.log.status)})
 
     async def rows(self, request: Request) -> Response:
         """Give a page of rows by time as an Arrow IPC stream; a header says where to go on."""

@@ -47,6 +47,36 @@ class Server(Part):
     """Rows that each sender may send on average, with bursts of ten seconds; 0: any number."""
 
 
+class Storage(Part):
+    """Where the prediction log's Parquet files lie. Access is granted by the environment alone."""
+
+    parquet: str = ""
+    """Address such as s3://bucket/prefix, gs://bucket/prefix or
+    abfss://container@account.dfs.core.windows.net/prefix; default: the data folder."""
+    endpoint: str = ""
+    """URL of another server that speaks the same protocol, such as http://minio:9000."""
+    region: str = ""
+    """Region of the bucket; default: as the environment says."""
+    timeout: Duration = timedelta(seconds=10)
+    """A call to the store that is silent for this time has failed."""
+    attempts: Count = 3
+    """So often a call is tried before the store counts as away."""
+    key_cache_gb: Number = Field(default=4.0, gt=0)
+    """Room in the data folder for key files of the store; 20 bytes for each row."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.parquet:
+            problem = _store_problem(self.parquet)
+            if problem:
+                raise wrong(problem, "use an address such as s3://bucket/prefix", "parquet")
+        if self.endpoint:
+            problem = _url_problem(self.endpoint)
+            if problem:
+                raise wrong(problem, "use a URL such as http://minio:9000", "endpoint")
+        return self
+
+
 class Breaker(Part):
     """When the gateway stops calling a failing model, and how it finds out that it is well."""
 
@@ -131,6 +161,20 @@ class Webhook(Part):
         return self
 
 
+def _store_problem(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "is not an address"
+    if not parts.scheme or "://" not in address or not parts.netloc:
+        return "is not the address of an object store"
+    if not parts.path.strip("/"):
+        return "names no prefix, and all of the bucket would be the log's"
+    if parts.password or parts.query:
+        return "holds a password or options; access is granted by the environment"
+    return ""
+
+
 Receiver = Annotated[Console | Webhook, Field(discriminator="type")]
 
 
@@ -158,6 +202,8 @@ class Settings(Part):
     """Database URL of the records; default: an SQLite file in the data folder."""
     records_env: Variable | None = None
     """Environment variable that holds the database URL, if it has a password in it."""
+    storage: Storage = Storage()
+    """Where the prediction log's Parquet files lie."""
     server: Server = Server()
     """The control plane."""
     gateway: Gateway = Gateway()
