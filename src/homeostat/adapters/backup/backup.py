@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from homeostat.adapters.backup import tables
 from homeostat.adapters.backup.files import (
@@ -28,8 +30,11 @@ from homeostat.adapters.backup.files import (
     unpacked,
 )
 from homeostat.adapters.durable import make_folder, publish, sync
+from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.predlog.parquet import key_path
+from homeostat.adapters.predlog.place import Place, settle
+from homeostat.adapters.predlog.salt import read_salt
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.errors import ConflictError, DataError, StorageError
 
@@ -127,7 +132,13 @@ def _fill(
     return Manifest(FORMAT, now, revision, rows, kept)
 
 
-def restore(records: DatabaseRecords, log: Path, models: Path, source: Path) -> Backup:
+def restore(
+    records: DatabaseRecords,
+    log: Path,
+    models: Path,
+    source: Path,
+    place: Callable[[Path, int], Place] | None = None,
+) -> Backup:
     """Bring a backup into an empty deployment; its database may be another than it came from.
 
     Nothing is written before every checksum has been compared. The records come last, in one
@@ -141,6 +152,8 @@ def restore(records: DatabaseRecords, log: Path, models: Path, source: Path) -> 
         Folders that do not exist yet, or are empty.
     source : Path
         What `back_up` wrote.
+    place : callable, optional
+        Makes the place of the log's files, as in `FilePredictionLog`; nothing may be there yet.
 
     Raises
     ------
@@ -159,17 +172,16 @@ def restore(records: DatabaseRecords, log: Path, models: Path, source: Path) -> 
             manifest = read_manifest(folder)
             check(folder, manifest)
             _check_records(records, manifest, source)
-            placed: list[Path] = []
-            try:
-                for place, part in ((log, "log"), (models, "models")):
-                    _place(folder, place, part, manifest)
-                    placed.append(place)
+            away = [] if place is None else [n for n in manifest.files if _is_row_file(n)]
+            with ExitStack() as undo:
+                for target, part in ((log, "log"), (models, "models")):
+                    _place(folder, target, part, set(manifest.files).difference(away))
+                    undo.callback(shutil.rmtree, target, ignore_errors=True)
+                if place is not None:
+                    _upload(folder, log, place(log, read_salt(log, fsync=True)), away, undo)
                 with records.database.write() as connection:
                     tables.load(connection, folder / "records")
-            except Exception:
-                for place in placed:
-                    shutil.rmtree(place, ignore_errors=True)
-                raise
+                undo.pop_all()
     except OSError as error:
         raise StorageError(f"{source} cannot be restored: {error}") from error
     return _told(manifest)
@@ -187,12 +199,38 @@ def _check_records(records: DatabaseRecords, manifest: Manifest, source: Path) -
         )
 
 
-def _place(folder: Path, place: Path, part: str, manifest: Manifest) -> None:
+def _is_row_file(name: str) -> bool:
+    return name.startswith(tuple(f"log/{kind.name.lower()}/" for kind in Kind))
+
+
+def _upload(folder: Path, log: Path, place: Place, names: list[str], undo: ExitStack) -> None:
+    """Bring the log's files to a place in which there is nothing, and note the place."""
+    if any(place.names(kind.name.lower()) for kind in Kind):
+        raise ConflictError(
+            f"{place.name} is not empty (a restore that failed may have left files there): "
+            "name another prefix in storage.parquet"
+        )
+    for name in names:
+        path = PurePosixPath(name).relative_to("log")
+        with place.bench(str(path.parent)) as bench:
+            copy = bench / path.name
+            bring(folder / name, copy, link=False)
+            undo.callback(_delete, place, str(path))
+            place.put(copy, str(path))
+    settle(log, place)
+
+
+def _delete(place: Place, path: str) -> None:
+    with suppress(OSError):  # why the restore failed is told; what is left there is too
+        place.delete(path)
+
+
+def _place(folder: Path, place: Path, part: str, names: Iterable[str]) -> None:
     """Copy one part of a backup to its place, all of it or nothing."""
     make_folder(place.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{part}-", dir=place.parent))
     try:
-        for name in manifest.files:
+        for name in names:
             if name.startswith(f"{part}/"):
                 bring(folder / name, temporary / Path(name).relative_to(part), link=False)
         for inner in (path for path in temporary.rglob("*") if path.is_dir()):

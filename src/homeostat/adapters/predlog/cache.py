@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import pyarrow as pa
+
 from homeostat.adapters.predlog.keys import ROW_BYTES, Keys
+from homeostat.adapters.predlog.layout import Span
 from homeostat.domain.columns import Floats
 
 Columns: TypeAlias = dict[tuple[int, str], Floats]
@@ -111,3 +114,20 @@ class KeyCache:
             found = self._keys.pop(path, None)
             if found is not None:
                 self._bytes -= ROW_BYTES * len(found)
+
+
+def by_group(table: pa.Table, spans: Sequence[Span], groups: Sequence[int]) -> Columns:
+    """Return the columns of row groups that were read at once."""
+    found: Columns = {}
+    at = 0
+    for group in groups:
+        for name in table.column_names:
+            found[group, name] = table.column(name).slice(at, spans[group].rows)
+        at += spans[group].rows
+    return found
+
+
+def assembled(found: Columns, names: Sequence[str], groups: Sequence[int]) -> pa.Table:
+    """Return a table of columns that were read in several pieces."""
+    chunks = {name: [c for g in groups for c in found[g, name].chunks] for name in names}
+    return pa.table({name: pa.chunked_array(parts) for name, parts in chunks.items()})

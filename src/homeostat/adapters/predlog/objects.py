@@ -21,7 +21,8 @@ from homeostat.adapters.predlog.place import BENCH, CACHE, OWNER, AwayError, Sou
 PIECE = 2**22
 KEY_BYTES = 4 * 2**30
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-"""Seconds for which a store that did not answer is not asked: each time twice as long."""
+"""Seconds for which a store that failed is not asked: each time twice as long, and never shorter
+than the failure took."""
 STALE = 86_400.0
 """Seconds after which what is on a bench was left by a process that died."""
 
@@ -206,14 +207,17 @@ class ObjectStore:
     def _asking(self) -> Iterator[None]:
         """Ask the store, if it answered lately; tell its failures from those of this machine."""
         self._patience()
+        began = self.clock()
         try:
             yield
         except (FileNotFoundError, PermissionError):
             self.trouble, self._pause = "", 0.0
             raise
         except (OSError, pa.ArrowException) as error:
-            self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
-            self._until = self.clock() + self._pause
+            now = self.clock()
+            longer = max(2 * self._pause, now - began, FIRST_PAUSE)
+            self._pause = min(longer, LONGEST_PAUSE)
+            self._until = now + self._pause
             self.trouble = f"{self.name} cannot be used: {error}"
             raise AwayError(self.trouble) from error
         else:

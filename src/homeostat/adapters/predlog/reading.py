@@ -148,16 +148,10 @@ class LogReader:
         columns: Sequence[str] | None,
     ) -> list[Part]:
         schema = _schema(spec, columns)
+        read = self.store.read_all(files, schema.names, start, end)
         parts = [
-            find(
-                file,
-                self.store.read(file, schema.names, start, end),
-                start,
-                end,
-                schema,
-                self.store.places(file, start, end),
-            )
-            for file in files
+            find(file, rows, start, end, schema, self.store.places(file, start, end))
+            for file, rows in zip(files, read, strict=True)
         ]
         parts += [find(table, table, start, end, schema, np.arange(len(table))) for table in landed]
         return sorted((part for part in parts if part), key=attrgetter("first"))

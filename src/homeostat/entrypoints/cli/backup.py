@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 
 from homeostat.adapters.backup import Backup, back_up
 from homeostat.adapters.backup import restore as bring_back
-from homeostat.entrypoints.bootstrap import open_log
+from homeostat.entrypoints.bootstrap import log_place, open_log
 from homeostat.entrypoints.cli.options import config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, when
 
@@ -54,7 +55,8 @@ def restore(*, source: Path, config_path: Path, as_json: bool) -> None:
     """
     with deployment(config_path, create=True) as opened:
         settings = opened.settings
-        made = bring_back(opened.records, settings.log_folder, settings.models_folder, source)
+        folders = settings.log_folder, settings.models_folder
+        made = bring_back(opened.records, *folders, source, log_place(settings, os.environ))
     _tell(made, f"{source}: restored", as_json=as_json)
 
 

@@ -1,0 +1,374 @@
+"""The log's files in an object store that fails: nothing lost, nothing doubled, nothing silent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from homeostat.adapters.backup.backup import back_up, restore
+from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.predlog.erase import Target, erase
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.objects import LONGEST_PAUSE, ObjectStore
+from homeostat.adapters.predlog.place import CACHE, Place
+from homeostat.adapters.predlog.repair import repair
+from homeostat.adapters.predlog.stores import object_store
+from homeostat.adapters.predlog.verify import Trouble, verify
+from homeostat.adapters.records import DatabaseRecords
+from homeostat.domain.columns import texts
+from homeostat.domain.errors import ConflictError, StorageError
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.conformance.log import ALL, NOW, SPEC, T0, labels, predictions
+from objects import Fault, Relay, Server, well
+
+LATER = NOW + timedelta(hours=1)
+TIMEOUT = 0.4
+DAY = timedelta(days=1)
+
+
+@dataclass
+class World:
+    """A log whose files lie behind a relay; ``skip`` lets its patience pass."""
+
+    folder: Path
+    server: Server
+    relay: Relay
+    bucket: str
+    seconds: float = 0.0
+
+    @contextmanager
+    def log(self, most_keys: int | None = None) -> Iterator[FilePredictionLog]:
+        records = DatabaseRecords(f"sqlite:///{self.folder}/records.db", SimulatedClock(NOW))
+        place = partial(self.place, most_keys=most_keys)
+        log = FilePredictionLog(self.folder / "log", records, settle_rows=1, place=place)
+        yield log
+        log.close()
+        records.close()
+
+    def place(self, root: Path, salt: int, most_keys: int | None = None) -> Place:
+        storage = self.server.storage(self.bucket, port=self.relay.port, timeout=TIMEOUT)
+        made = object_store(storage, os.environ)(root, salt)
+        return replace(made, clock=lambda: self.seconds, most_keys=most_keys or made.most_keys)
+
+    def skip(self) -> None:
+        self.seconds += LONGEST_PAUSE
+
+    def objects(self, end: str = ".parquet") -> list[str]:
+        return [path for path in self.server.paths(self.bucket) if path.endswith(end)]
+
+
+@pytest.fixture
+def world(tmp_path: Path, s3: Server) -> Iterator[World]:
+    relay = Relay(s3.port)
+    yield World(tmp_path, s3, relay, s3.bucket())
+    relay.end()
+
+
+def ids(log: FilePredictionLog) -> list[str]:
+    return sorted(texts(log.rows(SPEC, ALL), "prediction_id"))
+
+
+def cold(log: FilePredictionLog) -> None:
+    """Let a reader ask the store again."""
+    store = log.upkeep.store
+    for days in log.upkeep.state.files.values():
+        for file in (file for found in days.values() for file in found):
+            store.forget(file)
+
+
+@pytest.mark.parametrize(
+    ("fault", "part"),
+    [
+        (Fault.SLOW_DOWN, "keys"),
+        (Fault.SLOW_DOWN, "parquet"),
+        (Fault.UNANSWERED, "keys"),
+        (Fault.UNANSWERED, "parquet"),
+        (Fault.HANG, "parquet"),
+    ],
+    ids=["slow-down-keys", "slow-down-file", "unanswered-keys", "unanswered-file", "hang-file"],
+)
+def test_failed_upload_waits_and_is_done_once(world: World, fault: Fault, part: str) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["a", "b"]))
+        world.relay.failing(fault, "PUT", f".{part}")
+        with pytest.raises(StorageError, match="cannot be used"):
+            log.roll(NOW)
+        assert "cannot be used" in log.status().trouble
+        assert log.append(SPEC, predictions(["b", "c"], T0 + timedelta(minutes=1))).accepted == 1
+        assert ids(log) == ["a", "b", "c"]
+        world.relay.rule = well
+        with pytest.raises(StorageError, match="cannot be used"):
+            log.roll(NOW)  # it is left alone for a moment
+        world.skip()
+        assert log.roll(NOW) == 3
+        assert (log.status().landed, log.status().trouble) == (0, "")
+        log.tidy(LATER)
+        assert len(world.objects()) == len(world.objects(".keys")) == log.status().files
+        assert not verify(log.upkeep).problems
+    with world.log() as log:
+        assert ids(log) == ["a", "b", "c"]
+        assert log.append(SPEC, predictions(["a", "b"])).accepted == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.SLOW_DOWN, Fault.RESET, Fault.TRUNCATED, Fault.HANG],
+    ids=lambda fault: fault.name.lower(),
+)
+def test_window_is_whole_or_an_error_says_what_is_missing(world: World, fault: Fault) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["a"]))
+        log.append(SPEC, predictions(["b"], T0 + DAY))
+        log.roll(NOW)
+        cold(log)
+        world.relay.failing(fault, "GET", "2024-01-02", 1)
+        assert ids(log) == ["a", "b"], "one failure is tried again"
+        cold(log)
+        world.relay.failing(fault, "GET", "2024-01-02")
+        with pytest.raises(StorageError, match=r"day=2024-01-02/\S+ with 1 rows|day=2024-01-02"):
+            log.rows(SPEC, ALL)
+        with pytest.raises(StorageError):
+            verify(log.upkeep)
+        with pytest.raises(StorageError):
+            repair(log.upkeep, "test", NOW)
+        world.relay.rule = well
+        world.skip()
+        assert ids(log) == ["a", "b"]
+        assert not verify(log.upkeep).problems
+
+
+def test_outage_of_the_store_stops_neither_appends_nor_restarts(world: World) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["a", "b"]))
+        log.append_labels(SPEC, labels(["a"], 1.0, NOW))
+        log.roll(NOW)
+    world.relay.rule = lambda _method, _path: Fault.RESET
+    with world.log() as log:
+        asked = len(world.relay.seen)
+        receipt = log.append(SPEC, predictions(["b", "c"], T0 + timedelta(minutes=1)))
+        assert (receipt.accepted, receipt.duplicates) == (1, 1), "keys are near"
+        assert log.append_labels(SPEC, labels(["b"], 0.0, NOW)).accepted == 1
+        assert len(world.relay.seen) == asked
+        for _ in range(2):
+            with pytest.raises(StorageError, match="cannot roll"):
+                log.roll(NOW)
+            with pytest.raises(StorageError, match="ask again"):
+                log.labelled(SPEC, ALL, NOW)
+        with pytest.raises(StorageError):
+            log.tidy(NOW)
+        with pytest.raises(StorageError):
+            verify(log.upkeep)
+        assert not list((world.folder / "log" / "bench").iterdir())
+        world.relay.rule = well
+        world.skip()
+        log.roll(NOW)
+        found = log.labelled(SPEC, ALL, NOW)
+        assert sorted(texts(found, "prediction_id")) == ["a", "b", "c"]
+        assert found.column("label").to_pylist() == [1.0, 0.0, None]
+        assert not verify(log.upkeep).problems
+
+
+def test_kill_between_upload_and_register_counts_once(world: World) -> None:
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here.parents[1] / "src"), str(here.parent)])
+    command = [sys.executable, str(here / "uploader.py")]
+    arguments = [str(world.folder), str(world.server.port), world.bucket]
+    done = subprocess.run(command + arguments, env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert done.returncode == -9
+    assert len(world.objects()) == 1
+    with world.log() as log:
+        assert ids(log) == ["killed 1", "killed 2"]
+        assert log.status().files == 0
+        assert len(verify(log.upkeep).strangers) == 2
+        assert log.roll(NOW) == 2
+        log.tidy(LATER)
+        assert ids(log) == ["killed 1", "killed 2"]
+        assert len(world.objects()) == log.status().files == 1
+        found = verify(log.upkeep)
+        assert (found.problems, found.strangers) == ((), ())
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("end", "damage", "trouble", "left"),
+    [
+        (".parquet", flipped, Trouble.DAMAGED, ["b"]),
+        (".parquet", None, Trouble.MISSING, ["b"]),
+        (".keys", flipped, Trouble.KEYS, ["a", "b"]),
+        (".keys", None, Trouble.KEYS, ["a", "b"]),
+    ],
+    ids=["file-flipped", "file-gone", "keys-flipped", "keys-gone"],
+)
+def test_what_is_wrong_in_the_store_is_told_and_mended(
+    world: World,
+    end: str,
+    damage: Callable[[bytes], bytes] | None,
+    trouble: Trouble,
+    left: list[str],
+) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["a"]))
+        log.append(SPEC, predictions(["b"], T0 + DAY))
+        log.roll(NOW)
+        cold(log)
+        (path,) = (path for path in world.objects(end) if "2024-01-01" in path)
+        client = world.server.client()
+        if damage is None:
+            client.delete_file(path)
+        else:
+            with client.open_input_file(path) as source:
+                content = source.read()
+            with client.open_output_stream(path) as sink:
+                sink.write(damage(content))
+        assert [finding.trouble for finding in verify(log.upkeep).problems] == [trouble]
+        if len(left) < 2:
+            with pytest.raises(StorageError, match="2024-01-01"):
+                log.rows(SPEC, ALL)
+        mended = repair(log.upkeep, "test", NOW)
+        assert not mended.left.problems
+        assert ids(log) == left
+        aside = list((world.folder / "log" / "damaged").rglob("*.parquet"))
+        assert len(aside) == (trouble is Trouble.DAMAGED)
+
+
+def test_wrong_place_is_not_taken_for_an_empty_one(world: World) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["a"]))
+        log.roll(NOW)
+        client = world.server.client()
+        for path in world.server.paths(world.bucket):
+            client.delete_file(path)
+        with pytest.raises(StorageError, match="names no log as its own"):
+            repair(log.upkeep, "test", NOW)
+        assert log.status().files == 1
+
+
+def test_place_of_another_log_is_refused(world: World, tmp_path: Path) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["a"]))
+        log.roll(NOW)
+    world.folder = tmp_path / "other"
+    world.folder.mkdir()
+    with world.log() as other:
+        other.append(SPEC, predictions(["b"]))
+        with pytest.raises(StorageError, match="belongs to another prediction log"):
+            other.roll(NOW)
+        assert ids(other) == ["b"]
+        with pytest.raises(StorageError, match="belongs to another prediction log"):
+            other.tidy(NOW)
+    assert len(world.objects()) == 1
+
+
+def test_log_does_not_move_by_itself(world: World) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["a"]))
+        log.roll(NOW)
+    records = DatabaseRecords(f"sqlite:///{world.folder}/records.db", SimulatedClock(NOW))
+    with pytest.raises(StorageError, match=r"are in s3://.*copy the folders"):
+        FilePredictionLog(world.folder / "log", records)
+    records.close()
+
+
+def test_erasure_reaches_the_store(world: World) -> None:
+    with world.log() as log:
+        log.append(SPEC, predictions(["first", "second", "third"]))
+        log.roll(NOW)
+        done = erase(log, SPEC, Target(False, ("second",)), "test", NOW, world.folder)
+        assert done.complete
+        assert done.predictions == 1
+        assert any("versions" in note for note in done.notes)
+        assert len(world.objects()) == len(world.objects(".keys")) == 1
+        assert ids(log) == ["first", "third"]
+
+
+def test_backup_goes_to_another_place_and_only_to_an_empty_one(world: World) -> None:
+    folder = world.folder
+    with world.log() as log:
+        log.append(SPEC, predictions(["a", "b"]))
+        records = DatabaseRecords(f"sqlite:///{folder}/records.db", SimulatedClock(NOW))
+        back_up(records, log, folder / "models", folder / "backup", NOW)
+        records.close()
+    world.folder = folder / "again"
+    world.folder.mkdir()
+    records = DatabaseRecords(f"sqlite:///{world.folder}/records.db", SimulatedClock(NOW))
+    targets = world.folder / "log", world.folder / "models"
+    with pytest.raises(ConflictError, match="is not empty"):
+        restore(records, *targets, folder / "backup", world.place)
+    assert not targets[0].exists()
+    assert len(world.objects()) == 1, "what was there stays"
+    first, world.bucket = world.bucket, world.server.bucket()
+    world.relay.failing(Fault.SLOW_DOWN, "PUT", ".parquet")
+    with pytest.raises(StorageError, match="cannot be restored"):
+        restore(records, *targets, folder / "backup", world.place)
+    world.relay.rule = well
+    world.skip()
+    assert not targets[0].exists()
+    with world.server.client().open_output_stream(f"{world.bucket}/some/notes.txt") as sink:
+        sink.write(b"beside the log")
+    for path in world.objects(".keys"):
+        world.server.client().delete_file(path)
+    restore(records, *targets, folder / "backup", world.place)
+    records.close()
+    with world.log() as log:
+        assert ids(log) == ["a", "b"]
+        assert not verify(log.upkeep).problems
+        assert not verify(log.upkeep).strangers
+        assert not list(targets[0].rglob("*.parquet"))
+    world.bucket = first
+    assert len(world.objects()) == 1
+
+
+def test_key_files_near_are_bounded_and_fetched_again(world: World) -> None:
+    with world.log(most_keys=400) as log:
+        for day in range(6):
+            log.append(SPEC, predictions([f"{day}-{n}" for n in range(9)], T0 + day * DAY))
+            log.roll(NOW)
+        held = list((world.folder / "log" / CACHE).rglob("*.keys"))
+        assert 0 < sum(path.stat().st_size for path in held) <= 400
+        cold(log)
+        assert log.append(SPEC, predictions(["0-3"], T0 + timedelta(minutes=3))).accepted == 0
+        log.append_labels(SPEC, labels([f"{day}-0" for day in range(6)], 1.0, NOW))
+        log.roll(NOW)
+        assert log.labelled(SPEC, ALL, NOW).column("label").null_count == 48
+        near = next((world.folder / "log" / CACHE).rglob("*.keys"))
+        near.write_bytes(flipped(near.read_bytes()))
+        cold(log)
+        assert log.labelled(SPEC, ALL, NOW).column("label").null_count == 48
+
+
+def test_files_that_are_merged_and_old_leave_the_store(world: World) -> None:
+    with world.log() as log:
+        for name in "abc":
+            log.append(SPEC, predictions([name]))
+            log.roll(NOW)
+        assert log.tidy(NOW, eager=True) == 3
+        assert len(world.objects()) == 4, "readers may be at the old ones"
+        log.tidy(LATER)
+        assert len(world.objects()) == len(world.objects(".keys")) == 1
+        assert ids(log) == ["a", "b", "c"]
+        assert log.upkeep.files(SPEC.name)[Kind.PREDICTIONS][0].rows == 3
+
+
+def test_stale_benches_are_deleted(world: World) -> None:
+    with world.log() as log:
+        place = log.upkeep.store.place
+        assert isinstance(place, ObjectStore)
+        with place.bench("") as live:
+            stale = live.parent / "stale"
+            stale.mkdir()
+            os.utime(stale, (1.0, 1.0))
+            log.tidy(NOW)
+            assert (live.exists(), stale.exists()) == (True, False)
