@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import fsspec  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner, Result
 
@@ -276,6 +277,20 @@ def test_tokens(here: Path) -> None:
     assert call("token", "create", "ci", "--scope", "read")[0] == 2
     assert call("token", "revoke", "ci")[0] == 0
     assert json.loads(call("token", "create", "ci", "--scope", "read", "--json")[1])["token"]
+
+
+def test_doctor_asks_the_object_store(here: Path) -> None:
+    text = (here / "homeostat.yaml").read_text()
+    (here / "homeostat.yaml").write_text(text + "storage: {parquet: 'memory://doctor/logs'}\n")
+    code, out, _ = call("doctor")
+    assert code == 0
+    assert "memory://doctor/logs answers; nothing is in it yet" in out
+    with fsspec.open("memory://doctor/logs/homeostat-log", "wb") as sink:
+        sink.write(b"another")
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "belongs to another prediction log" in out
+    fsspec.filesystem("memory").rm("/doctor", recursive=True)
 
 
 def test_doctor(here: Path) -> None:

@@ -94,6 +94,13 @@ def test_what_cannot_be_meant_is_told(world: World, query: dict[str, str], field
     assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
+def test_status_says_what_the_log_holds_and_where(world: World, tmp_path: Path) -> None:
+    world.log.append(MODEL, predictions(["a", "b"]))
+    found = world.client.get("/api/v1/status").json()["log"]
+    assert (found["landed"], found["predictions"], found["files"]) == (2, 2, 0)
+    assert (found["place"], found["trouble"]) == (str(tmp_path / "log"), "")
+
+
 def test_a_damaged_file_is_told(world: World, tmp_path: Path) -> None:
     world.log.append(MODEL, predictions(["a"]))
     world.log.roll(NOW)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from homeostat.domain.errors import ConfigError, NotFoundError
+from homeostat.entrypoints.bootstrap import log_place
 from homeostat.entrypoints.settings import Settings, load
 
 MODEL = """\
@@ -78,3 +79,31 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
     found = settings(tmp_path, "a")
     with pytest.raises(ValueError, match="frozen"):
         found.data = "elsewhere"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("storage", "told"),
+    [
+        ("parquet: bucket/logs", "is not the address of an object store"),
+        ("parquet: 's3:bucket/logs'", "is not the address of an object store"),
+        ("parquet: 's3://[bucket/logs'", "is not an address"),
+        ("parquet: 's3://bucket/'", "names no prefix"),
+        ("parquet: 's3://key:secret@bucket/logs'", "holds a password or options"),
+        ("parquet: 's3://bucket/logs?access_key=x'", "holds a password or options"),
+        ("parquet: 's3://bucket/logs', endpoint: 'minio:9000'", "is not an http or https URL"),
+    ],
+    ids=["no-scheme", "no-slashes", "no-url", "no-prefix", "password", "options", "endpoint"],
+)
+def test_storage_that_cannot_be_meant(tmp_path: Path, storage: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        settings(tmp_path, "a", top=f"storage: {{{storage}}}\n")
+
+
+def test_storage(tmp_path: Path) -> None:
+    assert log_place(settings(tmp_path, "a"), {}) is None
+    text = (
+        "storage: {parquet: 'memory://bucket/logs', endpoint: 'http://minio:9000', attempts: 2}\n"
+    )
+    make = log_place(settings(tmp_path, "a", top=text), {})
+    assert make is not None
+    assert make(tmp_path, 1).name == "memory://bucket/logs"
