@@ -106,6 +106,14 @@ class Server:
             allow_bucket_creation=True,
         )
 
+    def uploads(self, bucket: str) -> int:
+        """Return how many uploads in parts of a bucket are under way, or were left behind."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", f"/{bucket}?uploads")
+        found = connection.getresponse().read()
+        connection.close()
+        return found.count(b"<UploadId>")
+
     def paths(self, bucket: str) -> list[str]:
         """Return the names of a bucket's objects."""
         found = self.client().get_file_info(fs.FileSelector(bucket, recursive=True))

@@ -19,7 +19,8 @@ from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.erase import Target, erase
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.objects import LONGEST_PAUSE, ObjectStore
-from homeostat.adapters.predlog.place import CACHE, Place
+from homeostat.adapters.predlog.parquet import FileStore
+from homeostat.adapters.predlog.place import CACHE, AwayError, Place
 from homeostat.adapters.predlog.repair import repair
 from homeostat.adapters.predlog.stores import object_store
 from homeostat.adapters.predlog.verify import Trouble, verify
@@ -372,3 +373,44 @@ def test_stale_benches_are_deleted(world: World) -> None:
             os.utime(stale, (1.0, 1.0))
             log.tidy(NOW)
             assert (live.exists(), stale.exists()) == (True, False)
+
+
+def test_rows_whose_repetitions_cannot_be_looked_for_are_refused(world: World) -> None:
+    with world.log(most_keys=200) as log:
+        for day in range(3):
+            log.append(SPEC, predictions(["a", "b"], T0 + day * DAY))
+            log.roll(NOW)
+        cold(log)
+        for held in (world.folder / "log" / CACHE).rglob("*2024-01-01/*.keys"):
+            held.unlink()
+        world.relay.rule = lambda _method, _path: Fault.SLOW_DOWN
+        with pytest.raises(StorageError, match=r"day=2024-01-01/.* nothing is lost; ask again"):
+            log.append(SPEC, predictions(["a"]))
+        assert log.append(SPEC, predictions(["c"], T0 + 4 * DAY)).accepted == 1
+        world.relay.rule = well
+        world.skip()
+        assert log.append(SPEC, predictions(["a"])).accepted == 0
+
+
+def test_upload_in_parts_that_fails_leaves_nothing_that_is_not_swept(world: World) -> None:
+    place = world.place(world.folder, 1)
+    content = os.urandom(25 * 2**20)
+    path = "labels/model=m/day=recent/x.parquet"
+
+    def put() -> None:
+        with place.bench("labels") as bench:
+            (bench / "x").write_bytes(content)
+            place.put(bench / "x", path)
+
+    world.relay.failing(Fault.SLOW_DOWN, "PUT", "partNumber=2")
+    with pytest.raises(AwayError):
+        put()
+    world.skip()
+    assert place.size(path) != len(content)
+    FileStore(place, 1).sweep(set())
+    assert world.objects() == []
+    assert world.server.uploads(world.bucket) == 0
+    world.relay.rule = well
+    put()
+    with place.whole(path) as copy:
+        assert copy.read_bytes() == content

@@ -120,6 +120,8 @@ def _azure(storage: Storage, host: str, environ: Mapping[str, str]) -> fs.FileSy
         sas_token=environ.get("AZURE_STORAGE_SAS_TOKEN") or None,
         blob_storage_authority=parts.netloc or None,
         blob_storage_scheme=parts.scheme or None,
+        dfs_storage_authority=parts.netloc or None,
+        dfs_storage_scheme=parts.scheme or None,
     )
 
 
