@@ -6,23 +6,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
 
+from faults.store_world import World, cold, flipped, ids
 from homeostat.adapters.backup.backup import back_up, restore
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.erase import Target, erase
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.objects import LONGEST_PAUSE, ObjectStore
+from homeostat.adapters.predlog.objects import ObjectStore
 from homeostat.adapters.predlog.parquet import FileStore
-from homeostat.adapters.predlog.place import CACHE, AwayError, Place
+from homeostat.adapters.predlog.place import CACHE, AwayError
 from homeostat.adapters.predlog.repair import repair
-from homeostat.adapters.predlog.stores import object_store
 from homeostat.adapters.predlog.verify import Trouble, verify
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.columns import texts
@@ -32,39 +29,7 @@ from homeostat.simulation.conformance.log import ALL, NOW, SPEC, T0, labels, pre
 from objects import Fault, Relay, Server, well
 
 LATER = NOW + timedelta(hours=1)
-TIMEOUT = 0.4
 DAY = timedelta(days=1)
-
-
-@dataclass
-class World:
-    """A log whose files lie behind a relay; ``skip`` lets its patience pass."""
-
-    folder: Path
-    server: Server
-    relay: Relay
-    bucket: str
-    seconds: float = 0.0
-
-    @contextmanager
-    def log(self, most_keys: int | None = None) -> Iterator[FilePredictionLog]:
-        records = DatabaseRecords(f"sqlite:///{self.folder}/records.db", SimulatedClock(NOW))
-        place = partial(self.place, most_keys=most_keys)
-        log = FilePredictionLog(self.folder / "log", records, settle_rows=1, place=place)
-        yield log
-        log.close()
-        records.close()
-
-    def place(self, root: Path, salt: int, most_keys: int | None = None) -> Place:
-        storage = self.server.storage(self.bucket, port=self.relay.port, timeout=TIMEOUT)
-        made = object_store(storage, os.environ)(root, salt)
-        return replace(made, clock=lambda: self.seconds, most_keys=most_keys or made.most_keys)
-
-    def skip(self) -> None:
-        self.seconds += LONGEST_PAUSE
-
-    def objects(self, end: str = ".parquet") -> list[str]:
-        return [path for path in self.server.paths(self.bucket) if path.endswith(end)]
 
 
 @pytest.fixture
@@ -72,18 +37,6 @@ def world(tmp_path: Path, s3: Server) -> Iterator[World]:
     relay = Relay(s3.port)
     yield World(tmp_path, s3, relay, s3.bucket())
     relay.end()
-
-
-def ids(log: FilePredictionLog) -> list[str]:
-    return sorted(texts(log.rows(SPEC, ALL), "prediction_id"))
-
-
-def cold(log: FilePredictionLog) -> None:
-    """Let a reader ask the store again."""
-    store = log.upkeep.store
-    for days in log.upkeep.state.files.values():
-        for file in (file for found in days.values() for file in found):
-            store.forget(file)
 
 
 @pytest.mark.parametrize(
@@ -196,11 +149,6 @@ def test_kill_between_upload_and_register_counts_once(world: World) -> None:
         assert len(world.objects()) == log.status().files == 1
         found = verify(log.upkeep)
         assert (found.problems, found.strangers) == ((), ())
-
-
-def flipped(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
-"""Columns of row groups that were read lately, and key files that are mapped, in bounded room."""
+"""Columns of row groups that were read lately, and other things of files, in bounded room."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from homeostat.adapters.predlog.keys import ROW_BYTES, Keys
 from homeostat.adapters.predlog.layout import Span
 from homeostat.domain.columns import Floats
+
+T = TypeVar("T")
 
 Columns: TypeAlias = dict[tuple[int, str], Floats]
 """Columns by row group and name."""
@@ -74,46 +75,49 @@ class ColumnCache:
 
 
 @dataclass
-class KeyCache:
-    """Keys of files by path; beyond a bound, those that were not asked for the longest go.
+class SizedCache(Generic[T]):
+    """Things of files by path; beyond a bound, what was not asked for the longest goes.
 
     Parameters
     ----------
     most : int or None
-        Bytes of the key files; None: all are kept, as they are mapped from files that stay.
+        Bytes; None: all are kept.
+    size : callable
+        Returns the bytes of one.
     """
 
     most: int | None
-    _keys: OrderedDict[str, Keys] = field(default_factory=OrderedDict, init=False)
+    size: Callable[[T], int]
+    _held: OrderedDict[str, T] = field(default_factory=OrderedDict, init=False)
     _bytes: int = field(default=0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def get(self, path: str) -> Keys | None:
-        """Return a file's keys, if they are here."""
+    def get(self, path: str) -> T | None:
+        """Return what is here of a file."""
         if self.most is None:
-            return self._keys.get(path)
+            return self._held.get(path)
         with self._lock:
-            found = self._keys.get(path)
+            found = self._held.get(path)
             if found is not None:
-                self._keys.move_to_end(path)
+                self._held.move_to_end(path)
             return found
 
-    def put(self, path: str, keys: Keys) -> None:
-        """Keep a file's keys."""
+    def put(self, path: str, thing: T) -> None:
+        """Keep something of a file."""
         self.forget(path)
         with self._lock:
-            self._keys[path] = keys
-            self._bytes += ROW_BYTES * len(keys)
-            while self.most is not None and self._bytes > self.most and len(self._keys) > 1:
-                _, oldest = self._keys.popitem(last=False)
-                self._bytes -= ROW_BYTES * len(oldest)
+            self._held[path] = thing
+            self._bytes += self.size(thing)
+            while self.most is not None and self._bytes > self.most and len(self._held) > 1:
+                _, oldest = self._held.popitem(last=False)
+                self._bytes -= self.size(oldest)
 
     def forget(self, path: str) -> None:
-        """Let go of a file's keys."""
+        """Let go of what is here of a file."""
         with self._lock:
-            found = self._keys.pop(path, None)
+            found = self._held.pop(path, None)
             if found is not None:
-                self._bytes -= ROW_BYTES * len(found)
+                self._bytes -= self.size(found)
 
 
 def by_group(table: pa.Table, spans: Sequence[Span], groups: Sequence[int]) -> Columns:

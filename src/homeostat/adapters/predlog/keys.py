@@ -172,6 +172,11 @@ def write_keys(path: Path, keys: Keys) -> None:
             file.write(part)
 
 
+def key_bytes(keys: Keys) -> int:
+    """Return the bytes of keys in a key file, without its header."""
+    return ROW_BYTES * len(keys)
+
+
 def read_keys(path: Path, rows: int, *, check: bool = False) -> Keys:
     """Map the key file of so many rows; with `check` its checksum is compared.
 

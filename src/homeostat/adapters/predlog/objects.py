@@ -15,10 +15,13 @@ import pyarrow as pa
 from pyarrow import fs
 
 from homeostat.adapters.durable import make_folder
+from homeostat.adapters.predlog.cache import SizedCache
 from homeostat.adapters.predlog.keys import SUFFIX
 from homeostat.adapters.predlog.place import BENCH, CACHE, OWNER, AwayError, Source
 
 PIECE = 2**22
+SMALL, SMALL_BYTES = 4 * 2**20, 64 * 2**20
+"""Bytes up to which an object is fetched in one piece, and of such objects that are held."""
 KEY_BYTES = 4 * 2**30
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 """Seconds for which a store that failed is not asked: each time twice as long, and never shorter
@@ -63,6 +66,10 @@ class ObjectStore:
     _pause: float = field(default=0.0, init=False)
     _until: float = field(default=0.0, init=False)
     _owned: bool = field(default=False, init=False)
+    _small: SizedCache[pa.Buffer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._small = SizedCache(SMALL_BYTES, len)
 
     @contextlib.contextmanager
     def bench(self, folder: str) -> Iterator[Path]:  # noqa: ARG002
@@ -87,9 +94,16 @@ class ObjectStore:
             self._hold(written, path)
 
     def open(self, path: str) -> Source:
-        """Return the object; what is read of it is asked for then."""
-        with self._asking():
-            return self.files.open_input_file(f"{self.base}/{path}")
+        """Return the object; a small one is fetched at once, of others what is read."""
+        held = self._small.get(path)
+        if held is None:
+            with self._asking():
+                source = self.files.open_input_file(f"{self.base}/{path}")
+                if source.size() > SMALL:
+                    return source
+                held = source.read_buffer()
+            self._small.put(path, held)
+        return pa.BufferReader(held)
 
     @contextlib.contextmanager
     def whole(self, path: str) -> Iterator[Path]:
@@ -122,6 +136,7 @@ class ObjectStore:
 
     def drop(self, path: str) -> bool:
         """Let go of a copy."""
+        self._small.forget(path)
         (self.root / CACHE / path).unlink(missing_ok=True)
         return True
 

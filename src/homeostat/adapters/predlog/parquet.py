@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.durable import folder_name
 from homeostat.adapters.predlog import keys as keyfile
-from homeostat.adapters.predlog.cache import ColumnCache, KeyCache, assembled, by_group
+from homeostat.adapters.predlog.cache import ColumnCache, SizedCache, assembled, by_group
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.checksum import named
 from homeostat.adapters.predlog.encoding import choose_encoding
@@ -28,6 +28,7 @@ from homeostat.adapters.predlog.keys import (
     Keys,
     identities,
     in_key_order,
+    key_bytes,
     make_keys,
     read_keys,
     write_keys,
@@ -97,11 +98,11 @@ class FileStore:
     cache_bytes: int = CACHE_BYTES
     _cache: ColumnCache = field(init=False)
     _layouts: dict[str, Layout] = field(default_factory=dict, init=False)
-    _keys: KeyCache = field(init=False)
+    _keys: SizedCache[Keys] = field(init=False)
 
     def __post_init__(self) -> None:
         self._cache = ColumnCache(self.cache_bytes)
-        self._keys = KeyCache(self.place.most_keys)
+        self._keys = SizedCache(self.place.most_keys, key_bytes)
 
     def write(
         self, kind: Kind, model: str, day: str, name: str, pieces: Iterable[pa.Table]
@@ -276,6 +277,7 @@ class FileStore:
         self._layouts.pop(file.path, None)
         self._keys.forget(file.path)
         self._cache.forget(file.path)
+        self.place.drop(file.path)
 
     def sweep(self, registered: set[str]) -> None:
         """Delete files that are not part of the log; only while nothing is written to it.

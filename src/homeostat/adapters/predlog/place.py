@@ -82,7 +82,7 @@ class Place(Protocol):
         ...
 
     def drop(self, path: str) -> bool:
-        """Let go of a damaged copy; False if there is none but the file itself."""
+        """Let go of copies of a file; False if there are none but the file itself."""
         ...
 
     def size(self, path: str) -> int | None:
