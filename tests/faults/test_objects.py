@@ -13,10 +13,10 @@ import pytest
 
 from faults.store_world import World, cold, flipped, ids
 from homeostat.adapters.backup.backup import back_up, restore
-from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.predlog import FilePredictionLog, objects
 from homeostat.adapters.predlog.erase import Target, erase
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.objects import ObjectStore
+from homeostat.adapters.predlog.objects import SMALL, ObjectStore
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.place import CACHE, AwayError
 from homeostat.adapters.predlog.repair import repair
@@ -74,11 +74,21 @@ def test_failed_upload_waits_and_is_done_once(world: World, fault: Fault, part: 
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [Fault.SLOW_DOWN, Fault.RESET, Fault.TRUNCATED, Fault.HANG],
-    ids=lambda fault: fault.name.lower(),
+    ("fault", "small"),
+    [
+        (Fault.SLOW_DOWN, SMALL),
+        (Fault.RESET, SMALL),
+        (Fault.RESET, 0),
+        (Fault.TRUNCATED, SMALL),
+        (Fault.TRUNCATED, 0),
+        (Fault.HANG, SMALL),
+    ],
+    ids=["slow-down", "reset", "reset-in-pieces", "truncated", "truncated-in-pieces", "hang"],
 )
-def test_window_is_whole_or_an_error_says_what_is_missing(world: World, fault: Fault) -> None:
+def test_window_is_whole_or_an_error_says_what_is_missing(
+    world: World, fault: Fault, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "SMALL", small)
     with world.log() as log:
         log.append(SPEC, predictions(["a"]))
         log.append(SPEC, predictions(["b"], T0 + DAY))
@@ -97,6 +107,27 @@ def test_window_is_whole_or_an_error_says_what_is_missing(world: World, fault: F
         world.relay.rule = well
         world.skip()
         assert ids(log) == ["a", "b"]
+        assert not verify(log.upkeep).problems
+
+
+@pytest.mark.parametrize("small", [SMALL, 0], ids=["whole", "in-pieces"])
+def test_bit_that_flips_on_the_way_is_noticed(
+    world: World, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "SMALL", small)
+    with world.log() as log:
+        log.append(SPEC, predictions([f"{n:04d}" for n in range(3000)], step=timedelta(seconds=1)))
+        log.roll(NOW)
+        expected = log.rows(SPEC, ALL)
+        cold(log)
+        assert log.rows(SPEC, ALL).equals(expected)
+        cold(log)
+        world.relay.failing(Fault.FLIPPED, "GET", ".parquet")
+        with pytest.raises(StorageError, match="cannot be read"):
+            log.rows(SPEC, ALL)
+        world.relay.rule = well
+        world.skip()
+        assert log.rows(SPEC, ALL).equals(expected)
         assert not verify(log.upkeep).problems
 
 

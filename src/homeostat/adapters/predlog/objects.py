@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from pyarrow import fs
 
 from homeostat.adapters.durable import make_folder
 from homeostat.adapters.predlog.cache import SizedCache
+from homeostat.adapters.predlog.checksum import stated
 from homeostat.adapters.predlog.keys import SUFFIX
 from homeostat.adapters.predlog.place import BENCH, CACHE, OWNER, AwayError, Source
 
@@ -102,6 +104,8 @@ class ObjectStore:
                 if source.size() > SMALL:
                     return source
                 held = source.read_buffer()
+            if stated(path) not in {None, zlib.crc32(held)}:
+                raise pa.ArrowInvalid("its checksum is not the one it was written with")
             self._small.put(path, held)
         return pa.BufferReader(held)
 

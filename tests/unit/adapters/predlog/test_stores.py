@@ -1,14 +1,20 @@
 """Object stores by their addresses."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pyarrow import fs
 
+from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.keys import SUFFIX
-from homeostat.adapters.predlog.place import AwayError
+from homeostat.adapters.predlog.place import TOLD, AwayError, Folder
 from homeostat.adapters.predlog.stores import Storage, object_store
+from homeostat.adapters.predlog.verify import verify
+from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.errors import StorageError
+from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.conformance.log import ALL, NOW, SPEC, predictions
 from objects import ENVIRONMENT
 
 
@@ -93,3 +99,26 @@ def test_store_that_has_just_failed_is_left_alone_ever_longer(
     assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
     assert place.size("labels/x.parquet") is None
     assert place.trouble == ""
+
+
+def test_log_with_files_in_its_folder_does_not_start_elsewhere(tmp_path: Path) -> None:
+    records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", SimulatedClock(NOW))
+    away = object_store(Storage("memory://bucket/moved"), {})
+    with closing(FilePredictionLog(tmp_path / "log", records)) as log:
+        log.append(SPEC, predictions(["a"]))
+        log.roll(NOW)
+    with pytest.raises(StorageError, match=r"log are in /.*the settings name memory://"):
+        FilePredictionLog(tmp_path / "log", records, place=away)
+    place = away(tmp_path / "log", log.upkeep.store.salt)
+    for path in (p for kind in ("predictions", "labels") for p in Folder(log.root).names(kind)):
+        place.put(log.root / path, path)
+        (log.root / path).unlink(missing_ok=True)
+    (log.root / TOLD).write_text("memory://bucket/moved\n")
+    with closing(FilePredictionLog(tmp_path / "log", records, place=away)) as log:
+        assert log.rows(SPEC, ALL).column("prediction_id").to_pylist() == ["a"]
+        assert not verify(log.upkeep).problems
+    (log.root / TOLD).unlink()
+    (log.root / TOLD).mkdir()
+    with pytest.raises(StorageError, match="Is a directory"):
+        FilePredictionLog(tmp_path / "log", records, place=away)
+    records.close()
