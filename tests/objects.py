@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -136,14 +137,11 @@ class Relay:
             protocol_version = "HTTP/1.1"
 
             def handle_one_request(self) -> None:
-                self.raw_requestline = self.rfile.readline(65537)
-                if not self.raw_requestline or not self.parse_request():
-                    self.close_connection = True
-                    return
-                try:
-                    relay.pass_on(self)
-                except OSError:
-                    self.close_connection = True
+                self.close_connection = True
+                with suppress(OSError):
+                    self.raw_requestline = self.rfile.readline(65537)
+                    if self.raw_requestline and self.parse_request():
+                        relay.pass_on(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
