@@ -159,8 +159,8 @@ class Folder:
             return None
 
     def names(self, folder: str) -> list[str]:
-        """Return the paths of all files below a folder."""
-        found = (path for path in (self.root / folder).rglob("*") if path.is_file())
+        """Return the paths of all files of models' days below a folder."""
+        found = (self.root / folder).glob("model=*/day=*/*")
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def delete(self, path: str) -> None:
