@@ -16,8 +16,10 @@ from homeostat.adapters.predlog.labels import Asked, Told, attach, day_after
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.predlog.parquet import DAY, FileStore
 from homeostat.adapters.predlog.parts import find
+from homeostat.adapters.predlog.place import Folder
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN, window_days
 from homeostat.adapters.records.codec import to_micros
+from homeostat.domain.errors import StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import OUTCOME_SCHEMA, prediction_schema
 from homeostat.domain.window import Window
@@ -92,7 +94,7 @@ class Share:
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows; raises StorageError if a file is damaged or gone."""
-        store = FileStore(self.rows.root, self.rows.salt)
+        store = FileStore(Folder(self.rows.root), self.rows.salt)
         told = list(self._told(store)) if self.rows.as_of is not None else []
         if self.file is not None:
             yield from self._of_file(store, self.file, told)
@@ -172,6 +174,10 @@ def logged_rows(
     wanted = {"timestamp", *columns}
     schema = pa.schema([item for item in prediction_schema(spec) if item.name in wanted])
     upkeep = log.upkeep
+    if upkeep.store.place.most_keys is not None:
+        raise StorageError(
+            f"the log's files are in {upkeep.store.place.name}; engines read those of a data folder"
+        )
     with upkeep.state.lock:
         upkeep.state.refresh()
         files, tables = upkeep.state.gather(spec.name, start, end)

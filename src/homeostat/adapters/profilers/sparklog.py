@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.parquet import TIME_FIELD, FileStore
+from homeostat.adapters.predlog.place import Folder
 from homeostat.adapters.predlog.shares import LoggedRows, schemas
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN
 from homeostat.adapters.profilers.frames import select
@@ -53,11 +55,11 @@ def log_frames(session: Session, rows: LoggedRows) -> list[tuple[Frame, tuple[st
     UserError
         If Spark cannot open the files.
     """
-    store = FileStore(rows.root, rows.salt)
+    store = FileStore(Folder(rows.root), rows.salt)
     labels = None if rows.as_of is None else _labels(session, store, rows)
     found: list[tuple[Frame, tuple[str, ...]]] = []
     for schema, files in schemas(store, rows.files).items():
-        frame = _opened(session, store, files)
+        frame = _opened(session, rows.root, files)
         found.append(_chosen(session, rows, frame, schema, labels, _DAY))
     for table in rows.landed:
         frame = session.createDataFrame(table)
@@ -65,8 +67,8 @@ def log_frames(session: Session, rows: LoggedRows) -> list[tuple[Frame, tuple[st
     return found
 
 
-def _opened(session: Session, store: FileStore, files: Sequence[FileEntry]) -> Frame:
-    places = [(store.root / file.path).absolute().as_posix() for file in files]
+def _opened(session: Session, root: Path, files: Sequence[FileEntry]) -> Frame:
+    places = [(root / file.path).absolute().as_posix() for file in files]
     # Spark takes paths for patterns, and no escapes of addresses.
     paths = ["file://" + re.sub(r"([*?{}\[\]\\])", r"\\\1", place) for place in places]
     with explained():
@@ -98,7 +100,7 @@ def _chosen(
 def _labels(session: Session, store: FileStore, rows: LoggedRows) -> Frame:
     """Return the labels that were known: id, arrival, label and day."""
     frames = [
-        (_opened(session, store, files), schema, _LABEL_DAY)
+        (_opened(session, rows.root, files), schema, _LABEL_DAY)
         for schema, files in schemas(store, rows.labels).items()
     ]
     tables = rows.landed_labels or (OUTCOME_SCHEMA.empty_table(),)
