@@ -59,9 +59,15 @@ def micros(table: pa.Table, name: str) -> NDArray[np.int64]:
 
 def where(table: pa.Table, name: str, value: str) -> pa.Table:
     """Return the rows in which a string column has the value."""
-    return table.filter(pc.equal(table.column(name), pa.scalar(value)))
+    return _kept(table, pc.equal(table.column(name), pa.scalar(value)))
 
 
 def answered(table: pa.Table) -> pa.Table:
     """Return the prediction records that a caller saw: shadows left out."""
-    return table.filter(pc.not_equal(table.column("role"), pa.scalar("shadow")))
+    return _kept(table, pc.not_equal(table.column("role"), pa.scalar("shadow")))
+
+
+def _kept(table: pa.Table, chosen: pa.ChunkedArray[pa.Scalar[pa.DataType]]) -> pa.Table:
+    """Return the chosen rows, without copying them if all are."""
+    every = not chosen.null_count and pc.all(chosen).as_py()
+    return table if every else table.filter(chosen)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -16,7 +17,8 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Ticket(Generic[T]):
-    item: T
+    items: Sequence[T]
+    woken: threading.Event = field(default_factory=threading.Event)
     settled: bool = False
     problem: Exception | None = None
 
@@ -24,6 +26,8 @@ class _Ticket(Generic[T]):
 @dataclass
 class GroupCommit(Generic[T]):
     """Lets one of several waiting threads do the work of all.
+
+    Nobody is woken but those whose work is done, and the one who leads the next group.
 
     Parameters
     ----------
@@ -33,35 +37,54 @@ class GroupCommit(Generic[T]):
     """
 
     commit: Callable[[list[T]], None]
-    _turn: threading.Condition = field(default_factory=threading.Condition, init=False)
-    _queue: list[_Ticket[T]] = field(default_factory=list, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _queue: deque[_Ticket[T]] = field(default_factory=deque, init=False)
     _busy: bool = field(default=False, init=False)
 
-    def submit(self, item: T) -> None:
-        """Return once the item's group is done."""
-        ticket = _Ticket(item)
-        with self._turn:
+    def submit(self, *items: T) -> None:
+        """Return once the items' group is done."""
+        ticket = _Ticket(items)
+        with self._lock:
             self._queue.append(ticket)
-            while self._busy and not ticket.settled:
-                self._turn.wait()
-            if not ticket.settled:
-                self._busy = True
-                group, self._queue = self._queue, []
+            leads, self._busy = not self._busy, True
+        if not leads:
+            self._wait(ticket)
         if not ticket.settled:
-            self._lead(group)
+            self._lead()
         if ticket.problem is not None:
             raise ticket.problem
 
-    def _lead(self, group: list[_Ticket[T]]) -> None:
+    def _wait(self, ticket: _Ticket[T]) -> None:
+        try:
+            ticket.woken.wait()
+        except BaseException:
+            # Its rows may be written all the same; but if its turn has come, others wait for it.
+            with self._lock:
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
+                    if ticket.woken.is_set():
+                        self._hand_on()
+            raise
+
+    def _lead(self) -> None:
+        with self._lock:
+            group = tuple(self._queue)
+            self._queue.clear()
         problem: Exception | None = StorageError("the thread that wrote for this one was stopped")
         try:
-            self.commit([ticket.item for ticket in group])
+            self.commit([item for ticket in group for item in ticket.items])
             problem = None
         except (HomeostatError, OSError, pa.ArrowException) as error:
             problem = error
         finally:
-            with self._turn:
-                for ticket in group:
-                    ticket.settled, ticket.problem = True, problem
-                self._busy = False
-                self._turn.notify_all()
+            for ticket in group:
+                ticket.settled, ticket.problem = True, problem
+                ticket.woken.set()
+            with self._lock:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        if self._queue:
+            self._queue[0].woken.set()
+        else:
+            self._busy = False

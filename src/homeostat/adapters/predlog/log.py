@@ -9,47 +9,42 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from homeostat.adapters.durable import make_folder
 from homeostat.adapters.predlog.catalogue import Catalogue, Quarantined
-from homeostat.adapters.predlog.frames import Kind, pack
-from homeostat.adapters.predlog.group import GroupCommit
-from homeostat.adapters.predlog.keys import Keys
+from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.labels import SETTLE_ROWS
+from homeostat.adapters.predlog.landing import Landing
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.place import Folder, Place, settle
 from homeostat.adapters.predlog.reading import LogReader
 from homeostat.adapters.predlog.retain import Keeper, Retained
-from homeostat.adapters.predlog.roll import described_schema
 from homeostat.adapters.predlog.salt import read_salt
 from homeostat.adapters.predlog.segments import (
     SegmentWriter,
     damaged_names,
     segment_names,
 )
-from homeostat.adapters.predlog.sent import Sent, alike
-from homeostat.adapters.predlog.state import Judged, LogState
+from homeostat.adapters.predlog.state import LogState
 from homeostat.adapters.predlog.status import LogStatus
-from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
+from homeostat.adapters.predlog.upkeep import Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
-from homeostat.domain.admission import Problems, admit_labels, admit_predictions
-from homeostat.domain.errors import OverloadError, StorageError
+from homeostat.domain.admission import Problems
+from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.personal import Protector, reason_kept
-from homeostat.domain.record import LABEL_SCHEMA, OUTCOME_SCHEMA, prediction_schema
+from homeostat.domain.record import OUTCOME_SCHEMA, prediction_schema
 from homeostat.domain.retention import Retention
 from homeostat.domain.window import Window
-from homeostat.engine.ports import Receipt, Rejected
+from homeostat.engine.ports import Receipt
 from homeostat.profiles.profile import Profile
 
 MOST_LANDED = 2**30
 """Bytes of landed rows from which no more are taken until some were rolled."""
 UNPROTECTED = Protector()
 LABEL_COLUMNS = (*OUTCOME_SCHEMA.names, "value")
-OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 
 
 class FilePredictionLog:
@@ -120,13 +115,14 @@ class FilePredictionLog:
         self._state = LogState(
             landing, self._catalogue, self._store, writing=lambda: self._writer.segment
         )
-        self._group = GroupCommit(self._commit)
         self._reader = LogReader(self._state, self._catalogue, self._store)
         self.upkeep = Upkeep(root, self._state, self._catalogue, self._store, settle_rows)
         self.retention = Keeper(self.upkeep, retention or {})
         self.protector = protector
-        self._most_landed = most_landed
         self.full = threading.Event()
+        self._landing = Landing(
+            self._clock, self._state, self._writer, protector, most_landed, self.full
+        )
         with self._state.lock:
             self._state.refresh()
 
@@ -146,99 +142,30 @@ class FilePredictionLog:
         OverloadError
             If more has landed than is being rolled; nothing of the call is stored.
         """
-        return self._send(Kind.PREDICTIONS, spec, *self._admit(Kind.PREDICTIONS, spec, rows), rows)
+        return _only(self._landing.send(Kind.PREDICTIONS, spec, [rows], self._quarantine))
 
     def append_labels(self, spec: ModelSpec, labels: pa.Table) -> Receipt:
         """Store labels; durable on return. One sent twice is a duplicate. Raises as `append`."""
-        return self._send(Kind.LABELS, spec, *self._admit(Kind.LABELS, spec, labels), labels)
+        return _only(self._landing.send(Kind.LABELS, spec, [labels], self._quarantine))
+
+    def append_each(
+        self, spec: ModelSpec, kind: str, calls: Sequence[pa.Table]
+    ) -> list[Receipt | HomeostatError]:
+        """Store the rows of several calls as `append` does, or `append_labels`, all at once.
+
+        `kind` is ``"predictions"`` or ``"labels"``. Returns what became of each call: what is wrong
+        with one of them is not raised. Raises StorageError and OverloadError for all.
+        """
+        return self._landing.send(Kind[kind.upper()], spec, calls, self._quarantine)
 
     def replay(self, spec: ModelSpec, kind: Kind, rows: pa.Table) -> Receipt:
         """Store rows that were refused before; those that still are stay where they are.
 
         Raises as `append`.
         """
-        return self._send(kind, spec, *self._admit(kind, spec, rows), None)
+        return _only(self._landing.send(kind, spec, [rows], None))
 
-    def _admit(self, kind: Kind, spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, Problems]:
-        now = self._clock.now()
-        if kind is Kind.LABELS:
-            return admit_labels(spec, rows, now)
-        table, problems = admit_predictions(spec, rows, now)
-        table = self.protector.table(spec, table)
-        return table.replace_schema_metadata(described_schema(spec).metadata), problems
-
-    def _send(
-        self,
-        kind: Kind,
-        spec: ModelSpec,
-        table: pa.Table,
-        problems: Problems,
-        sent: pa.Table | None,
-    ) -> Receipt:
-        if self._state.bytes > self._most_landed:
-            raise OverloadError(
-                f"the prediction log {self.root} has {self._state.bytes:,} bytes that wait to be "
-                "moved to columnar files, and takes no more until they are"
-            )
-        good = np.setdiff1d(np.arange(len(table)), list(problems))
-        item = Sent(kind, spec.name, table.take(good) if problems else table)
-        if good.size:
-            self._group.submit(item)
-        for row in good[item.other].tolist():
-            problems[row] = OTHER_CONTENT
-        if problems and sent is not None:
-            self._quarantine(kind, spec, sent, problems)
-        accepted = int(np.count_nonzero(item.fresh))
-        rejected = tuple(Rejected(row, *problems[row]) for row in sorted(problems))
-        return Receipt(accepted, len(table) - accepted - len(rejected), rejected)
-
-    def _commit(self, group: list[Sent]) -> None:
-        """Store what is new in calls that wait together, with one write and one sync."""
-        if self._writer.unwanted():
-            self._writer.close()
-        group = [item for item in group if len(item.rows)]
-        tables: list[tuple[Kind, str, pa.Table, Keys]] = []
-        with self._state.lock:
-            for items in alike(group):
-                kind, model = items[0].kind, items[0].model
-                rows = pa.concat_tables([item.rows for item in items]).combine_chunks()
-                judged = self._judge(kind, model, rows)
-                at = 0
-                for item in items:
-                    item.fresh, item.other = (
-                        found[at : at + len(item.rows)] for found in (judged.new, judged.other)
-                    )
-                    at += len(item.rows)
-                if len(judged.keys) < len(rows):
-                    rows = rows.filter(judged.fresh)
-                if len(rows):
-                    tables.append((kind, model, rows, judged.keys))
-        if not tables:
-            return
-        before = self._writer.segment
-        ends = self._writer.write([pack(kind, model, rows) for kind, model, rows, _ in tables])
-        with self._state.lock:
-            for table, (segment, end) in zip(tables, ends, strict=True):
-                self._state.land(segment, *table)
-                self._state.frontier[segment] = self._state.durable[segment] = end
-            if before and before != self._writer.segment:
-                self._state.refresh()
-                self._state.unload(before)
-            if self._state.bytes >= ROLL_BYTES:
-                self.full.set()
-
-    def _judge(self, kind: Kind, model: str, rows: pa.Table) -> Judged:
-        """Judge rows; once more if a file was taken away meanwhile, as an erasure does at once."""
-        before = self._state.losses
-        try:
-            return self._state.judge(kind, model, rows)
-        except StorageError:
-            self._state.refresh()
-            if self._state.losses == before:
-                raise
-            return self._state.judge(kind, model, rows)
-
-    def _quarantine(self, kind: Kind, spec: ModelSpec, sent: pa.Table, problems: Problems) -> None:
+    def _quarantine(self, spec: ModelSpec, kind: Kind, sent: pa.Table, problems: Problems) -> None:
         refused = sent.take(pa.array(list(problems))).to_pylist()
         self._keep_refused(spec, kind, list(zip(problems.values(), refused, strict=True)))
 
@@ -326,8 +253,7 @@ class FilePredictionLog:
             If the disk or the database failed: nothing was moved, nothing is lost.
         """
         moved = self.upkeep.roll(now)
-        if self._writer.unwanted():
-            self._group.submit(Sent(Kind.LABELS, "", LABEL_SCHEMA.empty_table()))
+        self._landing.release()
         self.full.clear()
         return moved
 
@@ -370,3 +296,10 @@ class FilePredictionLog:
         rows = (predictions + landed[Kind.PREDICTIONS], labels + landed[Kind.LABELS])
         figures = (*rows, files, size, sum(landed.values()), segments, damaged)
         return LogStatus(*figures, place.name, place.trouble)
+
+
+def _only(answers: Sequence[Receipt | HomeostatError]) -> Receipt:
+    (answer,) = answers
+    if isinstance(answer, HomeostatError):
+        raise answer
+    return answer

@@ -31,7 +31,7 @@ class Landed:
 
     Appending only keeps a table; blocks are merged when somebody reads, like the digits of a
     binary counter, so that each row is copied a logarithmic number of times. Those on their way
-    into files are frozen: they are read as before, and no longer merged.
+    into files are frozen as they are, since appends wait meanwhile: no longer merged.
     """
 
     time: str
@@ -39,18 +39,19 @@ class Landed:
     bytes: int = 0
     frozen: list[Block] = field(default_factory=list)
     _live: list[Block] = field(default_factory=list)
-    _new: list[pa.Table] = field(default_factory=list)
+    _new: list[Block] = field(default_factory=list)
 
     def add(self, table: pa.Table) -> None:
         """Add rows."""
         self.rows += len(table)
         self.bytes += table.nbytes
-        self._new.append(table)
+        times = micros(table, self.time)
+        self._new.append(Block(table, int(times.min()), int(times.max())))
 
     def freeze(self) -> list[pa.Table]:
         """Return all rows so far; they are frozen from now on."""
-        self.frozen = self.blocks
-        self._live = []
+        self.frozen = [*self.frozen, *self._live, *self._new]
+        self._live, self._new = [], []
         return [block.table for block in self.frozen]
 
     def drop(self) -> None:
@@ -63,34 +64,39 @@ class Landed:
     @property
     def blocks(self) -> list[Block]:
         """All blocks."""
-        for table in _joined(self._new):
-            self._merge(table)
+        for block in _joined(self._new):
+            self._merge(block)
         self._new = []
         return [*self.frozen, *self._live]
 
-    def _merge(self, table: pa.Table) -> None:
-        times = micros(table, self.time)
-        block = Block(table, int(times.min()), int(times.max()))
+    def _merge(self, block: Block) -> None:
         while (
             self._live
             and len(self._live[-1].table) <= 2 * len(block.table)
-            and self._live[-1].table.schema.equals(table.schema, check_metadata=True)
+            and _alike(self._live[-1], block)
         ):
-            last = self._live.pop()
-            merged = pa.concat_tables([last.table, block.table]).combine_chunks()
-            block = Block(merged, min(last.first, block.first), max(last.last, block.last))
+            block = _join([self._live.pop(), block])
         self._live.append(block)
 
 
-def _joined(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """Return the tables with neighbours of one schema joined."""
-    runs: list[list[pa.Table]] = []
-    for table in tables:
-        if runs and runs[-1][0].schema.equals(table.schema, check_metadata=True):
-            runs[-1].append(table)
+def _alike(one: Block, other: Block) -> bool:
+    return one.table.schema.equals(other.table.schema, check_metadata=True)
+
+
+def _joined(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks with neighbours of one schema joined."""
+    runs: list[list[Block]] = []
+    for block in blocks:
+        if runs and _alike(runs[-1][0], block):
+            runs[-1].append(block)
         else:
-            runs.append([table])
-    return [pa.concat_tables(run).combine_chunks() for run in runs]
+            runs.append([block])
+    return [_join(run) for run in runs]
+
+
+def _join(blocks: Sequence[Block]) -> Block:
+    table = pa.concat_tables([block.table for block in blocks]).combine_chunks()
+    return Block(table, min(b.first for b in blocks), max(b.last for b in blocks))
 
 
 FAN = 8

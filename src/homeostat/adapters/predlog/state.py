@@ -164,17 +164,18 @@ class LogState:
             part = Keys(found.keys[mine], found.details[mine], found.rows[mine])
             held.keys.setdefault((kind, model, _scope(kind, day)), LandedKeys()).add(merge([part]))
 
-    def unload(self, segment: str) -> None:
-        """Hold the rows of a finished segment of this process as they lie in its file."""
-        held = self.landed.get(segment)
-        if held is None or any(landed.frozen for landed in held.parts.values()):
-            return
-        start = self.rolled.get(segment, 0)
-        parts: dict[Part, Landed] = {}
-        for frame in scan(self.landing / segment, start, self.durable[segment]):
-            part = frame.kind, frame.model
-            parts.setdefault(part, Landed(TIME_FIELD[frame.kind])).add(frame.rows)
-        held.parts = parts
+    def unload(self) -> None:
+        """Hold the rows of this process's finished segments as they lie in their files."""
+        for segment in self.durable.keys() & self.landed.keys() - {self.writing()}:
+            held = self.landed[segment]
+            if any(landed.frozen for landed in held.parts.values()):
+                continue
+            start = self.rolled.get(segment, 0)
+            parts: dict[Part, Landed] = {}
+            for frame in scan(self.landing / segment, start, self.durable[segment]):
+                part = frame.kind, frame.model
+                parts.setdefault(part, Landed(TIME_FIELD[frame.kind])).add(frame.rows)
+            held.parts = parts
 
     def judge(self, kind: Kind, model: str, rows: pa.Table) -> Judged:
         """Say which rows are neither stored nor repeat an earlier one of `rows`."""
