@@ -131,7 +131,7 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
     DataError
         If there is a column that the model does not have.
     """
-    table, problems = _cast(rows, prediction_schema(spec), f"model {spec.name!r}")
+    table, problems = cast_predictions(spec, rows)
     for name in ("prediction_id", "version"):
         _require_text(table, name, problems)
     _require_finite(table, "score", problems)
@@ -147,7 +147,7 @@ def admit_labels(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Tab
 
     The label of a classifier must be the index of a class; an outcome must be one of the model's.
     """
-    table, problems = _cast(rows, OUTCOME_SCHEMA, f"labels of model {spec.name!r}")
+    table, problems = cast_labels(spec, rows)
     usual = pa.chunked_array([pa.repeat(pa.scalar(""), table.num_rows)])
     outcome = pc.coalesce(table.column("outcome"), usual)
     table = table.set_column(table.column_names.index("outcome"), "outcome", outcome)
@@ -161,6 +161,36 @@ def admit_labels(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[pa.Tab
     _require_classes(spec, table, ("label",), problems, beside=other)
     _require_time(table, "arrival", now, problems)
     return table, problems
+
+
+def cast_predictions(
+    spec: ModelSpec, rows: pa.Table, schema: pa.Schema | None = None
+) -> tuple[pa.Table, Problems]:
+    """Cast rows to the columns of prediction records; of `admit_predictions` the first part.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    rows : pyarrow.Table
+    schema : pyarrow.Schema, optional
+        The model's `prediction_schema`, if it is at hand.
+
+    Returns
+    -------
+    pyarrow.Table, dict
+        The rows, null where a value is of the wrong type, and those problems.
+
+    Raises
+    ------
+    DataError
+        If there is a column that the model does not have.
+    """
+    return _cast(rows, schema or prediction_schema(spec), f"model {spec.name!r}")
+
+
+def cast_labels(spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, Problems]:
+    """Cast rows to `OUTCOME_SCHEMA`; see `cast_predictions`."""
+    return _cast(rows, OUTCOME_SCHEMA, f"labels of model {spec.name!r}")
 
 
 def _cast(rows: pa.Table, schema: pa.Schema, owner: str) -> tuple[pa.Table, Problems]:
@@ -177,6 +207,9 @@ def _cast(rows: pa.Table, schema: pa.Schema, owner: str) -> tuple[pa.Table, Prob
             columns.append(pa.chunked_array([pa.nulls(rows.num_rows, field.type)]))
             continue
         column = rows.column(field.name)
+        if column.type == field.type:
+            columns.append(column)
+            continue
         try:
             columns.append(_convert(column, field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):

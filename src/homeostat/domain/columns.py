@@ -67,7 +67,7 @@ def answered(table: pa.Table) -> pa.Table:
     return _kept(table, pc.not_equal(table.column("role"), pa.scalar("shadow")))
 
 
-def _kept(table: pa.Table, chosen: pa.ChunkedArray[pa.Scalar[pa.DataType]]) -> pa.Table:
+def _kept(table: pa.Table, chosen: pa.BooleanArray) -> pa.Table:
     """Return the chosen rows, without copying them if all are."""
     every = not chosen.null_count and pc.all(chosen).as_py()
     return table if every else table.filter(chosen)

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from homeostat.adapters.breakers import RedisBreakers
 from homeostat.adapters.models import Load, RegistryScorer, load_predictor
@@ -147,7 +148,7 @@ class Deployment:
         specs = {name: plan.spec for name, plan in self.plans.items()}
         largest = int(self.settings.server.max_request_mb * 2**20)
         intake = Intake(self.clock, 8 * largest, self.settings.server.rows_per_second)
-        tokens = Tokens(self.records)
+        tokens = Tokens(self.records, self.clock)
         runbooks = self.settings.folder / self.settings.runbooks
         own = runbooks if runbooks.is_dir() else None
         return [
@@ -158,8 +159,19 @@ class Deployment:
 
 
 def application(routes: list[BaseRoute]) -> Starlette:
-    """Return an ASGI application that compresses what is worth it."""
-    return Starlette(routes=routes, middleware=[Middleware(GZipMiddleware, minimum_size=1024)])
+    """Return an ASGI application that compresses what is worth it: long answers to GET."""
+    return Starlette(routes=routes, middleware=[Middleware(_Compression)])
+
+
+class _Compression:
+    """Receipts are short and many: they go without the work of `GZipMiddleware`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._plain, self._compressed = app, GZipMiddleware(app, minimum_size=1024)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gets = scope["type"] == "http" and scope["method"] == "GET"
+        await (self._compressed if gets else self._plain)(scope, receive, send)
 
 
 def open_deployment(settings: Settings, clock: Clock, *, durable: bool = True) -> Deployment:

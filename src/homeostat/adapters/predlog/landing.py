@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TypeAlias
@@ -18,12 +18,18 @@ from homeostat.adapters.predlog.roll import described_schema
 from homeostat.adapters.predlog.segments import SegmentWriter
 from homeostat.adapters.predlog.state import Judged, LogState
 from homeostat.adapters.predlog.upkeep import ROLL_BYTES
-from homeostat.domain.admission import Problems, admit_labels, admit_predictions
+from homeostat.domain.admission import (
+    Problems,
+    admit_labels,
+    admit_predictions,
+    cast_labels,
+    cast_predictions,
+)
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import DataError, HomeostatError, OverloadError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.personal import Protector
-from homeostat.domain.record import LABEL_SCHEMA, OUTCOME_SCHEMA
+from homeostat.domain.record import LABEL_SCHEMA
 from homeostat.engine.ports import Receipt, Rejected
 
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
@@ -128,12 +134,17 @@ class Landing:
                 "wait to be moved to columnar files, and takes no more until they are"
             )
         answers: dict[int, Receipt | HomeostatError] = {}
-        batches: list[_Batch] = []
-        for numbers in self._together(kind, spec, calls):
+        tables, alone = dict[int, pa.Table](), dict[int, pa.Table]()
+        for number, rows in enumerate(calls):
             try:
-                batches.append(self._admitted(kind, spec, numbers, calls))
+                table, wrong = self._cast(kind, spec, rows)
             except DataError as error:
-                answers |= dict.fromkeys(numbers, error)
+                answers[number] = error
+            else:
+                # Who sent a wrong type is told so of its own rows.
+                (alone if wrong else tables)[number] = rows if wrong else table
+        together = [tables, *({number: rows} for number, rows in alone.items())]
+        batches = [self._admitted(kind, spec, found) for found in together if found]
         sent = [batch.sent for batch in batches if len(batch.sent.rows)]
         if sent:
             self._group.submit(*sent)
@@ -141,14 +152,10 @@ class Landing:
             answers |= _receipts(kind, spec, batch, calls, quarantine)
         return [answers[number] for number in range(len(calls))]
 
-    def _together(
-        self, kind: Kind, spec: ModelSpec, calls: Sequence[pa.Table]
-    ) -> list[Sequence[int]]:
-        """Return calls that can be judged as one table: those of which nothing is to be cast."""
-        schema = OUTCOME_SCHEMA if kind is Kind.LABELS else self._schema(spec)
-        plain = [number for number, table in enumerate(calls) if table.schema.equals(schema)]
-        alone = [[number] for number in range(len(calls)) if number not in set(plain)]
-        return [plain, *alone] if plain else list(alone)
+    def _cast(self, kind: Kind, spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, Problems]:
+        if kind is Kind.LABELS:
+            return cast_labels(spec, rows)
+        return cast_predictions(spec, rows, self._schema(spec))
 
     def _schema(self, spec: ModelSpec) -> pa.Schema:
         """Return the described schema of prediction records."""
@@ -157,16 +164,13 @@ class Landing:
             known = self._described[spec.name] = (spec, described_schema(spec))
         return known[1]
 
-    def _admitted(
-        self, kind: Kind, spec: ModelSpec, numbers: Sequence[int], calls: Sequence[pa.Table]
-    ) -> _Batch:
-        tables = [calls[number] for number in numbers]
+    def _admitted(self, kind: Kind, spec: ModelSpec, calls: Mapping[int, pa.Table]) -> _Batch:
+        tables = list(calls.values())
         ends = np.cumsum([len(table) for table in tables])
         rows = tables[0]
         if len(tables) > 1:
-            rows = pa.concat_tables(
-                table.replace_schema_metadata(None) for table in tables
-            ).combine_chunks()
+            plain = [table.replace_schema_metadata(None) for table in tables]
+            rows = pa.concat_tables(plain).combine_chunks()
         now = self.clock.now()
         if kind is Kind.LABELS:
             table, problems = admit_labels(spec, rows, now)
@@ -177,7 +181,7 @@ class Landing:
         good = np.ones(len(table), np.bool_)
         good[list(problems)] = False
         kept = table.filter(pa.array(good)) if problems else table
-        return _Batch(numbers, ends, problems, good, Sent(kind, spec.name, kept))
+        return _Batch(tuple(calls), ends, problems, good, Sent(kind, spec.name, kept))
 
     def _commit(self, group: list[Sent]) -> None:
         """Store what is new in calls that wait together, with one write and one sync."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
-import orjson
-import pyarrow as pa
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,16 +14,18 @@ from homeostat.domain.clock import Clock
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine import commands
-from homeostat.engine.ports import PredictionLog, Receipt, Records
+from homeostat.engine.ports import Receipt, Records
 from homeostat.entrypoints import current
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
+from homeostat.entrypoints.http.batching import Batches
 from homeostat.entrypoints.http.body import held_size, read_bytes
 from homeostat.entrypoints.http.events import Event, Pairs, read_event
-from homeostat.entrypoints.http.formats import read_body, read_object, read_rows
+from homeostat.entrypoints.http.formats import read_body, read_object
 from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
 from homeostat.entrypoints.http.query import limit_of, model_of, time_of
-from homeostat.entrypoints.http.rows import Rows, read_predictions
+from homeostat.entrypoints.http.rows import read_predictions
+from homeostat.entrypoints.http.storing import Body, Log, Store, as_text
 
 BASE = "/api/v1"
 MAX_BYTES = 32 * 1024 * 1024
@@ -38,20 +37,7 @@ NEEDS_SUBJECT = {
     commands.Request.ACKNOWLEDGE: "the incident's key",
 }
 
-Append = Callable[[ModelSpec, pa.Table], Receipt]
 Listing = Callable[[Request, ModelSpec], object]
-
-
-class Log(PredictionLog, Protocol):
-    """A prediction log whose refused rows can be added to and looked at."""
-
-    def refuse(self, spec: ModelSpec, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
-        """Keep rows as (column, reason, JSON of the row); `kind` is labels or predictions."""
-        ...
-
-    def quarantined(self, model: str = "", limit: int = 100) -> Sequence[object]:
-        """Return the newest refused rows as dataclasses, newest first."""
-        ...
 
 
 def api(
@@ -81,10 +67,12 @@ def api(
     """
     intake = intake or Intake(clock, 8 * max_bytes)
     named = {spec.name: spec for spec in specs}
-    shared = _Api(records, log, clock, Gate(tokens), named, max_bytes, intake, Pairs(clock))
+    store = Store(log, clock, intake)
+    batches: Batches[Body, Receipt] = Batches(store.each)
+    shared = _Api(
+        records, log, clock, Gate(tokens), named, max_bytes, intake, store, batches, Pairs(clock)
+    )
     model = f"{BASE}/models/{{model}}"
-    later = log.append_labels
-    writes = {"predictions": log.append, "labels": later, "outcomes": later}
     reads: dict[str, Listing] = {
         "verdicts": shared.verdicts,
         "metrics": shared.metrics,
@@ -96,8 +84,8 @@ def api(
         Route(f"{BASE}/models", endpoint(shared.models), methods=["GET"]),
         Route(model, shared.read(shared.status), methods=["GET"]),
         *(
-            Route(f"{model}/{field}", shared.ingest(field, append), methods=["POST"])
-            for field, append in writes.items()
+            Route(f"{model}/{field}", shared.ingest(field), methods=["POST"])
+            for field in ("predictions", "labels", "outcomes")
         ),
         Route(f"{model}/diagnosis", shared.read(shared.diagnosis), methods=["GET"]),
         Route(f"{model}/payloads", endpoint(shared.payload), methods=["POST"]),
@@ -125,18 +113,19 @@ class _Api:
     specs: dict[str, ModelSpec]
     max_bytes: int
     intake: Intake
+    store: Store
+    batches: Batches[Body, Receipt]
     pairs: Pairs
 
-    def ingest(self, field: str, append: Append) -> Endpoint:
+    def ingest(self, field: str) -> Endpoint:
         async def handle(request: Request) -> Response:
             actor = await self.gate.admit(request, Scope.INGEST)
             spec = model_of(request, self.specs)
             key = request.headers.get("idempotency-key", "")
             with self.intake.holding(held_size(request, self.max_bytes)):
-                kind, body = await read_body(request, self.max_bytes)
-                receipt = await run_in_threadpool(
-                    self._store, spec, field, kind, body, append, actor, key
-                )
+                kind, content = await read_body(request, self.max_bytes)
+                body = Body(spec, field, kind, content, actor, key)
+                receipt = await self.batches.answer(body, len(content))
             return _answer(receipt, field)
 
         return endpoint(handle)
@@ -156,40 +145,15 @@ class _Api:
         try:
             rows = self.pairs.rows(spec, event, now.isoformat())
         except DataError as error:
-            text = _text({"id": event.key, "body": event.body.decode(errors="replace")})
+            text = as_text({"id": event.key, "body": event.body.decode(errors="replace")})
             self.log.refuse(spec, "predictions", [("payload", str(error), text)])
             raise
         if rows is None:
             return None
         self.intake.spend(actor, len(rows))
-        return self._append(spec, "predictions", read_predictions(spec, rows, now), self.log.append)
-
-    def _store(
-        self,
-        spec: ModelSpec,
-        field: str,
-        kind: str,
-        body: bytes,
-        append: Append,
-        actor: str,
-        key: str,
-    ) -> Receipt:
-        place = f"{actor}/{spec.name}/{field}"
-        known = self.intake.answered(place, key, body) if key else None
-        if known is not None:
-            return known
-        rows = read_rows(spec, field, kind, body, self.clock.now())
-        self.intake.spend(actor, rows.count)
-        receipt = self._append(spec, field, rows, append)
-        if key:
-            self.intake.remember(place, key, body, receipt)
-        return receipt
-
-    def _append(self, spec: ModelSpec, field: str, rows: Rows, append: Append) -> Receipt:
-        if rows.rejected:
-            kept = "predictions" if field == "predictions" else "labels"
-            self.log.refuse(spec, kept, _refused(rows))
-        return rows.receipt(append(spec, rows.table) if rows.places else Receipt(0))
+        found = read_predictions(spec, rows, now)
+        self.store.refuse(spec, "predictions", found)
+        return found.receipt(self.log.append(spec, found.table) if found.places else Receipt(0))
 
     def read(self, listing: Listing, name: str = "") -> Endpoint:
         async def handle(request: Request) -> Response:
@@ -260,18 +224,13 @@ class _Api:
         return reply({"submitted": command.request, "actor": actor}, 202)
 
 
-def _refused(rows: Rows) -> list[tuple[str, str, str]]:
-    return [(r.column, r.reason, _text(rows.originals.get(r.row))) for r in rows.rejected]
-
-
-def _text(item: object) -> str:
-    """Return a refused row as JSON, whatever it is made of."""
-    return orjson.dumps(item, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
 def _answer(receipt: Receipt, field: str) -> Response:
     """Return the receipt; nothing taken and something refused is an error in itself."""
-    body: dict[str, object] = asdict(receipt)
+    body: dict[str, object] = {
+        "accepted": receipt.accepted,
+        "duplicates": receipt.duplicates,
+        "rejected": [asdict(entry) for entry in receipt.rejected],
+    }
     if not receipt.rejected or receipt.accepted or receipt.duplicates:
         return reply(body)
     first = receipt.rejected[0]

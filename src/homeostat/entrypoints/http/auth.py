@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import ipaddress
+import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
+from homeostat.domain.clock import Clock
 from homeostat.domain.errors import ConfigError, ConflictError, NotFoundError
 from homeostat.engine.ports import Records
 from homeostat.entrypoints.http.problem import ProblemError
@@ -27,6 +30,9 @@ from homeostat.entrypoints.http.problem import ProblemError
 PREFIX = "token:"
 LOCAL = "local"
 SECRET_BYTES = 32
+LATELY = 1.0
+NO_TOKEN = ""
+MOST_REMEMBERED = 1000
 
 
 class Scope(StrEnum):
@@ -56,10 +62,14 @@ class Tokens:
     Parameters
     ----------
     records : Records
+    clock : Clock, optional
+        With it, what was found stays known for `LATELY` seconds: a token that is revoked elsewhere
+        may be good for that long, and a server that needed none may need none.
     """
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    def __init__(self, records: Records, clock: Clock | None = None) -> None:
+        self._records, self._clock = records, clock
+        self._lately: dict[str, tuple[float, Token | None]] = {}
 
     def create(self, name: str, scopes: Iterable[Scope], now: datetime) -> str:
         """Make a token and return its secret, which cannot be read again.
@@ -77,6 +87,7 @@ class Tokens:
         with self._records.begin() as uow:
             uow.load(PREFIX + hashed, Token)
             uow.save(PREFIX + hashed, token)
+        self._lately = {}
         return secret
 
     def revoke(self, name: str) -> None:
@@ -86,6 +97,7 @@ class Tokens:
                 with self._records.begin() as uow:
                     uow.load(PREFIX + token.sha256, Token)
                     uow.delete(PREFIX + token.sha256)
+                self._lately = {}
                 return
         raise NotFoundError(f"there is no token named {name!r}")
 
@@ -100,11 +112,33 @@ class Tokens:
         token = self._records.read(PREFIX + hashed, Token)
         if token is None or not hmac.compare_digest(token.sha256, hashed):
             return None
+        self._remember(hashed, token)
         return token
 
     def any(self) -> bool:
         """Whether there is at least one token."""
-        return bool(self._records.keys(PREFIX))
+        found = bool(self._records.keys(PREFIX))
+        if not found:
+            self._remember(NO_TOKEN, None)
+        return found
+
+    def lately(self, secret: str) -> Token | None:
+        """Return the token that has this secret, if it was found a moment ago."""
+        return self._remembered(digest(secret))[1]
+
+    def none_lately(self) -> bool:
+        """Whether there was no token at all a moment ago."""
+        return self._remembered(NO_TOKEN)[0]
+
+    def _remember(self, key: str, token: Token | None) -> None:
+        if self._clock is not None:
+            kept = self._lately if len(self._lately) < MOST_REMEMBERED else {}
+            self._lately = {**kept, key: (self._clock.monotonic(), token)}
+
+    def _remembered(self, key: str) -> tuple[bool, Token | None]:
+        at, token = self._lately.get(key, (-math.inf, None))
+        known = self._clock is not None and self._clock.monotonic() - at < LATELY
+        return known, token if known else None
 
 
 class Gate:
@@ -130,7 +164,9 @@ class Gate:
         if not header:
             return await self._without_token(request)
         secret = _secret(header)
-        token = await run_in_threadpool(self._tokens.find, secret) if secret else None
+        token = self._tokens.lately(secret) if secret else None
+        if token is None and secret:
+            token = await run_in_threadpool(self._tokens.find, secret)
         if token is None:
             remedy = "send Authorization: Bearer TOKEN; make one with: homeostat token create"
             raise ProblemError(401, "the token is not valid", remedy, "Authorization")
@@ -141,7 +177,7 @@ class Gate:
         return token.name
 
     async def _without_token(self, request: Request) -> str:
-        configured = await run_in_threadpool(self._tokens.any)
+        configured = not self._tokens.none_lately() and await run_in_threadpool(self._tokens.any)
         if configured or not from_this_machine(request):
             remedy = "send Authorization: Bearer TOKEN; make one with: homeostat token create"
             raise ProblemError(401, "a token is needed", remedy, "Authorization")
@@ -205,6 +241,7 @@ def from_this_machine(request: Request) -> bool:
     return not relayed and all(is_loopback(host) for host in hosts)
 
 
+@functools.lru_cache(maxsize=MOST_REMEMBERED)
 def is_loopback(host: str) -> bool:
     """Whether an address or name means this machine.
 

@@ -20,8 +20,7 @@ from homeostat.entrypoints.http.rows import ROLES, TIERS
 Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
 
 DEFAULTS = {"role": "champion", "tier": "model", "reason": "", "entity": ""}
-CHOICES = {"role": ROLES, "tier": TIERS}
-YEAR_ONE = -62_135_596_800_000_000
+CHOICES = {"role": pa.array(ROLES), "tier": pa.array(TIERS)}
 NEEDED = {
     "predictions": ("prediction_id", "timestamp", "version", "score"),
     "labels": ("prediction_id", "label"),
@@ -55,7 +54,7 @@ def read_json(spec: ModelSpec, field: str, body: bytes, *, lines: bool) -> pa.Ta
 
 def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
     """Return the table as the log takes it, if all its rows are plainly good."""
-    if not table.num_rows or any(name not in table.column_names for name in NEEDED[field]):
+    if any(name not in table.column_names for name in NEEDED[field]):
         return None
     columns = {name: table.column(name) for name in table.column_names}
     try:
@@ -63,15 +62,13 @@ def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
             columns[name] = columns[name].cast(TIMESTAMP)
     except pa.ArrowInvalid:
         return None
-    if any(_ancient(columns[name]) for name in {"timestamp", "arrival"} & columns.keys()):
-        return None
     if any(columns[name].null_count or _blank(columns[name]) for name in NEEDED[field]):
         return None
     plain = None if any(map(_odd, columns.values())) else pa.table(columns)
     if plain is None or field == "labels":
         return plain
     whole = complete(spec, plain)
-    known = (pc.all(pc.is_in(whole.column(n), pa.array(a))).as_py() for n, a in CHOICES.items())
+    known = (pc.all(pc.is_in(whole.column(n), a)).as_py() for n, a in CHOICES.items())
     return whole if all(known) else None
 
 
@@ -90,22 +87,29 @@ def _schema(spec: ModelSpec, field: str) -> pa.Schema | None:
 
 def complete(spec: ModelSpec, table: pa.Table) -> pa.Table:
     """Return prediction records with what may be left out: role, tier, reason, prediction."""
-    rows = table.num_rows
-    columns: dict[str, Column] = {name: table.column(name) for name in table.column_names}
+    names = set(table.column_names)
     for name, default in DEFAULTS.items():
-        usual: Column = pa.chunked_array([pa.repeat(pa.scalar(default), rows)])
-        given = columns.get(name, usual)
-        columns[name] = pc.coalesce(given, usual) if pa.types.is_string(given.type) else given
-    score = columns.get("score")
-    if score is not None and _is_number(score) and PROBABILITIES not in columns:
-        made: Column = score.cast(pa.float64())
-        if spec.task is Task.BINARY:
-            above = pc.greater_equal(made, pa.scalar(spec.threshold))
-            made = pa.chunked_array([above.cast(pa.float64())])
-        given = columns.get("prediction", made)
-        if _is_number(given):
-            columns["prediction"] = pc.coalesce(given.cast(pa.float64()), made)
-    return pa.table(columns)
+        given = table.column(name) if name in names else None
+        if given is None or (given.null_count and pa.types.is_string(given.type)):
+            usual: Column = pa.chunked_array([pa.repeat(pa.scalar(default), table.num_rows)])
+            table = _put(table, name, usual if given is None else pc.coalesce(given, usual))
+    score = table.column("score") if "score" in names else None
+    if score is not None and _is_number(score) and PROBABILITIES not in names:
+        given = table.column("prediction") if "prediction" in names else None
+        if given is None or (given.null_count and _is_number(given)):
+            made: Column = score.cast(pa.float64())
+            if spec.task is Task.BINARY:
+                above = pc.greater_equal(made, pa.scalar(spec.threshold))
+                made = pa.chunked_array([above.cast(pa.float64())])
+            whole = made if given is None else pc.coalesce(given.cast(pa.float64()), made)
+            table = _put(table, "prediction", whole)
+    return table
+
+
+def _put(table: pa.Table, name: str, column: Column) -> pa.Table:
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, column)
+    return table.append_column(name, column)
 
 
 def _is_number(column: Column) -> bool:
@@ -119,15 +123,6 @@ def _blank(column: Column) -> bool:
     return bool(pc.any(pc.equal(column, pa.scalar(""))).as_py())
 
 
-def _ancient(column: Column) -> bool:
-    """Whether a time lies before the first year that Python's dates have."""
-    before = pc.less(column.cast(pa.int64()), pa.scalar(YEAR_ONE))
-    return bool(pc.any(before).as_py())
-
-
 def _odd(column: Column) -> bool:
     """Whether a column holds a number that JSON has not: NaN or infinity."""
-    if not pa.types.is_floating(column.type):
-        return False
-    # A column of which nothing was sent is not odd: all of nothing is null without the count.
-    return not pc.all(pc.is_finite(column), min_count=0).as_py()
+    return pa.types.is_floating(column.type) and not pc.all(pc.is_finite(column)).as_py()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +32,8 @@ from homeostat.entrypoints.http.rows import (
 JSON = "application/json"
 LINES = frozenset({"application/x-ndjson", "application/jsonl", "application/x-jsonlines"})
 ARROW = "application/vnd.apache.arrow.stream"
+LAYOUTS = 256
+CONTINUATION = b"\xff" * 4
 KNOWN = (JSON, *sorted(LINES), ARROW)
 
 ReadRows = Callable[[ModelSpec, Sequence[object], datetime], Rows]
@@ -189,11 +194,14 @@ def _read_arrow(spec: ModelSpec, field: str, body: bytes, now: datetime) -> Rows
         raise ProblemError(
             400, f"the body is no Arrow IPC stream: {error}", "send the whole stream"
         ) from None
-    names = table.column_names
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ProblemError(422, f"there are two columns {twice!r}", "name each once", twice)
-    table = _plain(table)
+    layout = _layout(_prefix(body))
+    if layout.twice is not None:
+        said = f"there are two columns {layout.twice!r}"
+        raise ProblemError(422, said, "name each once", layout.twice)
+    names = layout.names
+    for place in layout.dictionaries:
+        column = table.column(place)
+        table = table.set_column(place, names[place], column.cast(column.type.value_type))
     if field == "predictions" and spec.task is Task.MULTICLASS:
         items = table.to_pylist()
         return read_predictions(spec, [_as_json(item) for item in items], now)
@@ -210,15 +218,31 @@ def _as_json(item: dict[str, object]) -> dict[str, object]:
     return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in item.items()}
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Return dictionaries as the values that they stand for."""
-    columns = {}
-    for name in table.column_names:
-        column = table.column(name)
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        columns[name] = column
-    return pa.table(columns)
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What a stream's schema says: all of one sender's streams have the same."""
+
+    names: tuple[str, ...]
+    dictionaries: tuple[int, ...]
+    twice: str | None
+
+
+@functools.lru_cache(maxsize=LAYOUTS)
+def _layout(prefix: bytes) -> _Layout:
+    schema = pa.ipc.read_schema(pa.py_buffer(prefix))
+    names = tuple(schema.names)
+    dictionaries = (n for n, field in enumerate(schema) if pa.types.is_dictionary(field.type))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return _Layout(names, tuple(dictionaries), twice)
+
+
+def _prefix(body: bytes) -> bytes:
+    """Return a stream's first message, its schema.
+
+    Four bytes of ones, which the oldest streams do not have, then the message's size.
+    """
+    start = 8 if body[:4] == CONTINUATION else 4
+    return body[: start + int.from_bytes(body[start - 4 : start], "little")]
 
 
 def _by_name(spec: ModelSpec, table: pa.Table) -> pa.Table:
@@ -233,9 +257,9 @@ def _by_name(spec: ModelSpec, table: pa.Table) -> pa.Table:
 def _choices(table: pa.Table) -> Rows:
     rejected: list[Rejected] = []
     for name, allowed in CHOICES.items():
-        known = pc.is_in(table.column(name), pa.array(allowed)).to_pylist()
-        reason = f"must be one of {', '.join(allowed)}"
-        rejected += [Rejected(row, name, reason) for row, good in enumerate(known) if not good]
+        known = np.asarray(pc.is_in(table.column(name), allowed), np.bool_)
+        reason = f"must be one of {', '.join(map(str, allowed.to_pylist()))}"
+        rejected += [Rejected(row, name, reason) for row in np.flatnonzero(~known).tolist()]
     if not rejected:
         return _whole(table)
     bad = {entry.row: entry for entry in reversed(rejected)}
