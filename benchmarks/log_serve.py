@@ -1,13 +1,16 @@
 """Rows into ``homeostat serve`` over HTTP, by clients in a process of their own.
 
-    PYTHONPATH=src python benchmarks/log_serve.py [--folder F] [--seconds S]
+    PYTHONPATH=src python benchmarks/log_serve.py [--folder F] [--seconds S] [--kind K] [--pace R]
     PYTHONPATH=src python benchmarks/log_serve.py --memory 50000000 [--folder F]
 
 The server is the real one, with engine, rolls and tidying, in a process of its own; bodies are
-Arrow IPC streams. Without ``--memory``: 32 clients of 100 rows, then 8 of 1,000, beside a loop that
-writes and syncs the same bodies, with the waits for an acknowledgement in fsyncs and the rows a
-CPU second of the server. With it: so many rows from 8 clients, and how the server's memory went
-(goal 400 MB); some twenty minutes on a quiet machine, 5 GB of disk.
+Arrow IPC streams, or with ``--kind`` JSON or JSON lines. Without ``--memory``: 32 clients of 100
+rows, then 8 of 1,000, beside a loop that writes and syncs the same bodies, with the waits for an
+acknowledgement in fsyncs and the rows a CPU second of the server. As fast as they can, 32 clients
+that have to wait for each other's 3,200 rows see the rate, not the disk; with ``--pace`` they send
+so many rows a second in all, and see what a client sees. With ``--memory``: so many rows from 8
+clients, and how the server's memory went (goal 400 MB); some twenty minutes on a quiet machine, 5
+GB of disk.
 """
 
 from __future__ import annotations
@@ -24,34 +27,43 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pyarrow as pa
 from log_world import SPEC, Server, hexes, machine, predictions, raw_loop
 
 from homeostat.adapters.clock import SystemClock
 
 PATH = f"/api/v1/models/{SPEC.name}/predictions"
-HEADERS = {"Content-Type": "application/vnd.apache.arrow.stream"}
+TYPES = {
+    "arrow": "application/vnd.apache.arrow.stream",
+    "json": "application/json",
+    "lines": "application/x-ndjson",
+}
 VARIANTS = 8
 
 
 class Client:
     """Sends batches whose ids and times are new each time, and notes how long each took.
 
-    Bodies are made once; ids and times lie at fixed places in them and are written over.
+    Rows are made once, but for their ids and times.
     """
 
-    def __init__(self, host: str, port: int, rows: int, seed: int) -> None:
+    def __init__(self, host: str, port: int, rows: int, seed: int, kind: str) -> None:
         self.connection = http.client.HTTPConnection(host, port, timeout=120)
         self.rng = np.random.default_rng([os.getpid(), seed])  # ids must be new
+        self.kind, self.headers = kind, {"Content-Type": TYPES[kind]}
         self.rows, self.waits, self.sent, self.refused = rows, list[float](), 0, 0
         now = SystemClock().now()
         self.tables = [
             predictions(self.rng, rows, now, timedelta(seconds=1), noise=False)
             for _ in range(VARIANTS)
         ]
+        self.plain = [] if kind == "arrow" else [table.to_pylist() for table in self.tables]
 
     def body(self, at: datetime) -> bytes:
         """Return the next body."""
+        if self.plain:
+            return self.text(at)
         table = self.tables[self.sent // self.rows % VARIANTS]
         times = int(at.timestamp() * 1e6) + np.arange(self.rows)
         moments = pa.array(times, pa.timestamp("us", "UTC"))
@@ -62,12 +74,21 @@ class Client:
             writer.write_table(table.combine_chunks())
         return sink.getvalue().to_pybytes()
 
+    def text(self, at: datetime) -> bytes:
+        """Return the next body as JSON."""
+        items = self.plain[self.sent // self.rows % VARIANTS]
+        for item, key in zip(items, hexes(self.rng, self.rows).to_pylist(), strict=True):
+            item["prediction_id"], item["timestamp"] = key, at
+        if self.kind == "json":
+            return orjson.dumps({"predictions": items})
+        return b"\n".join(map(orjson.dumps, items))
+
     def send(self) -> None:
         """Send one batch until it is taken."""
         body = self.body(SystemClock().now())
         while True:
             before = time.perf_counter()
-            self.connection.request("POST", PATH, body, HEADERS)
+            self.connection.request("POST", PATH, body, self.headers)
             answer = self.connection.getresponse()
             said = answer.read()
             if answer.status == 429:
@@ -81,14 +102,28 @@ class Client:
             return
 
 
-def drive(host: str, port: int, clients: int, rows: int, seconds: float, total: int) -> str:
+def drive(
+    host: str,
+    port: int,
+    clients: int,
+    rows: int,
+    seconds: float,
+    total: int,
+    kind: str,
+    pace: float,
+) -> str:
     """Send for so long or so many rows; return rows, seconds, refusals and quantiles of waits."""
-    all_ = [Client(host, port, rows, number) for number in range(clients)]
-    ends = time.perf_counter() + seconds
+    all_ = [Client(host, port, rows, number, kind) for number in range(clients)]
+    start = time.perf_counter()
+    ends = start + seconds
+    every = clients * rows / pace if pace else 0.0
 
     def work(client: Client) -> None:
+        due = start + every * client.rng.random()
         while client.sent * clients < total and time.perf_counter() < ends:
             client.send()
+            due = max(due + every, time.perf_counter() if not every else 0.0)
+            threading.Event().wait(max(due - time.perf_counter(), 0.0))
 
     threads = [threading.Thread(target=work, args=(client,)) for client in all_]
     began = time.perf_counter()
@@ -103,24 +138,24 @@ def drive(host: str, port: int, clients: int, rows: int, seconds: float, total: 
     return f"{sent} {took:.3f} {refused} {p50:.5f} {p99:.5f}"
 
 
-def driven(server: Server, *arguments: float) -> list[float]:
+def driven(server: Server, *arguments: float | str) -> list[float]:
     """Run `drive` in another process; return its figures."""
     command = [sys.executable, __file__, "--drive", server.host, server.port, *arguments]
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, check=True)
     return [float(word) for word in done.stdout.split()]
 
 
-def ingest(folder: Path, clients: int, rows: int, seconds: float) -> None:
+def ingest(folder: Path, clients: int, rows: int, seconds: float, kind: str, pace: float) -> None:
     """Print the rate of a server beside a raw loop of the same bodies."""
     folder.mkdir()
-    client = Client("", 0, rows, 0)
+    client = Client("", 0, rows, 0, kind)
     bodies = [client.body(SystemClock().now()) for _ in range(max(20_000 // rows, 50))]
     raw = [raw_loop(folder, bodies)]
     server = Server(folder)
     try:
-        driven(server, clients, rows, 1.0, 10**12)
+        driven(server, clients, rows, 1.0, 10**12, kind, 0.0)
         cpu = server.cpu()
-        sent, took, refused, p50, p99 = driven(server, clients, rows, seconds, 10**12)
+        sent, took, refused, p50, p99 = driven(server, clients, rows, seconds, 10**12, kind, pace)
         cpu = server.cpu() - cpu
         raw.append(raw_loop(folder, bodies))
     finally:
@@ -128,8 +163,9 @@ def ingest(folder: Path, clients: int, rows: int, seconds: float) -> None:
     loop = len(bodies) * rows / float(np.mean([one[0] for one in raw]))
     sync = float(np.mean([one[1] for one in raw]))
     print(
-        f"{clients} clients x {rows} rows: {sent / took:,.0f} rows/s, {sent / cpu:,.0f} a CPU "
-        f"second of the server; raw loop {loop:,.0f}, ratio {sent / took / loop:.2f}; fsync "
+        f"{clients} clients x {rows} rows, {kind}: {sent / took:,.0f} rows/s, "
+        f"{sent / cpu:,.0f} a CPU second of the server; raw loop {loop:,.0f}, "
+        f"ratio {sent / took / loop:.2f}; fsync "
         f"{sync * 1e3:.2f} ms, acknowledged in {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms = "
         f"{p99 / sync:.1f} fsyncs; {refused:.0f} refused"
     )
@@ -142,7 +178,7 @@ def memory(folder: Path, total: int) -> None:
     try:
         while done < total:
             piece = min(1_000_000, total - done)
-            sent, took, refused, _, p99 = driven(server, 8, 1_000, 1e9, piece)
+            sent, took, refused, _, p99 = driven(server, 8, 1_000, 1e9, piece, "arrow", 0.0)
             done += int(sent)
             print(
                 f"{done:,} rows: resident {server.status('VmRSS') / 2**20:.0f} MB (of which files "
@@ -161,11 +197,14 @@ def main() -> None:
     parser.add_argument("--folder")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--memory", type=int, default=0)
-    parser.add_argument("--drive", nargs=6)
+    parser.add_argument("--kind", default="arrow", choices=TYPES)
+    parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--drive", nargs=8)
     asked = parser.parse_args()
     if asked.drive:
-        host, port, clients, rows, seconds, total = asked.drive
-        print(drive(host, int(port), int(clients), int(rows), float(seconds), int(total)))
+        host, port, clients, rows, seconds, total, kind, pace = asked.drive
+        numbers = int(port), int(clients), int(rows), float(seconds), int(total)
+        print(drive(host, *numbers, kind, float(pace)))
         return
     print(machine())
     with tempfile.TemporaryDirectory(dir=asked.folder) as place:
@@ -173,7 +212,8 @@ def main() -> None:
             memory(Path(place), asked.memory)
         else:
             for clients, rows in ((32, 100), (8, 1_000)):
-                ingest(Path(place) / f"{clients}-{rows}", clients, rows, asked.seconds)
+                here = Path(place) / f"{clients}-{rows}"
+                ingest(here, clients, rows, asked.seconds, asked.kind, asked.pace)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ class Block:
     """Some rows with the bounds of their times, in microseconds since 1970."""
 
     table: pa.Table
+    bytes: int
     first: int
     last: int
 
@@ -44,9 +45,9 @@ class Landed:
     def add(self, table: pa.Table) -> None:
         """Add rows."""
         self.rows += len(table)
-        self.bytes += table.nbytes
         times = micros(table, self.time)
-        self._new.append(Block(table, int(times.min()), int(times.max())))
+        self._new.append(Block(table, table.nbytes, int(times.min()), int(times.max())))
+        self.bytes += self._new[-1].bytes
 
     def freeze(self) -> list[pa.Table]:
         """Return all rows so far; they are frozen from now on."""
@@ -58,7 +59,7 @@ class Landed:
         """Let go of the frozen rows: they are in files."""
         for block in self.frozen:
             self.rows -= len(block.table)
-            self.bytes -= block.table.nbytes
+            self.bytes -= block.bytes
         self.frozen = []
 
     @property
@@ -96,7 +97,8 @@ def _joined(blocks: Sequence[Block]) -> list[Block]:
 
 def _join(blocks: Sequence[Block]) -> Block:
     table = pa.concat_tables([block.table for block in blocks]).combine_chunks()
-    return Block(table, min(b.first for b in blocks), max(b.last for b in blocks))
+    size = sum(block.bytes for block in blocks)
+    return Block(table, size, min(b.first for b in blocks), max(b.last for b in blocks))
 
 
 FAN = 8

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import click
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 M_ARENA_MAX, ARENAS = -8, 2  # of mallopt(3): heaps of the C library, by default eight a core
+TURN = 0.0005  # seconds; Python's own is ten times as long
 GRACE = 20  # seconds that requests under way have to finish once the process is told to stop
 
 
@@ -87,6 +89,11 @@ def spare_memory() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
+def take_short_turns() -> None:
+    """Let threads that answer requests have their turn soon while another one rolls the log."""
+    sys.setswitchinterval(TURN)
+
+
 def log_to_stderr() -> None:
     """Write the process's own log to stderr: stdout is for notifications and results."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -114,6 +121,7 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
     """
     log_to_stderr()
     spare_memory()
+    take_short_turns()
     settings, clock = load(config_path), SystemClock()
     server = settings.server
     deployment = open_deployment(settings, clock)

@@ -7,8 +7,10 @@ which takes many times longer, and says of each bad row what is wrong.
 from __future__ import annotations
 
 import io
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
@@ -19,6 +21,8 @@ from homeostat.entrypoints.http.rows import ROLES, TIERS
 
 Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
 
+SMALL = 2**20
+"""Bytes of a body up to which its values may be held as Python has them."""
 DEFAULTS = {"role": "champion", "tier": "model", "reason": "", "entity": ""}
 CHOICES = {"role": pa.array(ROLES), "tier": pa.array(TIERS)}
 NEEDED = {
@@ -32,6 +36,49 @@ def read_json(spec: ModelSpec, field: str, body: bytes, *, lines: bool) -> pa.Ta
     schema = _schema(spec, field)
     if schema is None or not body.strip():
         return None
+    read = _of_objects if len(body) <= SMALL else _of_text
+    table = read(body, field, schema, lines=lines)
+    return None if table is None else finish(spec, field, table)
+
+
+def _of_objects(body: bytes, field: str, schema: pa.Schema, *, lines: bool) -> pa.Table | None:
+    """Read by way of Python's values: less than half the work, and more memory than the body."""
+    try:
+        found = _objects(body, field, lines=lines)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, list) or not found or not isinstance(found[0], dict):
+        return None
+    names = tuple(found[0])
+    if not all(isinstance(row, dict) and tuple(row) == names for row in found):
+        return None
+    values = dict(zip(names, zip(*(row.values() for row in found), strict=True), strict=True))
+    try:
+        columns = [_array(kind, values.pop(kind.name, None), len(found)) for kind in schema]
+    except (pa.ArrowException, OverflowError):
+        return None
+    return None if values else pa.Table.from_arrays(columns, schema=schema)
+
+
+def _array(
+    field: pa.Field[Any], values: Sequence[object] | None, rows: int
+) -> pa.Array[pa.Scalar[pa.DataType]]:
+    if pa.types.is_floating(field.type) and bool in set(map(type, values or ())):
+        raise pa.ArrowInvalid("true and false are no numbers")
+    given: Sequence[object] = (None,) * rows if values is None else values
+    made: pa.Array[pa.Scalar[pa.DataType]] = pa.array(given, field.type)
+    return made
+
+
+def _objects(body: bytes, field: str, *, lines: bool) -> object:
+    if lines:
+        return [orjson.loads(line) for line in body.split(b"\n") if line.strip()]
+    whole = orjson.loads(body)
+    return whole[field] if isinstance(whole, dict) and whole.keys() == {field} else None
+
+
+def _of_text(body: bytes, field: str, schema: pa.Schema, *, lines: bool) -> pa.Table | None:
+    """Read straight into columns."""
     asked = schema if lines else pa.schema([(field, pa.list_(pa.struct(list(schema))))])
     options = pj.ParseOptions(
         explicit_schema=asked, unexpected_field_behavior="error", newlines_in_values=not lines
@@ -47,9 +94,8 @@ def read_json(spec: ModelSpec, field: str, body: bytes, *, lines: bool) -> pa.Ta
         rows = pc.list_flatten(table.column(0).combine_chunks())
         if rows.null_count:
             return None
-        fields = [field.name for field in asked.field(0).type.value_type]
-        table = pa.table({name: pc.struct_field(rows, name) for name in fields})
-    return finish(spec, field, table)
+        table = pa.table({name: pc.struct_field(rows, name) for name in schema.names})
+    return None if any(map(_odd, table.columns)) else table
 
 
 def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
@@ -64,8 +110,8 @@ def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
         return None
     if any(columns[name].null_count or _blank(columns[name]) for name in NEEDED[field]):
         return None
-    plain = None if any(map(_odd, columns.values())) else pa.table(columns)
-    if plain is None or field == "labels":
+    plain = pa.table(columns)
+    if field == "labels":
         return plain
     whole = complete(spec, plain)
     known = (pc.all(pc.is_in(whole.column(n), a)).as_py() for n, a in CHOICES.items())
