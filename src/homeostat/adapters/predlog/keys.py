@@ -97,8 +97,12 @@ class Keys:
         start = np.searchsorted(self.keys, keys)
         inside = np.minimum(start, max(len(self) - 1, 0))
         met = (start < len(self)) & (self.keys[inside] == keys) if len(self) else start < 0
-        stop = start.copy()
-        stop[met] = np.searchsorted(self.keys, keys[met], "right")
+        stop = start + met
+        # Most keys are here once: their neighbour is another one.
+        again = met & (stop < len(self))
+        again[again] = self.keys[stop[again]] == keys[again]
+        if again.any():
+            stop[again] = np.searchsorted(self.keys, keys[again], "right")
         return start, stop
 
     def _at(self, start: Places, stop: Places, wanted: Hashes) -> Places:

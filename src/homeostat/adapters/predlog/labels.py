@@ -147,10 +147,12 @@ def _count(
     label: NDArray[np.float64], arrival: NDArray[np.int64], found: Sequence[NDArray[np.float64]]
 ) -> None:
     at, times, values = found
-    often = np.bincount(at, minlength=len(label))[at] > 1
     label[at], arrival[at] = values, times
-    if not often.any():
+    met = np.zeros(len(label), np.bool_)
+    met[at] = True
+    if np.count_nonzero(met) == len(at):
         return
+    often = np.bincount(at, minlength=len(label))[at] > 1
     at, times, values = at[often], times[often], values[often]
     order = np.lexsort((values, times, at))
     at, times, values = at[order], times[order], values[order]

@@ -80,6 +80,8 @@ class Landing:
         Bytes of landed rows from which calls are refused.
     full : threading.Event
         Set when so much has landed that a roll should not wait for its time.
+    behind : int
+        Bytes of landed rows from which those of finished segments are no longer held in memory.
     """
 
     clock: Clock
@@ -88,6 +90,7 @@ class Landing:
     protector: Protector
     most_landed: int
     full: Event
+    behind: int = BEHIND
     _group: GroupCommit[Sent] = field(init=False)
     _described: dict[str, tuple[ModelSpec, pa.Schema]] = field(default_factory=dict, init=False)
 
@@ -199,7 +202,7 @@ class Landing:
                 self.state.frontier[segment] = self.state.durable[segment] = end
             if before and before != self.writer.segment:
                 self.state.refresh()
-                if self.state.bytes >= BEHIND:
+                if self.state.bytes >= self.behind:
                     self.state.unload()
             if self.state.bytes >= ROLL_BYTES:
                 self.full.set()

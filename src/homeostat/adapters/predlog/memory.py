@@ -32,7 +32,7 @@ class Landed:
 
     Appending only keeps a table; blocks are merged when somebody reads, like the digits of a
     binary counter, so that each row is copied a logarithmic number of times. Those on their way
-    into files are frozen as they are, since appends wait meanwhile: no longer merged.
+    into files are frozen, which appends wait for, and joined later, which they do not.
     """
 
     time: str
@@ -49,11 +49,14 @@ class Landed:
         self._new.append(Block(table, table.nbytes, int(times.min()), int(times.max())))
         self.bytes += self._new[-1].bytes
 
-    def freeze(self) -> list[pa.Table]:
-        """Return all rows so far; they are frozen from now on."""
+    def freeze(self) -> None:
+        """Freeze all rows so far."""
         self.frozen = [*self.frozen, *self._live, *self._new]
         self._live, self._new = [], []
-        return [block.table for block in self.frozen]
+
+    def join(self) -> None:
+        """Copy what is frozen into as few blocks as can be; appends and reads go on meanwhile."""
+        self.frozen = _joined(self.frozen)
 
     def drop(self) -> None:
         """Let go of the frozen rows: they are in files."""
@@ -148,11 +151,12 @@ class LandedSegment:
         """Bytes of the rows."""
         return sum(landed.bytes for landed in self.parts.values())
 
-    def freeze(self) -> dict[Part, list[pa.Table]]:
-        """Return all rows so far; they are frozen from now on."""
+    def freeze(self) -> None:
+        """Freeze all rows and keys so far."""
         for keys in self.keys.values():
             keys.freeze()
-        return {part: landed.freeze() for part, landed in self.parts.items()}
+        for landed in self.parts.values():
+            landed.freeze()
 
     def drop(self) -> None:
         """Let go of what is frozen: it is in files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 import numpy as np
@@ -31,7 +32,8 @@ class Part:
     ----------
     source : FileEntry or pyarrow.Table
     table : pyarrow.Table
-        The columns that were asked for, with the timestamp.
+        The columns that were asked for, with the timestamp unless the source is a file whose times
+        lie apart from those of all other parts.
     rows : ndarray of int
         Where each row stands in the source, ascending.
     first, last : int
@@ -61,6 +63,21 @@ def find(
     if not times.size:
         return None
     return Part(source, align(table, schema), rows, int(times.min()), int(times.max()))
+
+
+def apart(files: Sequence[FileEntry], start: int, end: int) -> set[str]:
+    """Return the paths of files that lie in [start, end) and share no time with other ones.
+
+    Where their rows belong is known without their times.
+    """
+    found: set[str] = set()
+    last, ordered = start - 1, sorted(files, key=attrgetter("first"))
+    for number, file in enumerate(ordered):
+        following = ordered[number + 1].first if number + 1 < len(ordered) else end
+        if last < file.first and file.last < min(following, end):
+            found.add(file.path)
+        last = max(last, file.last)
+    return found
 
 
 def put_in_order(store: FileStore, parts: Sequence[Part]) -> tuple[list[pa.Table], Places]:

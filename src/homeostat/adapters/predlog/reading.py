@@ -17,8 +17,8 @@ from homeostat.adapters.predlog.hashing import hash_texts
 from homeostat.adapters.predlog.hours import HOUR, of_kinds
 from homeostat.adapters.predlog.keys import in_key_order, make_keys
 from homeostat.adapters.predlog.labels import Asked, Told, attach
-from homeostat.adapters.predlog.parquet import DAY, FileStore
-from homeostat.adapters.predlog.parts import Part, Places, find, put_in_order
+from homeostat.adapters.predlog.parquet import DAY, FileStore, align
+from homeostat.adapters.predlog.parts import Part, Places, apart, find, put_in_order
 from homeostat.adapters.predlog.roll import joined, personal_columns, profile_kinds, told_segments
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_days
 from homeostat.domain.columns import answered, micros, where
@@ -135,7 +135,11 @@ class LogReader:
         self, spec: ModelSpec, parts: Sequence[Part], columns: Sequence[str] | None
     ) -> tuple[pa.Table, Places]:
         tables, places = put_in_order(self.store, parts)
-        table = pa.concat_tables(tables or [_schema(spec, columns).empty_table()])
+        tables = tables or [_schema(spec, columns).empty_table()]
+        if columns:
+            # Of some the times were not read.
+            tables = [table.select(list(columns)) for table in tables]
+        table = pa.concat_tables(tables)
         return (table if columns is None else table.select(list(columns))), places
 
     def _parts(
@@ -148,13 +152,25 @@ class LogReader:
         columns: Sequence[str] | None,
     ) -> list[Part]:
         schema = _schema(spec, columns)
-        read = self.store.read_all(files, schema.names, start, end)
-        parts = [
+        alone = set[str]()
+        near = self.store.place.most_keys is None  # far away, reading many at once matters more
+        if near and columns and "timestamp" not in columns and not landed:
+            alone = apart(files, start, end)
+        bare = schema.remove(schema.get_field_index("timestamp"))
+        parts = [self._whole(file, bare) for file in files if file.path in alone]
+        others = [file for file in files if file.path not in alone]
+        read = self.store.read_all(others, schema.names, start, end)
+        parts += [
             find(file, rows, start, end, schema, self.store.places(file, start, end))
-            for file, rows in zip(files, read, strict=True)
+            for file, rows in zip(others, read, strict=True)
         ]
         parts += [find(table, table, start, end, schema, np.arange(len(table))) for table in landed]
         return sorted((part for part in parts if part), key=attrgetter("first"))
+
+    def _whole(self, file: FileEntry, schema: pa.Schema) -> Part:
+        """Return all rows of a file, without their times."""
+        table = align(self.store.read(file, schema.names), schema)
+        return Part(file, table, np.arange(file.rows), file.first, file.last)
 
     def _read(
         self,

@@ -107,7 +107,7 @@ def _by_schema(tables: list[pa.Table]) -> list[pa.Table]:
     groups: dict[bytes, list[pa.Table]] = defaultdict(list)
     for table in tables:
         groups[table.schema.serialize().to_pybytes()].append(table)
-    return [pa.concat_tables(group).combine_chunks() for group in groups.values()]
+    return [pa.concat_tables(group) for group in groups.values()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 M_ARENA_MAX, ARENAS = -8, 2  # of mallopt(3): heaps of the C library, by default eight a core
+M_MMAP_THRESHOLD, LARGE = -3, 2**17  # bytes that are given back once freed; by default it grows
 TURN = 0.0005  # seconds; Python's own is ten times as long
 GRACE = 20  # seconds that requests under way have to finish once the process is told to stop
 
@@ -86,7 +87,9 @@ def spare_memory() -> None:
     """Let freed memory go back to the system: many threads come and go with large tables."""
     pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(OSError, AttributeError):  # only the C library of GNU has it
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_ARENA_MAX, ARENAS)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def take_short_turns() -> None:

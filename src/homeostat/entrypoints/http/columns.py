@@ -21,6 +21,10 @@ from homeostat.entrypoints.http.rows import ROLES, TIERS
 
 Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
 
+FIRST, LAST = (
+    pa.scalar(moment, TIMESTAMP) for moment in (-62_135_596_800_000_000, 253_402_300_799_999_999)
+)
+"""The bounds of the moments that Python knows."""
 SMALL = 2**20
 """Bytes of a body up to which its values may be held as Python has them."""
 DEFAULTS = {"role": "champion", "tier": "model", "reason": "", "entity": ""}
@@ -31,12 +35,17 @@ NEEDED = {
 }
 
 
-def read_json(spec: ModelSpec, field: str, body: bytes, *, lines: bool) -> pa.Table | None:
-    """Read JSON: an object with the list ``field``, or with `lines` one row a line."""
+def read_json(
+    spec: ModelSpec, field: str, body: bytes, *, lines: bool, small: int = SMALL
+) -> pa.Table | None:
+    """Read JSON: an object with the list ``field``, or with `lines` one row a line.
+
+    Bodies of more than `small` bytes are read without Python's values, to need less memory.
+    """
     schema = _schema(spec, field)
     if schema is None or not body.strip():
         return None
-    read = _of_objects if len(body) <= SMALL else _of_text
+    read = _of_objects if len(body) <= small else _of_text
     table = read(body, field, schema, lines=lines)
     return None if table is None else finish(spec, field, table)
 
@@ -100,12 +109,14 @@ def _of_text(body: bytes, field: str, schema: pa.Schema, *, lines: bool) -> pa.T
 
 def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
     """Return the table as the log takes it, if all its rows are plainly good."""
-    if any(name not in table.column_names for name in NEEDED[field]):
+    if not table.num_rows or any(name not in table.column_names for name in NEEDED[field]):
         return None
     columns = {name: table.column(name) for name in table.column_names}
     try:
         for name in {"timestamp", "arrival"} & columns.keys():
             columns[name] = columns[name].cast(TIMESTAMP)
+            if _strange(columns[name]):
+                return None
     except pa.ArrowInvalid:
         return None
     if any(columns[name].null_count or _blank(columns[name]) for name in NEEDED[field]):
@@ -169,6 +180,14 @@ def _blank(column: Column) -> bool:
     return bool(pc.any(pc.equal(column, pa.scalar(""))).as_py())
 
 
+def _strange(times: Column) -> bool:
+    """Whether a time lies before the year 1 or after 9999."""
+    outside = pc.or_(pc.less(times, FIRST), pc.greater(times, LAST))
+    return bool(pc.any(outside, min_count=0).as_py())
+
+
 def _odd(column: Column) -> bool:
     """Whether a column holds a number that JSON has not: NaN or infinity."""
-    return pa.types.is_floating(column.type) and not pc.all(pc.is_finite(column)).as_py()
+    if not pa.types.is_floating(column.type):
+        return False
+    return not pc.all(pc.is_finite(column), min_count=0).as_py()

@@ -1,7 +1,7 @@
 import asyncio
 import base64
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from starlette.routing import Route
 from asgi import Caller
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.errors import ConfigError, ConflictError, NotFoundError
-from homeostat.entrypoints.http.auth import PageGate, Scope, Tokens, check_bind
+from homeostat.entrypoints.http.auth import (
+    LATELY,
+    MOST_REMEMBERED,
+    PageGate,
+    Scope,
+    Tokens,
+    check_bind,
+)
+from homeostat.simulation.clock import SimulatedClock
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -136,3 +144,46 @@ def test_what_is_no_request_passes_through_the_gate(tokens: Tokens) -> None:
 
     asyncio.run(PageGate(app, tokens)({"type": "lifespan"}, nothing, nothing))
     assert seen == [{"type": "lifespan"}]
+
+
+def test_what_was_found_is_known_for_a_second(records: DatabaseRecords) -> None:
+    clock, elsewhere = SimulatedClock(NOW), Tokens(records)
+    tokens = Tokens(records, clock)
+    assert not tokens.none_lately()
+    assert not tokens.any()
+    secret = elsewhere.create("ci", [Scope.READ], NOW)
+    assert tokens.none_lately()
+    assert tokens.lately(secret) is None
+    clock.advance(timedelta(seconds=LATELY))
+    assert not tokens.none_lately()
+    assert tokens.any()
+    assert not tokens.none_lately()
+    assert tokens.find(secret) == tokens.lately(secret) is not None
+    assert tokens.lately(secret + "x") is None
+    elsewhere.revoke("ci")
+    assert tokens.lately(secret) is not None
+    clock.advance(timedelta(seconds=LATELY))
+    assert tokens.lately(secret) is None
+    assert tokens.find(secret) is None
+
+
+def test_what_a_process_changes_itself_holds_at_once(records: DatabaseRecords) -> None:
+    tokens = Tokens(records, SimulatedClock(NOW))
+    page = client(tokens)
+    assert page.get("/").status_code == page.get("/").status_code == 200
+    secret = tokens.create("ci", [Scope.READ], NOW)
+    assert page.get("/").status_code == 401
+    for _ in range(2):
+        assert page.get("/", headers=basic(secret)).text == "ci"
+    tokens.revoke("ci")
+    assert page.get("/", headers=basic(secret)).status_code == 401
+
+
+def test_few_secrets_are_remembered_at_a_time(records: DatabaseRecords) -> None:
+    tokens = Tokens(records, SimulatedClock(NOW))
+    secret = tokens.create("ci", [Scope.READ], NOW)
+    other = tokens.create("cd", [Scope.READ], NOW)
+    tokens._lately = dict.fromkeys(map(str, range(MOST_REMEMBERED)), (0.0, None))
+    assert tokens.find(secret) == tokens.lately(secret)
+    assert tokens.find(other) == tokens.lately(other)
+    assert len(tokens._lately) == 2

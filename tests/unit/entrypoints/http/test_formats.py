@@ -85,7 +85,10 @@ def as_list(rows: list[dict[str, Any]]) -> bytes:
 def as_arrow(rows: list[dict[str, Any]]) -> bytes:
     moments = [row | {"timestamp": datetime.fromisoformat(row["timestamp"])} for row in rows]
     names = dict.fromkeys(name for row in moments for name in row)
-    table = pa.table({name: [row.get(name) for row in moments] for name in names})
+    return as_stream(pa.table({name: [row.get(name) for row in moments] for name in names}))
+
+
+def as_stream(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -247,13 +250,13 @@ ROWS = st.lists(
 
 
 @settings(max_examples=300)
-@given(ROWS, st.booleans())
-def test_the_fast_way_reads_what_the_slow_one_does_or_nothing(
-    rows: list[dict[str, Any]], lines: bool
+@given(ROWS, st.booleans(), st.booleans())
+def test_the_fast_ways_read_what_the_slow_one_does_or_nothing(
+    rows: list[dict[str, Any]], lines: bool, small: bool
 ) -> None:
     body = as_lines(rows) if lines else as_list(rows)
     for spec in (SPEC, PRICE):
-        fast = read_json(spec, "predictions", body, lines=lines)
+        fast = read_json(spec, "predictions", body, lines=lines, small=len(body) * small)
         if fast is None:
             continue
         slow = read_predictions(spec, rows, NOW)
@@ -262,12 +265,59 @@ def test_the_fast_way_reads_what_the_slow_one_does_or_nothing(
 
 
 @settings(max_examples=200)
-@given(st.lists(st.fixed_dictionaries({"prediction_id": VALUES, "label": VALUES}), max_size=3))
-def test_the_fast_way_of_labels_too(rows: list[dict[str, Any]]) -> None:
-    fast = read_json(PRICE, "labels", as_lines(rows), lines=True)
+@given(
+    st.lists(st.fixed_dictionaries({"prediction_id": VALUES, "label": VALUES}), max_size=3),
+    st.booleans(),
+)
+def test_the_fast_ways_of_labels_too(rows: list[dict[str, Any]], small: bool) -> None:
+    body = as_lines(rows)
+    fast = read_json(PRICE, "labels", body, lines=True, small=len(body) * small)
     if fast is not None:
         slow = read_labels(PRICE, rows, NOW)
         assert not slow.rejected
         assert all(map(math.isfinite, fast.column("label").to_pylist()))
         for name in ("prediction_id", "label"):
             assert fast.column(name).to_pylist() == slow.table.column(name).to_pylist()
+
+
+PLAIN = {"prediction_id": "a", "timestamp": "2024-03-01T11:00:00Z", "version": "1", "score": 0.5}
+
+
+@pytest.mark.parametrize("small", [0, 2**20], ids=["as text", "as objects"])
+def test_plain_rows_are_read_the_fast_way(small: int) -> None:
+    rows = [PLAIN | {"amount": 3, "night": True}, PLAIN | {"amount": None, "night": False}]
+    for lines, body in ((True, as_lines(rows)), (False, as_list(rows))):
+        fast = read_json(SPEC, "predictions", body, lines=lines, small=small)
+        assert fast is not None
+        assert fast.column("amount").to_pylist() == [3.0, None]
+        assert fast.column("prediction").to_pylist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("small", [0, 2**20], ids=["as text", "as objects"])
+def test_what_is_unusual_is_left_to_the_slow_way(small: int) -> None:
+    text = as_lines([PLAIN])
+    odd = (b"", b"[]", b"3", b"{", text + b"{}", text + b"\n7", text[:-1] + b',"odd":1}')
+    for body in (*odd, as_lines([PLAIN | {"amount": True}]), text[:-1] + b',"amount":1e999}'):
+        assert read_json(SPEC, "predictions", body, lines=True, small=small) is None, body
+    for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        body = as_lines([PLAIN | {"timestamp": moment}])
+        assert read_json(SPEC, "predictions", body, lines=True, small=small) is None, moment
+    wrapped = (b"[1]", b'{"predictions":[]}', b'{"predictions":null}', b'{"predictions":[1]}')
+    for body in (*wrapped, b'{"predictions":[null]}', b'{"other":[]}', b"{}"):
+        assert read_json(SPEC, "predictions", body, lines=False, small=small) is None, body
+
+
+def test_a_dictionary_column_and_the_same_schema_again(world: World) -> None:
+    def body(key: str) -> bytes:
+        table = pa.Table.from_pylist([PLAIN | {"prediction_id": key, "country": "PT"}])
+        times = table.column("timestamp").cast(pa.timestamp("us", "UTC"))
+        table = table.set_column(1, "timestamp", times)
+        place = table.column_names.index("country")
+        coded = table.column("country").dictionary_encode()
+        return as_stream(table.set_column(place, "country", coded))
+
+    for key in ("a", "b"):
+        assert world.send(body(key), ARROW).json()["accepted"] == 1
+    rows = world.log.rows(SPEC, ALL)
+    assert rows.column("country").to_pylist() == ["PT", "PT"]
+    assert rows.column("prediction").to_pylist() == [1.0, 1.0]
