@@ -65,17 +65,17 @@ def find(
     return Part(source, align(table, schema), rows, int(times.min()), int(times.max()))
 
 
-def apart(files: Sequence[FileEntry], start: int, end: int) -> set[str]:
-    """Return the paths of files that lie in [start, end) and share no time with other ones.
+def apart(files: Sequence[FileEntry], start: int, end: int) -> list[FileEntry]:
+    """Return the files that lie in [start, end) and share no time with other ones.
 
     Where their rows belong is known without their times.
     """
-    found: set[str] = set()
+    found = list[FileEntry]()
     last, ordered = start - 1, sorted(files, key=attrgetter("first"))
     for number, file in enumerate(ordered):
         following = ordered[number + 1].first if number + 1 < len(ordered) else end
         if last < file.first and file.last < min(following, end):
-            found.add(file.path)
+            found.append(file)
         last = max(last, file.last)
     return found
 

@@ -155,7 +155,11 @@ class LogReader:
         alone = set[str]()
         near = self.store.place.most_keys is None  # far away, reading many at once matters more
         if near and columns and "timestamp" not in columns and not landed:
-            alone = apart(files, start, end)
+            alone = {
+                file.path
+                for file in apart(files, start, end)
+                if not set(columns).isdisjoint(self.store.schema(file).names)
+            }
         bare = schema.remove(schema.get_field_index("timestamp"))
         parts = [self._whole(file, bare) for file in files if file.path in alone]
         others = [file for file in files if file.path not in alone]

@@ -29,4 +29,4 @@ def test_those_that_share_no_moment_with_others_or_the_windows_edge(
         if own <= inside
         and not any(own & others for other, others in moments.items() if other != path)
     }
-    assert apart(files, start, start + size) == expected
+    assert {file.path for file in apart(files, start, start + size)} == expected
