@@ -160,7 +160,7 @@ def test_partitions_rest_while_the_log_is_full(site: Deployed, brokers: Brokers)
             assert seen(consumer) == 100
             assert brokers.committed(site.group, name) == [50]
             other.roll(site.clock.now())
-            log._most_landed = 2**30
+            log._landing.most_landed = 2**30
             until(lambda: brokers.committed(site.group, name) == [150], what="all")
             assert consumer.ready
     assert len(site.ids()) == len(set(site.ids())) == 150

@@ -59,7 +59,7 @@ class Deployed:
     def log(self, most_landed: int = 2**30) -> Iterator[FilePredictionLog]:
         records = open_records(self.settings, self.clock)
         log = open_log(self.settings, records)
-        log._most_landed = most_landed
+        log._landing.most_landed = most_landed
         try:
             yield log
         finally:
