@@ -26,10 +26,15 @@ class Doomed(Feed):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-settings = load(Path(sys.argv[1]) / "homeostat.yaml")
-assert settings.kafka is not None
-clock = SystemClock()
-client = client_settings(settings, settings.kafka, os.environ)
-feed = Doomed(client, [topic.topic for topic in settings.kafka.topics])
-log = open_log(settings, open_records(settings, clock))
-Consumer(feed, log, readers(settings, settings.kafka), clock).run()
+def main(folder: Path) -> None:
+    settings = load(folder / "homeostat.yaml")
+    assert settings.kafka is not None
+    clock = SystemClock()
+    client = client_settings(settings, settings.kafka, os.environ)
+    feed = Doomed(client, [topic.topic for topic in settings.kafka.topics])
+    log = open_log(settings, open_records(settings, clock))
+    Consumer(feed, log, readers(settings, settings.kafka), clock).run()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -161,7 +161,7 @@ class LogReader:
                 if not set(columns).isdisjoint(self.store.schema(file).names)
             }
         bare = schema.remove(schema.get_field_index("timestamp"))
-        parts = [self._whole(file, bare) for file in files if file.path in alone]
+        parts: list[Part | None] = [self._whole(file, bare) for file in files if file.path in alone]
         others = [file for file in files if file.path not in alone]
         read = self.store.read_all(others, schema.names, start, end)
         parts += [

@@ -201,9 +201,9 @@ def _predictions(spec: ModelSpec, reading: _Reading, usual: Usual) -> Piece:
         reading.note(name, _missing(columns[name]), "there")
     for name, allowed in CHOICES.items():
         if name in columns:
-            known = pc.is_in(columns[name], pa.array(allowed))
+            known = pc.is_in(columns[name], allowed)
             bad = ~np.asarray(known, np.bool_) & ~_missing(columns[name])
-            reading.note(name, bad, f"one of {', '.join(allowed)}")
+            reading.note(name, bad, f"one of {', '.join(map(str, allowed.to_pylist()))}")
     good = reading.good()
     table = complete(spec, pa.table(columns).filter(pa.array(good)))
     return Piece(table, batch.rows[good], reading.refused())
