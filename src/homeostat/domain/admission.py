@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from homeostat.domain.casting import cast_column
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import OUTCOME_SCHEMA, PROBABILITIES, prediction_schema
@@ -69,7 +70,7 @@ def class_indices(spec: ModelSpec, values: NDArray[np.float64]) -> NDArray[np.bo
 
 
 def as_admitted(spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, int]:
-    """Make null in logged rows what would not be admitted as a class today.
+    """Make null in logged rows what would not be admitted as a class, or its chance, today.
 
     Rows may be older than a check, or than the list of classes.
 
@@ -93,11 +94,14 @@ def as_admitted(spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, int]:
     ([1.0, None], 1)
     """
     strange = np.zeros(rows.num_rows, dtype=np.bool_)
-    for name in _class_columns(spec, (*_SAID, "label")):
+    checked = dict.fromkeys(_class_columns(spec, (*_SAID, "label")), class_indices)
+    if spec.task is Task.BINARY:
+        checked["score"] = _chances
+    for name, fits in checked.items():
         if name not in rows.column_names:
             continue
         values = _numbers(rows, name)
-        wrong = ~(np.isnan(values) | class_indices(spec, values))
+        wrong = ~(np.isnan(values) | fits(spec, values))
         if wrong.any():
             kept = pa.array(values, mask=wrong | np.isnan(values))
             place = rows.column_names.index(name)
@@ -122,9 +126,9 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
     table : pyarrow.Table
         All rows, cast; those with a problem may hold nulls.
     problems : dict
-        Empty id, version or timestamp, a score that is not finite, a value of the wrong type, a
-        time in the future, a class that the model does not have, probabilities that are not one
-        a class, in [0, 1], with sum 1.
+        Empty id, version or timestamp, a score that is not finite, or of a binary model outside
+        [0, 1], a value of the wrong type, a time in the future, a class that the model does not
+        have, probabilities that are not one a class, in [0, 1], with sum 1.
 
     Raises
     ------
@@ -136,6 +140,8 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
         _require_text(table, name, problems)
     _require_finite(table, "score", problems)
     _require_time(table, "timestamp", now, problems)
+    if spec.task is Task.BINARY:
+        _require_chance(spec, table, "score", problems)
     _require_classes(spec, table, _SAID, problems)
     if PROBABILITIES in table.column_names:
         _require_probabilities(table, len(spec.classes), problems)
@@ -210,38 +216,10 @@ def _cast(rows: pa.Table, schema: pa.Schema, owner: str) -> tuple[pa.Table, Prob
         if column.type == field.type:
             columns.append(column)
             continue
-        try:
-            columns.append(_convert(column, field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
-            present = np.asarray(column.is_valid().to_numpy(), dtype=bool)
-            _note(problems, present, field.name, f"is {column.type}, not {field.type}")
-            columns.append(pa.chunked_array([pa.nulls(rows.num_rows, field.type)]))
+        values, bad, reason = cast_column(column, field.type)
+        _note(problems, bad, field.name, reason)
+        columns.append(values)
     return pa.Table.from_arrays(columns, schema=schema), problems
-
-
-def _convert(
-    column: pa.ChunkedArray[pa.Scalar[pa.DataType]], target: pa.DataType
-) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
-    source = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_null(source) or _alike(source, target)):
-        raise TypeError
-    return column.cast(target)
-
-
-def _alike(source: pa.DataType, target: pa.DataType) -> bool:
-    # Arrow would also parse text as numbers and take times without a zone for UTC.
-    if isinstance(target, pa.ListType):
-        if not isinstance(source, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
-            return False
-        inner: pa.DataType = source.value_type
-        return pa.types.is_null(inner) or _alike(inner, target.value_type)
-    if pa.types.is_timestamp(target):
-        return pa.types.is_timestamp(source) and source.tz is not None
-    if pa.types.is_string(target):
-        return pa.types.is_string(source) or pa.types.is_large_string(source)
-    if pa.types.is_boolean(target):
-        return pa.types.is_boolean(source)
-    return pa.types.is_integer(source) or pa.types.is_floating(source)
 
 
 def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
@@ -265,6 +243,17 @@ def _require_finite(table: pa.Table, name: str, problems: Problems) -> None:
     finite = np.isfinite(_numbers(table, name))
     if not finite.all():
         _note(problems, ~finite, name, "is missing, NaN or infinite")
+
+
+def _chances(spec: ModelSpec, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    del spec
+    return np.asarray((values >= 0) & (values <= 1))
+
+
+def _require_chance(spec: ModelSpec, table: pa.Table, name: str, problems: Problems) -> None:
+    values = _numbers(table, name)
+    bad = ~(np.isnan(values) | _chances(spec, values))
+    _note(problems, bad, name, "is no probability: it is not in [0, 1]")
 
 
 def _class_columns(spec: ModelSpec, names: tuple[str, ...]) -> tuple[str, ...]:

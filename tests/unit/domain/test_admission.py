@@ -52,7 +52,8 @@ def test_like_types_are_cast(name: str, column: pa.Array) -> None:
     [
         ("amount", pa.array(["3"])),
         ("amount", pa.array([True])),
-        ("active", pa.array([1])),
+        ("active", pa.array([2])),
+        ("active", pa.array([1.0])),
         ("entity", pa.array([7])),
         ("score", pa.array(["high"])),
         ("timestamp", pa.array([NOW.replace(tzinfo=None)])),
@@ -145,7 +146,11 @@ def test_what_is_no_class_index_is_refused(kind: str, value: float) -> None:
         _, problems = admit_predictions(spec, row(score=pa.array([1.0]), prediction=said), NOW)
         assert problems == {0: ("prediction", reason)}
         _, problems = admit_predictions(spec, row(score=said), NOW)
-        assert problems == ({} if spec.task is Task.BINARY else {0: ("score", reason)})
+        if spec.task is Task.BINARY:
+            chance = {0: ("score", "is no probability: it is not in [0, 1]")}
+            assert problems == ({} if 0 <= given <= 1 else chance)
+        else:
+            assert problems == {0: ("score", reason)}
     last = pa.array([count - 1.0])
     assert admit_labels(spec, pa.table({**columns, "label": last}), NOW)[1] == {}
 
@@ -172,3 +177,12 @@ def test_logged_values_that_are_no_class_are_unknown() -> None:
         "prediction": [0.0, None, None, None],
         "label": [None, 1.0, None, 2.0],
     }
+
+
+def test_logged_scores_that_are_no_chance_are_unknown() -> None:
+    spec, _ = KINDS["binary"]
+    rows = pa.table({"score": [0.0, -5.0, 1.0, 1e308, None], "prediction": [0.0] * 5})
+    found, strange = as_admitted(spec, rows)
+    assert strange == 2
+    assert found["score"].to_pylist() == [0.0, None, 1.0, None, None]
+    assert found["prediction"].to_pylist() == [0.0] * 5

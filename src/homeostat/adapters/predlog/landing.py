@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from threading import Event
 from typing import TypeAlias
 
@@ -30,6 +31,7 @@ from homeostat.domain.errors import DataError, HomeostatError, OverloadError, St
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.personal import Protector
 from homeostat.domain.record import LABEL_SCHEMA
+from homeostat.domain.refusal import too_many
 from homeostat.engine.ports import Receipt, Rejected
 
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
@@ -108,6 +110,7 @@ class Landing:
         spec: ModelSpec,
         calls: Sequence[pa.Table],
         quarantine: Quarantine | None,
+        most_refused: int | None = None,
     ) -> list[Receipt | HomeostatError]:
         """Store the rows of several calls, with one write and one sync; durable on return.
 
@@ -118,6 +121,8 @@ class Landing:
         calls : sequence of pyarrow.Table
         quarantine : callable, optional
             Keeps rows that are refused, given the call's table and its problems.
+        most_refused : int, optional
+            Rows of one call; if more of them are refused, nothing of the call is stored, or kept.
 
         Returns
         -------
@@ -147,12 +152,12 @@ class Landing:
                 # Who sent a wrong type is told so of its own rows.
                 (alone if wrong else tables)[number] = rows if wrong else table
         together = [tables, *({number: rows} for number, rows in alone.items())]
-        batches = [self._admitted(kind, spec, found) for found in together if found]
+        batches = [self._admitted(kind, spec, found, most_refused) for found in together if found]
         sent = [batch.sent for batch in batches if len(batch.sent.rows)]
         if sent:
             self._group.submit(*sent)
         for batch in batches:
-            answers |= _receipts(kind, spec, batch, calls, quarantine)
+            answers |= _receipts(kind, spec, batch, calls, quarantine, most_refused)
         return [answers[number] for number in range(len(calls))]
 
     def _cast(self, kind: Kind, spec: ModelSpec, rows: pa.Table) -> tuple[pa.Table, Problems]:
@@ -167,7 +172,9 @@ class Landing:
             known = self._described[spec.name] = (spec, described_schema(spec))
         return known[1]
 
-    def _admitted(self, kind: Kind, spec: ModelSpec, calls: Mapping[int, pa.Table]) -> _Batch:
+    def _admitted(
+        self, kind: Kind, spec: ModelSpec, calls: Mapping[int, pa.Table], most_refused: int | None
+    ) -> _Batch:
         tables = list(calls.values())
         ends = np.cumsum([len(table) for table in tables])
         rows = tables[0]
@@ -183,6 +190,10 @@ class Landing:
             table = table.replace_schema_metadata(self._schema(spec).metadata)
         good = np.ones(len(table), np.bool_)
         good[list(problems)] = False
+        if most_refused is not None and len(problems) > most_refused:
+            for start, end in pairwise((0, *ends.tolist())):
+                if end - start - np.count_nonzero(good[start:end]) > most_refused:
+                    good[start:end] = False
         kept = table.filter(pa.array(good)) if problems else table
         return _Batch(tuple(calls), ends, problems, good, Sent(kind, spec.name, kept))
 
@@ -244,10 +255,12 @@ def _receipts(
     batch: _Batch,
     calls: Sequence[pa.Table],
     quarantine: Quarantine | None,
+    most_refused: int | None,
 ) -> dict[int, Receipt | HomeostatError]:
     """Return what became of each call, and keep what was refused."""
     places = np.flatnonzero(batch.good)
-    for row in places[batch.sent.other].tolist():
+    other = frozenset(places[batch.sent.other].tolist())
+    for row in other:
         batch.problems[row] = OTHER_CONTENT
     fresh = np.zeros(len(batch.good), np.bool_)
     fresh[places] = batch.sent.fresh
@@ -256,6 +269,10 @@ def _receipts(
     for number, start, end in zip(batch.calls, starts, batch.ends.tolist(), strict=True):
         wrong = sorted(row for row in batch.problems if start <= row < end)
         problems = {row - start: batch.problems[row] for row in wrong}
+        if most_refused is not None and len(problems) > most_refused:
+            rest = "the others are stored" if other.intersection(wrong) else "none is taken"
+            answers[number] = too_many(((row, *said) for row, said in problems.items()), rest)
+            continue
         accepted = int(np.count_nonzero(fresh[start:end]))
         rejected = tuple(Rejected(row, *problem) for row, problem in problems.items())
         answers[number] = Receipt(accepted, end - start - accepted - len(rejected), rejected)

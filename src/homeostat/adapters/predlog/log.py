@@ -32,10 +32,12 @@ from homeostat.adapters.predlog.upkeep import Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems
+from homeostat.domain.casting import as_objects
 from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.personal import Protector, reason_kept
 from homeostat.domain.record import OUTCOME_SCHEMA, prediction_schema
+from homeostat.domain.refusal import MOST_REFUSED
 from homeostat.domain.retention import Retention
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt
@@ -154,9 +156,11 @@ class FilePredictionLog:
         """Store the rows of several calls as `append` does, or `append_labels`, all at once.
 
         `kind` is ``"predictions"`` or ``"labels"``. Returns what became of each call: what is wrong
-        with one of them is not raised. Raises StorageError and OverloadError for all.
+        with one of them is not raised. Raises StorageError and OverloadError for all. Of a call of
+        which more than `MOST_REFUSED` rows are refused nothing is stored.
         """
-        return self._landing.send(Kind[kind.upper()], spec, calls, self._quarantine)
+        kept = self._quarantine
+        return self._landing.send(Kind[kind.upper()], spec, calls, kept, MOST_REFUSED)
 
     def replay(self, spec: ModelSpec, kind: Kind, rows: pa.Table) -> Receipt:
         """Store rows that were refused before; those that still are stay where they are.
@@ -166,7 +170,7 @@ class FilePredictionLog:
         return _only(self._landing.send(kind, spec, [rows], None))
 
     def _quarantine(self, spec: ModelSpec, kind: Kind, sent: pa.Table, problems: Problems) -> None:
-        refused = sent.take(pa.array(list(problems))).to_pylist()
+        refused = as_objects(sent, list(problems))
         self._keep_refused(spec, kind, list(zip(problems.values(), refused, strict=True)))
 
     def refuse(self, spec: ModelSpec, kind: str, refused: Sequence[tuple[str, str, str]]) -> None:
