@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from homeostat.adapters.kafka import Message
+from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import LABEL_SCHEMA
 from homeostat.entrypoints.http.columns import read_json
@@ -91,12 +92,13 @@ class Reader:
             try:
                 kind, body = self._body(message, message.value)
                 if kind == ARROW:
-                    rows = read_rows(self.spec, self.field, ARROW, body, _sent(message, now))
+                    sent = _sent(message, now)
+                    rows = read_rows(self.spec, self.field, ARROW, body, sent, self.limit)
                     _take(found, rows, message)
                 else:
                     texts.append((message, body))
-            except ProblemError as error:
-                found.poison(message, error.error)
+            except (ProblemError, DataError) as error:
+                found.poison(message, str(error))
         if texts:
             read = Parsed(refused=found.refused)
             self._texts(texts, now, read)
@@ -131,9 +133,7 @@ class Reader:
                 found.tables.append(Table(whole))
                 return
         if len(texts) > FEW:
-            middle = len(texts) // 2
-            self._texts(texts[:middle], now, found)
-            self._texts(texts[middle:], now, found)
+            self._halves(texts, now, found)
             return
         items: list[object] = []
         for message, body in texts:
@@ -146,8 +146,20 @@ class Reader:
                 moment = _sent(message, now).isoformat()
                 some = [_with_arrival(item, moment) for item in some]
             items += some
-        rows = READERS[self.field](self.spec, items, now)
+        try:
+            rows = READERS[self.field](self.spec, items, now)
+        except DataError as error:  # too many of its rows do not fit
+            if len(texts) == 1:
+                found.poison(texts[0][0], str(error))
+            else:
+                self._halves(texts, now, found)
+            return
         _take(found, rows, None)
+
+    def _halves(self, texts: list[tuple[Message, bytes]], now: datetime, found: Parsed) -> None:
+        middle = len(texts) // 2
+        self._texts(texts[:middle], now, found)
+        self._texts(texts[middle:], now, found)
 
 
 def _items(body: bytes, name: str, message: Message) -> list[object]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from homeostat.adapters.kafka import Message
 from homeostat.domain.columns import texts
+from homeostat.domain.refusal import MOST_REFUSED
 from homeostat.entrypoints.http.formats import ARROW, JSON
 from homeostat.entrypoints.messages import KEPT_CHARACTERS, Parsed, Reader
 from homeostat.simulation.conformance.log import NOW, SPEC, T0, THREE, predictions
@@ -173,3 +174,17 @@ def test_of_a_message_that_cannot_be_read_a_part_is_kept() -> None:
     parsed = READER.read([message(b"\xff" + b"x" * 2 * KEPT_CHARACTERS)], NOW)
     ((_, _, kept),) = parsed.refused
     assert len(json.loads(kept)) == KEPT_CHARACTERS + 3
+
+
+@pytest.mark.parametrize("kind", ["json", "arrow"])
+def test_a_message_of_which_nearly_all_is_refused_is_set_aside_whole(kind: str) -> None:
+    many = MOST_REFUSED + 1
+    if kind == "json":
+        bad = message(b"[" + b"1," * MOST_REFUSED + b"1]", 1)
+    else:
+        bad = message(stream(pa.table({"odd": pa.array([True] * many)})), 1, content_type=ARROW)
+    parsed = replace(READER, limit=10**7).read([message(row("a")), bad, message(row("b"), 2)], NOW)
+    assert ids(parsed) == ["a", "b"]
+    assert parsed.poisoned == 1
+    ((_, reason, _),) = parsed.refused
+    assert reason.startswith("more than 10,000 rows are refused, and none is taken: row 0: ")

@@ -18,7 +18,7 @@ from homeostat.engine.ports import Receipt, Records
 from homeostat.entrypoints import current
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
 from homeostat.entrypoints.http.batching import Batches
-from homeostat.entrypoints.http.body import held_size, read_bytes
+from homeostat.entrypoints.http.body import read_bytes
 from homeostat.entrypoints.http.events import Event, Pairs, read_event
 from homeostat.entrypoints.http.formats import read_body, read_object
 from homeostat.entrypoints.http.intake import Intake
@@ -67,7 +67,7 @@ def api(
     """
     intake = intake or Intake(clock, 8 * max_bytes)
     named = {spec.name: spec for spec in specs}
-    store = Store(log, clock, intake)
+    store = Store(log, clock, intake, max_bytes)
     batches: Batches[Body, Receipt] = Batches(store.each)
     shared = _Api(
         records, log, clock, Gate(tokens), named, max_bytes, intake, store, batches, Pairs(clock)
@@ -122,8 +122,8 @@ class _Api:
             actor = await self.gate.admit(request, Scope.INGEST)
             spec = model_of(request, self.specs)
             key = request.headers.get("idempotency-key", "")
-            with self.intake.holding(held_size(request, self.max_bytes)):
-                kind, content = await read_body(request, self.max_bytes)
+            with self.intake.holding() as share:
+                kind, content = await read_body(request, self.max_bytes, share)
                 body = Body(spec, field, kind, content, actor, key)
                 receipt = await self.batches.answer(body, len(content))
             return _answer(receipt, field)
@@ -134,8 +134,8 @@ class _Api:
         """Take one half of a call that a model server tells of."""
         actor = await self.gate.admit(request, Scope.INGEST)
         spec = model_of(request, self.specs)
-        with self.intake.holding(held_size(request, self.max_bytes)):
-            body = await read_bytes(request, self.max_bytes)
+        with self.intake.holding() as share:
+            body = await read_bytes(request, self.max_bytes, share)
             event = read_event(request.headers, body)
             receipt = await run_in_threadpool(self._store_payload, spec, event, actor)
         return reply({"waiting": True}, 202) if receipt is None else _answer(receipt, "payload")

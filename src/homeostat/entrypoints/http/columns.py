@@ -7,6 +7,7 @@ which takes many times longer, and says of each bad row what is wrong.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -25,6 +26,9 @@ FIRST, LAST = (
     pa.scalar(moment, TIMESTAMP) for moment in (-62_135_596_800_000_000, 253_402_300_799_999_999)
 )
 """The bounds of the moments that Python knows."""
+OBJECT = re.compile(rb"\s*\{")
+SHORTEST = 24
+"""Bytes of a row below which it cannot be good."""
 SMALL = 2**20
 """Bytes of a body up to which its values may be held as Python has them."""
 DEFAULTS = {"role": "champion", "tier": "model", "reason": "", "entity": ""}
@@ -88,6 +92,9 @@ def _objects(body: bytes, field: str, *, lines: bool) -> object:
 
 def _of_text(body: bytes, field: str, schema: pa.Schema, *, lines: bool) -> pa.Table | None:
     """Read straight into columns."""
+    # pyarrow does not survive a null in the first place, and columns of empty rows burst.
+    if not OBJECT.match(body) or SHORTEST * body.count(b"{") > len(body):
+        return None
     asked = schema if lines else pa.schema([(field, pa.list_(pa.struct(list(schema))))])
     options = pj.ParseOptions(
         explicit_schema=asked, unexpected_field_behavior="error", newlines_in_values=not lines

@@ -15,6 +15,7 @@ from homeostat.entrypoints.http.problem import ProblemError
 
 BATCHES = 10_000
 KEY_LENGTH = 200
+PATIENCE = 30.0
 
 
 @dataclass
@@ -28,11 +29,14 @@ class Intake:
         Bytes of all bodies that are held at once; more is answered with 429.
     rows_per_second : float
         Of one sender, on average, with bursts of ten seconds; zero: as many as it likes.
+    patience : float
+        Seconds that are waited for the next part of a body.
     """
 
     clock: Clock
     most_bytes: int
     rows_per_second: float = 0.0
+    patience: float = PATIENCE
     _held: int = field(default=0, init=False)
     _spent: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict, init=False)
     _answers: OrderedDict[tuple[str, str], tuple[bytes, Receipt]] = field(
@@ -41,19 +45,26 @@ class Intake:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Hold so many bytes during the block; raises ProblemError if there is no room."""
+    def holding(self, size: int = 0) -> Iterator[Share]:
+        """Hold so many bytes during the block, and what its share grows by.
+
+        Raises ProblemError if there is no room.
+        """
+        share = Share(self)
+        try:
+            share.grow(size)
+            yield share
+        finally:
+            share.shrink(share.size)
+
+    def take(self, size: int) -> None:
+        """Count bytes as held, or let go of them; raises ProblemError if there is no room."""
         with self._lock:
-            if self._held + size > self.most_bytes:
+            if size > 0 and self._held + size > self.most_bytes:
                 raise ProblemError(
                     429, "too many requests are under way", "send this one again in a moment"
                 )
             self._held += size
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held -= size
 
     def spend(self, sender: str, rows: int) -> None:
         """Count rows of a sender; raises ProblemError if it sends too many."""
@@ -102,6 +113,24 @@ class Intake:
             self._answers[place, key] = (_digest(body), receipt)
             while len(self._answers) > BATCHES:
                 self._answers.popitem(last=False)
+
+
+@dataclass(eq=False)
+class Share:
+    """The bytes that one request holds: as many as have come, not as many as it announced."""
+
+    intake: Intake
+    size: int = 0
+
+    def grow(self, size: int) -> None:
+        """Hold more; raises ProblemError if there is no room."""
+        self.intake.take(size)
+        self.size += size
+
+    def shrink(self, size: int) -> None:
+        """Hold less."""
+        self.intake.take(-size)
+        self.size -= size
 
 
 def _digest(body: bytes) -> bytes:

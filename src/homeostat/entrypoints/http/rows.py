@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from homeostat.domain.admission import class_count, class_indices
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, ModelSpec, Task
 from homeostat.domain.record import LABEL_SCHEMA, OUTCOME_SCHEMA, PROBABILITIES, prediction_schema
+from homeostat.domain.refusal import MOST_REFUSED, too_many
 from homeostat.engine.ports import Receipt, Rejected
 
 Read = Callable[[object], object]
@@ -55,10 +56,11 @@ class Unread:
     reason: str
 
 
-def read_labels(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
+def read_labels(spec: ModelSpec, items: Iterable[object], now: datetime) -> Rows:
     """Read labels: ``prediction_id``, ``label`` and, if not `now`, ``arrival``.
 
-    A label is a number; for classification also a class name.
+    A label is a number; for classification also a class name. As `read_outcomes` and
+    `read_predictions`, raises DataError if more than `MOST_REFUSED` rows do not fit.
     """
     readers = {
         "prediction_id": _text,
@@ -68,7 +70,7 @@ def read_labels(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows
     return _read(items, readers, LABEL_SCHEMA)
 
 
-def read_outcomes(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
+def read_outcomes(spec: ModelSpec, items: Iterable[object], now: datetime) -> Rows:
     """Read outcomes: ``prediction_id``, ``outcome``, ``value`` and, if not `now`, ``arrival``."""
     readers = {
         "prediction_id": _text,
@@ -82,7 +84,7 @@ def read_outcomes(spec: ModelSpec, items: Sequence[object], now: datetime) -> Ro
     return replace(found, table=found.table.rename_columns(OUTCOME_SCHEMA.names))
 
 
-def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) -> Rows:
+def read_predictions(spec: ModelSpec, items: Iterable[object], now: datetime) -> Rows:
     """Read prediction records: the fields of the prediction log and the features, side by side.
 
     Only ``prediction_id``, ``timestamp``, ``version`` and ``score`` must be there; ``prediction``
@@ -111,7 +113,8 @@ def read_predictions(spec: ModelSpec, items: Sequence[object], now: datetime) ->
     for name in schema.names:
         if name not in readers:
             readers[name] = _optional(kinds.get(name, _flag), None)
-    return _read(items, readers, schema, lambda row: _predict(spec, row))
+    in_order = {name: readers[name] for name in schema.names}
+    return _read(items, in_order, schema, lambda row: _predict(spec, row))
 
 
 def _predict(spec: ModelSpec, row: dict[str, object]) -> None:
@@ -135,7 +138,7 @@ def _predict_class(row: dict[str, object]) -> None:
 
 
 def _read(
-    items: Sequence[object],
+    items: Iterable[object],
     readers: Mapping[str, Read],
     schema: pa.Schema,
     finish: Callable[[dict[str, object]], None] = lambda _row: None,
@@ -151,6 +154,8 @@ def _read(
             places.append(place)
         else:
             rejected.append(Rejected(place, *found))
+            if len(rejected) > MOST_REFUSED:
+                raise too_many((entry.row, entry.column, entry.reason) for entry in rejected)
             originals[place] = item.text if isinstance(item, Unread) else item
     table = pa.Table.from_pylist(rows, schema=schema)
     return Rows(table, tuple(places), tuple(rejected), originals)

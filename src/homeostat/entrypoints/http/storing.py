@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import orjson
 import pyarrow as pa
 
 from homeostat.domain.clock import Clock
@@ -77,11 +77,14 @@ class Store:
     log : Log
     clock : Clock
     intake : Intake
+    max_bytes : int
+        Of one body, decompressed.
     """
 
     log: Log
     clock: Clock
     intake: Intake
+    max_bytes: int
 
     def each(self, bodies: Sequence[Body]) -> list[Receipt | Exception]:
         """Return the receipt of each body, or what is wrong with it."""
@@ -115,7 +118,8 @@ class Store:
         return self.intake.answered(body.place, body.key, body.content) if body.key else None
 
     def _read(self, body: Body) -> Rows:
-        rows = read_rows(body.spec, body.field, body.kind, body.content, self.clock.now())
+        now = self.clock.now()
+        rows = read_rows(body.spec, body.field, body.kind, body.content, now, self.max_bytes)
         self.intake.spend(body.actor, rows.count)
         self.refuse(body.spec, body.field, rows)
         return rows
@@ -150,4 +154,4 @@ def log_kind(field: str) -> str:
 
 def as_text(item: object) -> str:
     """Return a refused row as JSON, whatever it is made of."""
-    return orjson.dumps(item, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    return json.dumps(item, default=repr)

@@ -232,7 +232,7 @@ def test_a_number_label_of_a_regression(world: World) -> None:
         (b"{}", "text/plain", 415, "content type is 'text/plain'"),
         (b"{}", "", 415, "no content type"),
         (b'{"labels": [', "application/json", 400, "not JSON"),
-        (b'{"labels": [NaN]}', "application/json", 400, "not JSON"),
+        (b'{"labels": [NaN}', "application/json", 400, "not JSON"),
         (b"[]", "application/json", 422, "must be a JSON object"),
         (b"{}", "application/json; charset=utf-8", 422, "labels is missing"),
         (b'{"labels": {}}', "application/json", 422, "labels must be a list"),
