@@ -13,6 +13,7 @@ import pyarrow as pa
 from starlette.applications import Starlette
 
 from asgi import Caller
+from databases import open_records
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
@@ -42,6 +43,7 @@ TIME = pa.timestamp("us", "UTC")
 
 @dataclass
 class World:
+    records: DatabaseRecords
     log: FilePredictionLog
     client: Caller
     app: Starlette
@@ -55,12 +57,12 @@ class World:
 @contextmanager
 def opened(tmp_path: Path) -> Iterator[World]:
     clock = SimulatedClock(NOW)
-    records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", clock)
+    records = open_records(tmp_path, clock)
     log = FilePredictionLog(tmp_path / "log", records, fsync=False)
     intake = Intake(clock, 2 * LIMIT, patience=0.2)
     routes = api(records, log, [SPEC, TONE], clock, Tokens(records), LIMIT, intake)
     app = Starlette(routes=routes)
-    yield World(log, Caller(app, "http://127.0.0.1:8420"), app, intake)
+    yield World(records, log, Caller(app, "http://127.0.0.1:8420"), app, intake)
     log.close()
     records.close()
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from homeostat.adapters.predlog.catalogue import Quarantined
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.adapters.predlog.log import MOST_ROW, FilePredictionLog
 from homeostat.adapters.predlog.quarantine import Quarantine
+from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Rejected
 from homeostat.entrypoints.http.rows import Rows, read_labels, read_outcomes, read_predictions
@@ -80,7 +81,8 @@ def _replay(
     kept.drop([entry.number for entry in sent if entry.number not in still])
     for entry, said in refused:
         column, reason, _ = log.kept(spec, kind, (said.column, said.reason), None)
-        if (column, reason) != (entry.column, entry.reason):
+        cut = len(entry.row) > MOST_ROW  # no row any more, and its reason says so
+        if (column, reason) != (entry.column, entry.reason) and not cut:
             kept.refile(entry, column, reason, entry.row)
     told = tuple(Rejected(entry.number, said.column, said.reason) for entry, said in refused)
     return Replayed(accepted, duplicates, told)
@@ -107,7 +109,11 @@ def fix(log: FilePredictionLog, spec: ModelSpec, number: int, row: object) -> Qu
     ------
     NotFoundError
         If there is no such row.
+    DataError
+        If the row is larger than what is kept of one.
     """
+    if len(json.dumps(row)) > MOST_ROW:
+        raise DataError(f"the row has more than {MOST_ROW:,} characters; send it to the log anew")
     kept = quarantine_of(log, spec)
     (entry,) = kept.get([number])
     problem = (entry.column, entry.reason)

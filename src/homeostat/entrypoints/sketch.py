@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +40,12 @@ TIMES = (
     "ts",
 )
 LABELS = ("label", "target", "y", "outcome", "y_true", "ground_truth", "class", "is_fraud", "churn")
+TURNED_OUT = re.compile(
+    r"((is|has|was|y)_)?(fraud(ulent)?|churn(ed)?|default(ed)?|convert(ed)?|conversion|click(ed)?"
+    r"|cancel(l?ed)?|returned|charge_?back|attrition|survived|response|approved)(_flag|_label)?",
+    re.IGNORECASE,
+)
+"""Names of columns that say how things turned out, if they hold one of two values."""
 LABEL_TIMES = ("label_timestamp", "label_time", "label_date", "outcome_time", "labelled_at")
 ENTITIES = ("entity", "entity_id", "customer_id", "user_id", "client_id", "account_id", "card_id")
 PERSONAL = re.compile(
@@ -113,7 +119,7 @@ def _find_roles(found: Sketch, table: pa.Table) -> None:
     roles = found.roles
     times = [n for n in table.column_names if pt.is_timestamp(table[n].type)]
     clock = table.select(times)
-    roles["label"] = _named(table, LABELS, ())
+    roles["label"] = _named(table, LABELS, ()) or next(_turned_out(table), "")
     roles["label_timestamp"] = _named(clock, LABEL_TIMES, ())
     roles["timestamp"] = _named(clock, TIMES, roles.values()) or next(
         (n for n in times if n not in roles.values()), ""
@@ -127,6 +133,16 @@ def _find_roles(found: Sketch, table: pa.Table) -> None:
     found.entity = _named(table, ENTITIES, roles.values())
     if found.entity:
         found.assumed.append(f"{found.entity} names who a prediction is about (entity)")
+
+
+def _turned_out(table: pa.Table) -> Iterator[str]:
+    """Yield columns of two values whose names say how things turned out."""
+    for name in table.column_names:
+        column, kind = table[name].drop_null(), _kind(table[name].type)
+        if kind is None or not TURNED_OUT.fullmatch(name) or count_distinct(column) != 2:
+            continue
+        if kind is not ColumnKind.NUMERIC or set(pc.unique(column).to_pylist()) == {0, 1}:
+            yield name
 
 
 def _find_id(table: pa.Table, taken: Iterable[str]) -> str:
@@ -212,6 +228,7 @@ def _find_windows(found: Sketch, table: pa.Table) -> None:
 
 def _find_features(found: Sketch, table: pa.Table) -> None:
     taken = {*found.roles.values(), found.entity}
+    outcomes = set(_turned_out(table))
     for name in table.column_names:
         if name in taken:
             continue
@@ -220,6 +237,9 @@ def _find_features(found: Sketch, table: pa.Table) -> None:
             found.assumed.append(f"{name} is left out: {reason}")
         else:
             found.features[name] = _feature(name, table[name])
+            if name in outcomes:
+                said = "named as what turns out later; is it known at the time of the prediction?"
+                found.assumed.append(f"{name} is taken for a feature, though {said}")
 
 
 def _why_not(found: Sketch, table: pa.Table, name: str) -> str:

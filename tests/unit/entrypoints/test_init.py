@@ -179,3 +179,36 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path: Path) -> None:
     assert load(output).specs[0].schema.names == ("x",)
     with pytest.raises(DataError, match="cannot write"):
         write_config(data, tmp_path / "no" / "h.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("fraud", [0, 1]),
+        ("is_default", [False, True]),
+        ("Churned", ["no", "yes"]),
+        ("click", [0.0, 1.0]),
+    ],
+    ids=["integers", "booleans", "texts", "floats"],
+)
+def test_a_column_that_says_how_things_turned_out_is_the_label(
+    tmp_path: Path, name: str, values: list[object]
+) -> None:
+    data = table(**{name: [values[i % 3 == 0] for i in range(ROWS)]})
+    settings, text = drafted(tmp_path, data.drop_columns(["label", "status"]))
+    model = settings.model("my-data")
+    assert model.history.label == name
+    assert name not in {column.name for column in model.spec().schema.columns}
+    assert f"{name} is the label" in text
+
+
+def test_a_feature_that_is_named_like_an_outcome_is_remarked_upon(tmp_path: Path) -> None:
+    data = table(
+        default=[("no", "yes")[i % 2] for i in range(ROWS)], response=[i % 7 for i in range(ROWS)]
+    )
+    settings, text = drafted(tmp_path, data)
+    model = settings.model("my-data")
+    assert model.history.label == "label"
+    assert {"default", "response"} <= {column.name for column in model.spec().schema.columns}
+    assert "default is taken for a feature, though named as what turns out later" in text
+    assert "response is taken" not in text

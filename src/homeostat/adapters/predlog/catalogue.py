@@ -41,6 +41,10 @@ from homeostat.domain.errors import ConflictError
 from homeostat.domain.model import ColumnKind
 from homeostat.profiles.profile import Profile
 
+PAGE_BYTES = 16 * 2**20
+"""Of refused rows that are given out at once."""
+FEW = 100
+
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
@@ -316,18 +320,21 @@ class Catalogue:
             connection.execute(insert(connection, log_quarantine).on_conflict_do_nothing(), rows)
 
     def quarantined(self, model: str, limit: int) -> tuple[Quarantined, ...]:
-        """Return the newest refused rows, newest first."""
+        """Return the newest refused rows, newest first; at most `PAGE_BYTES` of them."""
         query = sa.select(log_quarantine).order_by(log_quarantine.c.number.desc()).limit(limit)
         if model:
             query = query.where(log_quarantine.c.model == model)
-        with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return tuple(
-            Quarantined(
-                r.model, Kind[r.kind], from_micros(r.at), r.column, r.reason, r.row, r.number
-            )
-            for r in rows
-        )
+        found: list[Quarantined] = []
+        room = PAGE_BYTES
+        few = query.execution_options(yield_per=FEW)
+        with self.database.read() as connection, connection.execute(few) as rows:
+            for r in rows:
+                room -= len(r.row) + len(r.reason)
+                if room < 0 and found:
+                    break
+                kind, at = Kind[r.kind], from_micros(r.at)
+                found.append(Quarantined(r.model, kind, at, r.column, r.reason, r.row, r.number))
+        return tuple(found)
 
 
 def _offsets(connection: sa.Connection) -> dict[str, int]:

@@ -300,7 +300,8 @@ def _forget_quarantine(database: Database, model: str, values: set[str]) -> int:
 def _mentions(row: sa.RowMapping, values: set[str]) -> bool:
     found = json.loads(row["row"])
     if isinstance(found, str):  # no JSON was sent: what it says cannot be told apart
-        return any(value in found for value in values)
+        forms = {form for value in values for form in (value, json.dumps(value)[1:-1])}
+        return any(form in found for form in forms)
     if any(leaf in values for leaf in leaves(found)):
         return True
     return any(repr(value) in row["reason"] or value == row["column"] for value in values)

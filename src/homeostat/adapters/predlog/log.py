@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.landing import Landing
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.place import Folder, Place, settle
+from homeostat.adapters.predlog.quarantine import Quarantine
 from homeostat.adapters.predlog.reading import LogReader
 from homeostat.adapters.predlog.retain import Keeper, Retained
 from homeostat.adapters.predlog.salt import read_salt
@@ -43,10 +45,17 @@ from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt
 from homeostat.profiles.profile import Profile
 
+logger = logging.getLogger(__name__)
+
 MOST_LANDED = 2**30
 """Bytes of landed rows from which no more are taken until some were rolled."""
 UNPROTECTED = Protector()
 LABEL_COLUMNS = (*OUTCOME_SCHEMA.names, "value")
+MOST_ROW = 2**16
+"""Characters of a refused row that are kept."""
+MOST_NAME = 500
+TRIMMED = 2**24
+"""Bytes of refused rows after which the oldest are looked at, whether they must make room."""
 
 
 class FilePredictionLog:
@@ -122,6 +131,7 @@ class FilePredictionLog:
         self.retention = Keeper(self.upkeep, retention or {})
         self.protector = protector
         self.full = threading.Event()
+        self._refused: dict[str, int] = {}
         self._landing = Landing(
             self._clock, self._state, self._writer, protector, most_landed, self.full
         )
@@ -185,21 +195,34 @@ class FilePredictionLog:
         self, spec: ModelSpec, kind: Kind, refused: Sequence[tuple[tuple[str, str], object]]
     ) -> None:
         now = self._clock.now()
-        self._catalogue.quarantine(
-            [
-                Quarantined(spec.name, kind, now, *self.kept(spec, kind, problem, row))
-                for problem, row in refused
-            ]
-        )
+        entries = [
+            Quarantined(spec.name, kind, now, *self.kept(spec, kind, problem, row))
+            for problem, row in refused
+        ]
+        self._catalogue.quarantine(entries)
+        added = sum(len(entry.row) + len(entry.reason) for entry in entries)
+        self._refused[spec.name] = self._refused.get(spec.name, TRIMMED) + added
+        if self._refused[spec.name] >= TRIMMED:
+            self._refused[spec.name] = 0
+            gone = Quarantine(self._catalogue.database, spec.name).trim(now)
+            if gone:
+                logger.warning("%s: %d of the oldest refused rows made room", spec.name, gone)
 
     def kept(
         self, spec: ModelSpec, kind: Kind, problem: tuple[str, str], row: object
     ) -> tuple[str, str, str]:
-        """Return a refused row as it may be kept: column, reason, JSON of the row."""
+        """Return a refused row as it may be kept: column, reason, JSON of the row.
+
+        Of a row of more than `MOST_ROW` characters its beginning is kept, as a JSON text.
+        """
         column, reason = problem
         names = LABEL_COLUMNS if kind is Kind.LABELS else prediction_schema(spec).names
         row = self.protector.row(spec, row, frozenset(names))
-        return column, reason_kept(spec, reason), json.dumps(row, default=str)
+        text, reason = json.dumps(row, default=str), reason_kept(spec, reason)
+        if len(text) > MOST_ROW:
+            reason += f"; only the first {MOST_ROW:,} of {len(text):,} characters are kept"
+            text = json.dumps(text[:MOST_ROW])
+        return column[:MOST_NAME], reason, text
 
     def quarantined(self, model: str = "", limit: int = 100) -> tuple[Quarantined, ...]:
         """Return the newest refused rows, newest first; of all models if none is named."""

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from homeostat.adapters.predlog.catalogue import Quarantined
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.records.codec import from_micros
+from homeostat.adapters.records.codec import encode, from_micros, to_micros
 from homeostat.adapters.records.engine import Database
-from homeostat.adapters.records.tables import log_quarantine
+from homeostat.adapters.records.tables import decisions, log_quarantine
+from homeostat.domain.decision import Decision
 from homeostat.domain.errors import NotFoundError
 
 NUMBERS_AT_ONCE = 500
+QUOTA = 128 * 2**20
+"""Bytes of a model's refused rows that are kept; the oldest make room."""
+OVERHEAD = 200
+"""Bytes that an entry takes besides its texts."""
+ACTOR = "homeostat"
+DROPPED = "drop_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,32 @@ class Quarantine:
         with self.database.write() as connection:
             mine = log_quarantine.c.model == self.model
             return connection.execute(sa.delete(log_quarantine).where(mine)).rowcount
+
+    def trim(self, now: datetime, most: int = QUOTA) -> int:
+        """Delete the oldest rows beyond so many bytes; return how many there were.
+
+        A decision `drop_refused` says so.
+        """
+        table = log_quarantine
+        mine = table.c.model == self.model
+        texts = (table.c.row, table.c.reason, table.c.column)
+        sizes = sum(map(sa.func.length, texts), sa.literal(OVERHEAD))
+        held = sa.func.sum(sizes).over(order_by=table.c.number.desc())
+        every = sa.select(table.c.number, held.label("held")).where(mine).subquery()
+        last = sa.select(sa.func.max(every.c.number)).where(every.c.held > most)
+        with self.database.read() as connection:  # nobody waits while sizes are added up
+            number = connection.execute(last).scalar()
+        if number is None:
+            return 0
+        with self.database.write() as connection:
+            gone = connection.execute(sa.delete(table).where(mine, table.c.number <= number))
+            rows = gone.rowcount
+            reason = f"more than {most:,} bytes of refused rows: the {rows:,} oldest went"
+            counts = (("rows", float(rows)),)
+            said = Decision(self.model, now, ACTOR, DROPPED, "quarantine", reason, counts)
+            told = {"model": self.model, "at": to_micros(now), "body": encode(said)}
+            connection.execute(sa.insert(decisions), [told])
+        return rows
 
     def refile(self, entry: Quarantined, column: str, reason: str, row: str) -> Quarantined:
         """Change what an entry says; an entry that says the same already takes its place."""

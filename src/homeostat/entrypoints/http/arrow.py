@@ -21,7 +21,7 @@ from homeostat.engine.ports import Rejected
 from homeostat.entrypoints.http.columns import CHOICES, complete
 from homeostat.entrypoints.http.ipc import stream_size
 from homeostat.entrypoints.http.problem import ProblemError
-from homeostat.entrypoints.http.rows import Rows, read_predictions
+from homeostat.entrypoints.http.rows import Rows, read_predictions, unknown_column
 
 LAYOUTS = 256
 USUAL_SCHEMA = 2**16
@@ -76,8 +76,7 @@ def _rows(
     unknown = next((name for name in sent.column_names if name not in types), None)
     found = _Columns(sent)
     if unknown is not None:
-        known = ", ".join(types)
-        found.refuse(np.ones(len(sent), np.bool_), unknown, f"unknown column; known: {known}")
+        found.refuse(np.ones(len(sent), np.bool_), unknown, unknown_column(types))
         return found.rows()
     if field == "predictions":
         if spec.task is Task.MULTICLASS:

@@ -19,6 +19,7 @@ from homeostat.engine.ports import Receipt, Rejected
 
 Read = Callable[[object], object]
 
+LISTED = 40
 ROLES = ("champion", "challenger", "shadow")
 TIERS = ("model", "cached", "lighter", "rules", "default")
 ISO = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
@@ -171,7 +172,7 @@ def _row(
         return "", "must be a JSON object"
     for name in item:
         if name not in readers:
-            return str(name), f"unknown column; known: {', '.join(readers)}"
+            return name, unknown_column(readers)
     row: dict[str, object] = {}
     for name, read in readers.items():
         try:
@@ -183,6 +184,19 @@ def _row(
     except DataError as error:
         return "score", str(error)
     return row
+
+
+def unknown_column(known: Iterable[str]) -> str:
+    """Return why a row with a column that is not known is refused.
+
+    Examples
+    --------
+    >>> unknown_column(["a", "b"])
+    'unknown column; known: a, b'
+    """
+    names = list(known)
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"unknown column; known: {', '.join(names[:LISTED])}{more}"
 
 
 def _optional(read: Read, default: object) -> Read:
