@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,13 @@ from homeostat.domain.window import EPOCH
 
 MAX_AHEAD = timedelta(minutes=5)
 """How far ahead of the clock a time may be: clocks of machines differ."""
+
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+"""Times before it are taken for errors."""
+_EARLIEST = (EARLIEST - EPOCH) // timedelta(microseconds=1)
+
+MOST_VERSION = 200
+"""Characters of a version's name."""
 
 SUM_SLACK = 0.02
 """How far from 1 probabilities may add up: senders round them to two places."""
@@ -119,7 +126,7 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
     rows : pyarrow.Table
         Columns in any order; those that are absent are taken as null.
     now : datetime
-        Times more than `MAX_AHEAD` after it are refused.
+        Times more than `MAX_AHEAD` after it are refused, as are those before `EARLIEST`.
 
     Returns
     -------
@@ -138,6 +145,7 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
     table, problems = cast_predictions(spec, rows)
     for name in ("prediction_id", "version"):
         _require_text(table, name, problems)
+    _require_version(table, problems)
     _require_finite(table, "score", problems)
     _require_time(table, "timestamp", now, problems)
     if spec.task is Task.BINARY:
@@ -239,6 +247,21 @@ def _require_text(table: pa.Table, name: str, problems: Problems) -> None:
         _note(problems, ~there, name, "is missing")
 
 
+def _require_version(table: pa.Table, problems: Problems) -> None:
+    # Versions are parts of keys. There are few: looking at each row would cost more.
+    column = table.column("version")
+    names = pc.unique(column)
+    wrong = pc.or_(
+        pc.greater(pc.utf8_length(names), pa.scalar(MOST_VERSION)),
+        pc.match_substring_regex(names, r"[\x00-\x1f\x7f]"),
+    )
+    bad = names.filter(wrong)
+    if len(bad):
+        found = np.asarray(pc.is_in(column, bad), np.bool_)
+        reason = f"has more than {MOST_VERSION} characters, or control characters"
+        _note(problems, found, "version", reason)
+
+
 def _require_finite(table: pa.Table, name: str, problems: Problems) -> None:
     finite = np.isfinite(_numbers(table, name))
     if not finite.all():
@@ -286,6 +309,7 @@ def _require_time(table: pa.Table, name: str, now: datetime, problems: Problems)
     micros = np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.float64)
     latest = (now + MAX_AHEAD - EPOCH) // timedelta(microseconds=1)
     _note(problems, micros > latest, name, "lies in the future; are the clocks right?")
+    _note(problems, micros < _EARLIEST, name, f"lies before {EARLIEST:%Y-%m-%d}")
 
 
 def _require_probabilities(table: pa.Table, classes: int, problems: Problems) -> None:

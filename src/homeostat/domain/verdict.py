@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +12,8 @@ from homeostat.domain.model import SEGMENT_JOINT
 from homeostat.domain.window import Window
 
 MISSING = "(missing)"
+MOST_VALUE = 100
+"""Characters of a value in the name of a segment."""
 
 
 class Status(StrEnum):
@@ -182,14 +185,42 @@ class MetricPoint:
     segment: str = ""
 
 
-def segment_name(columns: Sequence[str], values: Sequence[str | bool | None]) -> str:
+def segment_value(value: str) -> str:
+    """Return how a value shows in the name of a segment: a long one is cut, with a digest.
+
+    Examples
+    --------
+    >>> segment_value("FR"), segment_value("x" * 12_000)[78:]
+    ('FR', 'xx…5fdaa3e62da5c77e')
+    >>> len(segment_value("x" * 12_000))
+    97
+    """
+    if len(value) <= MOST_VALUE:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()
+    return f"{value[: MOST_VALUE - 20]}…{digest[:16]}"
+
+
+def segment_name(columns: Sequence[str], values: Sequence[str | float | None]) -> str:
     """Return what the rows with these values are called.
 
     Examples
     --------
     >>> segment_name(["country", "new"], ["FR", True]), segment_name(["country"], [None])
     ('country=FR & new=true', 'country=(missing)')
+
+    A feature that was a number when the rows were logged:
+
+    >>> segment_name(["country"], [4.0])
+    'country=4.0'
     """
-    shown = (MISSING if v is None else str(v).lower() if isinstance(v, bool) else v for v in values)
-    pairs = zip(columns, shown, strict=True)
+    pairs = zip(columns, map(_shown, values), strict=True)
     return f" {SEGMENT_JOINT} ".join(f"{name}={value}" for name, value in pairs)
+
+
+def _shown(value: str | float | None) -> str:
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return str(value).lower()
+    return segment_value(value) if isinstance(value, str) else str(value)

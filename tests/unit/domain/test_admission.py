@@ -7,7 +7,7 @@ import pytest
 from homeostat.domain.admission import admit_labels, admit_predictions, as_admitted
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
-from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.record import LABEL_SCHEMA, TIMESTAMP, prediction_schema
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SPEC = ModelSpec(
@@ -186,3 +186,32 @@ def test_logged_scores_that_are_no_chance_are_unknown() -> None:
     assert strange == 2
     assert found["score"].to_pylist() == [0.0, None, 1.0, None, None]
     assert found["prediction"].to_pylist() == [0.0] * 5
+
+
+VERSIONS = {"NUL": "1\0", "line": "1\n2", "delete": "1\x7f", "long": "é" * 201}
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
+def test_a_version_is_a_short_name_of_one_line(version: str) -> None:
+    _, problems = admit_predictions(SPEC, row(version=pa.array([version])), NOW)
+    reason = "has more than 200 characters, or control characters"
+    assert problems == {0: ("version", reason)}
+
+
+def test_a_version_of_200_characters_is_taken() -> None:
+    assert admit_predictions(SPEC, row(version=pa.array(["é" * 200])), NOW)[1] == {}
+
+
+@pytest.mark.parametrize("micros", [-(2**62), -(2**63), -2_208_988_800_000_001])
+def test_ancient_times_are_refused(micros: int) -> None:
+    ancient = pa.array([micros], pa.int64()).cast(TIMESTAMP)
+    _, problems = admit_predictions(SPEC, row(timestamp=ancient), NOW)
+    assert problems == {0: ("timestamp", "lies before 1900-01-01")}
+    content = {"prediction_id": pa.array(["a"]), "label": [1.0], "arrival": ancient}
+    _, problems = admit_labels(SPEC, pa.table(content, schema=LABEL_SCHEMA), NOW)
+    assert problems == {0: ("arrival", "lies before 1900-01-01")}
+
+
+def test_a_time_of_1900_is_taken() -> None:
+    old = pa.array([-2_208_988_800_000_000], pa.int64()).cast(TIMESTAMP)
+    assert admit_predictions(SPEC, row(timestamp=old), NOW)[1] == {}

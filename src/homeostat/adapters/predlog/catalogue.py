@@ -16,15 +16,14 @@ from homeostat.adapters.predlog.hours import (
     Replaced,
     SegmentHours,
     SegmentKey,
-    add_hours,
-    add_segments,
+    add_profiles,
     hour_rows,
     late_rows,
     replace_hour,
     segment_hours,
     segment_rows,
 )
-from homeostat.adapters.records.codec import encode, from_micros, storable, to_micros
+from homeostat.adapters.records.codec import encode, from_micros, key_text, storable, to_micros
 from homeostat.adapters.records.engine import CATALOGUE_LOCK, Database, in_turn
 from homeostat.adapters.records.tables import (
     decisions,
@@ -162,8 +161,7 @@ class Catalogue:
                 connection.execute(sa.insert(log_removed), rows)
             if change.added:
                 connection.execute(sa.insert(log_files), [_file_row(file) for file in change.added])
-            add_hours(connection, change.profiles, to_micros(now))
-            add_segments(connection, change.segment_profiles)
+            add_profiles(connection, change.profiles, change.segment_profiles, to_micros(now))
             decided = [
                 {"model": entry.model, "at": to_micros(entry.at), "body": encode(entry)}
                 for entry in change.decisions
@@ -195,7 +193,7 @@ class Catalogue:
             log_profiles.c.model == model, log_profiles.c.hour >= start, log_profiles.c.hour < end
         )
         if version:
-            query = query.where(log_profiles.c.version == version)
+            query = query.where(log_profiles.c.version == key_text(version))
         with self.database.read() as connection:
             rolled = _offsets(connection)
             return rolled, list(connection.execute(query).scalars())

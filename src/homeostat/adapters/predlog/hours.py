@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,14 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from homeostat.adapters.records.codec import as_given, storable
+from homeostat.adapters.records.codec import as_given, key_text
 from homeostat.adapters.records.tables import log_profiles, log_segment_profiles
 from homeostat.domain.model import ColumnKind
 from homeostat.domain.segments import REST
 from homeostat.profiles.format import from_bytes, to_bytes
 from homeostat.profiles.profile import Profile
+
+logger = logging.getLogger(__name__)
 
 HOUR = 3_600_000_000
 MOST_SEGMENTS = 100
@@ -92,14 +95,50 @@ def of_kinds(profile: Profile, kinds: Mapping[str, ColumnKind]) -> Profile:
     return Profile(profile.rows, kept, pairs if pairs and kept.keys() >= set(pairs.names) else None)
 
 
+def add_profiles(
+    connection: sa.Connection,
+    hours: Mapping[HourKey, Profile],
+    segments: Mapping[SegmentKey, Profile],
+    now: int,
+) -> None:
+    """Add profiles of new rows; one that the database does not take holds no others up."""
+    try:
+        with connection.begin_nested():
+            add_hours(connection, hours, now)
+            add_segments(connection, segments)
+    except sa.exc.DBAPIError as error:
+        if not _of_its_data(error):
+            raise
+    else:
+        return
+    parts: list[tuple[dict[HourKey, Profile], dict[SegmentKey, Profile]]]
+    parts = [({key: one}, {}) for key, one in hours.items()]
+    parts += [({}, {key: one}) for key, one in segments.items()]
+    for hour, segment in parts:
+        try:
+            with connection.begin_nested():
+                add_hours(connection, hour, now)
+                add_segments(connection, segment)
+        except sa.exc.DBAPIError as error:
+            if not _of_its_data(error):
+                raise
+            logger.exception("a profile cannot be stored: %s %s", [*hour], [*segment])
+
+
+def _of_its_data(error: sa.exc.DBAPIError) -> bool:
+    """Whether the database refused what it was given: a text, or the length of a key."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return isinstance(error, sa.exc.DataError) or state.startswith(("22", "54"))
+
+
 def add_hours(connection: sa.Connection, profiles: Mapping[HourKey, Profile], now: int) -> None:
     """Merge profiles of new rows into those of their hours, and count rows that came late."""
     for (model, version, hour), profile in profiles.items():
-        key = {"model": model, "version": version, "hour": hour}
+        key = {"model": model, "version": key_text(version), "hour": hour}
         late = profile.rows if hour + HOUR + LATE <= now else 0
         same = sa.and_(*(log_profiles.c[name] == value for name, value in key.items()))
         stored = connection.execute(sa.select(log_profiles).where(same)).one_or_none()
-        whole = profile if stored is None else merged(stored.profile, profile)
+        whole = profile if stored is None else _grown(stored.profile, profile, key)
         values = {"profile": to_bytes(whole), "rows": whole.rows}
         if stored is None:
             connection.execute(sa.insert(log_profiles).values(**key, **values, late=late))
@@ -117,9 +156,14 @@ def add_segments(connection: sa.Connection, profiles: Mapping[SegmentKey, Profil
     table = log_segment_profiles
     counts: dict[tuple[object, ...], int] = {}
     for (model, version, columns, segment, hour), profile in profiles.items():
-        place = {"model": model, "version": version, "columns": storable(columns), "hour": hour}
+        place = {
+            "model": model,
+            "version": key_text(version),
+            "columns": key_text(columns),
+            "hour": hour,
+        }
         within = sa.and_(*(table.c[name] == value for name, value in place.items()))
-        name = storable(segment)
+        name = key_text(segment)
         stored = connection.execute(
             sa.select(table).where(within, table.c.segment == name)
         ).one_or_none()
@@ -139,9 +183,10 @@ def add_segments(connection: sa.Connection, profiles: Mapping[SegmentKey, Profil
             values = {"rows": profile.rows, "packed": pack(to_bytes(profile))}
             connection.execute(sa.insert(table).values(**key, **values))
         else:
+            whole = _grown(stored.packed, profile, key, packed=True)
             values = {
-                "rows": stored.rows + profile.rows,
-                "packed": pack(to_bytes(merged(unpack(stored.packed), profile))),
+                "rows": whole.rows,
+                "packed": pack(to_bytes(whole)),
             }
             same = within & (table.c.segment == name)
             connection.execute(sa.update(table).where(same).values(**values))
@@ -153,8 +198,23 @@ def pack(profile: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """Return what was packed."""
-    return zlib.decompress(packed)
+    """Return what was packed; raises ValueError if it is damaged."""
+    try:
+        return zlib.decompress(packed)
+    except zlib.error as error:
+        raise ValueError(f"profile cannot be unpacked: {error}") from error
+
+
+def _grown(
+    stored: bytes, profile: Profile, key: Mapping[str, object], *, packed: bool = False
+) -> Profile:
+    """Return a stored profile with new rows; a damaged one begins anew, and holds nobody up."""
+    try:
+        return merged(unpack(stored) if packed else stored, profile)
+    except ValueError as error:
+        message = "the stored profile of %s begins anew, homeostat data repair completes it: %s"
+        logger.warning(message, key, error)
+        return profile
 
 
 def merged(stored: bytes, profile: Profile) -> Profile:
@@ -171,10 +231,10 @@ def segment_hours(
     where = (model, start, end, version)
     whole = hour_rows(connection, *where)
     table = log_segment_profiles
-    mine = table.c.segment == storable(segment)
+    mine = table.c.segment == key_text(segment)
     own = sa.case((mine, table.c.packed)).label("mine")
     told = sa.select(table.c.hour, table.c.segment, table.c.rows, own)
-    told = told.where(table.c.columns == storable(columns))
+    told = told.where(table.c.columns == key_text(columns))
     hours: dict[int, _Hour] = defaultdict(_Hour)
     for part in connection.execute(told.where(*_within(table, *where))):
         hour = hours[part.hour]
@@ -196,7 +256,7 @@ def segment_rows(
     table = log_segment_profiles
     told = sa.select(table.c.segment, sa.func.sum(table.c.rows)).where(
         *_within(table, model, start, end, ""),
-        table.c.columns.in_([storable(names) for names in columns]),
+        table.c.columns.in_([key_text(names) for names in columns]),
         table.c.segment != REST,
     )
     found = connection.execute(told.group_by(table.c.segment))
@@ -221,7 +281,7 @@ def _within(
     table: sa.Table, model: str, start: int, end: int, version: str
 ) -> list[sa.ColumnElement[bool]]:
     bounds = [table.c.model == model, table.c.hour >= start, table.c.hour < end]
-    return [*bounds, table.c.version == version] if version else bounds
+    return [*bounds, table.c.version == key_text(version)] if version else bounds
 
 
 def late_rows(connection: sa.Connection, model: str, start: int, end: int) -> int:
@@ -245,10 +305,10 @@ def replace_hour(
     """Store the profiles of an hour and a version in place of those that are there.
 
     If these tell of more rows, or of columns of these kinds that the new one lacks, they stay: what
-    they were made of is no longer there. With `fresh` they stay in any case.
+    they were made of is no longer there. With `fresh` they stay unless they are damaged.
     """
     model, version, hour = key
-    place = {"model": model, "version": version, "hour": hour}
+    place = {"model": model, "version": key_text(version), "hour": hour}
     same = sa.and_(*(log_profiles.c[name] == value for name, value in place.items()))
     stored = connection.execute(sa.select(log_profiles).where(same)).one_or_none()
     blob = to_bytes(profile)
@@ -256,19 +316,19 @@ def replace_hour(
     if stored is None:
         connection.execute(sa.insert(log_profiles).values(**place, **new))
     else:
-        old = of_kinds(from_bytes(stored.profile), kinds)
-        if fresh or old.rows > profile.rows or set(old.columns) - set(profile.columns):
+        old = _read(stored.profile)
+        if old is not None and (fresh or _tells_more(of_kinds(old, kinds), profile)):
             return Replaced(left=1)
         connection.execute(sa.update(log_profiles).where(same).values(**new))
     table = log_segment_profiles
     within = sa.and_(*(table.c[name] == value for name, value in place.items()))
-    told = {storable(columns) for _, _, columns, _, _ in segments}
+    told = {key_text(columns) for _, _, columns, _, _ in segments}
     connection.execute(sa.delete(table).where(within, table.c.columns.in_(told)))
     rows = [
         {
             **place,
-            "columns": storable(columns),
-            "segment": storable(segment),
+            "columns": key_text(columns),
+            "segment": key_text(segment),
             "rows": part.rows,
             "packed": pack(to_bytes(part)),
         }
@@ -278,3 +338,14 @@ def replace_hour(
         connection.execute(sa.insert(table), rows)
     changed = stored is None or bytes(stored.profile) != blob
     return Replaced(1, profile.rows, int(changed), len(rows))
+
+
+def _tells_more(old: Profile, new: Profile) -> bool:
+    return old.rows > new.rows or bool(set(old.columns) - set(new.columns))
+
+
+def _read(stored: bytes) -> Profile | None:
+    try:
+        return from_bytes(stored)
+    except ValueError:
+        return None

@@ -24,6 +24,7 @@ from homeostat.adapters.records.codec import storable
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import metadata
 from homeostat.domain.segments import names_value
+from homeostat.domain.verdict import segment_value
 from homeostat.profiles.forget import counted, mentions
 from homeostat.profiles.format import from_bytes
 from homeostat.profiles.profile import Profile
@@ -204,6 +205,7 @@ def _search_texts(
     connection: sa.Connection, table: sa.Table, values: Sequence[str]
 ) -> tuple[int, bool]:
     same, within = 0, False
+    values = tuple(dict.fromkeys((*values, *map(segment_value, values))))
     kept = [storable(value) for value in values]
     written = {form for value in values for form in stored_forms(value)}
     for column in (column for column in table.columns if isinstance(column.type, sa.Text)):

@@ -19,6 +19,7 @@ from homeostat.adapters.records.tables import (
     verdicts,
 )
 from homeostat.domain.segments import names_value, rename_value
+from homeostat.domain.verdict import segment_value
 from homeostat.profiles.forget import ERASED
 from homeostat.profiles.format import from_bytes, to_bytes
 
@@ -36,7 +37,7 @@ def unname(database: Database, model: str, values: Sequence[str]) -> int:
         If the database failed: ask again.
     """
     changed = 0
-    for value in values:
+    for value in dict.fromkeys((*values, *map(segment_value, values))):
         changed += _profiles(database, model, storable(value))
         changed += _figures(database, model, storable(value))
         changed += _texts(database, model, value)

@@ -24,7 +24,7 @@ from homeostat.adapters.predlog.place import BENCH, CACHE, OWN
 from homeostat.adapters.predlog.rewrite import groups
 from homeostat.adapters.predlog.segments import damaged_names, segment_names
 from homeostat.adapters.predlog.upkeep import Upkeep
-from homeostat.adapters.records.codec import decode, from_micros
+from homeostat.adapters.records.codec import decode, from_micros, key_text
 from homeostat.adapters.records.tables import decisions, log_files, log_profiles, log_segments
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.decision import Decision
@@ -214,7 +214,7 @@ def _answered(model: str, table: pa.Table) -> Counter[tuple[str, str, int]]:
     )
     return Counter(
         {
-            (model, str(names[version]), hour * HOUR): amount
+            (model, key_text(str(names[version])), hour * HOUR): amount
             for version, hour, amount in zip(*pairs.tolist(), amounts.tolist(), strict=True)
         }
     )

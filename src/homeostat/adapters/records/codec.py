@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Hashable
 from datetime import datetime, timedelta
@@ -15,6 +16,8 @@ from homeostat.domain.window import EPOCH
 
 S = TypeVar("S")
 MICROSECOND = timedelta(microseconds=1)
+MOST_KEY = 500
+"""Bytes of a text in a key: PostgreSQL takes 2,704 for all columns of a key."""
 
 
 def to_micros(moment: datetime) -> int:
@@ -55,6 +58,24 @@ def as_given(text: str) -> str:
     True
     """
     return text.replace("\x1a0", "\0").replace("\x1a1", "\x1a")
+
+
+def key_text(text: str) -> str:
+    r"""Return text from data as part of a table's key, whose size databases limit.
+
+    What is long is cut, with a digest: different texts stay different, and a cut one as it is.
+
+    Examples
+    --------
+    >>> key_text("1.0"), len(key_text("x" * 15_000)), key_text("x" * 15_000)[465:]
+    ('1.0', 499, 'x~0c9031e3c702cf76c69154400e241049')
+    """
+    shown = storable(text)
+    data = shown.encode(errors="backslashreplace")
+    if len(data) <= MOST_KEY:
+        return data.decode()
+    digest = hashlib.sha256(data).hexdigest()
+    return f"{data[: MOST_KEY - 34].decode(errors='ignore')}~{digest[:32]}"
 
 
 @cache

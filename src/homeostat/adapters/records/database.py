@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from homeostat.adapters.records.codec import decode, from_micros, storable, to_micros
+from homeostat.adapters.records.codec import decode, from_micros, key_text, to_micros
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import (
     decisions,
@@ -126,9 +126,9 @@ class DatabaseRecords:
         query = sa.select(metrics.c.body).where(metrics.c.model == model)
         query = query.where(*_period(metrics.c.start, since, until))
         if name:
-            query = query.where(metrics.c.name == storable(name))
+            query = query.where(metrics.c.name == key_text(name))
         if segment is not None:
-            query = query.where(metrics.c.segment == storable(segment))
+            query = query.where(metrics.c.segment == key_text(segment))
         if limit is not None:
             key = ("start", "end", "name", "version", "cohort", "segment")
             query = query.order_by(*(metrics.c[part].desc() for part in key)).limit(limit)

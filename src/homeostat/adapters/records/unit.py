@@ -10,7 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from homeostat.adapters.records.codec import decode, encode, storable, to_micros
+from homeostat.adapters.records.codec import decode, encode, key_text, to_micros
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import decisions, effects, metrics, states, verdicts
 from homeostat.domain.decision import Decision
@@ -245,10 +245,10 @@ def _changed(key: str) -> ConflictError:
 def _identity(point: MetricPoint) -> dict[str, str | int]:
     return {
         "model": point.model,
-        "name": storable(point.name),
+        "name": key_text(point.name),
         "start": to_micros(point.window.start),
         "end": to_micros(point.window.end),
-        "version": point.version,
-        "cohort": point.cohort,
-        "segment": storable(point.segment),
+        "version": key_text(point.version),
+        "cohort": key_text(point.cohort),
+        "segment": key_text(point.segment),
     }

@@ -15,7 +15,7 @@ from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError
 from homeostat.domain.model import Column, ColumnKind, Schema
 from homeostat.domain.route import Route
-from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
+from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict, segment_name
 from homeostat.domain.window import Window
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, predictions
 
@@ -66,6 +66,20 @@ def test_profiles_of_its_segment_count_on_without_its_name(tmp_path: Path) -> No
         assert reader.profile(CARDS, ALL).rows == 5
     again = erase(log, CARDS, Target(True, (ADA,)), "test", NOW, tmp_path)
     assert (again.complete, again.named) == (True, 0)
+
+
+def test_a_value_that_is_cut_in_the_names_of_segments_leaves_them_too(tmp_path: Path) -> None:
+    long = "ada" + "x" * 200
+    log = opened(tmp_path)
+    log.append(CARDS, cards((long, BOB)))
+    log.roll(NOW)
+    with open_records(tmp_path).begin() as unit:
+        unit.measure(point(segment_name(["card"], [long])))
+    done = erase(log, CARDS, Target(True, (long,)), "test", NOW, tmp_path)
+    assert done.complete
+    assert done.named == 3, "two profiles and a figure"
+    found = search(tmp_path, log.upkeep.catalogue.database, [long]).found
+    assert not any("log_segment_profiles" in place for place in found)
 
 
 def test_what_was_judged_and_decided_names_it_no_more(tmp_path: Path) -> None:
