@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from threading import Event
 from typing import TypeAlias
@@ -37,6 +39,8 @@ from homeostat.engine.ports import Receipt, Rejected
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 BEHIND = 2 * ROLL_BYTES
 """Bytes of landed rows from which rolls do not keep up."""
+
+logger = logging.getLogger(__name__)
 
 Quarantine: TypeAlias = Callable[[ModelSpec, Kind, pa.Table, Problems], None]
 
@@ -82,6 +86,8 @@ class Landing:
         Bytes of landed rows from which calls are refused.
     full : threading.Event
         Set when so much has landed that a roll should not wait for its time.
+    roll : callable
+        Moves what has landed to columnar files.
     behind : int
         Bytes of landed rows from which those of finished segments are no longer held in memory.
     """
@@ -92,6 +98,7 @@ class Landing:
     protector: Protector
     most_landed: int
     full: Event
+    roll: Callable[[datetime], object]
     behind: int = BEHIND
     _group: GroupCommit[Sent] = field(init=False)
     _described: dict[str, tuple[ModelSpec, pa.Schema]] = field(default_factory=dict, init=False)
@@ -208,6 +215,8 @@ class Landing:
         before = self.writer.segment
         ends = self.writer.write([pack(kind, model, rows) for kind, model, rows, _ in tables])
         with self.state.lock:
+            if self.writer.lost:
+                self.state.lost.add(self.writer.lost)
             for table, (segment, end) in zip(tables, ends, strict=True):
                 self.state.land(segment, *table)
                 self.state.frontier[segment] = self.state.durable[segment] = end
@@ -217,6 +226,16 @@ class Landing:
                     self.state.unload()
             if self.state.bytes >= ROLL_BYTES:
                 self.full.set()
+        if self.writer.lost:
+            self._rescue()
+
+    def _rescue(self) -> None:
+        """Move to files what is in memory only."""
+        try:
+            self.roll(self.clock.now())
+        except HomeostatError:
+            logger.exception("rows of a segment that is gone are in memory only, until a roll")
+            self.full.set()
 
     def _fresh(self, group: list[Sent]) -> list[tuple[Kind, str, pa.Table, Keys]]:
         """Tell each call which of its rows are new; return those, by kind, model and schema."""

@@ -133,7 +133,13 @@ class FilePredictionLog:
         self.full = threading.Event()
         self._refused: dict[str, int] = {}
         self._landing = Landing(
-            self._clock, self._state, self._writer, protector, most_landed, self.full
+            self._clock,
+            self._state,
+            self._writer,
+            protector,
+            most_landed,
+            self.full,
+            self.upkeep.roll,
         )
         with self._state.lock:
             self._state.refresh()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeAlias
 
 from homeostat.adapters.durable import sync
 from homeostat.adapters.predlog.frames import damaged_at, scan
@@ -21,7 +22,20 @@ SUFFIX = ".seg"
 DAMAGED = ".damaged"
 ASKED = ".asked"
 
+REPLACED = (
+    "the folder is another one than when Homeostat was started (was a backup restored, or a disk "
+    "mounted?): start it again"
+)
+
+Place: TypeAlias = tuple[int, int]
+
 logger = logging.getLogger(__name__)
+
+
+def place_of(folder: Path) -> Place:
+    """Return what tells a folder from another one of its name; raises OSError."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 @dataclass
@@ -48,9 +62,16 @@ class SegmentWriter:
     _descriptor: int = field(default=-1, init=False)
     _size: int = field(default=0, init=False)
     segment: str = field(default="", init=False)
+    lost: str = field(default="", init=False)
+    _place: Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._place = place_of(self.folder)
 
     def write(self, frames: Sequence[bytearray]) -> list[tuple[str, int]]:
         """Write frames with one sync, from one thread at a time; they are durable on return.
+
+        If somebody took the segment away, they are written to another one; ``lost`` names it then.
 
         Returns
         -------
@@ -63,9 +84,21 @@ class SegmentWriter:
             If the disk failed or is full: none of the frames is acknowledged.
         """
         try:
+            self.lost = ""
             if self._descriptor < 0 or self._size >= self.segment_bytes:
                 self._open()
-            self._put(memoryview(frames[0] if len(frames) == 1 else b"".join(frames)))
+            data = memoryview(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._put(data)
+            if not self._there():
+                logger.error(
+                    "somebody took the segment %s away while it was written to: acknowledged rows "
+                    "that are not in columnar files are in memory only; another one is begun",
+                    self.folder / self.segment,
+                )
+                gone = self.segment
+                self._open()
+                self._put(data)
+                self.lost = gone
         except OSError as error:
             self.close()
             raise StorageError(
@@ -83,8 +116,18 @@ class SegmentWriter:
         if self.fsync:
             os.fsync(self._descriptor)
 
+    def _there(self) -> bool:
+        """Whether the segment is in the folder still."""
+        try:
+            found = (self.folder / self.segment).stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self._descriptor))
+
     def _open(self) -> None:
         self.close()
+        if place_of(self.folder) != self._place:
+            raise OSError(REPLACED)
         while self._descriptor < 0:
             # Named before it exists: whoever finds the file in the folder knows whose it is.
             self.segment = f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"

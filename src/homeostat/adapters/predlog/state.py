@@ -20,7 +20,7 @@ from homeostat.adapters.predlog.keys import HALF, Keys, identities, merge
 from homeostat.adapters.predlog.layout import EVER
 from homeostat.adapters.predlog.memory import Landed, LandedKeys, LandedSegment, Part
 from homeostat.adapters.predlog.parquet import DAY, TIME_FIELD, FileStore, day_text
-from homeostat.adapters.predlog.segments import segment_names
+from homeostat.adapters.predlog.segments import REPLACED, Place, place_of, segment_names
 from homeostat.domain.columns import micros, texts
 from homeostat.domain.errors import StorageError
 
@@ -85,6 +85,9 @@ class LogState:
         Files that were seen to leave the log.
     writing : callable
         Names the segment that this process writes; its rows land when their write has returned.
+    lost : set of str
+        Segments that were taken away while this process wrote to them: what it holds of them is
+        nowhere else until it is rolled.
     """
 
     landing: Path
@@ -96,10 +99,15 @@ class LogState:
     durable: dict[str, int] = field(default_factory=dict)
     landed: dict[str, LandedSegment] = field(default_factory=dict)
     losses: int = 0
+    _place: Place = field(init=False)
     writing: Callable[[], str] = str
+    lost: set[str] = field(default_factory=set)
     files: dict[Part, dict[str, list[FileEntry]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
+
+    def __post_init__(self) -> None:
+        self._place = place_of(self.landing)
 
     def refresh(self) -> None:
         """Take in what other processes appended and rolled.
@@ -118,6 +126,8 @@ class LogState:
             ) from error
 
     def _refreshed(self) -> bool:
+        if place_of(self.landing) != self._place:
+            raise OSError(REPLACED)
         # Listed before the catalogue is read: a segment that is deleted in between was rolled, and
         # its rows are in files that this reading of the catalogue may not show.
         names = segment_names(self.landing)
@@ -149,8 +159,18 @@ class LogState:
     def _forget_landed(self, rolled: dict[str, int]) -> None:
         # Another process rolled some of the landed rows, so that they are in files now. Of a row
         # that is in two segments it may have kept the other one: all are looked at again.
+        self.lost = {n for n in self.lost if self.frontier.get(n, 0) > rolled.get(n, 0)}
+        only_here = {
+            name: (self.landed[name], self.frontier[name])
+            for name in self.lost & self.landed.keys()
+        }
         self.rolled, self.frontier = rolled, dict(rolled)
         self.landed.clear()
+        for name, (held, end) in only_here.items():
+            for (kind, model), landed in held.parts.items():
+                for block in landed.blocks:
+                    self._take(name, kind, model, block.table)
+            self.frontier[name] = end
 
     def _take_in(self, name: str, stop: int | None) -> None:
         start = self.frontier.get(name, 0)
@@ -158,10 +178,14 @@ class LogState:
         if size <= start:
             return
         for frame in scan(self.landing / name, start, stop):
-            judged = self.judge(frame.kind, frame.model, frame.rows)
-            rows = frame.rows if judged.new.all() else frame.rows.filter(judged.fresh)
-            self.land(name, frame.kind, frame.model, rows, judged.keys)
+            self._take(name, frame.kind, frame.model, frame.rows)
             self.frontier[name] = frame.end
+
+    def _take(self, segment: str, kind: Kind, model: str, rows: pa.Table) -> None:
+        """Land those rows that are new."""
+        judged = self.judge(kind, model, rows)
+        fresh = rows if judged.new.all() else rows.filter(judged.fresh)
+        self.land(segment, kind, model, fresh, judged.keys)
 
     def land(self, segment: str, kind: Kind, model: str, rows: pa.Table, found: Keys) -> None:
         """Add durable rows, none of which is known; `found` are their keys, in the rows' order."""
@@ -177,7 +201,7 @@ class LogState:
 
     def unload(self) -> None:
         """Hold the rows of this process's finished segments as they lie in their files."""
-        for segment in self.durable.keys() & self.landed.keys() - {self.writing()}:
+        for segment in self.durable.keys() & self.landed.keys() - {self.writing(), *self.lost}:
             held = self.landed[segment]
             if any(landed.frozen for landed in held.parts.values()):
                 continue
