@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homeostat.adapters.predlog.place import Source
-from homeostat.domain.window import EPOCH
 
 EVER = (-(2**63), 2**63 - 1)
-MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,9 @@ def read_layout(source: Source, time: str) -> Layout:
             if bounds is None or not bounds.has_min_max:
                 groups.append(Span(*EVER, group.num_rows))
             else:
-                groups.append(Span(_micros(bounds.min), _micros(bounds.max), group.num_rows))
+                # As they are stored: a date of Python's cannot hold every time.
+                first, last = int(bounds.min_raw or 0), int(bounds.max_raw or 0)
+                groups.append(Span(first, last, group.num_rows))
         repeated = _repeated(schema, metadata)
     footer = None if isinstance(source, Path) else metadata
     return Layout(schema, tuple(groups), repeated, footer)
@@ -90,8 +89,3 @@ def _repeated(schema: pa.Schema, metadata: pq.FileMetaData) -> tuple[str, ...]:
             g.column(places[field.name]).total_uncompressed_size <= 4 * g.num_rows for g in groups
         )
     )
-
-
-def _micros(moment: object) -> int:
-    assert isinstance(moment, datetime)
-    return (moment - EPOCH) // MICROSECOND

@@ -300,7 +300,8 @@ def _check_profiles(
         model, version, hour = place
         more = counts.answered[place] - profiled.get(place, 0)
         if more > 0:
-            at = f"{model} {version} {from_micros(hour):%Y-%m-%d %H:%M}"
+            moment = str(np.datetime64(hour, "us").astype("datetime64[m]")).replace("T", " ")
+            at = f"{model} {version} {moment}"
             text = f"{more:,} rows of this hour are in files and not in its profile"
             yield Finding(Trouble.PROFILES, at, text, more)
         missing[model] -= min(more, 0)
