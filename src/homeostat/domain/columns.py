@@ -22,24 +22,6 @@ def floats(table: pa.Table, name: str) -> list[float]:
     return cast("list[float]", table.column(name).to_pylist())
 
 
-def row_values(table: pa.Table) -> list[dict[str, object]]:
-    """Return rows as values of Python; times that are in no calendar of Python's as texts.
-
-    Examples
-    --------
-    >>> row_values(pa.table({"at": pa.array([-(2**62)]).cast(pa.timestamp("us", "UTC"))}))
-    [{'at': '-13097-06-28 09:59:32.612096Z'}]
-    """
-    try:
-        return table.to_pylist()
-    except (OverflowError, ValueError):
-        columns = [
-            column.cast(pa.string()) if pa.types.is_timestamp(column.type) else column
-            for column in table.columns
-        ]
-        return pa.table(columns, names=table.column_names).to_pylist()
-
-
 def float_array(column: Floats) -> NDArray[np.float64]:
     """Return float64 values as they lie in memory, NaN for null.
 

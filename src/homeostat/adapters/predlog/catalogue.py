@@ -12,18 +12,18 @@ import sqlalchemy as sa
 
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hours import (
-    HourKey,
     Replaced,
     SegmentHours,
-    SegmentKey,
     add_profiles,
     hour_rows,
     late_rows,
     replace_hour,
     segment_hours,
     segment_rows,
+    whole_hours,
 )
-from homeostat.adapters.records.codec import encode, from_micros, key_text, storable, to_micros
+from homeostat.adapters.predlog.pools import HourKey, SegmentKey
+from homeostat.adapters.records.codec import encode, from_micros, storable, to_micros
 from homeostat.adapters.records.engine import CATALOGUE_LOCK, Database, in_turn
 from homeostat.adapters.records.tables import (
     decisions,
@@ -187,16 +187,10 @@ class Catalogue:
 
     def profiles(
         self, model: str, start: int, end: int, version: str
-    ) -> tuple[dict[str, int], list[bytes]]:
-        """Return the segments' offsets and the stored profiles of the hours in [start, end)."""
-        query = sa.select(log_profiles.c.profile).where(
-            log_profiles.c.model == model, log_profiles.c.hour >= start, log_profiles.c.hour < end
-        )
-        if version:
-            query = query.where(log_profiles.c.version == key_text(version))
+    ) -> tuple[dict[str, int], SegmentHours]:
+        """Return the segments' offsets and what is stored of the hours in [start, end)."""
         with self.database.read() as connection:
-            rolled = _offsets(connection)
-            return rolled, list(connection.execute(query).scalars())
+            return _offsets(connection), whole_hours(connection, model, start, end, version)
 
     def segment(
         self, model: str, columns: str, segment: str, start: int, end: int, version: str

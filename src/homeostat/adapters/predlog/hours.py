@@ -10,6 +10,12 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from homeostat.adapters.predlog.pools import (
+    HourKey,
+    SegmentKey,
+    pool,
+    pooled_hours,
+)
 from homeostat.adapters.records.codec import as_given, key_text
 from homeostat.adapters.records.tables import log_profiles, log_segment_profiles
 from homeostat.domain.model import ColumnKind
@@ -25,15 +31,10 @@ MOST_SEGMENTS = 100
 LATE = HOUR
 """Rows that are rolled this long after their hour's end came late."""
 
-HourKey = tuple[str, str, int]
-"""Model, version, hour in microseconds."""
-SegmentKey = tuple[str, str, str, str, int]
-"""Model, version, columns, segment, hour in microseconds."""
-
 
 @dataclass(frozen=True, slots=True)
 class SegmentHours:
-    """What is stored of one segment.
+    """What is stored of one segment, version or model.
 
     Attributes
     ----------
@@ -102,6 +103,7 @@ def add_profiles(
     now: int,
 ) -> None:
     """Add profiles of new rows; one that the database does not take holds no others up."""
+    hours, segments = pool(connection, hours, segments, joined_profiles)
     try:
         with connection.begin_nested():
             add_hours(connection, hours, now)
@@ -123,6 +125,12 @@ def add_profiles(
             if not _of_its_data(error):
                 raise
             logger.exception("a profile cannot be stored: %s %s", [*hour], [*segment])
+
+
+def joined_profiles(earlier: Profile, later: Profile) -> Profile:
+    """Return a profile of the rows of both; a column that changed its kind begins anew."""
+    kinds = {name: column.kind for name, column in later.columns.items()}
+    return of_kinds(earlier, kinds).merge(later)
 
 
 def _of_its_data(error: sa.exc.DBAPIError) -> bool:
@@ -218,9 +226,8 @@ def _grown(
 
 
 def merged(stored: bytes, profile: Profile) -> Profile:
-    """Return a stored profile with new rows; a column that changed its kind begins anew."""
-    kinds = {name: column.kind for name, column in profile.columns.items()}
-    return of_kinds(from_bytes(stored), kinds).merge(profile)
+    """Return a stored profile with new rows; see `joined_profiles`."""
+    return joined_profiles(from_bytes(stored), profile)
 
 
 def segment_hours(
@@ -245,8 +252,22 @@ def segment_hours(
     incomplete = {
         hour for hour, rows in whole.items() if hours[hour].rest or hours[hour].told != rows
     }
+    incomplete |= pooled_hours(connection, *where)
     profiles = {hour: tuple(hours[hour].profiles) for hour in whole if hour not in incomplete}
     return SegmentHours(profiles, frozenset(incomplete))
+
+
+def whole_hours(
+    connection: sa.Connection, model: str, start: int, end: int, version: str
+) -> SegmentHours:
+    """Return the stored profiles of the hours in [start, end), of a version or of all."""
+    where = (model, start, end, version)
+    query = sa.select(log_profiles.c.hour, log_profiles.c.profile)
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for hour, profile in connection.execute(query.where(*_within(log_profiles, *where))):
+        found[hour].append(profile)
+    profiles = {hour: tuple(blobs) for hour, blobs in found.items()}
+    return SegmentHours(profiles, pooled_hours(connection, *where))
 
 
 def segment_rows(
@@ -314,6 +335,8 @@ def replace_hour(
     blob = to_bytes(profile)
     new = {"profile": blob, "rows": profile.rows}
     if stored is None:
+        if hour in pooled_hours(connection, model, hour, hour + 1, version):
+            return Replaced(left=1)  # its rows are counted in the pool
         connection.execute(sa.insert(log_profiles).values(**place, **new))
     else:
         old = _read(stored.profile)

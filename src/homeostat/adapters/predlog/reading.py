@@ -14,7 +14,7 @@ import pyarrow as pa
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import hash_texts
-from homeostat.adapters.predlog.hours import HOUR, of_kinds
+from homeostat.adapters.predlog.hours import HOUR, SegmentHours, of_kinds
 from homeostat.adapters.predlog.keys import in_key_order, make_keys
 from homeostat.adapters.predlog.labels import Asked, Told, attach
 from homeostat.adapters.predlog.parquet import DAY, FileStore, align
@@ -192,30 +192,15 @@ class LogReader:
     def profile(self, spec: ModelSpec, start: int, end: int, version: str) -> Profile:
         """Return the profile of what was answered in [start, end).
 
-        Whole hours are merged from the profiles that were stored when their rows were rolled.
+        Whole hours are merged from the profiles that were stored when their rows were rolled; of a
+        version rows are read of hours that have more versions than have a profile of their own.
         """
-        first, last = -(-start // HOUR) * HOUR, end // HOUR * HOUR
-        if first >= last:
-            first = last = end
-        with self.state.lock:
-            blobs: list[bytes] = []
-            landed: list[pa.Table] = []
-            if first < last:
-                asked = spec.name, first, last, version
-                blobs = self._settled(lambda: self.catalogue.profiles(*asked))
-                landed = self.state.landed_tables(spec.name, first, last)
-            else:
-                self.state.refresh()
-            edges = [(a, b) for a, b in ((start, first), (last, end)) if a < b]
-            parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in edges]
-        tables = [self._read(spec, (), landed, first, last)]
-        tables += [self._read(spec, *part) for part in parts]
-        rows = answered(pa.concat_tables(tables))
-        if version:
-            rows = where(rows, "version", version)
-        kinds = profile_kinds(spec)
-        fresh = profile_table(rows, kinds, personal_columns(spec), pairs=True)
-        return merge_all([fresh, *(of_kinds(self._decode(blob), kinds) for blob in blobs)])
+        return self._merged(
+            spec,
+            (start, end),
+            lambda first, last: self.catalogue.profiles(spec.name, first, last, version),
+            lambda rows: where(rows, "version", version) if version else rows,
+        )
 
     def segment_profile(
         self, spec: ModelSpec, start: int, end: int, version: str, segment: str
@@ -226,12 +211,33 @@ class LogReader:
         have more segments than are told apart, or were rolled before the model had these.
         """
         names = columns_of(spec, segment)
+
+        def mine(rows: pa.Table) -> pa.Table:
+            rows = where(rows, "version", version) if version else rows
+            return in_segment(rows, names, segment)
+
+        asked = joined(names), segment
+        return self._merged(
+            spec,
+            (start, end),
+            lambda first, last: self.catalogue.segment(spec.name, *asked, first, last, version),
+            mine,
+        )
+
+    def _merged(
+        self,
+        spec: ModelSpec,
+        window: tuple[int, int],
+        ask: Callable[[int, int], tuple[dict[str, int], SegmentHours]],
+        choose: Callable[[pa.Table], pa.Table],
+    ) -> Profile:
+        """Merge what is stored of whole hours with what is read of the edges and the gaps."""
+        start, end = window
         first, last = -(-start // HOUR) * HOUR, end // HOUR * HOUR
         if first >= last:
             first = last = end
         with self.state.lock:
-            asked = spec.name, joined(names), segment, first, last, version
-            stored = self._settled(lambda: self.catalogue.segment(*asked))
+            stored = self._settled(lambda: ask(first, last))
             gaps = _joined_hours(stored.incomplete)
             whole = [(a, b) for a, b in ((start, first), *gaps, (last, end)) if a < b]
             parts = [(*self.state.gather(spec.name, a, b), a, b) for a, b in whole]
@@ -240,11 +246,15 @@ class LogReader:
         rest = self._read(spec, (), landed, first, last)
         hours = np.asarray(sorted(stored.incomplete), np.int64)
         fresh = ~np.isin(micros(rest, "timestamp") // HOUR * HOUR, hours)
-        rows = answered(pa.concat_tables([*tables, rest.filter(pa.array(fresh))]))
-        rows = in_segment(where(rows, "version", version) if version else rows, names, segment)
+        rows = choose(answered(pa.concat_tables([*tables, rest.filter(pa.array(fresh))])))
         kinds = profile_kinds(spec)
         made = profile_table(rows, kinds, personal_columns(spec), pairs=True)
-        blobs = [blob for found in stored.profiles.values() for blob in found]
+        blobs = [
+            blob
+            for hour, found in stored.profiles.items()
+            if hour not in stored.incomplete
+            for blob in found
+        ]
         return merge_all([made, *(of_kinds(self._decode(blob), kinds) for blob in blobs)])
 
     def counts(self, model: str, start: int, end: int) -> tuple[int, ...]:
@@ -277,7 +287,7 @@ class LogReader:
     def _decode(self, blob: bytes) -> Profile:
         profile = self._decoded.get(blob)
         if profile is None:
-            profile = self._decoded[blob] = from_bytes(blob)
+            profile = self._decoded[blob] = _profile(blob)
             if len(self._decoded) > CACHED_PROFILES:
                 self._decoded.popitem(last=False)
         else:
@@ -298,6 +308,15 @@ class LogReader:
             found = found.filter(pa.array(early))
             keys = np.unique(hash_texts(found.column("prediction_id"), self.store.salt))
             return int(np.count_nonzero(~self.state.predicted(model, keys)))
+
+
+def _profile(blob: bytes) -> Profile:
+    try:
+        return from_bytes(blob)
+    except ValueError as error:
+        raise StorageError(
+            f"a stored profile is damaged: {error}; homeostat data repair makes it anew"
+        ) from error
 
 
 def _schema(spec: ModelSpec, columns: Sequence[str] | None) -> pa.Schema:

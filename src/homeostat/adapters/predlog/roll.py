@@ -21,13 +21,12 @@ from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hours import (
     HOUR,
     MOST_SEGMENTS,
-    HourKey,
-    SegmentKey,
     of_kinds,
 )
 from homeostat.adapters.predlog.parquet import DAY, FileStore, day_text, in_order, split_by
+from homeostat.adapters.predlog.pools import MOST_VERSIONS, HourKey, SegmentKey, by_version
 from homeostat.adapters.predlog.state import RECENT, Snapshot
-from homeostat.domain.columns import answered, texts, where
+from homeostat.domain.columns import answered
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import prediction_schema
 from homeostat.domain.segments import by_segment
@@ -125,8 +124,7 @@ class Profiles:
         # Rows that landed before the log knew segments do not name them.
         segments: list[list[str]] = json.loads(metadata.get(SEGMENTS, b"[]"))
         for hour, rows in split_by(answered(table), "timestamp", HOUR):
-            for version in sorted(set(texts(rows, "version"))):
-                seen = where(rows, "version", version)
+            for version, seen in by_version(rows, MOST_VERSIONS):
                 profile = profile_table(seen, kinds, personal, pairs=True)
                 _put(self.hours, (model, version, hour), profile, kinds)
                 for names in segments:

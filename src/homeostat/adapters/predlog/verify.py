@@ -21,6 +21,7 @@ from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.keys import SUFFIX, Keys, identities, in_key_order, read_keys
 from homeostat.adapters.predlog.parquet import TIME_FIELD, key_path
 from homeostat.adapters.predlog.place import BENCH, CACHE, OWN
+from homeostat.adapters.predlog.pools import POOL
 from homeostat.adapters.predlog.rewrite import groups
 from homeostat.adapters.predlog.segments import damaged_names, segment_names
 from homeostat.adapters.predlog.upkeep import Upkeep
@@ -296,9 +297,13 @@ def _check_profiles(
     counts: _Counts, profiled: dict[tuple[str, str, int], int], known: Counter[str]
 ) -> Iterator[Finding]:
     missing: Counter[str] = Counter()
-    for place in {*counts.answered, *profiled}:
+    held: Counter[tuple[str, str, int]] = Counter()
+    for (model, version, hour), rows in counts.answered.items():
+        pooled = (model, version, hour) not in profiled and (model, POOL, hour) in profiled
+        held[model, POOL if pooled else version, hour] += rows
+    for place in {*held, *profiled}:
         model, version, hour = place
-        more = counts.answered[place] - profiled.get(place, 0)
+        more = held[place] - profiled.get(place, 0)
         if more > 0:
             moment = str(np.datetime64(hour, "us").astype("datetime64[m]")).replace("T", " ")
             at = f"{model} {version} {moment}"
