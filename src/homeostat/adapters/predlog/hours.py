@@ -103,11 +103,9 @@ def add_profiles(
     now: int,
 ) -> None:
     """Add profiles of new rows; one that the database does not take holds no others up."""
-    hours, segments = pool(connection, hours, segments, joined_profiles)
     try:
         with connection.begin_nested():
-            add_hours(connection, hours, now)
-            add_segments(connection, segments)
+            _add(connection, hours, segments, now)
     except sa.exc.DBAPIError as error:
         if not _of_its_data(error):
             raise
@@ -119,12 +117,22 @@ def add_profiles(
     for hour, segment in parts:
         try:
             with connection.begin_nested():
-                add_hours(connection, hour, now)
-                add_segments(connection, segment)
+                _add(connection, hour, segment, now)
         except sa.exc.DBAPIError as error:
             if not _of_its_data(error):
                 raise
             logger.exception("a profile cannot be stored: %s %s", [*hour], [*segment])
+
+
+def _add(
+    connection: sa.Connection,
+    hours: Mapping[HourKey, Profile],
+    segments: Mapping[SegmentKey, Profile],
+    now: int,
+) -> None:
+    hours, segments = pool(connection, hours, segments, joined_profiles)
+    add_hours(connection, hours, now)
+    add_segments(connection, segments)
 
 
 def joined_profiles(earlier: Profile, later: Profile) -> Profile:

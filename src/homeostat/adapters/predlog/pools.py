@@ -63,14 +63,19 @@ class Pooling:
         return version if key_text(version) in own else POOL
 
 
-def pooling(connection: sa.Connection, hours: Mapping[HourKey, Profile]) -> Pooling:
+def pooling(
+    connection: sa.Connection,
+    hours: Mapping[HourKey, Profile],
+    segments: Mapping[SegmentKey, Profile],
+) -> Pooling:
     """Give those versions a profile of their own that have one, and others while there is room."""
     own: dict[tuple[str, int], set[str]] = {}
+    table = log_profiles
+    places = {(model, hour) for model, _, hour in hours}
+    for model, hour in places | {(model, hour) for model, _, _, _, hour in segments}:
+        there = sa.select(table.c.version).where(table.c.model == model, table.c.hour == hour)
+        own[model, hour] = set(connection.execute(there).scalars()) - {POOL}
     for model, version, hour in hours:
-        if (model, hour) not in own:
-            table = log_profiles
-            there = sa.select(table.c.version).where(table.c.model == model, table.c.hour == hour)
-            own[model, hour] = set(connection.execute(there).scalars()) - {POOL}
         if version != POOL and len(own[model, hour]) < MOST_VERSIONS:
             own[model, hour].add(key_text(version))
     return Pooling(own)
@@ -83,15 +88,14 @@ def pool(
     join: Callable[[Profile, Profile], Profile],
 ) -> tuple[dict[HourKey, Profile], dict[SegmentKey, Profile]]:
     """Return profiles with those of versions beyond the most joined."""
-    kept = pooling(connection, hours)
+    kept = pooling(connection, hours, segments)
     whole: dict[HourKey, Profile] = {}
     for (model, version, hour), profile in hours.items():
         key = model, kept.version(model, version, hour), hour
         whole[key] = join(whole[key], profile) if key in whole else profile
     parts: dict[SegmentKey, Profile] = {}
     for (model, version, columns, segment, hour), profile in segments.items():
-        counted = kept.version(model, version, hour) if (model, hour) in kept.own else version
-        part = model, counted, columns, segment, hour
+        part = model, kept.version(model, version, hour), columns, segment, hour
         parts[part] = join(parts[part], profile) if part in parts else profile
     return whole, parts
 

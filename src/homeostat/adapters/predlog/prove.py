@@ -23,6 +23,7 @@ from homeostat.adapters.predlog.unname import forms, stored_forms
 from homeostat.adapters.records.codec import storable
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import metadata
+from homeostat.domain.errors import StorageError
 from homeostat.domain.segments import names_value
 from homeostat.domain.verdict import segment_value
 from homeostat.profiles.forget import counted, mentions
@@ -225,8 +226,13 @@ def profiled() -> list[tuple[sa.Table, str]]:
 
 
 def read_profile(column: str, blob: bytes) -> Profile:
-    """Return the profile in a column of one of the `profiled` tables."""
-    return from_bytes(unpack(blob) if column == PACKED else blob)
+    """Return the profile in a column of one of the `profiled` tables; raises StorageError."""
+    try:
+        return from_bytes(unpack(blob) if column == PACKED else blob)
+    except ValueError as error:
+        raise StorageError(
+            f"a stored profile is damaged: {error}; homeostat data repair makes it anew"
+        ) from error
 
 
 def _search_profiles(

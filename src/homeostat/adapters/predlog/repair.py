@@ -24,6 +24,7 @@ from homeostat.adapters.predlog.keys import (
 )
 from homeostat.adapters.predlog.parquet import IDENTITY, key_path
 from homeostat.adapters.predlog.place import AwayError
+from homeostat.adapters.predlog.remake import remake
 from homeostat.adapters.predlog.rewrite import write_again
 from homeostat.adapters.predlog.upkeep import Upkeep
 from homeostat.adapters.predlog.verify import Finding, Trouble, Verified, verify
@@ -60,8 +61,9 @@ class Repaired:
 def repair(upkeep: Upkeep, actor: str, now: datetime) -> Repaired:
     """Mend what can be mended; rolls wait meanwhile, appends and reads go on.
 
-    Key files are made anew. Damaged files are set aside below ``damaged/``, and those of their row
-    groups whose checksums hold take their place. What nobody registered is left alone.
+    Key files are made anew, and damaged profiles of the rows that are there. Damaged files are set
+    aside below ``damaged/``, and those of their row groups whose checksums hold take their place.
+    What nobody registered is left alone.
 
     Raises
     ------
@@ -98,6 +100,11 @@ class _Repair:
                 self._remove(file, finding, None)
             case Trouble.DAMAGED if file is not None:
                 self._damaged(file, finding)
+            case Trouble.PROFILE if finding.hour is not None:
+                rows = remake(self.upkeep, finding.hour)
+                if rows is not None:
+                    text = f"the profile was made anew of {rows:,} rows"
+                    self.mended.append(Mended(finding.path, text))
             case Trouble.SET_ASIDE:
                 self._set_aside(self.upkeep.root / finding.path, finding.path)
                 text = "set aside; its whole frames are in files"

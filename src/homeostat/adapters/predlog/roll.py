@@ -72,6 +72,12 @@ def described_schema(spec: ModelSpec) -> pa.Schema:
     return prediction_schema(spec).with_metadata(metadata)
 
 
+def kinds_of(rows: pa.Table) -> dict[str, ColumnKind]:
+    """Return the columns that profiles of these rows have; see `described_schema`."""
+    found = json.loads(rows.schema.metadata[KINDS])
+    return {name: ColumnKind(kind) for name, kind in found.items()}
+
+
 def write_files(snapshot: Snapshot, store: FileStore) -> Change:
     """Write landed rows to new files; return what to register.
 
@@ -119,7 +125,7 @@ class Profiles:
     def add(self, model: str, table: pa.Table) -> None:
         """Add rows of one schema."""
         metadata = table.schema.metadata
-        kinds = {name: ColumnKind(kind) for name, kind in json.loads(metadata[KINDS]).items()}
+        kinds = kinds_of(table)
         personal = json.loads(metadata[PERSONAL])
         # Rows that landed before the log knew segments do not name them.
         segments: list[list[str]] = json.loads(metadata.get(SEGMENTS, b"[]"))

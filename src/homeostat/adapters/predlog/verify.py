@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,16 +21,16 @@ from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.keys import SUFFIX, Keys, identities, in_key_order, read_keys
 from homeostat.adapters.predlog.parquet import TIME_FIELD, key_path
 from homeostat.adapters.predlog.place import BENCH, CACHE, OWN
-from homeostat.adapters.predlog.pools import POOL
+from homeostat.adapters.predlog.pools import POOL, HourKey
+from homeostat.adapters.predlog.remake import profiled_rows
 from homeostat.adapters.predlog.rewrite import groups
 from homeostat.adapters.predlog.segments import damaged_names, segment_names
 from homeostat.adapters.predlog.upkeep import Upkeep
 from homeostat.adapters.records.codec import decode, from_micros, key_text
-from homeostat.adapters.records.tables import decisions, log_files, log_profiles, log_segments
+from homeostat.adapters.records.tables import decisions, log_files, log_segments
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import StorageError
-from homeostat.profiles.format import from_bytes
 
 LEFT = frozenset({"expire_rows", "erase_rows", "repair_rows"})
 """Decisions by which predictions left the log while profiles kept counting them."""
@@ -47,16 +47,21 @@ class Trouble(StrEnum):
     SEGMENT_GONE = "segment_gone"
     DOUBLE = "double"
     PROFILES = "profiles"
+    PROFILE = "profile"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong: what kind, where, and in words; ``rows`` are those it concerns."""
+    """Something wrong: what kind, where, and in words; ``rows`` are those it concerns.
+
+    ``hour`` is that of a profile.
+    """
 
     trouble: Trouble
     path: str
     text: str
     rows: int = 0
+    hour: HourKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def verify(upkeep: Upkeep) -> Verified:
         If the folder or the database cannot be read at all.
     """
     catalogue = upkeep.catalogue
-    files, profiled = _snapshot(upkeep)
+    files, profiled, damaged = _snapshot(upkeep)
     counts, place = _Counts(), upkeep.store.place
     try:
         if files:
@@ -126,7 +131,8 @@ def verify(upkeep: Upkeep) -> Verified:
     except OSError as error:
         raise StorageError(f"the prediction log {upkeep.root} cannot be read: {error}") from error
     problems += _check_double(counts)
-    problems += _check_profiles(counts, profiled, known)
+    problems += [Finding(Trouble.PROFILE, _shown(k), said, 0, k) for k, said in damaged.items()]
+    problems += _check_profiles(counts, profiled, known, damaged)
     return Verified(
         len(files),
         sum(file.rows for file in files),
@@ -138,16 +144,16 @@ def verify(upkeep: Upkeep) -> Verified:
     )
 
 
-def _snapshot(upkeep: Upkeep) -> tuple[list[FileEntry], dict[tuple[str, str, int], int]]:
-    """Return the files, and the rows that profiles count, of one moment."""
+def _snapshot(upkeep: Upkeep) -> tuple[list[FileEntry], dict[HourKey, int], dict[HourKey, str]]:
+    """Return the files, the rows that profiles count, and damaged profiles, of one moment."""
     with upkeep.catalogue.database.read() as connection:
         rows = connection.execute(sa.select(log_files).order_by(log_files.c.number)).all()
-        profiles = connection.execute(sa.select(log_profiles)).all()
+        profiled, damaged = profiled_rows(connection)
     files = [
         FileEntry(Kind[r.kind], r.model, r.day, r.path, r.rows, r.bytes, r.first, r.last)
         for r in rows
     ]
-    return files, {(p.model, p.version, p.hour): from_bytes(p.profile).rows for p in profiles}
+    return files, profiled, damaged
 
 
 def check_file(upkeep: Upkeep, file: FileEntry, counts: _Counts) -> list[Finding]:
@@ -294,19 +300,23 @@ def _check_double(counts: _Counts) -> Iterator[Finding]:
 
 
 def _check_profiles(
-    counts: _Counts, profiled: dict[tuple[str, str, int], int], known: Counter[str]
+    counts: _Counts,
+    profiled: dict[HourKey, int],
+    known: Counter[str],
+    damaged: Collection[HourKey],
 ) -> Iterator[Finding]:
     missing: Counter[str] = Counter()
-    held: Counter[tuple[str, str, int]] = Counter()
+    held: Counter[HourKey] = Counter()
+    there = {*profiled, *damaged}
     for (model, version, hour), rows in counts.answered.items():
-        pooled = (model, version, hour) not in profiled and (model, POOL, hour) in profiled
+        pooled = (model, version, hour) not in there and (model, POOL, hour) in there
         held[model, POOL if pooled else version, hour] += rows
-    for place in {*held, *profiled}:
+    # How many rows a damaged one counts is not known.
+    for place in {*held, *profiled}.difference(damaged):
         model, version, hour = place
         more = held[place] - profiled.get(place, 0)
         if more > 0:
-            moment = str(np.datetime64(hour, "us").astype("datetime64[m]")).replace("T", " ")
-            at = f"{model} {version} {moment}"
+            at = _shown(place)
             text = f"{more:,} rows of this hour are in files and not in its profile"
             yield Finding(Trouble.PROFILES, at, text, more)
         missing[model] -= min(more, 0)
@@ -318,6 +328,12 @@ def _check_profiles(
                 "erasure or repair has removed"
             )
             yield Finding(Trouble.PROFILES, model, text, lost)
+
+
+def _shown(place: HourKey) -> str:
+    model, version, hour = place
+    moment = str(np.datetime64(hour, "us").astype("datetime64[m]")).replace("T", " ")
+    return f"{model} {version or '(other versions)'} {moment}"
 
 
 def _left(upkeep: Upkeep) -> Counter[str]:
