@@ -32,6 +32,8 @@ from homeostat.domain.columns import answered, micros
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import StorageError
 
+RESTORE = "stop Homeostat, look at the disk, and put the latest backup of it back"
+
 LEFT = frozenset({"expire_rows", "erase_rows", "repair_rows"})
 """Decisions by which predictions left the log while profiles kept counting them."""
 
@@ -48,6 +50,7 @@ class Trouble(StrEnum):
     DOUBLE = "double"
     PROFILES = "profiles"
     PROFILE = "profile"
+    RECORDS = "records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,10 @@ def verify(upkeep: Upkeep) -> Verified:
     except OSError as error:
         raise StorageError(f"the prediction log {upkeep.root} cannot be read: {error}") from error
     problems += _check_double(counts)
+    problems += [
+        Finding(Trouble.RECORDS, "records", f"the records database is damaged: {said}; {RESTORE}")
+        for said in catalogue.database.damage()
+    ]
     problems += [Finding(Trouble.PROFILE, _shown(k), said, 0, k) for k, said in damaged.items()]
     problems += _check_profiles(counts, profiled, known, damaged)
     return Verified(

@@ -1,6 +1,9 @@
 """Damage of any kind is found, and mended as far as can be proven."""
 
+import contextlib
 import os
+import re
+import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -289,3 +292,22 @@ def test_files_that_leave_the_log_meanwhile_are_no_finding(
 
     monkeypatch.setattr(Path, "exists", slow)
     assert verify(log.upkeep).problems == ()
+
+
+def test_a_damaged_page_of_the_records_is_found(tmp_path: Path) -> None:
+    """Of a path, in the index of paths: the table itself reads as before."""
+    log = opened(tmp_path)
+    log.append(SPEC, predictions(["a"]))
+    log.roll(NOW)
+    path = files(tmp_path)[0].relative_to(tmp_path / "log").as_posix()
+    log.upkeep.catalogue.database.close()
+    database = tmp_path / "records.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(database.read_bytes())
+    places = [at.start() for at in re.finditer(re.escape(path.encode()), bytes(content))]
+    content[places[-1] + 3] ^= 1
+    database.write_bytes(content)
+    found = verify(opened(tmp_path).upkeep).problems
+    assert {problem.trouble for problem in found} == {Trouble.RECORDS}
+    assert "missing from index" in found[0].text
