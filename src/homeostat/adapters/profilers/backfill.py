@@ -12,14 +12,9 @@ from typing import cast
 import pyarrow as pa
 
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.hours import (
-    HOUR,
-    MOST_SEGMENTS,
-    HourKey,
-    Replaced,
-    SegmentKey,
-)
+from homeostat.adapters.predlog.hours import HOUR, MOST_SEGMENTS, Replaced
 from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.adapters.predlog.pools import HourKey, SegmentKey
 from homeostat.adapters.predlog.roll import personal_columns, profile_kinds, told_segments
 from homeostat.adapters.predlog.shares import LoggedRows, logged_rows
 from homeostat.adapters.profilers.engine import Engine, Found
