@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from homeostat.domain.arms import Arm, allot
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Route:
     degraded : tuple of str
         Features that are known to be broken upstream: the model and every fallback tier that uses
         one of them is passed over. Empty: all is well.
+    arms : tuple of Arm
+        Versions that answer a share of all entities, for an experiment or a bandit; champion and
+        challenger have the rest.
+    experiment : str
+        Its name: entities are dealt out anew for each.
     """
 
     model: str
@@ -32,9 +40,29 @@ class Route:
     weight: float = 0.0
     shadows: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
+    arms: tuple[Arm, ...] = ()
+    experiment: str = ""
+
+    def with_arms(self, shares: Mapping[str, float], experiment: str = "") -> Route:
+        """Return the route with these shares of arms; within one experiment only what must moves.
+
+        Raises
+        ------
+        ValueError
+            As `allot`.
+
+        Examples
+        --------
+        >>> route = Route("fraud", "v1").with_arms({"v2": 0.1, "v3": 0.1}, "prices")
+        >>> route.with_arms({"v2": 0.1, "v3": 0.2}, "prices").arms[0] == route.arms[0]
+        True
+        """
+        known = self.arms if experiment == self.experiment else ()
+        return replace(self, arms=allot(shares, known), experiment=experiment)
 
     @property
     def versions(self) -> tuple[str, ...]:
         """Versions that must be loaded, champion first, each once."""
-        named = (self.champion, self.challenger, *self.shadows)
+        arms = (arm.version for arm in self.arms if arm.slots)
+        named = (self.champion, self.challenger, *arms, *self.shadows)
         return tuple(dict.fromkeys(version for version in named if version))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from homeostat.domain.arms import REST, SLOTS, Arm
 
 
 def positions(salt: str, keys: Sequence[str]) -> NDArray[np.float64]:
@@ -46,3 +50,28 @@ def takes_part(salt: str, keys: Sequence[str], weight: float) -> NDArray[np.bool
     if weight >= 1:
         return np.ones(len(keys), dtype=np.bool_)
     return positions(salt, keys) < weight
+
+
+def arms_of(salt: str, keys: Sequence[str], arms: tuple[Arm, ...]) -> list[str]:
+    """Return the version of the arm that each key is dealt to, empty for the rest.
+
+    Examples
+    --------
+    >>> from homeostat.domain.arms import allot
+    >>> arms_of("fraud/prices", ["anna", "ben", "cem"], allot({"v2": 0.5, "v3": 0.3}))
+    ['v3', 'v2', 'v2']
+    """
+    starts, owners = _owners(arms)
+    slots = (positions(salt, keys) * SLOTS).astype(np.int64).tolist()
+    return [owners[bisect_right(starts, slot) - 1] for slot in slots]
+
+
+@lru_cache(maxsize=64)
+def _owners(arms: tuple[Arm, ...]) -> tuple[list[int], list[str]]:
+    """Return where stretches begin, from 0 on, and whose they are."""
+    begins = {0: REST}
+    stretches = sorted((*stretch, arm.version) for arm in arms for stretch in arm.slots)
+    for start, end, version in stretches:
+        begins[start] = version
+        begins[end] = REST  # unless the next one begins here
+    return list(begins), list(begins.values())
