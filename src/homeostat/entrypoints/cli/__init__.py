@@ -36,6 +36,7 @@ COMMANDS: Table = {
     "alerts": (f"{HERE}.alerts:alerts", "List incidents, or take one on."),
     "rollout": (f"{HERE}.rollout:rollout", "Show or steer the rollout of a version."),
     "rollback": (f"{HERE}.rollout:rollback", "Go back to the previous champion."),
+    "breaker": (f"{HERE}.breaker:breaker", "Show or steer the gateways' breakers."),
     "retrain": (f"{HERE}.rollout:retrain", "Ask for a retraining."),
     "decisions": (f"{HERE}.status:decisions", "Show what was decided, by whom and why."),
     "data": (f"{HERE}.data:data", "Erase, verify, repair, export; refused rows."),

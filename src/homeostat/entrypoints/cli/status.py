@@ -9,6 +9,7 @@ import click
 
 from homeostat.domain.decision import Severity
 from homeostat.domain.text import printable
+from homeostat.engine.orders import BreakerOrder, standing
 from homeostat.entrypoints import current
 from homeostat.entrypoints.cli.options import (
     Deployment,
@@ -17,6 +18,7 @@ from homeostat.entrypoints.cli.options import (
     model_option,
 )
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
+from homeostat.serving.breaker import Event
 
 FINDINGS = 1
 
@@ -35,6 +37,7 @@ class Standing:
     open_incidents: tuple[str, ...]
     worst: str
     late: current.Late
+    breakers: tuple[BreakerOrder, ...]
 
 
 @click.command()
@@ -86,6 +89,12 @@ def status(
             if s.late.told is not None:
                 came = f"{s.late}, last {when(s.late.told)} (UTC)"
                 click.echo(f"{printable(s.model)}: came late and restated its windows: {came}")
+            for order in s.breakers:
+                since = f"since {when(order.at)} (UTC)"
+                who = printable(
+                    f"{s.model}: breaker of {order.version} {order.event} by {order.actor}"
+                )
+                click.echo(f"{who} {since} {printable(order.reason)}".rstrip())
         click.echo(_leading(leader))
     severe = {Severity.CRITICAL: {"critical"}, Severity.WARNING: {"critical", "warning"}}
     if fail_on and any(s.worst in severe[Severity(fail_on)] for s in found):
@@ -118,6 +127,7 @@ def _standing(opened: Deployment, model: str) -> Standing:
         open_incidents=tuple(state.key for state in incidents),
         worst=worst,
         late=current.late(opened.records, model),
+        breakers=tuple(o for o in standing(opened.records, model) if o.event is not Event.RESET),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -14,6 +16,7 @@ from homeostat.domain.clock import Clock
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine import commands
+from homeostat.engine.orders import BY_HAND, give_order, standing
 from homeostat.engine.ports import Receipt, Records
 from homeostat.entrypoints import current
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
@@ -26,6 +29,7 @@ from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint,
 from homeostat.entrypoints.http.query import limit_of, model_of, time_of
 from homeostat.entrypoints.http.rows import read_predictions
 from homeostat.entrypoints.http.storing import Body, Log, Store, as_text
+from homeostat.serving import breaker
 
 BASE = "/api/v1"
 MAX_BYTES = 32 * 1024 * 1024
@@ -37,6 +41,7 @@ NEEDS_SUBJECT = {
     commands.Request.ACKNOWLEDGE: "the incident's key",
 }
 
+E = TypeVar("E", bound=StrEnum)
 Listing = Callable[[Request, ModelSpec], object]
 
 
@@ -79,6 +84,7 @@ def api(
         "decisions": shared.decisions,
         "incidents": shared.incidents,
         "quarantine": shared.quarantine,
+        "breakers": shared.breakers,
     }
     return [
         Route(f"{BASE}/models", endpoint(shared.models), methods=["GET"]),
@@ -90,6 +96,7 @@ def api(
         Route(f"{model}/diagnosis", shared.read(shared.diagnosis), methods=["GET"]),
         Route(f"{model}/payloads", endpoint(shared.payload), methods=["POST"]),
         Route(f"{model}/commands", endpoint(shared.command), methods=["POST"]),
+        Route(f"{model}/breakers", endpoint(shared.order), methods=["POST"]),
         *(
             Route(f"{model}/{name}", shared.read(listing, name), methods=["GET"])
             for name, listing in reads.items()
@@ -181,6 +188,7 @@ class _Api:
             "retraining": current.run(self.records, spec.name),
             "open_incidents": [state.key for state in incidents if state.open],
             "late": current.late(self.records, spec.name),
+            "breakers": standing(self.records, spec.name),
         }
 
     def verdicts(self, request: Request, spec: ModelSpec) -> object:
@@ -216,6 +224,23 @@ class _Api:
     def quarantine(self, request: Request, spec: ModelSpec) -> object:
         return self.log.quarantined(spec.name, limit_of(request))
 
+    def breakers(self, _request: Request, spec: ModelSpec) -> object:
+        return standing(self.records, spec.name)
+
+    async def order(self, request: Request) -> Response:
+        """Take an order to a version's breaker."""
+        actor = await self.gate.admit(request, Scope.OPERATE)
+        spec = model_of(request, self.specs)
+        body = _texts(await read_object(request, self.max_bytes), ("version", "order", "reason"))
+        event = _chosen(breaker.Event, BY_HAND, body.get("order", ""), "order")
+        if not body.get("version"):
+            raise ProblemError(422, "an order needs a version", "name the version", "version")
+        now, reason = self.clock.now(), body.get("reason", "")
+        order = await run_in_threadpool(
+            give_order, self.records, spec.name, body["version"], event, actor, reason, now
+        )
+        return reply({"order": order}, 202)
+
     async def command(self, request: Request) -> Response:
         actor = await self.gate.admit(request, Scope.OPERATE)
         spec = model_of(request, self.specs)
@@ -240,19 +265,28 @@ def _answer(receipt: Receipt, field: str) -> Response:
 
 
 def _command(body: dict[str, object], model: str, actor: str) -> commands.Command:
-    known = {"request", "subject", "reason"}
+    given = _texts(body, ("request", "subject", "reason"))
+    verbs = tuple(commands.Request)
+    request = _chosen(commands.Request, verbs, given.get("request", ""), "request")
+    subject = given.get("subject", "")
+    if request in NEEDS_SUBJECT and not subject:
+        remedy = f"name {NEEDS_SUBJECT[request]}"
+        raise ProblemError(422, f"{request} needs a subject", remedy, "subject")
+    return commands.Command(request, model, actor, subject, given.get("reason", ""))
+
+
+def _texts(body: dict[str, object], known: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for key, value in body.items():
         if key not in known:
             raise ProblemError(422, "unknown field", f"known: {', '.join(sorted(known))}", key)
         if not isinstance(value, str):
             raise ProblemError(422, f"{key} must be text", "send a JSON string", key)
-    try:
-        request = commands.Request(str(body.get("request", "")))
-    except ValueError:
-        verbs = ", ".join(commands.Request)
-        raise ProblemError(422, "unknown request", f"one of {verbs}", "request") from None
-    subject = str(body.get("subject", ""))
-    if request in NEEDS_SUBJECT and not subject:
-        remedy = f"name {NEEDS_SUBJECT[request]}"
-        raise ProblemError(422, f"{request} needs a subject", remedy, "subject")
-    return commands.Command(request, model, actor, subject, str(body.get("reason", "")))
+        found[key] = value
+    return found
+
+
+def _chosen(kind: type[E], allowed: Sequence[E], given: str, field: str) -> E:
+    if given in allowed:
+        return kind(given)
+    raise ProblemError(422, f"unknown {field}", f"one of {', '.join(allowed)}", field)

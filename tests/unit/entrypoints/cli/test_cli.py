@@ -319,3 +319,25 @@ def test_doctor(here: Path) -> None:
     failed = {c["check"] for c in json.loads(out)["checks"] if c["grade"] == "failed"}
     wanted = {"access", "receiver hook", "trainer of fraud", "champion of fraud"}
     assert failed == wanted
+
+
+def test_orders_to_breakers(running: Path) -> None:
+    assert "decides for itself" in call("breaker", "list")[1]
+    for arguments in (
+        ("breaker", "force-open", "v2", "--reason", "nonsense"),
+        ("breaker", "disable", "v1", "-m", "fraud"),
+    ):
+        code, out, _ = call(*arguments)
+        assert (code, "within a second" in out) == (0, True)
+    assert "force_open" in call("breaker", "list", "-m", "fraud")[1]
+    listed = json.loads(call("breaker", "list", "--json")[1])["orders"]
+    assert [(o["order"]["version"], o["order"]["event"]) for o in listed] == [
+        ("v2", "force_open"),
+        ("v1", "disable"),
+    ]
+    assert "breaker of v2 force_open by" in call("status")[1]
+    assert call("breaker", "reset", "v2")[0] == 0
+    assert "breaker of v2" not in call("status")[1]
+    standing = json.loads(call("status", "--json")[1])["models"][0]["breakers"]
+    assert [order["version"] for order in standing] == ["v1"]
+    assert "force_open_breaker" in call("decisions")[1]

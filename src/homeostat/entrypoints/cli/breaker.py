@@ -1,0 +1,77 @@
+"""``homeostat breaker``: what operators want of the gateways' breakers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from homeostat.engine.orders import give_order, standing
+from homeostat.entrypoints.cli.options import config_option, deployment, model_option
+from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
+from homeostat.entrypoints.cli.rollout import reason_option
+from homeostat.serving.breaker import Event
+
+
+@click.group()
+def breaker() -> None:
+    """Show or steer the gateways' breakers.
+
+    Every gateway follows within a second, and obeys until the next order for the same version.
+    """
+
+
+@breaker.command("list")
+@config_option
+@model_option
+@json_option
+def list_orders(*, config_path: Path, model: str, as_json: bool) -> None:
+    """List the newest order for each version; modes are at each gateway's /metrics."""
+    with deployment(config_path) as opened:
+        chosen = [opened.settings.model(model)] if model else opened.settings.models
+        found = [(part.name, o) for part in chosen for o in standing(opened.records, part.name)]
+    if as_json:
+        print_json({"orders": [{"model": name, "order": order} for name, order in found]})
+        return
+    titles = ("model", "version", "order", "since", "by", "why")
+    rows = ((name, o.version, o.event, when(o.at), o.actor, o.reason) for name, o in found)
+    print_table(titles, rows, "no orders: every breaker decides for itself")
+
+
+@breaker.command("force-open")
+@click.argument("version")
+@config_option
+@model_option
+@reason_option
+def force_open(version: str, config_path: Path, model: str, reason: str) -> None:
+    """Ask VERSION no more: its fallback answers, until reset."""
+    _order(config_path, model, version, Event.FORCE_OPEN, reason)
+
+
+@breaker.command()
+@click.argument("version")
+@config_option
+@model_option
+@reason_option
+def disable(version: str, config_path: Path, model: str, reason: str) -> None:
+    """Always ask VERSION, however often it fails, until reset."""
+    _order(config_path, model, version, Event.DISABLE, reason)
+
+
+@breaker.command()
+@click.argument("version")
+@config_option
+@model_option
+@reason_option
+def reset(version: str, config_path: Path, model: str, reason: str) -> None:
+    """Close the breaker of VERSION and let it decide by itself again."""
+    _order(config_path, model, version, Event.RESET, reason)
+
+
+def _order(config: Path, model: str, version: str, event: Event, reason: str) -> None:
+    with deployment(config) as opened:
+        name = opened.settings.model(model).name
+        now = opened.clock.now()
+        give_order(opened.records, name, version, event, opened.actor, reason, now)
+    what = event.replace("_", " ")
+    click.echo(f"{name}: {what} the breaker of {version}; gateways do it within a second")
