@@ -23,7 +23,7 @@ RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("prediction_id", pa.string()),
     ("timestamp", TIMESTAMP),
     ("version", pa.string()),
-    ("role", pa.string()),  # champion | challenger | shadow
+    ("role", pa.string()),  # champion | challenger | shadow | override | arm:VERSION
     ("tier", pa.string()),  # model | cached | lighter | rules | default
     (
         "reason",

@@ -25,6 +25,7 @@ MATURED, AUDIT = "matured", "audit"
 COLUMNS = ("prediction_id", "timestamp", "version", "role", "tier", "score")
 MOST_SEGMENTS = 50
 OTHERS = "(others)"
+OVERRIDE = "override"
 # Labels of an audited row that nobody answered are missing for reasons that do not depend on the
 # row; the matured cohort waits for all.
 
@@ -49,7 +50,8 @@ def cohorts(spec: ModelSpec) -> tuple[Cohort, ...]:
 class Outcomes:
     """Predictions of one cohort in one window, with the labels known when it was read.
 
-    ``rows`` holds answers and shadow scores of model tiers; ``asked`` counts the cohort's requests
+    ``rows`` holds answers and shadow scores of model tiers, without requests whose callers chose
+    the version: they are no fair sample. ``asked`` counts the cohort's requests
     and ``known`` those with a label. ``strange`` counts logged rows with a label or an answer that
     is no class of the model: here they have none.
     """
@@ -168,6 +170,9 @@ def _outcomes(table: pa.Table, strange: int = 0) -> Outcomes:
     asked = answered(table)
     known = asked.num_rows - asked["label"].null_count
     scored = where(table, "tier", "model").filter(~pc.field("label").is_null())
+    chosen = where(asked, "role", OVERRIDE)["prediction_id"]
+    if len(chosen):
+        scored = scored.filter(~pc.field("prediction_id").isin(chosen))
     return Outcomes(scored, asked.num_rows, known, strange)
 
 

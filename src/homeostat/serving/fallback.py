@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from homeostat.domain.expression import Expression, column_types, parse
 from homeostat.domain.model import Schema
+from homeostat.serving.plan import Answerer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,14 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class Lighter:
-    """Another registered version, usually one with fewer features, behind a breaker of its own."""
+    """Another registered version, usually one with fewer features, behind a breaker of its own.
+
+    ``share`` is the part of the deadline, in (0, 1), that is kept for it: whatever comes before it
+    must have answered by then. It may use what they left of theirs.
+    """
 
     version: str
+    share: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,18 @@ Tier = Cached | Lighter | Rules
 
 
 @dataclass(frozen=True, slots=True)
+class StoodIn:
+    """What tiers answered: a score and a tier for each row; ages in seconds of cached ones."""
+
+    scores: NDArray[np.float64]
+    tiers: list[Answerer]
+    ages: NDArray[np.float64]
+
+
+Score = Callable[[pa.Table], ArrayLike]
+
+
+@dataclass(frozen=True, slots=True)
 class Fallback:
     """Tiers in order of preference, and the score that is given when all else fails."""
 
@@ -70,6 +90,79 @@ class Fallback:
     def __post_init__(self) -> None:
         if not math.isfinite(self.default):
             raise ValueError("the default score must be a finite number")
+        shares = [tier.share for tier in self.tiers if isinstance(tier, Lighter)]
+        if not all(0 < share < 1 for share in shares) or sum(shares) >= 1:
+            raise ValueError("shares of the deadline must be in (0, 1), and leave the model some")
+
+    def kept(self, after: int = 0) -> float:
+        """Return the part of the deadline that is kept for tiers from the place `after` on.
+
+        Examples
+        --------
+        >>> fallback = Fallback((Lighter("small", 0.2), Lighter("tiny", 0.1)))
+        >>> round(fallback.kept(), 3), fallback.kept(1), fallback.kept(2)
+        (0.3, 0.1, 0.0)
+        """
+        later = self.tiers[after:]
+        return sum((tier.share for tier in later if isinstance(tier, Lighter)), 0.0)
+
+    def stand_in(
+        self,
+        rows: pa.Table,
+        entities: Sequence[str] = (),
+        cache: ScoreCache | None = None,
+        now: datetime | None = None,
+        versions: Mapping[str, Score] = MappingProxyType({}),
+    ) -> StoodIn:
+        """Answer rows that the model did not, in your own program.
+
+        Deadlines are the caller's: a lighter version is asked in this thread.
+
+        Parameters
+        ----------
+        rows : pyarrow.Table
+            The features.
+        entities : sequence of str
+            One a row, for a cached tier.
+        cache : ScoreCache, optional
+            What you `ScoreCache.put` the model's answers into; needs `now`.
+        now : datetime, optional
+        versions : mapping of version to callable
+            Gives the scores of a table by a lighter version. One that raises, or gives NaN, leaves
+            its rows to the next tier.
+
+        Returns
+        -------
+        StoodIn
+
+        Examples
+        --------
+        >>> fallback = Fallback((Lighter("small"),), default=0.5)
+        >>> found = fallback.stand_in(
+        ...     pa.table({"amount": [1.0, 2.0]}), versions={"small": lambda rows: [0.1, np.nan]}
+        ... )
+        >>> found.scores.tolist(), [tier.value for tier in found.tiers]
+        ([0.1, 0.5], ['lighter', 'default'])
+        """
+        size = rows.num_rows
+        scores, ages = np.full((2, size), np.nan)
+        tiers = [Answerer.DEFAULT] * size
+        for tier in self.tiers:
+            given, kind = np.full(size, np.nan), Answerer.RULES
+            if isinstance(tier, Rules):
+                given = tier.scores(rows)
+            elif isinstance(tier, Lighter):
+                kind = Answerer.LIGHTER
+                if tier.version in versions:
+                    with suppress(Exception):
+                        given = np.asarray(versions[tier.version](rows), dtype=np.float64)
+            elif cache is not None and now is not None and len(entities) == size:
+                kind = Answerer.CACHED
+                given, old = cache.get(entities, now, tier.max_age)
+                ages = np.where(np.isnan(scores), old, ages)
+            for row in np.flatnonzero(np.isnan(scores) & np.isfinite(given)).tolist():
+                scores[row], tiers[row] = given[row], kind
+        return StoodIn(np.where(np.isnan(scores), self.default, scores), tiers, ages)
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -103,12 +196,21 @@ def parse_rules(rules: Sequence[tuple[str, float]], schema: Schema) -> Rules:
 
 
 class ScoreCache:
-    """The last score of each entity, bounded; the longest unchanged goes first.
+    """The last score of each entity, bounded; that which was longest not used goes first.
 
     Parameters
     ----------
     capacity : int
         Most entities kept.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> cache, noon, hour = ScoreCache(), datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(hours=1)
+    >>> cache.put(["anna"], np.array([0.25]), noon)
+    >>> scores, ages = cache.get(["anna", "ben"], noon + hour / 2, hour)
+    >>> scores.tolist(), ages.tolist()
+    ([0.25, nan], [1800.0, nan])
     """
 
     def __init__(self, capacity: int = 100_000) -> None:
@@ -133,12 +235,18 @@ class ScoreCache:
 
     def get(
         self, entities: Sequence[str], now: datetime, max_age: timedelta
-    ) -> NDArray[np.float64]:
-        """Return the scores kept for the entities, NaN where there is none or it is too old."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return scores and ages in seconds, NaN where there is none or it is too old."""
+        scores, ages = np.full((2, len(entities)), np.nan)
         with self._lock:
-            found = [self._scores.get(entity) for entity in entities]
-        oldest = now - max_age
-        return np.array(
-            [kept[0] if kept is not None and kept[1] >= oldest else np.nan for kept in found],
-            dtype=np.float64,
-        )
+            for place, entity in enumerate(entities):
+                kept = self._scores.get(entity)
+                if kept is None:
+                    continue
+                score, timestamp = kept
+                if now - timestamp > max_age:
+                    continue
+                age = (now - timestamp).total_seconds()
+                scores[place], ages[place] = score, max(age, 0.0)  # clocks may be set back
+                self._scores[entity] = self._scores.pop(entity)
+        return scores, ages

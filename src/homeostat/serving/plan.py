@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from homeostat.domain.route import Route
 from homeostat.serving.constraints import Masks, degraded_masks, touched
-from homeostat.serving.split import takes_part
+from homeostat.serving.split import arms_of, takes_part
 
 
 class Reason(StrEnum):
@@ -30,13 +30,17 @@ class Reason(StrEnum):
 
 
 class Role(StrEnum):
-    """The arm that a row is assigned to, whoever answers in the end."""
+    """What a row is assigned to, whoever answers in the end; an arm's is ``arm:VERSION``."""
 
     CHAMPION = "champion"
     CHALLENGER = "challenger"
     SHADOW = "shadow"
+    OVERRIDE = "override"  # the caller named the version: no evidence in any comparison
 
     __hash__ = str.__hash__
+
+
+ARM = "arm:"
 
 
 class Answerer(StrEnum):
@@ -67,6 +71,8 @@ class Plan:
     ----------
     assigned : list of str
         For each row the version that is to answer it by the traffic split.
+    roles : list of str
+        What each row is assigned to: a `Role`, or ``arm:VERSION``.
     groups : tuple of Group
         Calls to make; disjoint.
     reasons : list of Reason
@@ -74,6 +80,7 @@ class Plan:
     """
 
     assigned: list[str]
+    roles: list[str]
     groups: tuple[Group, ...]
     reasons: list[Reason]
 
@@ -84,6 +91,7 @@ def plan(
     uses: Mapping[str, frozenset[str]],
     broken: Masks,
     closed: frozenset[str] = frozenset(),
+    override: str = "",
 ) -> Plan:
     """Assign the rows of one request.
 
@@ -98,7 +106,9 @@ def plan(
     broken : dict of column to ndarray of bool
         Values that break the schema's constraints.
     closed : frozenset of str
-        Versions whose breaker gives no permit. The champion stands in for such a challenger.
+        Versions whose breaker gives no permit. The champion stands in for such a challenger or arm.
+    override : str
+        The version that the caller wants, whatever the split says.
 
     Returns
     -------
@@ -111,15 +121,56 @@ def plan(
     >>> result = plan(route, ["anna", "ben"], uses, {}, closed=frozenset({"v2"}))
     >>> result.groups[0].version, list(result.groups[0].rows), [str(r) for r in result.reasons]
     ('v1', [0, 1], ['breaker_open', 'breaker_open'])
+    >>> plan(route, ["anna"], uses, {}, override="v1").roles[0].value
+    'override'
     """
-    assigned = assign(route, keys)
+    assigned, roles = assign(route, keys, override)
     reasons = [Reason.NONE] * len(keys)
-    simple = not (route.challenger or route.degraded or broken or closed)
+    split = override or route.challenger or route.arms
+    simple = not (split or route.degraded or broken or closed)
     if simple and assigned and route.champion in uses:
-        return Plan(assigned, (Group(route.champion, range(len(keys))),), reasons)
+        return Plan(assigned, roles, (Group(route.champion, range(len(keys))),), reasons)
+    groups = _groups(route, uses, broken, closed, assigned, reasons)
+    return Plan(assigned, roles, groups, reasons)
+
+
+def assign(route: Route, keys: Sequence[str], override: str = "") -> tuple[list[str], list[str]]:
+    """Return the version that the traffic split gives each key, and as what.
+
+    Examples
+    --------
+    >>> assign(Route("fraud", "v1", "v2", 1.0), ["anna"])[0], assign(Route("fraud", "v1"), ["anna"])
+    (['v2'], (['v1'], [<Role.CHAMPION: 'champion'>]))
+    """
+    size = len(keys)
+    if override:
+        return [override] * size, [Role.OVERRIDE] * size
+    assigned: list[str] = [route.champion] * size
+    roles: list[str] = [Role.CHAMPION] * size
+    if route.challenger and route.weight > 0:
+        moved = takes_part(f"{route.model}/{route.challenger}", keys, route.weight).tolist()
+        assigned = [route.challenger if there else route.champion for there in moved]
+        roles = [Role.CHALLENGER if there else Role.CHAMPION for there in moved]
+    if route.arms:
+        dealt = arms_of(f"{route.model}/{route.experiment}", keys, route.arms)
+        assigned = [arm or other for arm, other in zip(dealt, assigned, strict=True)]
+        roles = [ARM + arm if arm else other for arm, other in zip(dealt, roles, strict=True)]
+    return assigned, roles
+
+
+def _groups(
+    route: Route,
+    uses: Mapping[str, frozenset[str]],
+    broken: Masks,
+    closed: frozenset[str],
+    assigned: Sequence[str],
+    reasons: list[Reason],
+) -> tuple[Group, ...]:
+    """Return the calls to make, the champion's last; the other rows get their reason."""
     groups: list[Group] = []
-    standing_in: list[int] = []
-    for version in (route.challenger, route.champion):
+    standing_in: set[int] = set()
+    others = [version for version in dict.fromkeys(assigned) if version != route.champion]
+    for version in (*others, route.champion):
         wanted = _rows_of(version, assigned)
         if version == route.champion and standing_in:
             wanted = sorted({*wanted, *standing_in})
@@ -129,29 +180,15 @@ def plan(
             unable = Reason.BREAKER_OPEN if version in closed else Reason.ERROR
             for row in wanted:
                 reasons[row] = reasons[row] or unable
-            standing_in = list(wanted)
+            standing_in.update(wanted)
             continue
         able = _able(route, uses[version], broken, wanted, reasons)
         if able:
             groups.append(Group(version, able))
-    return Plan(assigned, tuple(groups), reasons)
+    return tuple(groups)
 
 
-def assign(route: Route, keys: Sequence[str]) -> list[str]:
-    """Return the version that the traffic split gives each key.
-
-    Examples
-    --------
-    >>> assign(Route("fraud", "v1", "v2", 1.0), ["anna"]), assign(Route("fraud", "v1"), ["anna"])
-    (['v2'], ['v1'])
-    """
-    if not route.challenger or route.weight <= 0:
-        return [route.champion] * len(keys)
-    moved = takes_part(f"{route.model}/{route.challenger}", keys, route.weight).tolist()
-    return [route.challenger if there else route.champion for there in moved]
-
-
-def _rows_of(version: str, assigned: list[str]) -> Sequence[int]:
+def _rows_of(version: str, assigned: Sequence[str]) -> Sequence[int]:
     count = assigned.count(version)
     if count == len(assigned):
         return range(count)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.domain.route import Route
-from homeostat.serving.plan import Plan, Reason, plan
+from homeostat.serving.plan import Plan, Reason, Role, plan
 
 USES = {"v1": frozenset({"amount", "age"}), "v2": frozenset({"amount"})}
 KEYS = [f"c{number}" for number in range(40)]
@@ -81,3 +81,15 @@ def test_every_row_is_in_one_group_or_has_a_reason(
     asked = [row for group in result.groups for row in group.rows]
     assert len(asked) == len(set(asked))
     assert all(result.reasons[row] != Reason.NONE for row in set(range(40)) - set(asked))
+
+
+def test_an_override_leaves_the_split_aside_and_the_champion_stands_in() -> None:
+    result = plan(CANARY, KEYS, USES, {}, override="v2")
+    assert rows_of(result, "v2") == list(range(40))
+    assert set(result.roles) == {Role.OVERRIDE}
+    result = plan(CANARY, KEYS, USES, {}, frozenset({"v2"}), override="v2")
+    assert rows_of(result, "v1") == list(range(40))
+
+
+def test_an_empty_request_has_no_groups() -> None:
+    assert plan(Route("fraud", "v1").with_arms({"v2": 0.5}), [], USES, {}).groups == ()

@@ -25,7 +25,9 @@ from homeostat.engine.adopt import check_vacant, matured, split_history, train_f
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
 from homeostat.entrypoints.cli.options import config_option, listen_options, model_option
 from homeostat.entrypoints.gateway import Gateway, app
-from homeostat.entrypoints.gateway.door import Door
+from homeostat.entrypoints.gateway.app import MayOverride, anyone
+from homeostat.entrypoints.gateway.door import Door, Keys
+from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
 from homeostat.entrypoints.settings import load
@@ -171,9 +173,14 @@ def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
         started = clock.now().isoformat()
         data_plane = deployment.gateway(table, f"{socket.gethostname()}-{os.getpid()}-{started}")
         try:
-            plane: ASGIApp = app(data_plane, router)
+            tokens = Tokens(deployment.records)
+            may_override: MayOverride = anyone
+            if configured.version_header == "operators":
+                may_override = Keys(tokens, clock).operates
+            orders = Obedience(deployment.records, table, clock)
+            plane: ASGIApp = app(data_plane, router, may_override=may_override, orders=orders)
             if not is_loopback(where[0]):
-                plane = Door(plane, Tokens(deployment.records), clock)
+                plane = Door(plane, tokens, clock)
             run(plane, bound)
         finally:
             _settle(data_plane)

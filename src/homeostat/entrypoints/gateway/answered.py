@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import PROBABILITIES, prediction_schema
 from homeostat.entrypoints.gateway.batch import META, Batch
 from homeostat.entrypoints.gateway.rows import RowBatch, joined
-from homeostat.serving.plan import Answerer, Reason, Role
+from homeostat.serving.plan import Answerer, Reason
 
 Column: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
 
@@ -36,17 +36,23 @@ class Answered:
     probabilities : float64 array of shape (rows, classes), or None
         Rows of NaN where there are none.
     latency_ms : float
+    ages : mapping of int to float
+        Seconds since a cached answer was given, by row.
+    spent : mapping of Answerer to float
+        Seconds that each tier took; empty if only the model was asked.
     """
 
     spec: ModelSpec
     batch: Batch | RowBatch
     version: list[str]
-    role: Sequence[Role]
+    role: Sequence[str]
     tier: Sequence[Answerer]
     reason: Sequence[Reason]
     scores: list[float]
     probabilities: NDArray[np.float64] | None
     latency_ms: float
+    ages: Mapping[int, float] = field(default_factory=dict)
+    spent: Mapping[Answerer, float] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -78,6 +84,8 @@ class Answered:
             }
             for name, score, prediction, version, tier, reason in told
         ]
+        for place, age in self.ages.items():
+            rows[place]["age_seconds"] = age
         if self.spec.task is Task.MULTICLASS:
             for row, chances in zip(rows, self.chances(), strict=True):
                 row[PROBABILITIES] = chances.as_py()

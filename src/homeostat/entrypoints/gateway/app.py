@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
@@ -16,10 +16,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from homeostat.domain.errors import NotFoundError
 from homeostat.engine.ports import Router
 from homeostat.entrypoints.gateway.batch import InputError
 from homeostat.entrypoints.gateway.gateway import Gateway
 from homeostat.entrypoints.gateway.lag import Lag
+from homeostat.entrypoints.gateway.obey import Obedience
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +29,31 @@ LARGEST_BODY = 16 * 2**20
 MOST_ROWS = 20_000
 PATIENCE = 0.25
 """Part of the deadline that a request may have waited for the event loop before it is refused."""
+SHADOW_PATIENCE = 0.05
+"""The same for shadows, which are dropped first."""
+VERSION_HEADER = b"x-homeostat-version"
 PREFIX, SUFFIX = "/v1/models/", "/predict"
 Lifespan: TypeAlias = "Callable[[Starlette], AbstractAsyncContextManager[None]]"
+MayOverride: TypeAlias = "Callable[[Scope], Awaitable[bool]]"
 
 
-def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> Starlette:
+async def nobody(_: Scope) -> bool:
+    """Let no request choose its version."""
+    return False
+
+
+async def anyone(_: Scope) -> bool:
+    """Let every request choose its version."""
+    return True
+
+
+def app(
+    gateway: Gateway,
+    source: Router | None = None,
+    every: float = 0.5,
+    may_override: MayOverride = nobody,
+    orders: Obedience | None = None,
+) -> Starlette:
     """Build the ASGI application.
 
     Parameters
@@ -41,7 +63,11 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
         Where routes are read from, when the engine runs in another process. While it cannot be
         read, the routes that were read last go on serving.
     every : float
-        Seconds between two looks at `source`.
+        Seconds between two looks at `source` and `orders`.
+    may_override : callable
+        Whether a request may choose its version by the header ``x-homeostat-version``.
+    orders : Obedience, optional
+        What operators want of breakers.
 
     Notes
     -----
@@ -49,6 +75,7 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     if wanted, ``prediction_id``, ``timestamp`` (ISO 8601 with zone) and ``entity``. The answer is
     ``{"predictions": [{"prediction_id", "score", "prediction", "version", "tier", "reason"}]}``,
     for several classes with ``probabilities`` in the order of the classes (null from a fallback);
+    an answer from the cache has ``age_seconds``;
     an error is ``{"error": {"message", "row", "column"}}``. While more requests come than can be
     answered in time, the rest is refused at once with 503 and ``Retry-After``.
     ``GET /health/live``, ``/health/ready`` and ``/metrics`` do what their names say. Versions
@@ -56,13 +83,28 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
     make the gateway unready.
     """
     lag = Lag()
+    gateway.shadows.pressed = lambda served: lag.seconds > served.deadline * SHADOW_PATIENCE
 
+    predict = Predict(gateway, lag, may_override)
+    return Plane(
+        predict,
+        routes=[
+            Route(f"{PREFIX}{{model}}{SUFFIX}", predict, methods=["POST"]),
+            *_looks(gateway),
+        ],
+        lifespan=_lifespan(gateway, lag, source, orders, every),
+    )
+
+
+def _lifespan(
+    gateway: Gateway, lag: Lag, source: Router | None, orders: Obedience | None, every: float
+) -> Lifespan:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         lag.start()
         following = None
-        if source is not None:
-            following = asyncio.create_task(_follow(gateway, source, every))
+        if source is not None or orders is not None:
+            following = asyncio.create_task(_follow(gateway, source, orders, every))
         try:
             yield
         finally:
@@ -73,15 +115,7 @@ def app(gateway: Gateway, source: Router | None = None, every: float = 1.0) -> S
                     await following
             await asyncio.to_thread(gateway.close)
 
-    predict = Predict(gateway, lag)
-    return Plane(
-        predict,
-        routes=[
-            Route(f"{PREFIX}{{model}}{SUFFIX}", predict, methods=["POST"]),
-            *_looks(gateway),
-        ],
-        lifespan=lifespan,
-    )
+    return lifespan
 
 
 def _looks(gateway: Gateway) -> list[Route]:
@@ -110,10 +144,16 @@ def _readiness(gateway: Gateway) -> Response:
     return _json(content, 200 if well else 503)
 
 
-async def _follow(gateway: Gateway, source: Router, every: float) -> None:
+async def _follow(
+    gateway: Gateway, source: Router | None, orders: Obedience | None, every: float
+) -> None:
     known: dict[str, str] = {}
     while True:
-        problems = await asyncio.to_thread(gateway.routes.follow, source)
+        problems: dict[str, str] = {}
+        if source is not None:
+            problems = await asyncio.to_thread(gateway.routes.follow, source)
+        if orders is not None:
+            await asyncio.to_thread(orders.follow)
         for model, problem in problems.items():
             if known.get(model) != problem:
                 logger.error(
@@ -144,8 +184,8 @@ class Plane(Starlette):
 class Predict:
     """Answers POST /v1/models/{model}/predict; an ASGI application."""
 
-    def __init__(self, gateway: Gateway, lag: Lag) -> None:
-        self._gateway, self._lag = gateway, lag
+    def __init__(self, gateway: Gateway, lag: Lag, may_override: MayOverride = nobody) -> None:
+        self._gateway, self._lag, self._may_override = gateway, lag, may_override
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that Starlette has routed here."""
@@ -153,13 +193,14 @@ class Predict:
 
     async def answer(self, model: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for a model."""
-        served = self._gateway.routes.models.get(model)
-        if served is None:
-            await _error(f"no model named {model!r} is served here", 404)(scope, receive, send)
-            return
-        if self._lag.seconds > served.deadline * PATIENCE:
-            self._gateway.metrics.shed(model)
-            await _busy()(scope, receive, send)
+        version = _version(scope)
+        refusal = self._refusal(model)
+        if version and refusal is None and not await self._may_override(scope):
+            name = VERSION_HEADER.decode()
+            message = f"{name} needs a token of scope operate (or gateway.version_header: anyone)"
+            refusal = _error(message, 403)
+        if refusal is not None:
+            await refusal(scope, receive, send)
             return
         try:
             body = await _body(receive)
@@ -170,12 +211,32 @@ class Predict:
             await _error(message, 413)(scope, receive, send)
             return
         try:
-            answered = await self._gateway.answer(model, _rows(body))
+            answered = await self._gateway.answer(model, _rows(body), version)
         except InputError as error:
             refusal = _error(str(error), 400, error.row, error.column)
             await refusal(scope, receive, send)
-            return
-        await _send(send, orjson.dumps({"predictions": answered.content()}))
+        except NotFoundError as error:
+            await _error(str(error), 404)(scope, receive, send)
+        else:
+            await _send(send, orjson.dumps({"predictions": answered.content()}))
+
+    def _refusal(self, model: str) -> Response | None:
+        served = self._gateway.routes.models.get(model)
+        if served is None:
+            return _error(f"no model named {model!r} is served here", 404)
+        if self._lag.seconds > served.deadline * PATIENCE:
+            self._gateway.metrics.shed(model)
+            return _busy()
+        return None
+
+
+def _version(scope: Scope) -> str:
+    """Return the version that a request asks for, empty if it leaves that to the route."""
+    for name, value in scope["headers"]:
+        if name == VERSION_HEADER:
+            found: bytes = value
+            return found.decode("latin-1").strip()
+    return ""
 
 
 async def _send(send: Send, body: bytes) -> None:

@@ -22,41 +22,25 @@ RENEW_SECONDS = 5.0
 HEALTH = "/health/"
 
 
-class Door:
-    """ASGI middleware that asks for a token, except on the health paths.
+class Keys:
+    """The scopes of tokens, read from the records every few seconds.
 
-    Tokens are read from the records every few seconds and kept while those cannot be read: the data
-    plane goes on answering. Predictions need the scope ``ingest``, metrics ``read``.
+    They are kept while the records cannot be read: the data plane goes on answering.
 
     Parameters
     ----------
-    app : ASGIApp
     tokens : Tokens
     clock : Clock
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens, clock: Clock) -> None:
-        self._app, self._tokens, self._clock = app, tokens, clock
+    def __init__(self, tokens: Tokens, clock: Clock) -> None:
+        self._tokens, self._clock = tokens, clock
         self._known: Mapping[str, tuple[Scope, ...]] = {}
         self._read_at: float | None = None
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Let the call through, or answer it with 401 or 403."""
-        if scope["type"] != "http" or str(scope["path"]).startswith(HEALTH):
-            await self._app(scope, receive, send)
-            return
-        needed = Scope.INGEST if scope["method"] == "POST" else Scope.READ
-        scopes = await self._scopes(Request(scope).headers.get("authorization", ""))
-        if scopes is None:
-            refusal = {"error": {"message": "send Authorization: Bearer TOKEN"}}
-            await JSONResponse(refusal, 401)(scope, receive, send)
-        elif needed not in scopes:
-            refusal = {"error": {"message": f"the token lacks the scope {needed}"}}
-            await JSONResponse(refusal, 403)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _scopes(self, header: str) -> tuple[Scope, ...] | None:
+    async def scopes(self, connection: Connection) -> tuple[Scope, ...] | None:
+        """Return what a request's token allows; None if it has no token that is known."""
+        header = Request(connection).headers.get("authorization", "")
         kind, _, secret = header.partition(" ")
         if kind.lower() != "bearer":
             return None
@@ -64,6 +48,10 @@ class Door:
         given = digest(secret.strip())
         found = [s for known, s in self._known.items() if hmac.compare_digest(known, given)]
         return found[0] if found else None
+
+    async def operates(self, connection: Connection) -> bool:
+        """Whether a request comes with a token of scope ``operate``."""
+        return Scope.OPERATE in (await self.scopes(connection) or ())
 
     async def _renew(self) -> None:
         now = self._clock.monotonic()
@@ -76,3 +64,35 @@ class Door:
             logger.warning("tokens cannot be read, the last ones stay good: %s", error)
         else:
             self._known = {token.sha256: token.scopes for token in tokens}
+
+
+class Door:
+    """ASGI middleware that asks for a token, except on the health paths.
+
+    Predictions need the scope ``ingest``, metrics ``read``.
+
+    Parameters
+    ----------
+    app : ASGIApp
+    tokens : Tokens
+    clock : Clock
+    """
+
+    def __init__(self, app: ASGIApp, tokens: Tokens, clock: Clock) -> None:
+        self._app, self._keys = app, Keys(tokens, clock)
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Let the call through, or answer it with 401 or 403."""
+        if scope["type"] != "http" or str(scope["path"]).startswith(HEALTH):
+            await self._app(scope, receive, send)
+            return
+        needed = Scope.INGEST if scope["method"] == "POST" else Scope.READ
+        scopes = await self._keys.scopes(scope)
+        if scopes is None:
+            refusal = {"error": {"message": "send Authorization: Bearer TOKEN"}}
+            await JSONResponse(refusal, 401)(scope, receive, send)
+        elif needed not in scopes:
+            refusal = {"error": {"message": f"the token lacks the scope {needed}"}}
+            await JSONResponse(refusal, 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import cast
 
-import numpy as np
 import pyarrow as pa
 
 from homeostat.domain.clock import Clock
@@ -24,17 +21,14 @@ from homeostat.entrypoints.gateway.metrics import Metrics
 from homeostat.entrypoints.gateway.routes import (
     AnyBatch,
     Live,
-    LoadedVersion,
     RouteTable,
     ServedModel,
 )
 from homeostat.entrypoints.gateway.rows import RowReader
 from homeostat.entrypoints.gateway.serve import Request
+from homeostat.entrypoints.gateway.shadows import Shadows
 from homeostat.entrypoints.gateway.writer import LogWriter
 from homeostat.serving.fallback import ScoreCache
-from homeostat.serving.plan import Answerer, Reason, Role
-
-SHADOW_SHARE = 0.5  # of the log writer's line: when it fills up, shadows are dropped first
 
 
 class Gateway:
@@ -63,10 +57,9 @@ class Gateway:
         self._numbers = itertools.count()
         self._caches = {model: ScoreCache() for model in routes.models}
         self._readers = {model: RowReader(served.spec) for model, served in routes.models.items()}
-        self._shadows: set[Future[None]] = set()
-        self._shadow_lock = threading.Lock()
+        self.shadows = Shadows(writer, self.metrics, clock)
 
-    def predict(self, model: str, rows: pa.Table) -> pa.Table:
+    def predict(self, model: str, rows: pa.Table, version: str = "") -> pa.Table:
         """Answer a request from this thread.
 
         Parameters
@@ -74,6 +67,8 @@ class Gateway:
         model : str
         rows : pyarrow.Table
             Features, and optionally ``prediction_id``, ``timestamp`` and ``entity``.
+        version : str
+            Overrides the traffic split; the rows are on record as such (role ``override``).
 
         Returns
         -------
@@ -83,19 +78,21 @@ class Gateway:
         Raises
         ------
         NotFoundError
-            If no such model is served.
+            If no such model is served, or no such version loaded.
         InputError
             If the rows cannot be taken; the message names row and column.
         """
-        served, live = self._served(model)
+        served, live = self._served(model, version)
         now = self._clock.now()
         batch = to_batch(served.spec, rows, now, self._stem(now))
-        request = self._request(served, live, batch)
+        request = self._request(served, live, batch, version)
         for step in request.steps():
             wait(step.futures, step.seconds)
         return self._close(served, live, batch, request).records()
 
-    async def answer(self, model: str, rows: pa.Table | Sequence[Mapping[str, object]]) -> Answered:
+    async def answer(
+        self, model: str, rows: pa.Table | Sequence[Mapping[str, object]], version: str = ""
+    ) -> Answered:
         """Answer a request under asyncio.
 
         Parameters
@@ -103,13 +100,15 @@ class Gateway:
         model : str
         rows : pyarrow.Table, or sequence of mapping
             Columns as of `predict`, or rows as JSON gives them.
+        version : str
+            As of `predict`.
 
         Raises
         ------
         NotFoundError, InputError
             As `predict`.
         """
-        served, live = self._served(model)
+        served, live = self._served(model, version)
         now = self._clock.now()
         stem = self._stem(now)
         batch: AnyBatch | None = None
@@ -118,7 +117,7 @@ class Gateway:
             rows = rows_to_table(served.spec, rows) if batch is None else rows
         if batch is None:
             batch = to_batch(served.spec, cast("pa.Table", rows), now, stem)
-        request = self._request(served, live, batch)
+        request = self._request(served, live, batch, version)
         steps = request.steps()
         try:
             for step in steps:
@@ -140,9 +139,7 @@ class Gateway:
 
     def drain(self, seconds: float = 30.0) -> bool:
         """Wait until all shadow scores are in line for the log; False if that took longer."""
-        with self._shadow_lock:
-            pending = list(self._shadows)
-        return not wait(pending, seconds).not_done
+        return self.shadows.drain(seconds)
 
     def flush(self, seconds: float = 30.0) -> bool:
         """Wait until all answers and shadow scores so far are in the log."""
@@ -164,18 +161,27 @@ class Gateway:
         }
         return self.metrics.text(fates, breakers)
 
-    def _served(self, model: str) -> tuple[ServedModel, Live | None]:
+    def _served(self, model: str, version: str = "") -> tuple[ServedModel, Live | None]:
         served = self.routes.models.get(model)
         if served is None:
             known = ", ".join(sorted(self.routes.models))
             raise NotFoundError(f"no model named {model!r} is served here; there are {known}")
-        return served, self.routes.live(model)
+        live = self.routes.live(model)
+        if version and (live is None or version not in live.versions):
+            known = ", ".join(sorted(live.versions)) if live else ""
+            raise NotFoundError(
+                f"{model} has no version {version[:80]!r} loaded here; there are: {known or 'none'}"
+            )
+        return served, live
 
     def _stem(self, now: datetime) -> str:
         return f"{self._prefix}{int(now.timestamp() * 1e6):013x}{next(self._numbers):x}-"
 
-    def _request(self, served: ServedModel, live: Live | None, batch: AnyBatch) -> Request:
-        return Request(served, live, batch, self._clock, self._caches[served.spec.name])
+    def _request(
+        self, served: ServedModel, live: Live | None, batch: AnyBatch, version: str
+    ) -> Request:
+        cache = self._caches[served.spec.name]
+        return Request(served, live, batch, self._clock, cache, version)
 
     def _close(
         self, served: ServedModel, live: Live | None, batch: AnyBatch, request: Request
@@ -183,60 +189,9 @@ class Gateway:
         answered = request.answered()
         self.writer.put(served.spec, answered)
         self.metrics.answered(answered)
-        if live is not None and live.route.shadows:
+        if live is not None:
             for version in live.route.shadows:
                 rows = request.shadowable(version)
-                loaded = live.versions.get(version)  # none if it could not be loaded
-                if loaded is not None and rows:
-                    self._shadow(served, loaded, batch, rows)
+                if rows:
+                    self.shadows.send(served, live, version, batch, rows)
         return answered
-
-    def _shadow(
-        self, served: ServedModel, loaded: LoadedVersion, batch: AnyBatch, rows: Sequence[int]
-    ) -> None:
-        future = loaded.shadow_lane.submit(partial(self._score, served, loaded, batch, rows))
-        if future is None:
-            self._count_shadows(served, loaded, "dropped", len(rows))
-            return
-        with self._shadow_lock:
-            self._shadows.add(future)
-        future.add_done_callback(partial(self._shadowed, served, loaded, len(rows)))
-
-    def _score(
-        self, served: ServedModel, loaded: LoadedVersion, batch: AnyBatch, rows: Sequence[int]
-    ) -> None:
-        started = self._clock.monotonic()
-        given = loaded.answer(served.spec, batch, rows)
-        latency = (self._clock.monotonic() - started) * 1000
-        sound = np.flatnonzero(np.isfinite(given.scores))
-        kept = given.take(sound)
-        part = batch.take([rows[place] for place in sound.tolist()])
-        size = len(sound)
-        answered = Answered(
-            served.spec,
-            part,
-            [loaded.version] * size,
-            [Role.SHADOW] * size,
-            [Answerer.MODEL] * size,
-            [Reason.NONE] * size,
-            kept.scores.tolist(),
-            kept.probabilities,
-            latency,
-        )
-        logged = self.writer.put(served.spec, answered, SHADOW_SHARE)
-        self._count_shadows(served, loaded, "scored" if logged else "dropped", len(sound))
-        self._count_shadows(served, loaded, "failed", len(rows) - len(sound))
-
-    def _shadowed(
-        self, served: ServedModel, loaded: LoadedVersion, rows: int, future: Future[None]
-    ) -> None:
-        if future.exception() is not None:
-            self._count_shadows(served, loaded, "failed", rows)
-        with self._shadow_lock:
-            self._shadows.discard(future)
-
-    def _count_shadows(
-        self, served: ServedModel, loaded: LoadedVersion, result: str, rows: int
-    ) -> None:
-        if rows:
-            self.metrics.shadowed(served.spec.name, loaded.version, result, rows)

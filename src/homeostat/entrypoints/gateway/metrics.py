@@ -12,6 +12,7 @@ from homeostat.entrypoints.exposition import line as _line
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.serving.breaker import Mode
 from homeostat.serving.circuit import Circuit
+from homeostat.serving.plan import Answerer
 
 # Bounds of the OpenTelemetry convention for http.server.request.duration, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -25,6 +26,7 @@ class Metrics:
         self._answers: Counter[tuple[str, str, str, str, str]] = Counter()
         self._buckets: dict[str, list[int]] = {}
         self._seconds: dict[str, float] = {}
+        self._tiers: dict[tuple[str, str], list[float]] = {}  # seconds, requests; see `_of_tiers`
         self._shed: Counter[str] = Counter()
         self.shadows: Counter[tuple[str, str, str]] = Counter()
 
@@ -38,6 +40,11 @@ class Metrics:
             buckets = self._buckets.setdefault(model, [0] * (len(BOUNDS) + 1))
             buckets[bisect_left(BOUNDS, seconds)] += 1
             self._seconds[model] = self._seconds.get(model, 0.0) + seconds
+            if answered.spent:
+                for tier, spent in ((SPLIT, seconds), *answered.spent.items()):
+                    total = self._tiers.setdefault((model, tier), [0.0, 0])
+                    total[0] += spent
+                    total[1] += 1
 
     def shadowed(self, model: str, version: str, result: str, rows: int) -> None:
         """Count shadow rows by result: scored, dropped or failed."""
@@ -70,6 +77,12 @@ class Metrics:
                 ),
                 "# TYPE homeostat_request_duration_seconds histogram",
                 *(line for model in sorted(self._buckets) for line in self._histogram(model)),
+                "# TYPE homeostat_tier_duration_seconds summary",
+                *(
+                    _line(f"homeostat_tier_duration_seconds_{part}", TIER_LABELS, key, figure)
+                    for key, figures in sorted(self._of_tiers().items())
+                    for part, figure in zip(("sum", "count"), figures, strict=True)
+                ),
             ]
         lines.append("# TYPE homeostat_log_rows_total counter")
         lines += [_line("homeostat_log_rows_total", ("fate",), (k,), v) for k, v in log.items()]
@@ -90,6 +103,22 @@ class Metrics:
             ]
         return "\n".join(lines) + "\n"
 
+    def _of_tiers(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """Return seconds and requests by model and tier.
+
+        Requests that took no more than the model, which are most, are those that were not counted.
+        """
+        found = {key: (total[0], total[1]) for key, total in self._tiers.items()}
+        for model, seconds in self._seconds.items():
+            split = found.pop((model, SPLIT), (0.0, 0))
+            own = found.get((model, Answerer.MODEL), (0.0, 0))
+            requests = sum(self._buckets[model])
+            found[model, Answerer.MODEL] = (
+                own[0] + seconds - split[0],
+                own[1] + requests - split[1],
+            )
+        return found
+
     def _histogram(self, model: str) -> list[str]:
         name, lines, total = "homeostat_request_duration_seconds", [], 0
         for bound, count in zip((*map(str, BOUNDS), "+Inf"), self._buckets[model], strict=True):
@@ -100,7 +129,9 @@ class Metrics:
         return lines
 
 
+SPLIT = ""  # in place of a tier: requests that more than the model worked on
 ANSWER_LABELS = ("model", "version", "role", "tier", "reason")
+TIER_LABELS = ("model", "tier")
 SHADOW_LABELS = ("model", "version", "result")
 MODE_LABELS = ("model", "version", "mode")
 CALL_LABELS = ("model", "version", "outcome")

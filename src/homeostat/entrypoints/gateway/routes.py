@@ -93,7 +93,8 @@ class LoadedVersion:
     ----------
     version : str
     predictor : Predictor
-    breaker : Circuit
+    breaker, shadow_breaker : Circuit
+        For callers and for its shadow scores, which open and close nothing for callers.
     lane, shadow_lane : Lane
         Where it works, for callers and for its shadow scores.
     features : frozenset of str
@@ -109,6 +110,7 @@ class LoadedVersion:
     breaker: Circuit
     lane: Lane
     shadow_lane: Lane
+    shadow_breaker: Circuit
     features: frozenset[str]
     from_rows: FromRows | None = None
     quick: bool = False
@@ -269,7 +271,8 @@ class RouteTable:
                 f"{model} {version} takes {', '.join(sorted(unknown))}, not in the model's schema"
             )
         _warm_up(served.spec, version, predictor)
-        listener = partial(self._listener, model, version) if self._listener else None
+        tell = self._listener
+        listener = partial(tell, model, version) if tell else None
         from_rows = _from_rows(served.spec, predictor)
         return LoadedVersion(
             version,
@@ -277,6 +280,7 @@ class RouteTable:
             self._circuit(f"{model}/{version}", served.breaker, listener),
             Lane(served.workers, served.waiting),
             Lane(1, served.waiting),
+            Circuit(served.breaker, partial(tell, model, f"{version} (shadow)") if tell else None),
             frozenset(predictor.features),
             from_rows,
             from_rows is not None and self._seconds(served.spec, predictor) < QUICK_SECONDS,

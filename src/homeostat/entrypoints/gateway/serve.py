@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,12 @@ from homeostat.serving.breaker import Outcome, Permit
 from homeostat.serving.classify import of_error
 from homeostat.serving.constraints import degraded_masks, touched
 from homeostat.serving.fallback import Cached, Lighter, Rules, ScoreCache, Tier
-from homeostat.serving.plan import Answerer, Group, Plan, Reason, Role, plan
+from homeostat.serving.plan import Answerer, Group, Plan, Reason, plan
 
 NO_VERSION = "none"  # on record where the fallback answers for a model without a champion
-RESERVE = 0.3  # part of the deadline that is kept for a lighter version, where there is one
 NAN = math.nan
+NO_AGES: Mapping[int, float] = MappingProxyType({})
+NOT_SPLIT: Mapping[Answerer, float] = MappingProxyType({})  # all time is the model's
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,40 +67,49 @@ class Request:
         batch: AnyBatch,
         clock: Clock,
         cache: ScoreCache,
+        override: str = "",
     ) -> None:
         self._served, self._batch, self._clock, self._cache = served, batch, clock, cache
         self._route = live.route if live else Route(served.spec.name)
         self._versions: Mapping[str, LoadedVersion] = live.versions if live else {}
         self._uses = live.uses if live else {}
         self._started = clock.monotonic()
-        self._timed_out = 0.0
+        self._timed_out = self._marked = 0.0
+        self._override = override
         size = batch.size
         self.scores = [NAN] * size
         self._probabilities: NDArray[np.float64] | None = None  # made when a version gives some
         self.version = [self._route.champion or NO_VERSION] * size
         self.tier = [Answerer.DEFAULT] * size
         self.reason = [Reason.NONE] * size
-        self._assigned = self.version
+        self._roles: list[str] = []
+        self._ages = NO_AGES
+        self._spent = NOT_SPLIT
 
     def steps(self) -> Generator[Wait, None, None]:
         """Answer every row; afterwards `scores` holds no NaN."""
         first = self._plan()
-        self._assigned, self.reason = first.assigned, first.reasons
+        self._roles, self.reason = first.roles, first.reasons
         self.version = [name or NO_VERSION for name in first.assigned]
+        fallback = self._served.fallback
         if calls := self._call(first.groups, Answerer.MODEL):
-            yield from self._wait(calls, Answerer.MODEL)
+            yield from self._wait(calls, Answerer.MODEL, fallback.kept())
         left = self._left_over()
         if left:
             yield from self._stand_in(first, left)
-        if self._served.fallback.cache:
+            self._mark(Answerer.MODEL)
+        if fallback.cache and not self._override:
             self._remember()
-        for tier in self._served.fallback.tiers if left else ():
+        for place, tier in enumerate(fallback.tiers if left else ()):
             left = self._left_over()
             if not left:
                 break
-            yield from self._fall_back(tier, left)
-        for row in self._left_over() if left else ():
-            self.scores[row] = self._served.fallback.default
+            yield from self._fall_back(tier, left, fallback.kept(place + 1))
+        left = self._left_over() if left else left
+        for row in left:
+            self.scores[row] = fallback.default
+        if left:
+            self._mark(Answerer.DEFAULT)
 
     def shadowable(self, version: str) -> Sequence[int]:
         """Return the rows that a shadow can score: sound, and not answered by it anyway."""
@@ -111,62 +122,86 @@ class Request:
 
     def answered(self) -> Answered:
         """Return the answers, for the caller and for the log."""
-        elapsed = max(self._clock.monotonic() - self._started, self._timed_out)
-        champion = self._route.champion
         return Answered(
             self._served.spec,
             self._batch,
             self.version,
-            [Role.CHAMPION if name == champion else Role.CHALLENGER for name in self._assigned],
+            self._roles,
             self.tier,
             self.reason,
             self.scores,
             self._probabilities,
-            elapsed * 1000,
+            self._elapsed() * 1000,
+            self._ages,
+            self._spent,
         )
 
     def _left_over(self) -> list[int]:
         return [row for row, score in enumerate(self.scores) if score != score]  # noqa: PLR0124
 
     def _plan(self, closed: frozenset[str] = frozenset()) -> Plan:
-        challenger = self._versions.get(self._route.challenger)
-        if challenger is not None and not challenger.breaker.admits(self._clock.monotonic()):
-            closed |= {challenger.version}
-        return plan(self._route, self._batch.keys, self._uses, self._batch.broken, closed)
+        route, override = self._route, self._override
+        if override or route.challenger or route.arms:
+            asked = {override} if override else {route.challenger, *(a.version for a in route.arms)}
+            now = self._clock.monotonic()
+            closed |= {
+                version
+                for version in asked - {route.champion}
+                if version in self._versions and not self._versions[version].breaker.admits(now)
+            }
+        keys, broken = self._batch.keys, self._batch.broken
+        return plan(route, keys, self._uses, broken, closed, override)
 
-    def _left(self) -> float:
-        spent = max(self._clock.monotonic() - self._started, self._timed_out)
-        return max(self._served.deadline - spent, 0.0)
+    def _elapsed(self) -> float:
+        return max(self._clock.monotonic() - self._started, self._timed_out)
+
+    def _left(self, kept: float = 0.0) -> float:
+        """Return the seconds left but for a part of the deadline that is kept for others."""
+        return max(self._served.deadline * (1 - kept) - self._elapsed(), 0.0)
+
+    def _mark(self, tier: Answerer) -> None:
+        """Charge a tier with the time since the last mark."""
+        elapsed = self._elapsed()
+        spent = self._spent.get(tier, 0.0) + elapsed - self._marked
+        self._spent = {**self._spent, tier: spent}
+        self._marked = elapsed
 
     def _stand_in(self, first: Plan, left: Sequence[int]) -> Generator[Wait, None, None]:
-        """Let the champion answer rows on which the challenger failed, while there is time."""
-        asked = [group.rows for group in first.groups if group.version == self._route.challenger]
-        failed = set(left).intersection(*asked) if asked else set()
-        if not failed or self._left() <= 0:
+        """Let the champion answer rows on which another version failed, while there is time."""
+        others = [group for group in first.groups if group.version != self._route.champion]
+        failed = set(left).intersection([row for group in others for row in group.rows])
+        kept = self._served.fallback.kept()
+        if not failed or self._left(kept) <= 0:
             return
-        second = self._plan(frozenset({self._route.challenger}))
+        second = self._plan(frozenset(g.version for g in others if failed.intersection(g.rows)))
         groups = [
             Group(group.version, [row for row in group.rows if row in failed])
             for group in second.groups
         ]
         if calls := self._call([group for group in groups if group.rows], Answerer.MODEL):
-            yield from self._wait(calls, Answerer.MODEL)
+            yield from self._wait(calls, Answerer.MODEL, kept)
 
-    def _fall_back(self, tier: Tier, left: Sequence[int]) -> Generator[Wait, None, None]:
+    def _fall_back(
+        self, tier: Tier, left: Sequence[int], kept: float
+    ) -> Generator[Wait, None, None]:
         match tier:
             case Cached(max_age):
-                kept = self._cache.get(self._batch.entities, self._batch.now, max_age)
-                self._fill(left, kept, Answerer.CACHED)
+                scores, ages = self._cache.get(self._batch.entities, self._batch.now, max_age)
+                self._fill(left, scores, Answerer.CACHED)
+                self._ages = {row: float(ages[row]) for row in left if not math.isnan(ages[row])}
+                self._mark(Answerer.CACHED)
             case Rules():
                 usable = self._sound(tier.features, left)
                 self._fill(usable, tier.scores(self._batch.features), Answerer.RULES)
+                self._mark(Answerer.RULES)
             case Lighter(version):
                 loaded = self._versions.get(version)
-                if loaded is not None and self._left() > 0:
+                if loaded is not None and self._left(kept) > 0:
                     rows = self._sound(loaded.features, left)
                     groups = (Group(version, rows),) if rows else ()
                     if calls := self._call(groups, Answerer.LIGHTER):
-                        yield from self._wait(calls, Answerer.LIGHTER)
+                        yield from self._wait(calls, Answerer.LIGHTER, kept)
+                    self._mark(Answerer.LIGHTER)
 
     def _sound(self, features: frozenset[str], rows: Sequence[int]) -> Sequence[int]:
         size, broken = self._batch.size, self._batch.broken
@@ -210,10 +245,10 @@ class Request:
             return of_error(error)
         return self._take(loaded, rows, given, tier)
 
-    def _wait(self, calls: Sequence[Call], tier: Answerer) -> Generator[Wait, None, None]:
-        seconds = self._left()
-        if tier is Answerer.MODEL and self._served.fallback.versions:
-            seconds *= 1 - RESERVE
+    def _wait(
+        self, calls: Sequence[Call], tier: Answerer, kept: float
+    ) -> Generator[Wait, None, None]:
+        seconds = self._left(kept)
         try:
             yield Wait(tuple(call.future for call in calls), seconds)
         except GeneratorExit:

@@ -126,6 +126,8 @@ class Gateway(Part):
     """Time that a request may take before a fallback tier answers."""
     breaker: Breaker = Breaker()
     """When to stop calling a failing model."""
+    version_header: Literal["operators", "anyone"] = "operators"
+    """Who may choose the version by x-homeostat-version: holders of a token of scope operate."""
     redis_env: Variable | None = None
     """Environment variable with the address of a Redis, through which gateways share breakers."""
 

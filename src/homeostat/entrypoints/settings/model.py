@@ -241,7 +241,13 @@ class Model(Part):
 
     def _check_fallback(self) -> None:
         columns = column_types(self.spec().schema)
+        share = 0.0
         for number, tier in enumerate(self.fallback):
+            share += tier.lighter.share if tier.lighter is not None else 0.0
+            if share >= 1:
+                problem = "with it, lighter versions take the whole deadline"
+                remedy = "lower share: the model needs some of it"
+                raise wrong(problem, remedy, "fallback", number, "lighter", "share")
             if tier.default is not None and number < len(self.fallback) - 1:
                 raise wrong("a default answers always", "put it last", "fallback", number)
             for place, rule in enumerate(tier.rules or ()):

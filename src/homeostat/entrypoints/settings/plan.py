@@ -255,7 +255,7 @@ def model_fallback(model: Model, spec: ModelSpec) -> Fallback:
         if part.cached is not None:
             tiers.append(Cached(part.cached.ttl))
         if part.lighter is not None:
-            tiers.append(Lighter(part.lighter.version))
+            tiers.append(Lighter(part.lighter.version, part.lighter.share))
         if part.rules is not None:
             pairs = [(rule.when, rule.score) for rule in part.rules]
             tiers.append(parse_rules(pairs, spec.schema))

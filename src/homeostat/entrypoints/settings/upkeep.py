@@ -50,6 +50,8 @@ class Lighter(Part):
 
     version: str = Field(min_length=1)
     """The version."""
+    share: Annotated[Number, Field(gt=0, lt=1)] = 0.3
+    """Part of gateway.deadline that is kept for it, out of the reach of what comes before."""
 
 
 class Tier(Part):

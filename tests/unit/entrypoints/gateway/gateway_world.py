@@ -23,7 +23,7 @@ from homeostat.domain.model import (
 from homeostat.domain.window import Window
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.answered import Answered
-from homeostat.entrypoints.gateway.batch import to_batch
+from homeostat.entrypoints.gateway.batch import Batch, to_batch
 from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Fallback
 from homeostat.serving.plan import Answerer, Reason, Role
@@ -129,5 +129,12 @@ class World:
         return Gateway(routes, LogWriter(self.log, capacity), self.clock)
 
     def logged(self) -> pa.Table:
+        return self.log.rows(self.spec, self.everything())
+
+    @staticmethod
+    def everything() -> Window:
         day = timedelta(days=1)
-        return self.log.rows(self.spec, Window(NOW - day, NOW + day))
+        return Window(NOW - day, NOW + day)
+
+    def batch(self, rows: pa.Table) -> Batch:
+        return to_batch(self.spec, rows, NOW, "")

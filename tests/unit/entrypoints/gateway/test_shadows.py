@@ -1,0 +1,133 @@
+"""Shadows never cost a caller anything, and stop costing at all while they fail."""
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from homeostat.domain.route import Route
+from homeostat.entrypoints.gateway import Gateway, shadows
+from homeostat.serving.breaker import Mode
+from unit.entrypoints.gateway.gateway_world import World
+
+SHADOWED = Route("fraud", "v1", shadows=("v2",))
+
+
+def counts(gateway: Gateway) -> dict[str, int]:
+    found = gateway.metrics.shadows
+    return {result: rows for (_, version, result), rows in found.items() if version == "v2"}
+
+
+def mode(gateway: Gateway) -> tuple[Mode, Mode]:
+    live = gateway.routes.live("fraud")
+    assert live is not None
+    loaded = live.versions["v2"]
+    return loaded.breaker.mode, loaded.shadow_breaker.mode
+
+
+def test_a_failing_shadow_is_asked_no_more_until_it_is_well(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(SHADOWED)
+    world.backend.errors["v2"] = RuntimeError("boom")
+    for _ in range(5):
+        assert set(gateway.predict("fraud", rows)["tier"].to_pylist()) == {"model"}
+        assert gateway.drain()
+    assert counts(gateway) == {"failed": 8, "refused": 12}
+    world.backend.errors.clear()
+    world.clock.advance(timedelta(seconds=61))
+    gateway.predict("fraud", rows)
+    assert gateway.drain()
+    assert counts(gateway) == {"failed": 8, "refused": 12, "scored": 4}
+
+
+def test_a_failing_shadow_closes_nothing_to_callers_nor_the_other_way(
+    world: World, rows: pa.Table
+) -> None:
+    gateway = world.gateway()
+    both = Route("fraud", "v1", "v2", 0.5, shadows=("v1", "v2"))
+    gateway.routes.publish(SHADOWED)
+    world.backend.errors["v2"] = RuntimeError("boom")
+    for _ in range(2):
+        gateway.predict("fraud", rows)
+        assert gateway.drain()
+    assert mode(gateway) == (Mode.CLOSED, Mode.OPEN)
+    world.backend.errors.clear()
+    gateway.routes.publish(both)
+    got = gateway.predict("fraud", pa.table({"card": [f"c{i}" for i in range(50)]}))
+    assert set(got["version"].to_pylist()) == {"v1", "v2"}
+
+
+def test_scores_that_are_no_numbers_are_faults_of_a_shadow(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(SHADOWED)
+    world.backend.answers["v2"] = pa.array([0.5, None, 0.5, 0.5]).to_numpy(zero_copy_only=False)
+    for _ in range(2):
+        gateway.predict("fraud", rows)
+        assert gateway.drain()
+    assert counts(gateway) == {"scored": 6, "failed": 2}
+    assert mode(gateway) == (Mode.CLOSED, Mode.OPEN)
+
+
+def test_shadows_are_dropped_while_callers_wait(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(SHADOWED)
+    gateway.shadows.pressed = lambda served: served.spec.name == "fraud"
+    assert set(gateway.predict("fraud", rows)["tier"].to_pylist()) == {"model"}
+    assert counts(gateway) == {"dropped": 4}
+
+
+def test_shadows_are_dropped_while_the_champion_has_more_work_than_threads(
+    world: World, rows: pa.Table
+) -> None:
+    gateway = world.gateway(workers=1)
+    gateway.routes.publish(SHADOWED)
+    live = gateway.routes.live("fraud")
+    assert live is not None
+    champion = live.versions["v1"].lane
+    held = [champion.submit(world.backend.released.wait) for _ in range(2)]
+    served, batch = gateway.routes.models["fraud"], world.batch(rows)
+    gateway.shadows.send(served, live, "v2", batch, range(4))
+    assert counts(gateway) == {"dropped": 4}
+    world.backend.released.set()
+    for future in held:
+        assert future is not None
+        future.result(20)
+    while champion.busy:
+        pass
+    gateway.shadows.send(served, live, "v2", batch, range(4))
+    assert gateway.drain()
+    assert counts(gateway) == {"dropped": 4, "scored": 4}
+
+
+def test_rows_that_wait_for_a_shadow_are_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadows, "MOST_ROWS", 200)
+    gateway = world.gateway()
+    gateway.routes.publish(Route("fraud", "v1", shadows=("v2", "v3")))
+    world.backend.hanging.add("v2")
+    size = shadows.MOST_ROWS // 2
+    large = pa.table({"amount": [1.0] * size})
+    for _ in range(3):
+        gateway.predict("fraud", large)
+    assert counts(gateway) == {"dropped": size}
+    world.backend.hanging.clear()
+    world.backend.released.set()
+    assert gateway.drain()
+    gateway.predict("fraud", large)
+    assert gateway.drain()
+    assert counts(gateway) == {"dropped": size, "scored": 3 * size}
+
+
+def test_pairs_stand_in_the_log_under_one_id(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(Route("fraud", "v1", "v2", 0.5, shadows=("v1", "v2")))
+    gateway.predict("fraud", rows)
+    assert gateway.flush()
+    logged = world.logged()
+    found: dict[str, dict[str, float]] = {}
+    for row in logged.to_pylist():
+        found.setdefault(row["prediction_id"], {})[row["version"]] = row["score"]
+    assert len(found) == 4
+    assert all(set(scores) == {"v1", "v2"} for scores in found.values())
+    assert logged["role"].to_pylist().count("shadow") == 4
