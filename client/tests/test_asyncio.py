@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from homeostat_client import AsyncClient, Client, HomeostatMiddleware, Row
+from homeostat_client.middleware import read_json
 from odd_peers import Peer, receipt
 from real_server import Make, Server, until
 
@@ -195,6 +196,15 @@ def test_the_middleware_logs_and_changes_no_answer(server: Server, make: Make) -
     }
     assert rows[key]["version"] == "7"
     assert rows[key]["latency_ms"] > 0
+
+
+def test_an_answer_of_a_fallback_tier_is_logged_as_such() -> None:
+    said = {"score": 1, "tier": "rules", "reason": "timeout"}
+    (row,) = read_json(ROW, said)
+    assert row.fields == {"tier": "rules", "reason": "timeout"}
+    for own in ("gold", 3, None):  # the application means something else by it
+        (row,) = read_json(ROW, {**said, "tier": own})
+        assert row.fields == {}
 
 
 def test_what_the_middleware_leaves_alone(make: Make) -> None:

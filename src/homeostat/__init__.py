@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from homeostat.entrypoints.diagnose import diagnose
     from homeostat.entrypoints.estimate import estimate
     from homeostat.entrypoints.evaluate import evaluate
+    from homeostat.entrypoints.guarded import BreakerMiddleware
     from homeostat.entrypoints.importance import ImportanceReport, importance
     from homeostat.entrypoints.labels import early_rates
     from homeostat.entrypoints.profiling import Profile, load_profile, profile
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Breaker": "entrypoints.breaker",
+    "BreakerMiddleware": "entrypoints.guarded",
     "ColumnComparison": "domain.comparison",
     "ColumnKind": "domain.model",
     "Comparison": "domain.comparison",
@@ -73,6 +75,7 @@ _CLIENT = frozenset({"AsyncClient", "Client", "HomeostatMiddleware", "log"})
 __all__ = [
     "AsyncClient",
     "Breaker",
+    "BreakerMiddleware",
     "Client",
     "ColumnComparison",
     "ColumnKind",

@@ -9,11 +9,13 @@ from typing import assert_type
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from starlette.applications import Starlette
 
 import homeostat as hs
 from homeostat.adapters.models import Encoding, Predictor, fit_encoding, load_predictor
 from homeostat.domain.effect import Notify, StartTraining
 from homeostat.domain.model import Column, ColumnKind, ModelSpec, Schema
+from homeostat.domain.route import Route
 from homeostat.domain.verdict import Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Notifier, Trainer, Training
@@ -21,6 +23,7 @@ from homeostat.entrypoints.settings import Model, Settings, load
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.compare import psi
 from homeostat.profiles.profile import Profile
+from homeostat.serving import Choice, Fallback, Router
 from homeostat.stats.intervals import Interval, wilson
 
 
@@ -162,6 +165,20 @@ def guarding(breaker: hs.Breaker) -> float:
         assert_type(call.result(rate(2.0)), float)
     hs.Breaker(exclude=ValueError, faults=5)  # type: ignore[call-arg]
     return rate(1.0, factor=3)
+
+
+def serving(rows: pa.Table, route: Route) -> float:
+    router = Router([route])
+    router.publish(route.with_arms({"v2": 0.5}, "prices"))
+    chosen = router.choose("fraud", "anna", override="v2")
+    assert_type(chosen, Choice)
+    assert_type(chosen.role, str)
+    found = Fallback(default=0.1).stand_in(rows, versions={"v0": lambda table: [0.0]})
+    assert_type(found.scores, NDArray[np.float64])
+    hs.BreakerMiddleware(Starlette(), hs.Breaker(), fallback=lambda asked: {"score": 0.1})
+    hs.BreakerMiddleware(Starlette())  # type: ignore[call-arg]
+    route.with_arms({"v2": "half"})  # type: ignore[dict-item]
+    return float(found.scores[0])
 
 
 def configuration(path: Path) -> ModelSpec:

@@ -18,6 +18,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 SCORES = ("score", "probability", "prediction")
 ROWS = ("rows", "instances", "inputs", "dataframe_records")
+TIERS = ("model", "cached", "lighter", "rules", "default")
 ANSWERS = ("predictions", "scores", "outputs")
 
 
@@ -42,7 +43,8 @@ class HomeostatMiddleware:
     Bodies are passed on as they come and read later, in the background. Only answers of 200 to
     299 are logged. The answer's header ``x-prediction-id`` tells the caller the id; where there are
     several rows, that of the first row ends with ``-0``, of the second with ``-1`` and so on. When
-    the application shuts down, what is left is delivered, or kept on disk.
+    the application shuts down, what is left is delivered, or kept on disk. An answer's ``version``,
+    ``entity`` and, if it is one of Homeostat's fallback tiers, ``tier`` with ``reason`` are logged.
 
     Parameters
     ----------
@@ -200,5 +202,7 @@ def _score(answer: Any) -> tuple[object, dict[str, Any]]:
     score = next((answer[name] for name in SCORES if name in answer), None)
     if score is None:
         raise ValueError(f"the answer has none of {', '.join(SCORES)}")
-    known = ("prediction_id", "version", "entity")
+    known = ["prediction_id", "version", "entity"]
+    if answer.get("tier") in TIERS:  # another word is the application's own
+        known += ["tier", "reason"]
     return score, {name: answer[name] for name in known if isinstance(answer.get(name), str)}
