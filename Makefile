@@ -62,11 +62,16 @@ lint: setup
 type: setup
 	$(BIN)/mypy
 
-test: setup lint type unit  ## everything CI checks
+# Types are checked beside the tests: alone, that leaves a core idle. What apt brings comes before,
+# one after another.
+test: setup lint libraries browser database cache compiler spark  ## everything CI checks
+	@$(MAKE) --no-print-directory --jobs=2 type unit
 
 # Statistics and state machines have every branch tested; what touches the world, nearly all.
+# As many workers as cores, with one thread each; tests/conftest.py says which files begin.
 unit: setup libraries browser database cache compiler spark
-	$(BIN)/python -m pytest --quiet -n auto --dist loadfile --cov --cov-report=
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+		$(BIN)/python -m pytest --quiet -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --fail-under=100 \
 		--omit="*/homeostat_client/*,*/engine/*,*/adapters/*,*/simulation/*,*/entrypoints/*"

@@ -18,6 +18,22 @@ settings.register_profile("homeostat", deadline=None)
 settings.load_profile("homeostat")
 
 ROOT = Path(__file__).parents[1]
+# Their files take longest. Workers take file after file: many small ones, last, end together.
+LONG = ("e2e", "integration", "realdata", "statistical", "simulation", "faults")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin; the order within a file stays."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    folder = item.path.parent
+    return (
+        LONG.index(folder.name)
+        if folder.parent == ROOT / "tests" and folder.name in LONG
+        else len(LONG)
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
