@@ -68,7 +68,7 @@ test: setup lint libraries browser database cache compiler spark  ## everything 
 	@$(MAKE) --no-print-directory --jobs=2 type unit
 
 # Statistics and state machines have every branch tested; what touches the world, nearly all.
-# As many workers as cores, with one thread each; tests/conftest.py says which files begin.
+# Workers have one thread each; tests/conftest.py says how many there are and which files begin.
 unit: setup libraries browser database cache compiler spark
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 		$(BIN)/python -m pytest --quiet -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=

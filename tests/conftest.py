@@ -29,11 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _place(item: pytest.Item) -> int:
     folder = item.path.parent
-    return (
-        LONG.index(folder.name)
-        if folder.parent == ROOT / "tests" and folder.name in LONG
-        else len(LONG)
-    )
+    long = folder.parent == ROOT / "tests" and folder.name in LONG
+    return LONG.index(folder.name) if long else len(LONG)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: a fifth of the time a test waits for a process, a server or a disk."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -282,6 +282,7 @@ def test_bodies_that_wait_are_bounded(make: Make) -> None:
     client = make("http://127.0.0.1:9", max_bytes=4000, flush_interval=30.0)
     app = HomeostatMiddleware(Asgi(b'{"score": 0.5}'), client)
     call(app, ROW)
+    client.flush(0.0)  # the collector looks now, and not again for an interval
     until(lambda: client.counters.queued == 1, "threads are up")
     for _ in range(3):
         call(app, {"amount": 1.0, "country": "x" * 1500})
