@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from homeostat.domain.errors import UserError
+from homeostat.domain.errors import HomeostatError, UserError
 from homeostat.serving.breaker import Outcome
 
 
@@ -37,18 +37,37 @@ GONE_AWAY = frozenset({408, 499})  # the connection idled or was given up: nothi
 _CLIENT = frozenset({"INVALID_ARGUMENT", "OUT_OF_RANGE", "ALREADY_EXISTS"})
 
 
+class UpstreamError(HomeostatError):
+    """A server elsewhere gave no answer, or none that can be used.
+
+    Parameters
+    ----------
+    message : str
+    outcome : Outcome
+        What that tells about the model.
+    overloaded : bool
+        Whether it said that there is too much to do.
+    """
+
+    def __init__(self, message: str, outcome: Outcome, *, overloaded: bool = False) -> None:
+        self.outcome, self.overloaded = outcome, overloaded
+        super().__init__(message)
+
+
 def of_error(error: BaseException) -> Outcome:
     """Say what an exception tells about the model.
 
     Errors of connections and time-outs are faults as any other exception. `UserError` is the
-    caller's. What ends a task or the program (``CancelledError``, ``KeyboardInterrupt``,
-    ``SystemExit``, ``GeneratorExit``) tells nothing.
+    caller's. An `UpstreamError` says it itself. What ends a task or the program
+    (``CancelledError``, ``KeyboardInterrupt``, ``SystemExit``, ``GeneratorExit``) tells nothing.
 
     Examples
     --------
     >>> of_error(TimeoutError()).value, of_error(UserError()).value, of_error(SystemExit()).value
     ('fault', 'client_error', 'neutral')
     """
+    if isinstance(error, UpstreamError):
+        return error.outcome
     if isinstance(error, UserError):
         return Outcome.CLIENT_ERROR
     return Outcome.FAULT if isinstance(error, Exception) else Outcome.NEUTRAL
