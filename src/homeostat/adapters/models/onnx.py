@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 NUMPY = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+MAPS = frozenset({"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"})
 
 
 class OnnxPredictor:
@@ -25,7 +26,8 @@ class OnnxPredictor:
 
     The model takes one tensor of floats or doubles, shape (rows, features). Of its outputs the last
     one that is a tensor of floats or doubles counts (converters put the probabilities after the
-    class), else the first one.
+    class), or a list of maps from class to probability (ZipMap), which come sorted by class; else
+    the first one.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, encoding: Encoding) -> None:
@@ -33,7 +35,7 @@ class OnnxPredictor:
         (given,) = session.get_inputs()
         self._name, self._type = given.name, NUMPY[given.type]
         outputs = session.get_outputs()
-        numbers = [item.name for item in outputs if item.type in NUMPY]
+        numbers = [item.name for item in outputs if item.type in NUMPY or item.type in MAPS]
         self._outputs = numbers[-1:] or [outputs[0].name]
 
     @property
@@ -53,6 +55,8 @@ class OnnxPredictor:
     def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of encoded rows."""
         (found,) = self._session.run(self._outputs, {self._name: matrix.astype(self._type)})
+        if isinstance(found, list):  # maps from class to probability, in the order of the classes
+            found = [list(row.values()) for row in found]
         scores = np.asarray(found, dtype=np.float64)
         # A model of one output a row gives a column, (n, 1).
         return scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores

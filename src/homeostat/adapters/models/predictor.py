@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.adapters.models.encoding import Encoding
+
+T = TypeVar("T")
+Ended: TypeAlias = "Callable[[BaseException | None], None]"
 
 
 class Predictor(Protocol):
@@ -45,6 +49,35 @@ class MatrixPredictor(Predictor, Protocol):
 
     def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what `predict` returns for a table of which this is the encoded form."""
+        ...
+
+
+@runtime_checkable
+class AwaitedPredictor(Predictor, Protocol):
+    """A predictor that others do the work for: it can be asked without a thread that waits."""
+
+    @property
+    def most(self) -> int:
+        """Most calls under way at once."""
+        ...
+
+    @property
+    def matrix_encoding(self) -> Encoding | None:
+        """How rows become the matrix that `begin` takes as well; None if it takes only tables."""
+        ...
+
+    def begin(
+        self,
+        rows: pa.Table | NDArray[np.float64],
+        seconds: float,
+        read: Callable[[NDArray[np.float64]], T],
+        ended: Ended,
+    ) -> Future[T]:
+        """Ask for what `predict` returns, within so many seconds.
+
+        The future has what `read` makes of it. `ended` is called once, with the error if there is
+        one, when nothing of the call is left: later than the future's end if that is cancelled.
+        """
         ...
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from homeostat.adapters.models.loading import flavour_of
+from homeostat.adapters.models.loading import FILES, flavour_of
 from homeostat.adapters.trainers import child as child_module
 from homeostat.adapters.trainers.child import ARTIFACT, LOCK, LOG, PID, REQUEST, RESULT, ROWS
 from homeostat.domain.clock import Clock
@@ -190,8 +190,10 @@ def _result(folder: Path) -> Training:
         return Training(done=True, problem=str(result["problem"]))
     flavour = flavour_of(folder / ARTIFACT)
     if not flavour:
-        known = "model.txt (lightgbm) or model.json (linear)"
-        return Training(done=True, problem=f"the artifact is of no known kind: it needs a {known}")
+        known = ", ".join(f"{name} ({kind})" for name, kind in FILES.items())
+        return Training(
+            done=True, problem=f"the artifact is of no known kind: it needs one of {known}"
+        )
     return Training(
         done=True,
         artifact=folder / ARTIFACT,

@@ -92,5 +92,5 @@ def test_wrong_content_is_named(tmp_path: Path, change: dict[str, object], probl
 def test_absent_file_and_unknown_flavour(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"model\.json"):
         load_predictor(tmp_path, "linear")
-    with pytest.raises(ArtifactError, match="there are lightgbm, linear"):
+    with pytest.raises(ArtifactError, match="there are joblib, lightgbm, linear"):
         load_predictor(tmp_path, "pickle")

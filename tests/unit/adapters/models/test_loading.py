@@ -10,7 +10,9 @@ from homeostat.domain.errors import ArtifactError
 
 
 def test_unknown_flavour(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="there are lightgbm, linear"):
+    with pytest.raises(
+        ArtifactError, match="there are joblib, lightgbm, linear, onnx, remote, skops"
+    ):
         load_predictor(tmp_path, "pickle")
 
 
