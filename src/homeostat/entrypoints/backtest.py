@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
 from homeostat.engine.watch import rollout_key
+from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.plan import model_plan
 from homeostat.rollout.state import RolloutState, route
@@ -200,7 +202,7 @@ class Backtest:
             records=MemoryRecords(self._clock),
             log=MemoryLog(self._clock),
             registry=registry,
-            scorer=RegistryScorer(registry),
+            scorer=RegistryScorer(registry, loader(self.settings, os.environ)),
             router=MemoryRouter(),
             notifiers=receivers,
             trainers={self.model: self._trainer},
@@ -238,7 +240,7 @@ class Backtest:
         scores = first.copy()
         stamps = micros(live, "timestamp")
         registry = MemoryRegistry()
-        scorer = RegistryScorer(registry)
+        scorer = RegistryScorer(registry, loader(self.settings, os.environ))
         for month in list(months(self.start, self.end))[1:]:
             self.progress(policy, month.start)
             version = self._train_naive(registry, policy, month.start, memory)

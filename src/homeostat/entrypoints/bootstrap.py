@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from homeostat.adapters.breakers import RedisBreakers
-from homeostat.adapters.models import Load, RegistryScorer, load_predictor
+from homeostat.adapters.models import Load, RegistryScorer
 from homeostat.adapters.notifiers.console import ConsoleNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.post import FilePost
@@ -33,6 +33,7 @@ from homeostat.engine.lease import FencedRecords, Leadership
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Notifier, Ports, Records, Router
+from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.routes import MakeCircuit, log_transition, own_circuit
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
@@ -115,7 +116,7 @@ class Deployment:
         store = LogStore(self.log, self.clock)
         return LabelFolders(drops, store, self.clock, stopping).look if drops else None
 
-    def route_table(self, load: Load = load_predictor) -> RouteTable:
+    def route_table(self, load: Load | None = None) -> RouteTable:
         """Return the route table of a gateway in this process."""
         gateway = self.settings.gateway
         served = [
@@ -124,6 +125,7 @@ class Deployment:
                 fallback=model_fallback(model, spec),
                 breaker=breaker_config(self.settings),
                 deadline=gateway.deadline.total_seconds(),
+                batch=model.serving.batch or 0,
             )
             for model in self.settings.models
         ]
@@ -131,6 +133,7 @@ class Deployment:
         if gateway.redis_env is not None:
             url = secret(os.environ, gateway.redis_env, "gateway.redis_env", self.settings.file)
             circuit = RedisBreakers(url).circuit
+        load = load or loader(self.settings, os.environ)
         return RouteTable(self.registry, served, self.clock, load, log_transition, circuit)
 
     def gateway(self, routes: RouteTable, instance: str = "") -> Gateway:
@@ -200,7 +203,7 @@ def open_deployment(settings: Settings, clock: Clock, *, durable: bool = True) -
             records=records,
             log=open_log(settings, records, durable=durable),
             registry=registry,
-            scorer=RegistryScorer(registry),
+            scorer=RegistryScorer(registry, loader(settings, os.environ)),
             plans={model.name: model_plan(settings, model.name) for model in settings.models},
         )
     except HomeostatError:

@@ -18,8 +18,8 @@ from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.entrypoints.gateway.batch import rows_to_table, to_batch
 from homeostat.entrypoints.gateway.lane import settled
 from homeostat.entrypoints.gateway.metrics import Metrics
+from homeostat.entrypoints.gateway.predicting import AnyBatch
 from homeostat.entrypoints.gateway.routes import (
-    AnyBatch,
     Live,
     RouteTable,
     ServedModel,

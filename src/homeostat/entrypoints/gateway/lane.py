@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -11,6 +12,11 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TypeVar
 
+from homeostat.adapters.models.predictor import Ended
+from homeostat.serving.classify import UpstreamError
+from homeostat.serving.limit import Limit, LimitBounds
+
+FIRST = 32
 T = TypeVar("T")
 Job = Callable[[], None]
 
@@ -27,13 +33,22 @@ class Lane:
     workers : int
         Most threads; with 0, `submit` does the work at once in the caller's thread.
     waiting : int
-        Most pieces of work in line.
+        Most pieces of work in line; fewer while work ends late.
+    late : float
+        Seconds from `submit` after which its end is late.
+    monotonic : callable
     """
 
-    def __init__(self, workers: int, waiting: int) -> None:
-        self._workers = workers
-        self._size = max(workers, 1) + waiting
-        self._busy = 0
+    def __init__(
+        self,
+        workers: int,
+        waiting: int,
+        late: float = math.inf,
+        monotonic: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._workers, self._monotonic = workers, monotonic
+        least = max(workers, 1)
+        self.limit = Limit(LimitBounds(least + waiting, late, least))
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads = 0
         self._lock = threading.Lock()
@@ -41,14 +56,16 @@ class Lane:
 
     def submit(self, work: Callable[[], T]) -> Future[T] | None:
         """Start `work` and return its future; None if the lane is full."""
-        with self._lock:
-            if self._busy >= self._size:
-                return None
-            self._busy += 1
+        if not self.limit.enter():
+            return None
         future: Future[T] = Future()
+        began = self._monotonic()
+
+        def release(good: bool) -> None:  # noqa: FBT001
+            self.limit.leave(began, self._monotonic(), good=good)
 
         def job() -> None:
-            _run(future, work, self._release)
+            _run(future, work, release)
 
         if self._workers == 0:
             job()
@@ -63,11 +80,39 @@ class Lane:
     @property
     def busy(self) -> int:
         """Places that are held: work under way and in line."""
-        return self._busy
+        return self.limit.under_way
 
-    def _release(self) -> None:
-        with self._lock:
-            self._busy -= 1
+
+class AwaitedLane:
+    """Places for work that is done elsewhere: no thread waits for it.
+
+    A place is held until nothing of the work is left, also when its future was cancelled before.
+
+    Parameters
+    ----------
+    most : int
+        Most pieces of work; fewer at first, and while work ends late.
+    late : float
+        Seconds after which its end is late.
+    monotonic : callable
+    """
+
+    def __init__(self, most: int, late: float, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self.limit = Limit(LimitBounds(most, late, start=min(most, FIRST)))
+
+    def begin(self, start: Callable[[Ended], Future[T]]) -> Future[T] | None:
+        """Call `start` with what is to be told the end of its work; None if there is no place."""
+        if not self.limit.enter():
+            return None
+        began = self._monotonic()
+
+        def ended(error: BaseException | None) -> None:
+            dropped = isinstance(error, UpstreamError) and error.overloaded
+            now = self._monotonic()
+            self.limit.leave(began, now, good=error is None, dropped=dropped)
+
+        return start(ended)
 
 
 def _consume(jobs: SimpleQueue[Job | None]) -> None:
@@ -80,17 +125,17 @@ def _consume(jobs: SimpleQueue[Job | None]) -> None:
         del job
 
 
-def _run(future: Future[T], work: Callable[[], T], release: Callable[[], None]) -> None:
+def _run(future: Future[T], work: Callable[[], T], release: Callable[[bool], None]) -> None:
     if not future.set_running_or_notify_cancel():
-        release()
+        release(False)
         return
     try:
         result = work()
     except BaseException as error:  # noqa: BLE001 - a model may raise anything; the waiter gets it
-        release()
+        release(False)
         future.set_exception(error)
     else:
-        release()
+        release(True)
         future.set_result(result)
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TypeAlias
+from typing import cast
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from homeostat.adapters.models import (
+    AwaitedPredictor,
     Load,
-    MatrixPredictor,
     Predictor,
-    Row,
     load_predictor,
 )
 from homeostat.domain.answers import Answers, read_outputs
@@ -28,21 +25,30 @@ from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import feature_schema
 from homeostat.domain.route import Route
 from homeostat.engine.ports import Registry, Router
-from homeostat.entrypoints.gateway.batch import Batch
-from homeostat.entrypoints.gateway.lane import Lane
-from homeostat.entrypoints.gateway.rows import RowBatch
+from homeostat.entrypoints.gateway.joining import JoiningLane
+from homeostat.entrypoints.gateway.lane import AwaitedLane, Lane
+from homeostat.entrypoints.gateway.predicting import (
+    AnyBatch,
+    Asked,
+    FromRows,
+    answers,
+    from_rows_of,
+    joint_answers,
+    read_rows,
+    taken,
+)
 from homeostat.serving.breaker import BreakerConfig, Transition
 from homeostat.serving.circuit import Circuit, Listener
 from homeostat.serving.fallback import Fallback
+from homeostat.serving.limit import Limit
 
 logger = logging.getLogger(__name__)
 
 LONGEST_WARM_UP = 30.0
 QUICK_SECONDS = 0.001  # longer than that, a model must not keep the event loop
 QUICK_TRIES = 5
+LATE = 0.5  # part of the deadline after which a call is late: fewer are then let in
 
-AnyBatch: TypeAlias = Batch | RowBatch
-FromRows: TypeAlias = Callable[[Sequence[Row]], NDArray[np.float64]]
 BreakerListener = Callable[[str, str, Transition], None]
 MakeCircuit = Callable[[str, BreakerConfig, Listener | None], Circuit]
 
@@ -74,7 +80,10 @@ class ServedModel:
         Threads for each version; 0 predicts in the caller's thread, for models so fast that they
         need no deadline.
     waiting : int
-        Requests that may wait for a thread; more are answered by the fallback (``overload``).
+        Requests that may wait for a thread; more are answered by the fallback (``overload``). They
+        are fewer while calls take more than half of the deadline.
+    batch : int
+        Rows up to which requests that wait for a thread are joined; 0: they are not.
     """
 
     spec: ModelSpec
@@ -83,6 +92,7 @@ class ServedModel:
     deadline: float = 1.0
     workers: int = 4
     waiting: int = 64
+    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,12 @@ class LoadedVersion:
         Gives its outputs for rows; without it they become a table first.
     quick : bool
         It only computes, and answers a few rows sooner than another thread would start on them.
+    joining : JoiningLane, optional
+        Where requests are joined, in place of `lane`.
+    awaited : AwaitedLane, optional
+        Places for calls of a predictor elsewhere, in place of `lane`.
+    to_matrix : callable, optional
+        Gives rows as the matrix that such a predictor takes as well.
     """
 
     version: str
@@ -114,6 +130,28 @@ class LoadedVersion:
     features: frozenset[str]
     from_rows: FromRows | None = None
     quick: bool = False
+    joining: JoiningLane[Asked, Answers] | None = None
+    awaited: AwaitedLane | None = None
+    to_matrix: FromRows | None = None
+
+    @property
+    def limit(self) -> Limit:
+        """How many calls may be under way."""
+        return (self.joining or self.awaited or self.lane).limit
+
+    def start(
+        self, spec: ModelSpec, batch: AnyBatch, rows: Sequence[int], seconds: float
+    ) -> Future[Answers] | None:
+        """Begin to `answer`, and let it take so long at most; None if there is too much to do."""
+        if self.joining is not None:
+            return self.joining.submit((batch, rows), len(rows))
+        if self.awaited is not None:
+            predictor = cast("AwaitedPredictor", self.predictor)
+            given = read_rows(self.to_matrix, batch, rows)
+            read = partial(read_outputs, spec, rows=len(rows))
+            data = taken(batch, rows) if given is None else given
+            return self.awaited.begin(partial(predictor.begin, data, seconds, read))
+        return self.lane.submit(partial(self.answer, spec, batch, rows))
 
     def answer(self, spec: ModelSpec, batch: AnyBatch, rows: Sequence[int]) -> Answers:
         """Predict and hold the model to its promise: one number a row, or one a row and class.
@@ -123,11 +161,10 @@ class LoadedVersion:
         ArtifactError
             If the model gives anything else.
         """
-        whole = len(rows) == batch.size
-        if self.from_rows is not None and isinstance(batch, RowBatch):
-            values = batch.values if whole else [batch.values[row] for row in rows]
-            return read_outputs(spec, self.from_rows(values), len(rows))
-        return answers(spec, self.predictor, batch.features if whole else batch.features.take(rows))
+        given = read_rows(self.from_rows, batch, rows)
+        if given is not None:
+            return read_outputs(spec, given, len(rows))
+        return answers(spec, self.predictor, taken(batch, rows))
 
 
 @dataclass(frozen=True)
@@ -152,11 +189,6 @@ class Live:
     def uses(self) -> dict[str, frozenset[str]]:
         """The columns that each loaded version reads."""
         return {version: loaded.features for version, loaded in self.versions.items()}
-
-
-def answers(spec: ModelSpec, predictor: Predictor, table: pa.Table) -> Answers:
-    """Predict from columns; raises ArtifactError as `LoadedVersion.answer`."""
-    return read_outputs(spec, predictor.predict(table), table.num_rows)
 
 
 class RouteTable:
@@ -270,21 +302,42 @@ class RouteTable:
             raise ArtifactError(
                 f"{model} {version} takes {', '.join(sorted(unknown))}, not in the model's schema"
             )
-        _warm_up(served.spec, version, predictor)
+        elsewhere = isinstance(predictor, AwaitedPredictor)
+        if not elsewhere:  # a server that is away now may be there when it is needed
+            _warm_up(served.spec, version, predictor)
         tell = self._listener
         listener = partial(tell, model, version) if tell else None
-        from_rows = _from_rows(served.spec, predictor)
+        from_rows = from_rows_of(served.spec, predictor)
+        late, monotonic = LATE * served.deadline, self._clock.monotonic
+        joint = None
+        if served.batch and not elsewhere:
+            work = partial(joint_answers, served.spec, predictor, from_rows)
+            places = (served.workers, served.waiting, late, monotonic)
+            joint = JoiningLane(work, *places, served.batch)
+        quick = from_rows is not None and joint is None
         return LoadedVersion(
             version,
             predictor,
             self._circuit(f"{model}/{version}", served.breaker, listener),
-            Lane(served.workers, served.waiting),
+            Lane(served.workers, served.waiting, late, monotonic),
             Lane(1, served.waiting),
             Circuit(served.breaker, partial(tell, model, f"{version} (shadow)") if tell else None),
             frozenset(predictor.features),
             from_rows,
-            from_rows is not None and self._seconds(served.spec, predictor) < QUICK_SECONDS,
+            quick and self._seconds(served.spec, predictor) < QUICK_SECONDS,
+            joint,
+            *self._elsewhere(served, predictor),
         )
+
+    def _elsewhere(
+        self, served: ServedModel, predictor: Predictor
+    ) -> tuple[AwaitedLane | None, FromRows | None]:
+        if not isinstance(predictor, AwaitedPredictor):
+            return None, None
+        lane = AwaitedLane(predictor.most, LATE * served.deadline, self._clock.monotonic)
+        encoding = predictor.matrix_encoding
+        names = feature_schema(served.spec).names
+        return lane, encoding.reader(names) if encoding else None
 
     def _seconds(self, spec: ModelSpec, predictor: Predictor) -> float:
         row, times = _empty_row(spec), []
@@ -313,13 +366,6 @@ def _warm_up(spec: ModelSpec, version: str, predictor: Predictor) -> None:
     problem = future.exception()
     if problem is not None:
         raise ArtifactError(f"{spec.name} {version} cannot predict: {problem!r}") from problem
-
-
-def _from_rows(spec: ModelSpec, predictor: Predictor) -> FromRows | None:
-    if not isinstance(predictor, MatrixPredictor):
-        return None
-    read = predictor.encoding.reader(feature_schema(spec).names)
-    return lambda rows: predictor.predict_matrix(read(rows))
 
 
 def _empty_row(spec: ModelSpec) -> pa.Table:

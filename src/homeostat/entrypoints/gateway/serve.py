@@ -6,7 +6,6 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +15,8 @@ from homeostat.domain.answers import Answers
 from homeostat.domain.clock import Clock
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway.answered import Answered
-from homeostat.entrypoints.gateway.routes import AnyBatch, Live, LoadedVersion, ServedModel
+from homeostat.entrypoints.gateway.predicting import AnyBatch
+from homeostat.entrypoints.gateway.routes import Live, LoadedVersion, ServedModel
 from homeostat.entrypoints.gateway.rows import MOST
 from homeostat.serving.breaker import Outcome, Permit
 from homeostat.serving.classify import of_error
@@ -92,7 +92,7 @@ class Request:
         self._roles, self.reason = first.roles, first.reasons
         self.version = [name or NO_VERSION for name in first.assigned]
         fallback = self._served.fallback
-        if calls := self._call(first.groups, Answerer.MODEL):
+        if calls := self._call(first.groups, Answerer.MODEL, fallback.kept()):
             yield from self._wait(calls, Answerer.MODEL, fallback.kept())
         left = self._left_over()
         if left:
@@ -178,7 +178,8 @@ class Request:
             Group(group.version, [row for row in group.rows if row in failed])
             for group in second.groups
         ]
-        if calls := self._call([group for group in groups if group.rows], Answerer.MODEL):
+        asked = [group for group in groups if group.rows]
+        if calls := self._call(asked, Answerer.MODEL, kept):
             yield from self._wait(calls, Answerer.MODEL, kept)
 
     def _fall_back(
@@ -199,7 +200,7 @@ class Request:
                 if loaded is not None and self._left(kept) > 0:
                     rows = self._sound(loaded.features, left)
                     groups = (Group(version, rows),) if rows else ()
-                    if calls := self._call(groups, Answerer.LIGHTER):
+                    if calls := self._call(groups, Answerer.LIGHTER, kept):
                         yield from self._wait(calls, Answerer.LIGHTER, kept)
                     self._mark(Answerer.LIGHTER)
 
@@ -216,7 +217,7 @@ class Request:
             if not math.isnan(values[row]):
                 self.scores[row], self.tier[row] = float(values[row]), tier
 
-    def _call(self, groups: Sequence[Group], tier: Answerer) -> list[Call]:
+    def _call(self, groups: Sequence[Group], tier: Answerer, kept: float) -> list[Call]:
         """Ask versions; quick ones answer at once, of the others return the calls to wait for."""
         calls: list[Call] = []
         for group in groups:
@@ -228,8 +229,7 @@ class Request:
                 outcome = self._ask(loaded, rows, tier)
                 loaded.breaker.settle(permit, outcome, self._clock.monotonic())
             else:
-                work = partial(loaded.answer, self._served.spec, self._batch, rows)
-                future = loaded.lane.submit(work)
+                future = loaded.start(self._served.spec, self._batch, rows, self._left(kept))
                 if future is None:
                     loaded.breaker.settle(permit, Outcome.NEUTRAL, self._clock.monotonic())
                     self._blame(rows, Reason.OVERLOAD)
@@ -267,7 +267,8 @@ class Request:
             self._blame(call.rows, Reason.TIMEOUT)
             return Outcome.FAULT
         if (error := call.future.exception()) is not None:
-            self._blame(call.rows, Reason.ERROR)
+            late = isinstance(error, TimeoutError)
+            self._blame(call.rows, Reason.TIMEOUT if late else Reason.ERROR)
             return of_error(error)
         return self._take(call.loaded, call.rows, call.future.result(), tier)
 

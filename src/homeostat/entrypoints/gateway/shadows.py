@@ -13,7 +13,8 @@ import numpy as np
 from homeostat.domain.clock import Clock
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.entrypoints.gateway.metrics import Metrics
-from homeostat.entrypoints.gateway.routes import AnyBatch, Live, LoadedVersion, ServedModel
+from homeostat.entrypoints.gateway.predicting import AnyBatch
+from homeostat.entrypoints.gateway.routes import Live, LoadedVersion, ServedModel
 from homeostat.entrypoints.gateway.writer import LogWriter
 from homeostat.serving.breaker import Outcome
 from homeostat.serving.classify import of_error

@@ -130,6 +130,16 @@ class Gateway(Part):
     """Who may choose the version by x-homeostat-version: holders of a token of scope operate."""
     redis_env: Variable | None = None
     """Environment variable with the address of a Redis, through which gateways share breakers."""
+    upstream_hosts: tuple[str, ...] = ()
+    """Hosts, or host:port, on which models elsewhere (flavour remote) may be asked."""
+
+    @model_validator(mode="after")
+    def _hosts(self) -> Self:
+        for number, host in enumerate(self.upstream_hosts):
+            if not host or "/" in host or host != host.lower():
+                remedy = "write it as models.internal, or models.internal:8080"
+                raise wrong(f"is no host: {host!r}", remedy, "upstream_hosts", number)
+        return self
 
 
 class Console(Part):

@@ -44,6 +44,7 @@ from homeostat.entrypoints.settings.monitors import (
 )
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.retention import Keep
+from homeostat.entrypoints.settings.serving import Serving
 from homeostat.entrypoints.settings.upkeep import Alerts, Retraining, Rollout, Tier
 from homeostat.entrypoints.settings.values import (
     Duration,
@@ -189,6 +190,8 @@ class Model(Part):
     """What predictions are worth, by the name of the figure."""
     fallback: tuple[Tier, ...] = ()
     """Who answers when the model cannot, first that can."""
+    serving: Serving = Serving()
+    """How the gateway asks it."""
     retraining: Retraining | None = None
     """Default: never retrained by Homeostat."""
     rollout: Rollout = Rollout()

@@ -80,3 +80,31 @@ def test_hung_work_may_end_after_its_loop() -> None:
     asyncio.run(settled([slow], 0.01))
     gate.set()
     assert slow.result(60)
+
+
+def test_the_line_becomes_shorter_while_work_ends_late() -> None:
+    now = [0.0]
+    lane, gate = Lane(1, 9, 0.1, lambda: now[0]), threading.Event()
+    futures = [lane.submit(gate.wait), *(lane.submit(lambda: 1) for _ in range(9))]
+    assert lane.submit(lambda: 1) is None
+    now[0] = 1.0
+    gate.set()
+    assert all(future.result(60) for future in futures)
+    assert lane.limit.places == 9  # all of one round: once
+    now[0] = 2.0
+    for _ in range(200):
+        assert lane.submit(lambda: True).result(60)
+        now[0] += 0.01
+    assert lane.limit.places == 9  # there was no need of more
+
+
+def test_a_lane_keeps_a_place_for_each_thread() -> None:
+    now = [0.0]
+    lane = Lane(2, 6, 0.1, lambda: now[0])
+
+    def slow() -> None:
+        now[0] += 1.0
+
+    for _ in range(50):
+        lane.submit(slow).result(60)
+    assert lane.limit.places == 2
