@@ -30,6 +30,7 @@ from homeostat.entrypoints.gateway.door import Door, Keys
 from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
+from homeostat.entrypoints.patience import PatientProtocol
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.worker import Worker
 
@@ -75,7 +76,12 @@ def address(host: str, port: int) -> str:
 def run(application: ASGIApp, bound: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way are finished first."""
     config = uvicorn.Config(
-        application, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE
+        application,
+        http=PatientProtocol,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        ws="none",
     )
     server = uvicorn.Server(config)
     # Once it has stopped, uvicorn raises the signal again for whoever had it before, and that would

@@ -11,28 +11,28 @@ from typing import TypeAlias
 
 import orjson
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from homeostat.domain.errors import NotFoundError
 from homeostat.engine.ports import Router
-from homeostat.entrypoints.gateway.batch import InputError
+from homeostat.entrypoints.gateway import mlflow, oip
+from homeostat.entrypoints.gateway.desk import JSON, Desk, place, read_body, refusal, reply
+from homeostat.entrypoints.gateway.forms import RefusedError, told
 from homeostat.entrypoints.gateway.gateway import Gateway
 from homeostat.entrypoints.gateway.lag import Lag
 from homeostat.entrypoints.gateway.obey import Obedience
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BODY = 16 * 2**20
-MOST_ROWS = 20_000
-PATIENCE = 0.25
-"""Part of the deadline that a request may have waited for the event loop before it is refused."""
 SHADOW_PATIENCE = 0.05
-"""The same for shadows, which are dropped first."""
+"""Part of the deadline from which shadows are dropped while the event loop is late."""
 VERSION_HEADER = b"x-homeostat-version"
+KINDS = (JSON,)
 PREFIX, SUFFIX = "/v1/models/", "/predict"
+Beside: TypeAlias = "Callable[[Desk], AbstractAsyncContextManager[None]]"
 Lifespan: TypeAlias = "Callable[[Starlette], AbstractAsyncContextManager[None]]"
 MayOverride: TypeAlias = "Callable[[Scope], Awaitable[bool]]"
 
@@ -53,6 +53,7 @@ def app(
     every: float = 0.5,
     may_override: MayOverride = nobody,
     orders: Obedience | None = None,
+    beside: Beside | None = None,
 ) -> Starlette:
     """Build the ASGI application.
 
@@ -68,6 +69,8 @@ def app(
         Whether a request may choose its version by the header ``x-homeostat-version``.
     orders : Obedience, optional
         What operators want of breakers.
+    beside : callable, optional
+        Makes what else serves the desk's requests while the application runs.
 
     Notes
     -----
@@ -84,21 +87,26 @@ def app(
     """
     lag = Lag()
     gateway.shadows.pressed = lambda served: lag.seconds > served.deadline * SHADOW_PATIENCE
-
-    predict = Predict(gateway, lag, may_override)
-    return Plane(
-        predict,
-        routes=[
-            Route(f"{PREFIX}{{model}}{SUFFIX}", predict, methods=["POST"]),
-            *_looks(gateway),
-        ],
-        lifespan=_lifespan(gateway, lag, source, orders, every),
-    )
+    desk = Desk(gateway, lag)
+    predict = Predict(desk, may_override)
+    routes = [
+        Route(f"{PREFIX}{{model}}{SUFFIX}", predict, methods=["POST"]),
+        *_looks(gateway),
+        *oip.routes(desk),
+        *mlflow.routes(desk),
+    ]
+    return Plane(predict, routes, _lifespan(desk, source, orders, every, beside))
 
 
 def _lifespan(
-    gateway: Gateway, lag: Lag, source: Router | None, orders: Obedience | None, every: float
+    desk: Desk,
+    source: Router | None,
+    orders: Obedience | None,
+    every: float,
+    beside: Beside | None,
 ) -> Lifespan:
+    gateway, lag = desk.gateway, desk.lag
+
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         lag.start()
@@ -106,7 +114,8 @@ def _lifespan(
         if source is not None or orders is not None:
             following = asyncio.create_task(_follow(gateway, source, orders, every))
         try:
-            yield
+            async with beside(desk) if beside is not None else contextlib.nullcontext():
+                yield
         finally:
             lag.stop()
             if following is not None:
@@ -120,7 +129,7 @@ def _lifespan(
 
 def _looks(gateway: Gateway) -> list[Route]:
     async def live(_: Request) -> Response:
-        return _json({"live": True})
+        return reply({"live": True})
 
     async def ready(_: Request) -> Response:
         return _readiness(gateway)
@@ -141,7 +150,7 @@ def _readiness(gateway: Gateway) -> Response:
     # Anyone may ask: the reasons, which may hold paths, are for the log.
     missing = {model: sorted(why) for model, why in gateway.routes.problems.items()}
     content = {"ready": well, "models": models, "not_loaded": missing}
-    return _json(content, 200 if well else 503)
+    return reply(content, 200 if well else 503)
 
 
 async def _follow(
@@ -166,8 +175,10 @@ async def _follow(
 class Plane(Starlette):
     """Starlette, but for a short way to the predictions: its routing costs what a model does."""
 
-    def __init__(self, predict: Predict, routes: Sequence[Route], lifespan: Lifespan) -> None:
-        super().__init__(routes=routes, lifespan=lifespan)
+    def __init__(self, predict: Predict, routes: Sequence[BaseRoute], lifespan: Lifespan) -> None:
+        super().__init__(
+            routes=routes, lifespan=lifespan, exception_handlers={404: _not_here, 405: _not_here}
+        )
         self._predict = predict
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,8 +195,8 @@ class Plane(Starlette):
 class Predict:
     """Answers POST /v1/models/{model}/predict; an ASGI application."""
 
-    def __init__(self, gateway: Gateway, lag: Lag, may_override: MayOverride = nobody) -> None:
-        self._gateway, self._lag, self._may_override = gateway, lag, may_override
+    def __init__(self, desk: Desk, may_override: MayOverride = nobody) -> None:
+        self._desk, self._may_override = desk, may_override
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that Starlette has routed here."""
@@ -193,50 +204,32 @@ class Predict:
 
     async def answer(self, model: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for a model."""
-        version = _version(scope)
-        refusal = self._refusal(model)
-        if version and refusal is None and not await self._may_override(scope):
-            name = VERSION_HEADER.decode()
-            message = f"{name} needs a token of scope operate (or gateway.version_header: anyone)"
-            refusal = _error(message, 403)
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
         try:
-            body = await _body(receive)
+            self._desk.admit(model)
+            version = await self._wanted(scope)
+            _, body = await read_body(scope, receive, KINDS)
+            answered = await self._desk.answer(model, _rows(body), version)
         except ClientDisconnect:
             return
-        if body is None:
-            message = f"the request is larger than {LARGEST_BODY} bytes"
-            await _error(message, 413)(scope, receive, send)
+        except RefusedError as error:
+            await refusal(error, place(scope))(scope, receive, send)
             return
-        try:
-            answered = await self._gateway.answer(model, _rows(body), version)
-        except InputError as error:
-            refusal = _error(str(error), 400, error.row, error.column)
-            await refusal(scope, receive, send)
-        except NotFoundError as error:
-            await _error(str(error), 404)(scope, receive, send)
-        else:
-            await _send(send, orjson.dumps({"predictions": answered.content()}))
+        await _send(send, orjson.dumps({"predictions": answered.content()}))
 
-    def _refusal(self, model: str) -> Response | None:
-        served = self._gateway.routes.models.get(model)
-        if served is None:
-            return _error(f"no model named {model!r} is served here", 404)
-        if self._lag.seconds > served.deadline * PATIENCE:
-            self._gateway.metrics.shed(model)
-            return _busy()
-        return None
-
-
-def _version(scope: Scope) -> str:
-    """Return the version that a request asks for, empty if it leaves that to the route."""
-    for name, value in scope["headers"]:
-        if name == VERSION_HEADER:
-            found: bytes = value
-            return found.decode("latin-1").strip()
-    return ""
+    async def _wanted(self, scope: Scope) -> str:
+        """Return the version that a request asks for, empty if it leaves that to the route."""
+        for name, value in scope["headers"]:
+            if name == VERSION_HEADER:
+                if not await self._may_override(scope):
+                    told_name = VERSION_HEADER.decode()
+                    raise RefusedError(
+                        403,
+                        f"{told_name} needs a token of scope operate "
+                        "(or gateway.version_header: anyone)",
+                    )
+                found: bytes = value
+                return found.decode("latin-1").strip()
+        return ""
 
 
 async def _send(send: Send, body: bytes) -> None:
@@ -246,47 +239,25 @@ async def _send(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """Return the body; None if it is too large."""
-    size, chunks = 0, []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            return None
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return chunk if len(chunks) == 1 else b"".join(chunks)
-
-
 def _rows(body: bytes) -> list[dict[str, object]]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InputError(f"the request is not JSON: {error}") from error
+        raise RefusedError(400, f"the request is not JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
-        raise InputError('the request must be an object such as {"rows": [{"amount": 12.5}]}')
+        problem = 'the request must be an object such as {"rows": [{"amount": 12.5}]}'
+        raise RefusedError(400, problem)
     rows: list[dict[str, object]] = content["rows"]
-    if not 0 < len(rows) <= MOST_ROWS:
-        raise InputError(f"a request has 1 to {MOST_ROWS} rows, not {len(rows)}")
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise InputError("a row must be an object that maps field names to values", number)
+            problem = "a row must be an object that maps field names to values"
+            raise RefusedError(400, f"row {number}: {problem}", number)
     return rows
 
 
-def _error(message: str, status: int, row: int | None = None, column: str = "") -> Response:
-    return _json({"error": {"message": message, "row": row, "column": column}}, status)
-
-
-def _busy() -> Response:
-    response = _error("more requests than can be answered in time; send fewer, or later", 503)
-    response.headers["retry-after"] = "1"
-    return response
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
+async def _not_here(request: Request, error: Exception) -> Response:
+    """Answer what no route takes, in the form that its protocol has errors in."""
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    refused = RefusedError(error.status_code, message)
+    return reply(told(refused, place(request.scope)), error.status_code, error.headers)

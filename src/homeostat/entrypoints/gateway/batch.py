@@ -111,6 +111,17 @@ def rows_to_table(spec: ModelSpec, rows: Sequence[Mapping[str, object]]) -> pa.T
     )
 
 
+def columns_to_table(spec: ModelSpec, columns: Mapping[str, Sequence[object]]) -> pa.Table:
+    """Turn columns of values, as JSON gives them, into a table; raises as `rows_to_table`."""
+    types = _types(spec)
+    for name in columns:
+        if name not in types:
+            raise InputError(f"no such field; there are {', '.join(types)}", column=name)
+    return pa.table(
+        {name: _column(name, types[name], list(values)) for name, values in columns.items()}
+    )
+
+
 def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, stem: str) -> Batch:
     """Check columns against the model's schema and fill in what the caller left out.
 

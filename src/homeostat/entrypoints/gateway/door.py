@@ -8,24 +8,28 @@ from collections.abc import Mapping
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import StorageError
+from homeostat.entrypoints.gateway.desk import refusal
+from homeostat.entrypoints.gateway.forms import OIP, RefusedError
 from homeostat.entrypoints.http.auth import Scope, Tokens, digest
 
 logger = logging.getLogger(__name__)
 
 RENEW_SECONDS = 5.0
-HEALTH = "/health/"
+OPEN = frozenset({"/health", "/ping"})
+OPEN_BELOW = ("/health/", f"{OIP}/health/")
+REPOSITORY = f"{OIP}/repository/"
 
 
 class Keys:
-    """The scopes of tokens, read from the records every few seconds.
+    """The tokens that are good at this moment.
 
-    They are kept while the records cannot be read: the data plane goes on answering.
+    They are read from the records every few seconds and kept while those cannot be read: the data
+    plane goes on answering.
 
     Parameters
     ----------
@@ -40,7 +44,18 @@ class Keys:
 
     async def scopes(self, connection: Connection) -> tuple[Scope, ...] | None:
         """Return what a request's token allows; None if it has no token that is known."""
-        header = Request(connection).headers.get("authorization", "")
+        return await self._scopes(Request(connection).headers.get("authorization", ""))
+
+    async def refused(self, header: str, needed: Scope) -> RefusedError | None:
+        """Return why the holder of an ``Authorization`` header may not ask; None if it may."""
+        scopes = await self._scopes(header)
+        if scopes is None:
+            return RefusedError(401, "send Authorization: Bearer TOKEN")
+        if needed not in scopes:
+            return RefusedError(403, f"the token lacks the scope {needed}")
+        return None
+
+    async def _scopes(self, header: str) -> tuple[Scope, ...] | None:
         kind, _, secret = header.partition(" ")
         if kind.lower() != "bearer":
             return None
@@ -69,7 +84,7 @@ class Keys:
 class Door:
     """ASGI middleware that asks for a token, except on the health paths.
 
-    Predictions need the scope ``ingest``, metrics ``read``.
+    Predictions need the scope ``ingest``, loading models ``operate``, all else ``read``.
 
     Parameters
     ----------
@@ -83,16 +98,19 @@ class Door:
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Let the call through, or answer it with 401 or 403."""
-        if scope["type"] != "http" or str(scope["path"]).startswith(HEALTH):
+        path: str = scope.get("path", "")
+        if scope["type"] != "http" or path in OPEN or path.startswith(OPEN_BELOW):
             await self._app(scope, receive, send)
             return
-        needed = Scope.INGEST if scope["method"] == "POST" else Scope.READ
-        scopes = await self._keys.scopes(scope)
-        if scopes is None:
-            refusal = {"error": {"message": "send Authorization: Bearer TOKEN"}}
-            await JSONResponse(refusal, 401)(scope, receive, send)
-        elif needed not in scopes:
-            refusal = {"error": {"message": f"the token lacks the scope {needed}"}}
-            await JSONResponse(refusal, 403)(scope, receive, send)
-        else:
+        header = Request(scope).headers.get("authorization", "")
+        refused = await self._keys.refused(header, _needed(scope["method"], path))
+        if refused is None:
             await self._app(scope, receive, send)
+        else:
+            await refusal(refused, path)(scope, receive, send)
+
+
+def _needed(method: str, path: str) -> Scope:
+    if path.startswith(REPOSITORY):
+        return Scope.READ if path == f"{REPOSITORY}index" else Scope.OPERATE
+    return Scope.INGEST if method == "POST" else Scope.READ
