@@ -27,7 +27,8 @@ MACHINE = re.compile(
 IMPLIED = {"httptools", "uvloop"}  # uvicorn takes them where they are installed
 OURS = {"homeostat_client": ["homeostat-client"]}  # a distribution of its own, in client/
 VARIANTS = {"xgboost": ["xgboost"]}  # in CI it comes in xgboost-cpu, which is smaller
-PARTS = {"pydantic_core": "pydantic"}  # pydantic's documented names for custom errors
+# pydantic's documented names for custom errors; a name that several distributions have in common
+PARTS = {"pydantic_core": "pydantic", "google": "protobuf"}
 
 
 def tracked(*patterns: str) -> list[Path]:

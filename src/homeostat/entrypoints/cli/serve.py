@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,13 +20,14 @@ from starlette.types import ASGIApp
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.routes import RecordsRouter
 from homeostat.domain.admission import MAX_AHEAD
+from homeostat.domain.clock import Clock
 from homeostat.domain.errors import DataError, StorageError, UserError
 from homeostat.engine.adopt import adopt as adopt_model
 from homeostat.engine.adopt import check_vacant, matured, split_history, train_first
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
 from homeostat.entrypoints.cli.options import config_option, listen_options, model_option
 from homeostat.entrypoints.gateway import Gateway, app
-from homeostat.entrypoints.gateway.app import MayOverride, anyone
+from homeostat.entrypoints.gateway.app import Beside, MayOverride, anyone
 from homeostat.entrypoints.gateway.door import Door, Keys
 from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.history import read_history
@@ -184,7 +186,10 @@ def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
             if configured.version_header == "operators":
                 may_override = Keys(tokens, clock).operates
             orders = Obedience(deployment.records, table, clock)
-            plane: ASGIApp = app(data_plane, router, may_override=may_override, orders=orders)
+            beside = _grpc(deployment, where[0], clock)
+            plane: ASGIApp = app(
+                data_plane, router, may_override=may_override, orders=orders, beside=beside
+            )
             if not is_loopback(where[0]):
                 plane = Door(plane, tokens, clock)
             run(plane, bound)
@@ -192,6 +197,24 @@ def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
             _settle(data_plane)
     finally:
         deployment.close()
+
+
+def _grpc(deployment: Deployment, host: str, clock: Clock) -> Beside | None:
+    """Return what serves gRPC; None if the configuration asks for none."""
+    port = deployment.settings.gateway.grpc_port
+    if port is None:
+        return None
+    try:
+        from homeostat.entrypoints.gateway.rpc import serving  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UserError("gateway.grpc_port needs gRPC: pip install homeostat[grpc]") from error
+    listen(host, port, "gateway.grpc_port").close()
+    keys = None if is_loopback(host) else Keys(Tokens(deployment.records), clock)
+
+    def opened(port: int) -> None:
+        click.echo(f"gateway for gRPC on {address(host, port)}", err=True)
+
+    return partial(serving, where=address(host, port), keys=keys, opened=opened)
 
 
 def _settle(data_plane: Gateway) -> None:

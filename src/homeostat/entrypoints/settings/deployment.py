@@ -122,6 +122,8 @@ class Gateway(Part):
     """Address to listen on."""
     port: Port = 8421
     """TCP port."""
+    grpc_port: Port | None = None
+    """TCP port for the Open Inference Protocol over gRPC; without it there is none."""
     deadline: Duration = timedelta(milliseconds=200)
     """Time that a request may take before a fallback tier answers."""
     breaker: Breaker = Breaker()

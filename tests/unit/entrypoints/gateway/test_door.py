@@ -85,3 +85,22 @@ def test_known_tokens_stay_good_while_the_records_are_away(
     monkeypatch.setattr(tokens, "all", away)
     clock.advance(timedelta(minutes=5))
     assert caller.post(PREDICT, headers=bearer(secret)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v2/health/ready", "/v2/health/live", "/health", "/ping"])
+def test_health_of_other_protocols_needs_no_token_either(caller: Caller, path: str) -> None:
+    assert caller.get(path).text == "inside"
+
+
+def test_models_are_loaded_by_operators_only(caller: Caller, tokens: Tokens) -> None:
+    app = bearer(tokens.create("app", [TokenScope.INGEST, TokenScope.READ], NOW))
+    operator = bearer(tokens.create("me", [TokenScope.OPERATE], NOW))
+    load = "/v2/repository/models/m/load"
+    refused = caller.post(load, headers=app)
+    assert (refused.status_code, refused.json()) == (
+        403,
+        {"error": "the token lacks the scope operate"},
+    )
+    assert caller.post(load, headers=operator).text == "inside"
+    assert caller.post("/v2/repository/index", headers=app).text == "inside"
+    assert caller.post("/invocations", headers=operator).json()["error_code"] == "PERMISSION_DENIED"

@@ -1,0 +1,5 @@
+"""The Open Inference Protocol over gRPC."""
+
+from homeostat.entrypoints.gateway.rpc.server import serving
+
+__all__ = ["serving"]
