@@ -8,8 +8,9 @@ SPARK := $(VENV)/.spark
 PEERS := .venv-peers
 WHYLOGS := .venv-whylogs
 SHAP := .venv-shap
+CLIENTS := .venv-clients
 
-.PHONY: help setup libraries browser database cache compiler spark demo test lint type unit figures bench prove peers lock clean
+.PHONY: help setup libraries browser database cache compiler spark demo test lint type unit figures bench prove clients peers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -102,7 +103,20 @@ $(SHAP)/.ready: $(READY)
 		pytest-timeout hypothesis 'datasketches>=5.1'
 	@touch $@
 
-peers: $(PEERS)/.ready $(WHYLOGS)/.ready $(SHAP)/.ready  ## hold presets, formats and explanations to the real Evidently, NannyML, whylogs and shap (4 GB)
+$(CLIENTS)/.ready: $(READY)
+	$(PYTHON) -m venv $(CLIENTS)
+	$(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python 'tritonclient[http,grpc]>=2.50' \
+		'mlflow-skinny>=3' pandas scipy 'mlserver>=1.7' pytest pytest-timeout hypothesis
+	@touch $@
+
+clients: $(CLIENTS)/.ready  ## ask the gateway with the clients of Triton, MLflow and MLServer
+	@# Stubs of one protocol by two projects do not go into one process.
+	for client in "not mlserver" mlserver; do \
+		HOMEOSTAT_SERVER_PYTHON=$(BIN)/python $(CLIENTS)/bin/python -m pytest --quiet --noconftest \
+			-m peers -k "$$client" tests/peers/test_protocols.py || exit 1; \
+	done
+
+peers: clients $(PEERS)/.ready $(WHYLOGS)/.ready $(SHAP)/.ready  ## hold presets, formats and explanations to the real Evidently, NannyML, whylogs and shap (4 GB)
 	PYTHONPATH=src $(PEERS)/bin/python -m pytest --quiet -m peers tests/peers/test_presets.py
 	$(WHYLOGS)/bin/python -m pytest --quiet -m peers tests/peers/test_whylogs.py
 	$(SHAP)/bin/python -m pytest --quiet -m peers tests/peers/test_shap.py
