@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from homeostat.engine.ports import Router
-from homeostat.entrypoints.gateway import mlflow, oip
+from homeostat.entrypoints.gateway import mlflow, oip, openapi
 from homeostat.entrypoints.gateway.desk import JSON, Desk, place, read_body, refusal, reply
 from homeostat.entrypoints.gateway.forms import RefusedError, told
 from homeostat.entrypoints.gateway.gateway import Gateway
@@ -137,7 +137,11 @@ def _looks(gateway: Gateway) -> list[Route]:
     async def metrics(_: Request) -> Response:
         return PlainTextResponse(gateway.metrics_text(), media_type="text/plain; version=0.0.4")
 
+    async def described(_: Request) -> Response:
+        return reply(openapi.document(list(gateway.routes.models)))
+
     return [
+        Route(openapi.PATH, described),
         Route("/health/live", live),
         Route("/health/ready", ready),
         Route("/metrics", metrics),
