@@ -173,6 +173,7 @@ def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
     deployment = open_deployment(settings, clock)
     try:
         where = configured.host if host is None else host, configured.port if port is None else port
+        beside = _grpc(deployment, where[0], clock)
         bound = _listen(deployment, "gateway", *where)
         router = RecordsRouter(deployment.records)
         table = deployment.route_table()
@@ -186,7 +187,6 @@ def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
             if configured.version_header == "operators":
                 may_override = Keys(tokens, clock).operates
             orders = Obedience(deployment.records, table, clock)
-            beside = _grpc(deployment, where[0], clock)
             plane: ASGIApp = app(
                 data_plane, router, may_override=may_override, orders=orders, beside=beside
             )

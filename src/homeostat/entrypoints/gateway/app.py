@@ -213,7 +213,7 @@ class Predict:
             version = await self._wanted(scope)
             _, body = await read_body(scope, receive, KINDS)
             answered = await self._desk.answer(model, _rows(body), version)
-        except ClientDisconnect:
+        except ClientDisconnect:  # nobody is left to be told
             return
         except RefusedError as error:
             await refusal(error, place(scope))(scope, receive, send)
