@@ -232,43 +232,6 @@ def test_bad_requests_are_answered_precisely(gateway: Gateway, body: object, mes
     assert_untouched(gateway)
 
 
-RAW: list[tuple[str, bytes, dict[str, str], int]] = [
-    ("not JSON", b"{", {}, 400),
-    ("no object", b"[]", {}, 400),
-    ("NaN in JSON", b'{"inputs": [NaN]}', {}, 400),
-    ("invalid UTF-8", b'{"id": "\xff"}', {}, 400),
-    ("nested", b'{"inputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}", {}, 400),
-    ("header no number", b"{}", {LENGTH: "x"}, 400),
-    ("header too long", b"{}", {LENGTH: "3"}, 400),
-    ("bytes of nobody", b"{}x", {LENGTH: "2"}, 400),
-    ("text", b"{}", {"content-type": "text/plain"}, 415),
-    ("binary without its header", b"{}", {"content-type": "application/octet-stream"}, 415),
-    ("compressed", b"{}", {"content-encoding": "gzip"}, 415),
-    ("huge by its word", b"{}", {"content-length": str(100 * 2**20)}, 413),
-    ("length no number", b"{}", {"content-length": "9" * 30}, 413),
-    ("huge", b" " * (16 * 2**20 + 1), {"transfer-encoding": "chunked"}, 413),
-]
-
-
-PATHS = {"oip": INFER, "json": "/v1/models/fraud/predict", "mlflow": "/models/fraud/invocations"}
-EVERYWHERE = [
-    pytest.param(path, *case[1:], id=f"{name}-{case[0]}")
-    for name, path in PATHS.items()
-    for case in RAW
-    if path == INFER or LENGTH not in case[2]  # only this protocol knows the header
-]
-
-
-@pytest.mark.parametrize(("path", "body", "headers", "status"), EVERYWHERE)
-def test_bad_bodies_are_refused_everywhere(
-    gateway: Gateway, path: str, body: bytes, headers: dict[str, str], status: int
-) -> None:
-    response = caller(gateway).post(path, content=body, headers=headers)
-    assert response.status_code == status
-    assert response.json().keys() & {"error", "error_code"}
-    assert_untouched(gateway)
-
-
 @pytest.mark.parametrize(
     ("datatype", "shape", "raw", "message"),
     [
