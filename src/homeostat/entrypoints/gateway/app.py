@@ -222,18 +222,14 @@ class Predict:
 
     async def _wanted(self, scope: Scope) -> str:
         """Return the version that a request asks for, empty if it leaves that to the route."""
-        for name, value in scope["headers"]:
-            if name == VERSION_HEADER:
-                if not await self._may_override(scope):
-                    told_name = VERSION_HEADER.decode()
-                    raise RefusedError(
-                        403,
-                        f"{told_name} needs a token of scope operate "
-                        "(or gateway.version_header: anyone)",
-                    )
-                found: bytes = value
-                return found.decode("latin-1").strip()
-        return ""
+        given: bytes = next((v for name, v in scope["headers"] if name == VERSION_HEADER), b"")
+        version = given.decode("latin-1").strip()
+        if version and not await self._may_override(scope):
+            header = VERSION_HEADER.decode()
+            raise RefusedError(
+                403, f"{header} needs a token of scope operate (or gateway.version_header: anyone)"
+            )
+        return version
 
 
 async def _send(send: Send, body: bytes) -> None:
