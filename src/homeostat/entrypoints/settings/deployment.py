@@ -17,6 +17,7 @@ from homeostat.domain.personal import LEAST_KEY, Protector, handled
 from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part, only_one
+from homeostat.entrypoints.settings.serving import Host
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -132,16 +133,8 @@ class Gateway(Part):
     """Who may choose the version by x-homeostat-version: holders of a token of scope operate."""
     redis_env: Variable | None = None
     """Environment variable with the address of a Redis, through which gateways share breakers."""
-    upstream_hosts: tuple[str, ...] = ()
+    upstream_hosts: tuple[Host, ...] = ()
     """Hosts, or host:port, on which models elsewhere (flavour remote) may be asked."""
-
-    @model_validator(mode="after")
-    def _hosts(self) -> Self:
-        for number, host in enumerate(self.upstream_hosts):
-            if not host or "/" in host or host != host.lower():
-                remedy = "write it as models.internal, or models.internal:8080"
-                raise wrong(f"is no host: {host!r}", remedy, "upstream_hosts", number)
-        return self
 
 
 class Console(Part):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.values import Count, wrong
@@ -24,9 +25,20 @@ class Serving(Part):
     """SHA-256 of model.joblib files that may be loaded: loading one can run any code."""
 
     @model_validator(mode="after")
-    def _hashes(self) -> Serving:
+    def _hashes(self) -> Self:
         for number, digest in enumerate(self.allow_pickle):
             if not SHA256.fullmatch(digest):
                 remedy = "write the 64 digits that sha256sum model.joblib prints"
                 raise wrong("is no SHA-256", remedy, "allow_pickle", number)
         return self
+
+
+def _host(value: str) -> str:
+    if not value or "/" in value or value != value.lower():
+        remedy = "write it as models.internal, or models.internal:8080"
+        raise wrong(f"is no host: {value!r}", remedy)
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+"""A host, or host:port, that may be called."""
