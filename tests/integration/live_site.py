@@ -94,9 +94,9 @@ def adopt_in_place(deployment: Deployment) -> None:
 class Service:
     """``homeostat serve`` or ``homeostat gateway`` as a process of its own."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *arguments: str) -> None:
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
-        command = [sys.executable, "-c", MAIN, name]
+        command = [sys.executable, "-c", MAIN, name, *arguments]
         with self._out.open("a") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
 
@@ -140,8 +140,8 @@ class Site:
         self.running: list[Service] = []
         self._rng = np.random.default_rng(1)
 
-    def start(self, name: str) -> Service:
-        service = Service(self.folder, name)
+    def start(self, name: str, *arguments: str) -> Service:
+        service = Service(self.folder, name, *arguments)
         self.running.append(service)
         return service
 

@@ -23,8 +23,10 @@ from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.post import FilePost
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.predlog.place import Place
+from homeostat.adapters.predlog.spill import Spill
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.adapters.registry.local import LocalRegistry
+from homeostat.adapters.remote_log import RemoteLog
 from homeostat.adapters.routes import RecordsRouter
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.clock import Clock
@@ -36,6 +38,7 @@ from homeostat.engine.ports import Notifier, Ports, Records, Router
 from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.routes import MakeCircuit, log_transition, own_circuit
+from homeostat.entrypoints.gateway.writer import Appends
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 
@@ -137,8 +140,19 @@ class Deployment:
         return RouteTable(self.registry, served, self.clock, load, log_transition, circuit)
 
     def gateway(self, routes: RouteTable, instance: str = "") -> Gateway:
-        """Return a gateway that logs into this deployment's prediction log."""
-        return Gateway(routes, LogWriter(self.log), self.clock, instance)
+        """Return a gateway that logs into this deployment's prediction log, or one elsewhere."""
+        configured = self.settings.gateway
+        log: Appends = self.log
+        if configured.log:
+            token, variable = "", configured.log_token_env
+            if variable is not None:
+                token = secret(os.environ, variable, "gateway.log_token_env", self.settings.file)
+            log = RemoteLog(configured.log, token)
+        room = int(configured.spill.max_mb * 2**20)
+        spill = Spill(self.settings.spill_folder, room)
+        specs, protector = self.settings.specs, self.log.protector
+        writer = LogWriter(log, spill=spill, specs=specs, protector=protector)
+        return Gateway(routes, writer, self.clock, instance)
 
     def pages(self) -> list[BaseRoute]:
         """Return the routes of the control plane: API and UI."""

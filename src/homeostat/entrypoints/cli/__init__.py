@@ -27,7 +27,7 @@ COMMANDS: Table = {
     "diagnose": (f"{HERE}.diagnose:diagnose", "Say why performance changed and what to do."),
     "backtest": (f"{HERE}.backtest:backtest", "Replay your history: what would have happened?"),
     "serve": (f"{HERE}.serve:serve", "Run the control plane: API, web pages, engine."),
-    "gateway": (f"{HERE}.serve:gateway", "Run the data plane in front of the models."),
+    "gateway": (f"{HERE}.gateway:gateway", "Run the data plane in front of the models."),
     "consume": (f"{HERE}.consume:consume", "Read Kafka topics into the prediction log."),
     "adopt": (f"{HERE}.serve:adopt", "Train a first version on labelled history."),
     "init": (f"{HERE}.setup:init", "Look at data and write a commented homeostat.yaml."),

@@ -1,15 +1,13 @@
-"""``homeostat serve``, ``homeostat gateway`` and ``homeostat adopt``: a live deployment."""
+"""``homeostat serve`` and ``homeostat adopt``: a live deployment."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import logging
-import os
 import signal
 import socket
 import sys
-from functools import partial
 from pathlib import Path
 
 import click
@@ -18,20 +16,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from homeostat.adapters.clock import SystemClock
-from homeostat.adapters.routes import RecordsRouter
 from homeostat.domain.admission import MAX_AHEAD
-from homeostat.domain.clock import Clock
-from homeostat.domain.errors import DataError, StorageError, UserError
+from homeostat.domain.errors import DataError, UserError
 from homeostat.engine.adopt import adopt as adopt_model
 from homeostat.engine.adopt import check_vacant, matured, split_history, train_first
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
 from homeostat.entrypoints.cli.options import config_option, listen_options, model_option
-from homeostat.entrypoints.gateway import Gateway, app
-from homeostat.entrypoints.gateway.app import Beside, MayOverride, anyone
-from homeostat.entrypoints.gateway.door import Door, Keys
-from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.history import read_history
-from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
+from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.patience import PatientProtocol
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.worker import Worker
@@ -154,76 +146,6 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
                 logger.error("the tick under way hangs; the next start does it again")
     finally:
         deployment.close()
-
-
-@click.command()
-@config_option
-@listen_options
-def gateway(*, config_path: Path, host: str | None, port: int | None) -> None:
-    """Run the data plane in front of the models.
-
-    It goes on answering while the control plane is down. SIGTERM and Ctrl-C let open requests
-    finish and what was answered reach the log.
-
-    Example: homeostat gateway -c homeostat.yaml
-    """
-    log_to_stderr()
-    settings, clock = load(config_path), SystemClock()
-    configured = settings.gateway
-    deployment = open_deployment(settings, clock)
-    try:
-        where = configured.host if host is None else host, configured.port if port is None else port
-        beside = _grpc(deployment, where[0], clock)
-        bound = _listen(deployment, "gateway", *where)
-        router = RecordsRouter(deployment.records)
-        table = deployment.route_table()
-        for model, problem in table.follow(router).items():
-            logger.error("%s: %s; its fallback answers", model, problem)
-        started = clock.now().isoformat()
-        data_plane = deployment.gateway(table, f"{socket.gethostname()}-{os.getpid()}-{started}")
-        try:
-            tokens = Tokens(deployment.records)
-            may_override: MayOverride = anyone
-            if configured.version_header == "operators":
-                may_override = Keys(tokens, clock).operates
-            orders = Obedience(deployment.records, table, clock)
-            plane: ASGIApp = app(
-                data_plane, router, may_override=may_override, orders=orders, beside=beside
-            )
-            if not is_loopback(where[0]):
-                plane = Door(plane, tokens, clock)
-            run(plane, bound)
-        finally:
-            _settle(data_plane)
-    finally:
-        deployment.close()
-
-
-def _grpc(deployment: Deployment, host: str, clock: Clock) -> Beside | None:
-    """Return what serves gRPC; None if the configuration asks for none."""
-    port = deployment.settings.gateway.grpc_port
-    if port is None:
-        return None
-    try:
-        from homeostat.entrypoints.gateway.rpc import serving  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise UserError("gateway.grpc_port needs gRPC: pip install homeostat[grpc]") from error
-    listen(host, port, "gateway.grpc_port").close()
-    keys = None if is_loopback(host) else Keys(Tokens(deployment.records), clock)
-
-    def opened(port: int) -> None:
-        click.echo(f"gateway for gRPC on {address(host, port)}", err=True)
-
-    return partial(serving, where=address(host, port), keys=keys, opened=opened)
-
-
-def _settle(data_plane: Gateway) -> None:
-    """Write what is left; raises StorageError if answers had to be given up."""
-    data_plane.close()
-    counts = data_plane.writer.counts
-    if counts.dropped or counts.failed:
-        lost = counts.dropped + counts.failed
-        raise StorageError(f"{lost} answers could not be written to the prediction log")
 
 
 @click.command()

@@ -22,7 +22,6 @@ from homeostat.entrypoints.gateway import mlflow, oip, openapi
 from homeostat.entrypoints.gateway.desk import JSON, Desk, place, read_body, refusal, reply
 from homeostat.entrypoints.gateway.forms import RefusedError, told
 from homeostat.entrypoints.gateway.gateway import Gateway
-from homeostat.entrypoints.gateway.lag import Lag
 from homeostat.entrypoints.gateway.obey import Obedience
 
 logger = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ def app(
     that a route names and that could not be loaded are listed under ``not_loaded``; they do not
     make the gateway unready.
     """
-    lag = Lag()
+    lag = gateway.lag
     gateway.shadows.pressed = lambda served: lag.seconds > served.deadline * SHADOW_PATIENCE
     desk = Desk(gateway, lag)
     predict = Predict(desk, may_override)
@@ -135,7 +134,8 @@ def _looks(gateway: Gateway) -> list[Route]:
         return _readiness(gateway)
 
     async def metrics(_: Request) -> Response:
-        return PlainTextResponse(gateway.metrics_text(), media_type="text/plain; version=0.0.4")
+        text = await asyncio.to_thread(gateway.all_metrics)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def described(_: Request) -> Response:
         return reply(openapi.document(list(gateway.routes.models)))
@@ -150,7 +150,7 @@ def _looks(gateway: Gateway) -> list[Route]:
 
 def _readiness(gateway: Gateway) -> Response:
     models = gateway.ready()
-    well = all(models.values())
+    well = all(models.values()) and not gateway.draining
     # Anyone may ask: the reasons, which may hold paths, are for the log.
     missing = {model: sorted(why) for model, why in gateway.routes.problems.items()}
     content = {"ready": well, "models": models, "not_loaded": missing}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict
 from datetime import datetime
@@ -12,13 +12,16 @@ from typing import cast
 
 import pyarrow as pa
 
+from homeostat.adapters.cards import Cards
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import NotFoundError
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.entrypoints.gateway.batch import rows_to_table, to_batch
+from homeostat.entrypoints.gateway.lag import Lag
 from homeostat.entrypoints.gateway.lane import settled
 from homeostat.entrypoints.gateway.metrics import Metrics
 from homeostat.entrypoints.gateway.predicting import AnyBatch
+from homeostat.entrypoints.gateway.process import card_lines, process_lines
 from homeostat.entrypoints.gateway.routes import (
     Live,
     RouteTable,
@@ -46,6 +49,21 @@ class Gateway:
     clock : Clock
     instance : str
         Differs between gateways that run at once, so that the ids they make differ too.
+
+    Attributes
+    ----------
+    draining : bool
+        It is about to stop, and says that it is not ready.
+    lag : Lag
+        Of the event loop that it runs in.
+    worker : str
+        Number of its process among those that share the port.
+    cards : Cards, optional
+        Graphics cards that it tells of.
+    all_metrics : callable
+        Metrics of all processes that share the port.
+    watchers : list of callable
+        Are told of each answer, in the thread or task of its request.
     """
 
     def __init__(
@@ -53,6 +71,13 @@ class Gateway:
     ) -> None:
         self.routes, self.writer, self._clock = routes, writer, clock
         self.metrics = Metrics()
+        routes.listeners.append(self.metrics.transition)
+        self.draining = False
+        self.lag = Lag()
+        self.worker = "0"
+        self.cards: Cards | None = None
+        self.all_metrics: Callable[[], str] = self.metrics_text
+        self.watchers: list[Callable[[Answered], None]] = []
         self._prefix = hashlib.blake2b(instance.encode(), digest_size=4).hexdigest()
         self._numbers = itertools.count()
         self._caches = {model: ScoreCache() for model in routes.models}
@@ -119,10 +144,13 @@ class Gateway:
             batch = to_batch(served.spec, cast("pa.Table", rows), now, stem)
         request = self._request(served, live, batch, version)
         steps = request.steps()
+        in_flight = self.metrics.in_flight
+        in_flight[model] += 1
         try:
             for step in steps:
                 await settled(step.futures, step.seconds)
         finally:
+            in_flight[model] -= 1
             steps.close()
         return self._close(served, live, batch, request)
 
@@ -151,15 +179,19 @@ class Gateway:
         return self.writer.close(seconds) and drained
 
     def metrics_text(self) -> str:
-        """Return the counters in the Prometheus text format."""
-        fates = asdict(self.writer.counts) | {"waiting": self.writer.waiting}
+        """Return this process's metrics in the Prometheus text format."""
+        waiting = {"memory": self.writer.waiting, "disk": self.writer.spilled}
         breakers = {
             (model, version): loaded.breaker
             for model in self.routes.models
             if (live := self.routes.live(model)) is not None
             for version, loaded in live.versions.items()
         }
-        return self.metrics.text(fates, breakers)
+        counted = self.metrics.text(asdict(self.writer.counts), waiting, breakers)
+        machine = process_lines(self.worker, self.lag.seconds)
+        if self.cards is not None:
+            machine += card_lines(self.cards.read())
+        return counted + "\n".join(machine) + "\n"
 
     def _served(self, model: str, version: str = "") -> tuple[ServedModel, Live | None]:
         served = self.routes.models.get(model)
@@ -189,6 +221,8 @@ class Gateway:
         answered = request.answered()
         self.writer.put(served.spec, answered)
         self.metrics.answered(answered)
+        for watcher in self.watchers:
+            watcher(answered)
         if live is not None:
             for version in live.route.shadows:
                 rows = request.shadowable(version)

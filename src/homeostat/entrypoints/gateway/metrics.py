@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from homeostat.entrypoints.exposition import line as _line
 from homeostat.entrypoints.gateway.answered import Answered
-from homeostat.serving.breaker import Mode
+from homeostat.serving.breaker import Mode, Transition
 from homeostat.serving.circuit import Circuit
 from homeostat.serving.plan import Answerer
 
@@ -24,27 +24,39 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: Counter[tuple[str, str, str, str, str]] = Counter()
-        self._buckets: dict[str, list[int]] = {}
-        self._seconds: dict[str, float] = {}
+        self._degraded: Counter[str] = Counter()
+        self._buckets: dict[tuple[str, str], list[int]] = {}
+        self._seconds: dict[tuple[str, str], float] = {}
         self._tiers: dict[tuple[str, str], list[float]] = {}  # seconds, requests; see `_of_tiers`
         self._shed: Counter[str] = Counter()
+        self._transitions: Counter[tuple[str, str, str]] = Counter()
+        self.in_flight: Counter[str] = Counter()
         self.shadows: Counter[tuple[str, str, str]] = Counter()
 
     def answered(self, answered: Answered) -> None:
         """Count the rows of one answer."""
         model, seconds = answered.spec.name, answered.latency_ms / 1000
-        rows = zip(answered.version, answered.role, answered.tier, answered.reason, strict=True)
+        tiers = answered.tier
+        rows = zip(answered.version, answered.role, tiers, answered.reason, strict=True)
+        degraded = len(tiers) - tiers.count(Answerer.MODEL)
+        timed = model, (tiers[0] if len(set(tiers)) == 1 else MIXED)
         with self._lock:
             for marks in rows:
                 self._answers[(model, *marks)] += 1
-            buckets = self._buckets.setdefault(model, [0] * (len(BOUNDS) + 1))
+            self._degraded[model] += degraded
+            buckets = self._buckets.setdefault(timed, [0] * (len(BOUNDS) + 1))
             buckets[bisect_left(BOUNDS, seconds)] += 1
-            self._seconds[model] = self._seconds.get(model, 0.0) + seconds
+            self._seconds[timed] = self._seconds.get(timed, 0.0) + seconds
             if answered.spent:
                 for tier, spent in ((SPLIT, seconds), *answered.spent.items()):
                     total = self._tiers.setdefault((model, tier), [0.0, 0])
                     total[0] += spent
                     total[1] += 1
+
+    def transition(self, model: str, version: str, change: Transition) -> None:
+        """Count a breaker's change of mode."""
+        with self._lock:
+            self._transitions[model, version, change.after] += 1
 
     def shadowed(self, model: str, version: str, result: str, rows: int) -> None:
         """Count shadow rows by result: scored, dropped or failed."""
@@ -56,36 +68,30 @@ class Metrics:
         with self._lock:
             self._shed[model] += 1
 
-    def text(self, log: Mapping[str, int], breakers: Mapping[tuple[str, str], Circuit]) -> str:
-        """Render everything; `log` are rows by fate, `breakers` go by model and version."""
-        with self._lock:
-            lines = [
-                "# TYPE homeostat_predictions_total counter",
-                *(
-                    _line("homeostat_predictions_total", ANSWER_LABELS, key, count)
-                    for key, count in sorted(self._answers.items())
-                ),
-                "# TYPE homeostat_shed_requests_total counter",
-                *(
-                    _line("homeostat_shed_requests_total", ("model",), (model,), count)
-                    for model, count in sorted(self._shed.items())
-                ),
-                "# TYPE homeostat_shadow_predictions_total counter",
-                *(
-                    _line("homeostat_shadow_predictions_total", SHADOW_LABELS, key, count)
-                    for key, count in sorted(self.shadows.items())
-                ),
-                "# TYPE homeostat_request_duration_seconds histogram",
-                *(line for model in sorted(self._buckets) for line in self._histogram(model)),
-                "# TYPE homeostat_tier_duration_seconds summary",
-                *(
-                    _line(f"homeostat_tier_duration_seconds_{part}", TIER_LABELS, key, figure)
-                    for key, figures in sorted(self._of_tiers().items())
-                    for part, figure in zip(("sum", "count"), figures, strict=True)
-                ),
-            ]
+    def text(
+        self,
+        log: Mapping[str, int],
+        waiting: Mapping[str, int],
+        breakers: Mapping[tuple[str, str], Circuit],
+    ) -> str:
+        """Render everything.
+
+        Parameters
+        ----------
+        log : mapping
+            Rows by what became of them.
+        waiting : mapping
+            Rows that wait for the log, by where they do.
+        breakers : mapping
+            By model and version.
+        """
+        lines = self._counted()
         lines.append("# TYPE homeostat_log_rows_total counter")
         lines += [_line("homeostat_log_rows_total", ("fate",), (k,), v) for k, v in log.items()]
+        lines.append("# TYPE homeostat_log_rows_waiting gauge")
+        lines += [
+            _line("homeostat_log_rows_waiting", ("where",), (k,), v) for k, v in waiting.items()
+        ]
         ordered = sorted(breakers.items(), key=itemgetter(0))
         lines.append("# TYPE homeostat_breaker_mode gauge")
         for key, breaker in ordered:
@@ -109,29 +115,72 @@ class Metrics:
         Requests that took no more than the model, which are most, are those that were not counted.
         """
         found = {key: (total[0], total[1]) for key, total in self._tiers.items()}
-        for model, seconds in self._seconds.items():
+        for model in {model for model, _ in self._seconds}:
+            seconds = sum(spent for key, spent in self._seconds.items() if key[0] == model)
             split = found.pop((model, SPLIT), (0.0, 0))
             own = found.get((model, Answerer.MODEL), (0.0, 0))
-            requests = sum(self._buckets[model])
+            requests = sum(sum(b) for key, b in self._buckets.items() if key[0] == model)
             found[model, Answerer.MODEL] = (
                 own[0] + seconds - split[0],
                 own[1] + requests - split[1],
             )
         return found
 
-    def _histogram(self, model: str) -> list[str]:
+    def _counted(self) -> list[str]:
+        with self._lock:
+            return [
+                "# TYPE homeostat_predictions_total counter",
+                *(
+                    _line("homeostat_predictions_total", ANSWER_LABELS, key, count)
+                    for key, count in sorted(self._answers.items())
+                ),
+                *_family("homeostat_degraded_predictions_total", self._degraded),
+                *_family("homeostat_shed_requests_total", self._shed),
+                "# TYPE homeostat_shadow_predictions_total counter",
+                *(
+                    _line("homeostat_shadow_predictions_total", SHADOW_LABELS, key, count)
+                    for key, count in sorted(self.shadows.items())
+                ),
+                "# TYPE homeostat_breaker_transitions_total counter",
+                *(
+                    _line("homeostat_breaker_transitions_total", CHANGE_LABELS, key, count)
+                    for key, count in sorted(self._transitions.items())
+                ),
+                *_family("homeostat_requests_in_flight", self.in_flight, "gauge"),
+                "# TYPE homeostat_request_duration_seconds histogram",
+                *(line for timed in sorted(self._buckets) for line in self._histogram(timed)),
+                "# TYPE homeostat_tier_duration_seconds summary",
+                *(
+                    _line(f"homeostat_tier_duration_seconds_{part}", TIER_LABELS, key, figure)
+                    for key, figures in sorted(self._of_tiers().items())
+                    for part, figure in zip(("sum", "count"), figures, strict=True)
+                ),
+            ]
+
+    def _histogram(self, timed: tuple[str, str]) -> list[str]:
         name, lines, total = "homeostat_request_duration_seconds", [], 0
-        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self._buckets[model], strict=True):
+        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self._buckets[timed], strict=True):
             total += count
-            lines.append(_line(f"{name}_bucket", ("model", "le"), (model, bound), total))
-        lines.append(_line(f"{name}_sum", ("model",), (model,), self._seconds[model]))
-        lines.append(_line(f"{name}_count", ("model",), (model,), total))
+            lines.append(_line(f"{name}_bucket", (*TIMED_LABELS, "le"), (*timed, bound), total))
+        lines.append(_line(f"{name}_sum", TIMED_LABELS, timed, self._seconds[timed]))
+        lines.append(_line(f"{name}_count", TIMED_LABELS, timed, total))
         return lines
 
 
 SPLIT = ""  # in place of a tier: requests that more than the model worked on
+
+
+def _family(name: str, figures: Mapping[str, int], kind: str = "counter") -> list[str]:
+    lines = [_line(name, ("model",), (model,), figures[model]) for model in sorted(figures)]
+    return [f"# TYPE {name} {kind}", *lines]
+
+
 ANSWER_LABELS = ("model", "version", "role", "tier", "reason")
 TIER_LABELS = ("model", "tier")
 SHADOW_LABELS = ("model", "version", "result")
 MODE_LABELS = ("model", "version", "mode")
 CALL_LABELS = ("model", "version", "outcome")
+CHANGE_LABELS = ("model", "version", "to")
+TIMED_LABELS = ("model", "tier")
+MIXED = "mixed"
+"""Tier of a request whose rows were answered by several."""

@@ -206,6 +206,11 @@ class RouteTable:
         Is told of each breaker's transitions: (model, version, transition).
     circuit : callable
         Makes a breaker from the name ``model/version``, its configuration and its listener.
+
+    Attributes
+    ----------
+    listeners : list of callable
+        Are told of transitions; more may be added at any time.
     """
 
     def __init__(
@@ -217,7 +222,8 @@ class RouteTable:
         listener: BreakerListener | None = None,
         circuit: MakeCircuit = own_circuit,
     ) -> None:
-        self._registry, self._load, self._listener = registry, load, listener
+        self._registry, self._load = registry, load
+        self.listeners: list[BreakerListener] = [] if listener is None else [listener]
         self._clock, self._circuit = clock, circuit
         self.models = {served.spec.name: served for served in models}
         self._live: dict[str, Live] = {}
@@ -305,8 +311,7 @@ class RouteTable:
         elsewhere = isinstance(predictor, AwaitedPredictor)
         if not elsewhere:  # a server that is away now may be there when it is needed
             _warm_up(served.spec, version, predictor)
-        tell = self._listener
-        listener = partial(tell, model, version) if tell else None
+        listener = partial(self._tell, model, version)
         from_rows = from_rows_of(served.spec, predictor)
         late, monotonic = LATE * served.deadline, self._clock.monotonic
         joint = None
@@ -321,7 +326,7 @@ class RouteTable:
             self._circuit(f"{model}/{version}", served.breaker, listener),
             Lane(served.workers, served.waiting, late, monotonic),
             Lane(1, served.waiting),
-            Circuit(served.breaker, partial(tell, model, f"{version} (shadow)") if tell else None),
+            Circuit(served.breaker, partial(self._tell, model, f"{version} (shadow)")),
             frozenset(predictor.features),
             from_rows,
             quick and self._seconds(served.spec, predictor) < QUICK_SECONDS,
@@ -338,6 +343,10 @@ class RouteTable:
         encoding = predictor.matrix_encoding
         names = feature_schema(served.spec).names
         return lane, encoding.reader(names) if encoding else None
+
+    def _tell(self, model: str, version: str, change: Transition) -> None:
+        for listener in self.listeners:
+            listener(model, version, change)
 
     def _seconds(self, spec: ModelSpec, predictor: Predictor) -> float:
         row, times = _empty_row(spec), []

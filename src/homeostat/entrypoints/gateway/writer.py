@@ -14,6 +14,7 @@ import pyarrow as pa
 from homeostat.adapters.predlog.spill import Spill
 from homeostat.domain.errors import HomeostatError, NotFoundError, OverloadError, StorageError
 from homeostat.domain.model import ModelSpec
+from homeostat.domain.personal import Protector
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.gateway.answered import Answered, records
 
@@ -24,6 +25,7 @@ ENOUGH = 5_000
 FIRST_WAIT = 0.05
 LONGEST_WAIT = 5.0
 PATIENCE = 1.0  # seconds that an append may take before what comes after it goes to the disk
+UNPROTECTED = Protector()
 AWAY = (StorageError, OverloadError, OSError)
 
 Item: TypeAlias = tuple[ModelSpec, Answered, float]
@@ -66,6 +68,8 @@ class LogWriter:
     spill : Spill, optional
     specs : sequence of ModelSpec
         Models whose rows may be in the spill from before.
+    protector : Protector
+        Hashes personal values before they go to the disk.
     """
 
     def __init__(
@@ -74,8 +78,10 @@ class LogWriter:
         capacity: int = 100_000,
         spill: Spill | None = None,
         specs: Sequence[ModelSpec] = (),
+        protector: Protector = UNPROTECTED,
     ) -> None:
         self._log, self._capacity, self._spill = log, capacity, spill
+        self._protector = protector
         self._specs = {spec.name: spec for spec in specs}
         self.counts = WriterCounts()
         self._line: deque[Item] = deque()
@@ -183,9 +189,9 @@ class LogWriter:
                 self._taken = taken = list(self._line)
                 self._line.clear()
                 self._begin()
-            for spec, batches in _by_model(taken):
+            for spec, rows in self._tables(taken):
                 self._specs.setdefault(spec.name, spec)
-                self._append(spec, records(batches))
+                self._append(spec, rows)
             with self._changed:
                 self._taken, self._busy = [], False
                 self._rows -= _count(taken)
@@ -196,6 +202,15 @@ class LogWriter:
         self._busy = True
         self._takings += 1
         self._changed.notify_all()
+
+    def _tables(self, items: Sequence[Item]) -> list[tuple[ModelSpec, pa.Table]]:
+        grouped: dict[str, tuple[ModelSpec, list[Answered]]] = {}
+        for spec, rows, _ in items:
+            grouped.setdefault(spec.name, (spec, []))[1].append(rows)
+        return [
+            (spec, self._protector.table(spec, records(batches)))
+            for spec, batches in grouped.values()
+        ]
 
     def _append(self, spec: ModelSpec, rows: pa.Table) -> None:
         pause = FIRST_WAIT
@@ -320,7 +335,7 @@ class LogWriter:
         """
         for share in sorted({share for _, _, share in items}, reverse=True):
             some = [item for item in items if item[2] == share]
-            tables = [(spec.name, records(batches)) for spec, batches in _by_model(some)]
+            tables = [(spec.name, rows) for spec, rows in self._tables(some)]
             try:
                 kept = spill.keep(tables, share)
             except StorageError as error:
@@ -341,10 +356,3 @@ def _holds(spill: Spill) -> bool:
 
 def _count(items: Iterable[Item]) -> int:
     return sum(rows.num_rows for _, rows, _ in items)
-
-
-def _by_model(items: Sequence[Item]) -> list[tuple[ModelSpec, list[Answered]]]:
-    grouped: dict[str, tuple[ModelSpec, list[Answered]]] = {}
-    for spec, rows, _ in items:
-        grouped.setdefault(spec.name, (spec, []))[1].append(rows)
-    return list(grouped.values())

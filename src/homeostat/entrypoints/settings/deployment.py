@@ -14,10 +14,10 @@ from pydantic import Field, PrivateAttr, model_validator
 from homeostat.domain.errors import ConfigError, NotFoundError
 from homeostat.domain.model import Handling, ModelSpec
 from homeostat.domain.personal import LEAST_KEY, Protector, handled
+from homeostat.entrypoints.settings.gateway import Gateway
 from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part, only_one
-from homeostat.entrypoints.settings.serving import Host
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -25,8 +25,8 @@ from homeostat.entrypoints.settings.values import (
     Number,
     Port,
     Variable,
-    Wait,
     nearest,
+    url_problem,
     wrong,
 )
 
@@ -72,69 +72,10 @@ class Storage(Part):
             if problem:
                 raise wrong(problem, "use an address such as s3://bucket/prefix", "parquet")
         if self.endpoint:
-            problem = _url_problem(self.endpoint)
+            problem = url_problem(self.endpoint)
             if problem:
                 raise wrong(problem, "use a URL such as http://minio:9000", "endpoint")
         return self
-
-
-class Breaker(Part):
-    """When the gateway stops calling a failing model, and how it finds out that it is well."""
-
-    faults: Count = 5
-    """Opens after so many faults ..."""
-    window: Duration = timedelta(seconds=60)
-    """... in this time ..."""
-    share: Annotated[Number, Field(ge=0, le=1)] = 0.5
-    """... if they are at least this share of the calls ..."""
-    minimum: Count = 1
-    """... and there were at least so many calls."""
-    last: Count | None = None
-    """Counts the last so many calls, however long ago, instead of those in `window`."""
-    run: Count | None = None
-    """Opens also after so many faults in a row within `window`, whatever their share."""
-    slow: Duration | None = None
-    """Calls that take longer are slow, also while they hang; so many as `faults` open it ..."""
-    slow_share: Annotated[Number, Field(ge=0, le=1)] = 0.5
-    """... if they are at least this share of the calls."""
-    cooldown: Wait = timedelta(seconds=30)
-    """Time from opening to the first probe."""
-    probes: Count = 1
-    """Most probes under way at once."""
-    successes: Count = 2
-    """Probes that must succeed to close it."""
-    lease: Duration = timedelta(seconds=30)
-    """A probe that has not come back after this time has failed."""
-    interval: Wait = timedelta(0)
-    """Least time between two probes; 1m: one probe a minute."""
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if self.last is not None and self.last < max(self.faults, self.minimum):
-            problem = f"so few calls ({self.last}) never hold the faults or the minimum"
-            raise wrong(problem, "raise last, or lower faults and minimum", "last")
-        return self
-
-
-class Gateway(Part):
-    """The data plane in front of the models."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: Port = 8421
-    """TCP port."""
-    grpc_port: Port | None = None
-    """TCP port for the Open Inference Protocol over gRPC; without it there is none."""
-    deadline: Duration = timedelta(milliseconds=200)
-    """Time that a request may take before a fallback tier answers."""
-    breaker: Breaker = Breaker()
-    """When to stop calling a failing model."""
-    version_header: Literal["operators", "anyone"] = "operators"
-    """Who may choose the version by x-homeostat-version: holders of a token of scope operate."""
-    redis_env: Variable | None = None
-    """Environment variable with the address of a Redis, through which gateways share breakers."""
-    upstream_hosts: tuple[Host, ...] = ()
-    """Hosts, or host:port, on which models elsewhere (flavour remote) may be asked."""
 
 
 class Console(Part):
@@ -162,7 +103,7 @@ class Webhook(Part):
     def _usable(self) -> Self:
         only_one(self, "url", "url_env")
         if self.url:
-            problem = _url_problem(self.url)
+            problem = url_problem(self.url)
             if problem:
                 raise wrong(problem, "use a URL such as https://example.org/hook", "url")
         return self
@@ -187,17 +128,6 @@ Receiver = Annotated[Console | Webhook, Field(discriminator="type")]
 
 def _to_console() -> dict[str, Console | Webhook]:
     return {"console": Console(type="console")}
-
-
-def _url_problem(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        return "is not a URL"
-    if parts.scheme not in {"http", "https"} or not host:
-        return "is not an http or https URL"
-    return "holds a password; use url_env" if parts.password else ""
 
 
 class Settings(Part):
@@ -300,12 +230,22 @@ class Settings(Part):
     @property
     def data_folder(self) -> Path:
         """Absolute path of the data folder."""
-        return (self.folder / Path(self.data).expanduser()).resolve()
+        return self.path(self.data)
 
     @property
     def log_folder(self) -> Path:
         """Absolute path of the prediction log."""
         return self.data_folder / "log"
+
+    @property
+    def spill_folder(self) -> Path:
+        """Absolute path of the folder in which a gateway's answers wait for the log."""
+        given = self.gateway.spill.folder
+        return self.path(given) if given else self.data_folder / "gateway-spill"
+
+    def path(self, name: str) -> Path:
+        """Return the absolute path of a file or folder that is named in this file."""
+        return (self.folder / Path(name).expanduser()).resolve()
 
     @property
     def models_folder(self) -> Path:
@@ -315,7 +255,7 @@ class Settings(Part):
     def label_folder(self, name: str) -> Path | None:
         """Return the absolute path of the folder of a model's label files; None if it has none."""
         folder = self.model(name).labels.folder
-        return (self.folder / Path(folder).expanduser()).resolve() if folder else None
+        return self.path(folder) if folder else None
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:
@@ -378,7 +318,7 @@ class Settings(Part):
             remedy = "add retraining: {trainer: 'train.py:train'}"
             raise ConfigError("is missing", remedy, str(self._file), None, field)
         path, _, function = retraining.trainer.rpartition(":")
-        file = (self.folder / Path(path).expanduser()).resolve()
+        file = self.path(path)
         if not file.is_file():
             problem = f"there is no file {file}"
             remedy = "write the path relative to the configuration"

@@ -129,7 +129,7 @@ def test_metrics_count_what_was_answered(world: World) -> None:
     assert f'{fixed},tier="default",reason="invalid_input"}} 1\n' in text
     assert 'homeostat_log_rows_total{fate="accepted"} 2\n' in text
     assert 'homeostat_breaker_mode{model="fraud",version="v1",mode="closed"} 1\n' in text
-    assert 'homeostat_request_duration_seconds_count{model="fraud"} 1\n' in text
+    assert 'homeostat_request_duration_seconds_count{model="fraud",tier="mixed"} 1\n' in text
 
 
 def test_lifespan_follows_a_source_survives_bad_routes_and_closes(

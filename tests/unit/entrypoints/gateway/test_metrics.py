@@ -10,10 +10,10 @@ def test_histogram_is_cumulative(world: World) -> None:
     metrics = Metrics()
     for seconds in (0.001, 0.02, 0.02, 99.0):
         metrics.answered(answers(world.spec, "a", rows=1, milliseconds=seconds * 1000))
-    text = metrics.text({}, {})
+    text = metrics.text({}, {}, {})
     for bound, count in (("0.005", 1), ("0.01", 1), ("0.025", 3), ("10.0", 3), ("+Inf", 4)):
-        assert f'_bucket{{model="fraud",le="{bound}"}} {count}\n' in text
-    assert 'seconds_sum{model="fraud"} 99.041\n' in text
+        assert f'_bucket{{model="fraud",tier="model",le="{bound}"}} {count}\n' in text
+    assert 'seconds_sum{model="fraud",tier="model"} 99.041\n' in text
 
 
 def test_hostile_names_are_escaped() -> None:
@@ -22,7 +22,7 @@ def test_hostile_names_are_escaped() -> None:
     breaker = Circuit(BreakerConfig(faults=1))
     breaker.settle(breaker.acquire(0.0), Outcome.FAULT, 0.0)
     assert breaker.acquire(0.0) is None
-    text = metrics.text({"accepted": 1}, {("m", "v"): breaker})
+    text = metrics.text({"accepted": 1}, {"disk": 2}, {("m", "v"): breaker})
     assert '{model="a\\"b\\\\c\\nd",version="v1",result="scored"} 3\n' in text
     assert 'mode="open"} 1\n' in text
     assert 'mode="closed"} 0\n' in text

@@ -1,0 +1,201 @@
+"""``homeostat gateway``: the data plane, in one process or in several."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import click
+from starlette.types import ASGIApp
+
+from homeostat.adapters.cards import Cards
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.routes import RecordsRouter
+from homeostat.domain.clock import Clock
+from homeostat.domain.errors import StorageError, UserError
+from homeostat.entrypoints.bootstrap import Deployment, open_deployment, open_records
+from homeostat.entrypoints.cli.options import config_option, listen_options
+from homeostat.entrypoints.cli.serve import BACKLOG, address, listen, log_to_stderr
+from homeostat.entrypoints.gateway import Gateway, app
+from homeostat.entrypoints.gateway.app import Beside, MayOverride, anyone
+from homeostat.entrypoints.gateway.door import Door, Keys
+from homeostat.entrypoints.gateway.figures import Figures
+from homeostat.entrypoints.gateway.obey import Obedience
+from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
+from homeostat.entrypoints.gateway.workers import Place, Supervisor, sockets, worker_command
+from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
+from homeostat.entrypoints.settings import Settings, load
+
+logger = logging.getLogger(__name__)
+
+
+@click.group(invoke_without_command=True)
+@config_option
+@listen_options
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: as configured.")
+@click.option("--place", "place_text", hidden=True, help="What a worker is given.")
+@click.pass_context
+def gateway(
+    context: click.Context,
+    *,
+    config_path: Path,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    place_text: str | None,
+) -> int:
+    """Run the data plane in front of the models.
+
+    It goes on answering while the control plane is down. On SIGTERM it says that it is not ready,
+    answers on for gateway.notice, takes no more connections, and lets open requests finish and what
+    was answered reach the log; Ctrl-C leaves the notice out. On SIGHUP it reads its certificate
+    again.
+
+    Example: homeostat gateway -c homeostat.yaml --workers 4
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    log_to_stderr()
+    settings = load(config_path)
+    where = (
+        settings.gateway.host if host is None else host,
+        settings.gateway.port if port is None else port,
+    )
+    if place_text is not None:
+        place = Place.read(place_text)
+        place.tie()
+        _run(settings, where[0], place.listening(), place)
+        return 0
+    count = settings.gateway.workers if workers is None else workers
+    if count > 1:
+        return _supervise(settings, config_path, where, count)
+    _check(settings, where[0])
+    bound = listen(*where, "gateway.port")
+    _tell(settings, where[0], bound)
+    _run(settings, where[0], bound)
+    return 0
+
+
+def _check(settings: Settings, host: str) -> None:
+    records = open_records(settings, SystemClock())
+    try:
+        check_bind(host, Tokens(records), str(settings.file), "gateway.host")
+    finally:
+        records.close()
+
+
+def _tell(settings: Settings, host: str, bound: socket.socket) -> None:
+    scheme = "https" if settings.gateway.tls else "http"
+    click.echo(f"gateway on {scheme}://{address(host, bound.getsockname()[1])}/", err=True)
+
+
+def _supervise(settings: Settings, config: Path, where: tuple[str, int], count: int) -> int:
+    host, port = where
+    _check(settings, host)
+    # Sockets that share a port would join those of another gateway; one that does not tells.
+    alone = listen(host, port, "gateway.port")
+    port = alone.getsockname()[1]
+    alone.close()
+    bound = sockets(host, port, count, BACKLOG)
+    _tell(settings, host, bound[0])
+    stop = settings.gateway
+    patience = stop.notice.total_seconds() + 2 * stop.grace.total_seconds()
+    with tempfile.TemporaryDirectory(prefix="homeostat-gateway-") as folder:
+        command = partial(worker_command, config, host)
+        supervisor = Supervisor(bound, command, SystemClock(), Path(folder), patience, BACKLOG)
+        return supervisor.run()
+
+
+def _run(settings: Settings, host: str, bound: socket.socket, place: Place | None = None) -> None:
+    clock = SystemClock()
+    deployment = open_deployment(settings, clock)
+    try:
+        # Its library shares no port: of several workers the first serves gRPC.
+        alone = place is None or place.number == 0
+        beside = _grpc(deployment, host, clock) if alone else None
+        router = RecordsRouter(deployment.records)
+        table = deployment.route_table()
+        for model, problem in table.follow(router).items():
+            logger.error("%s: %s; its fallback answers", model, problem)
+        started = clock.now().isoformat()
+        data_plane = deployment.gateway(table, f"{socket.gethostname()}-{os.getpid()}-{started}")
+        figures = _figures(data_plane, place)
+        try:
+            tokens = Tokens(deployment.records)
+            may_override: MayOverride = anyone
+            if settings.gateway.version_header == "operators":
+                may_override = Keys(tokens, clock).operates
+            orders = Obedience(deployment.records, table, clock)
+            plane: ASGIApp = app(
+                data_plane, router, may_override=may_override, orders=orders, beside=beside
+            )
+            if not is_loopback(host):
+                plane = Door(plane, tokens, clock)
+            _server(settings, plane, data_plane).serve_on([bound])
+        finally:
+            _settle(deployment, data_plane)
+            if figures is not None:
+                figures.stop()
+    finally:
+        deployment.close()
+
+
+def _grpc(deployment: Deployment, host: str, clock: Clock) -> Beside | None:
+    """Return what serves gRPC; None if the configuration asks for none."""
+    port = deployment.settings.gateway.grpc_port
+    if port is None:
+        return None
+    try:
+        from homeostat.entrypoints.gateway.rpc import serving  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UserError("gateway.grpc_port needs gRPC: pip install homeostat[grpc]") from error
+    listen(host, port, "gateway.grpc_port").close()
+    keys = None if is_loopback(host) else Keys(Tokens(deployment.records), clock)
+
+    def opened(port: int) -> None:
+        click.echo(f"gateway for gRPC on {address(host, port)}", err=True)
+
+    return partial(serving, where=address(host, port), keys=keys, opened=opened)
+
+
+def _figures(data_plane: Gateway, place: Place | None) -> Figures | None:
+    if place is None or place.number == 0:  # one process tells of the machine's cards
+        data_plane.cards = Cards()
+    if place is None:
+        return None
+    data_plane.worker = str(place.number)
+    figures = Figures(Path(place.folder), place.number, data_plane.metrics_text)
+    data_plane.all_metrics = figures.text
+    figures.start()
+    return figures
+
+
+def _server(settings: Settings, plane: ASGIApp, data_plane: Gateway) -> Server:
+    configured = settings.gateway
+    stop = Stop(configured.notice.total_seconds(), configured.grace.total_seconds())
+    certificate = None
+    if configured.tls is not None:
+        files = configured.tls
+        certificate = Certificate(settings.path(files.certificate), settings.path(files.key))
+
+    def on_stop() -> None:
+        data_plane.draining = True
+        logger.info("stopping: not ready any more, answering for %g s", stop.notice)
+
+    return Server(plane, stop, certificate, on_stop)
+
+
+def _settle(deployment: Deployment, data_plane: Gateway) -> None:
+    """Write what is left; raises StorageError if answers had to be given up."""
+    data_plane.close()
+    counts, kept = data_plane.writer.counts, data_plane.writer.spilled
+    if kept:
+        folder = deployment.settings.spill_folder
+        logger.warning("%d answers wait in %s for the log; the next start sends them", kept, folder)
+    if counts.dropped or counts.failed:
+        lost = counts.dropped + counts.failed
+        raise StorageError(f"{lost} answers could not be written to the prediction log")

@@ -1,0 +1,192 @@
+"""The gateway's HTTP server: uvicorn, but it stops without losing an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from homeostat.domain.errors import ConfigError
+from homeostat.entrypoints.patience import PatientProtocol
+
+logger = logging.getLogger(__name__)
+
+QUIET = 0.3  # seconds for what was sent before a connection could learn that the server stops
+STEP = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How to stop on SIGTERM.
+
+    Attributes
+    ----------
+    notice : float
+        Seconds in which it answers on, but is not ready; on Ctrl-C there are none.
+    grace : float
+        Seconds that requests under way then have to finish.
+    """
+
+    notice: float = 3.0
+    grace: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Have new connections of a context use what is in the files now; raises ConfigError."""
+        try:
+            # First elsewhere: half a change would leave a certificate beside another one's key.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key)
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            said = error.strerror or str(error)
+            problem = f"{self.certificate} and {self.key} cannot be used: {said}"
+            raise ConfigError(problem, "give a certificate and its key as PEM files") from error
+
+
+class Server(uvicorn.Server):
+    """Serves on sockets that are given to it, until SIGTERM or Ctrl-C.
+
+    On SIGTERM `on_stop` is called, so that health checks fail, and answers tell kept-alive
+    connections to close. After the notice the connections that wait to be accepted are accepted,
+    then no more; what has been sent on any connection is read and answered, and requests under
+    way are finished, before connections are closed. On SIGHUP the certificate is read again.
+
+    Parameters
+    ----------
+    application : ASGIApp
+    stop : Stop
+    certificate : Certificate, optional
+    on_stop : callable
+    """
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        stop: Stop,
+        certificate: Certificate | None = None,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                http=PatientProtocol,
+                ws="none",
+                timeout_graceful_shutdown=max(round(stop.grace), 1),
+            )
+        )
+        self._stop, self._certificate, self._on_stop = stop, certificate, on_stop
+        self._hasty = False
+
+    def serve_on(self, bound: Sequence[socket.socket]) -> None:
+        """Serve until told to stop; raises ConfigError if the certificate cannot be used."""
+        self.config.load()
+        if self._certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._certificate.load(context)
+            self.config.ssl = context
+            signal.signal(signal.SIGHUP, lambda *_: self.renew())
+        # Once it has stopped, uvicorn raises the signal again for whoever had it before, and that
+        # would end the process with its parts still open. So it gets it back itself.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        self.run(sockets=list(bound))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; at a second Ctrl-C at once."""
+        self._hasty = self._hasty or sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+    def renew(self) -> None:
+        """Use the certificate that is in the files now; if it is bad, the old one."""
+        if self._certificate is None or self.config.ssl is None:
+            return
+        try:
+            self._certificate.load(self.config.ssl)
+        except ConfigError as error:
+            logger.error("certificate not renewed, the old one stays: %s", error)  # noqa: TRY400
+        else:
+            logger.info("certificate renewed")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop without losing what was asked already."""
+        self._on_stop()
+        self.server_state.default_headers = [
+            *self.server_state.default_headers,
+            (b"connection", b"close"),
+        ]
+        await self._wait(self._stop.notice, lambda: self._hasty)
+        await self._accept_last(sockets or [])
+        await self._wait(QUIET, lambda: self.force_exit or not self.server_state.connections)
+        await self._wait(self._stop.grace, lambda: self.force_exit or not self._half_read())
+        await super().shutdown()
+
+    async def _accept_last(self, sockets: list[socket.socket]) -> None:
+        """Stop listening; connections that the system has accepted for us are taken first."""
+        loop = asyncio.get_running_loop()
+        # Copies keep the queues of the system alive while the event loop gives its own up.
+        copies = [bound.dup() for bound in sockets]
+        for server in self.servers:
+            server.close()
+        for bound in sockets:
+            bound.close()
+        await asyncio.sleep(0)
+        for copy in copies:
+            copy.setblocking(False)
+            taken: list[socket.socket] = []
+            while (connection := _accepted(copy)) is not None:
+                taken.append(connection)
+            copy.close()
+            for connection in taken:
+                await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+
+    def _protocol(self) -> HttpToolsProtocol:
+        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+
+    def _half_read(self) -> bool:
+        """Whether the head of a request has begun to come in and is not complete."""
+        return any(
+            isinstance(connection, HttpToolsProtocol) and _half_read(connection)
+            for connection in self.server_state.connections
+        )
+
+    @staticmethod
+    async def _wait(seconds: float, done: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not done() and loop.time() < until:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(STEP)
+
+
+def _half_read(connection: HttpToolsProtocol) -> bool:
+    # Neither of them is there at first, whatever uvicorn's annotations say.
+    scope, cycle = vars(connection).get("scope"), vars(connection).get("cycle")
+    return scope is not None and (cycle is None or cycle.scope is not scope)
+
+
+def _accepted(bound: socket.socket) -> socket.socket | None:
+    try:
+        connection, _ = bound.accept()
+    except OSError:  # nobody waits, or whoever did has gone
+        return None
+    connection.setblocking(False)
+    return connection
