@@ -55,6 +55,7 @@ EXTRAS = {
     "confluent_kafka": "kafka",
     "deltalake": "delta",
     "lightgbm": "lightgbm",
+    "opentelemetry": "otel",
     "psycopg": "postgresql",
 }
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from homeostat.adapters.cards import Cards
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.telemetry import Telemetry
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import StorageError, UserError
 from homeostat.entrypoints.bootstrap import Deployment, open_deployment, open_records
@@ -26,6 +27,7 @@ from homeostat.entrypoints.gateway.door import Door, Keys
 from homeostat.entrypoints.gateway.figures import Figures
 from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
+from homeostat.entrypoints.gateway.traced import Traced, told
 from homeostat.entrypoints.gateway.workers import Place, Supervisor, sockets, worker_command
 from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
 from homeostat.entrypoints.settings import Settings, load
@@ -112,6 +114,7 @@ def _supervise(settings: Settings, config: Path, where: tuple[str, int], count: 
 
 def _run(settings: Settings, host: str, bound: socket.socket, place: Place | None = None) -> None:
     clock = SystemClock()
+    telemetry = _telemetry(settings)
     deployment = open_deployment(settings, clock)
     try:
         # Its library shares no port: of several workers the first serves gRPC.
@@ -135,8 +138,13 @@ def _run(settings: Settings, host: str, bound: socket.socket, place: Place | Non
             )
             if not is_loopback(host):
                 plane = Door(plane, tokens, clock)
+            if telemetry is not None:
+                plane = Traced(plane, telemetry, clock)
+                data_plane.watchers.append(told)
             _server(settings, plane, data_plane).serve_on([bound])
         finally:
+            if telemetry is not None:
+                telemetry.close()
             _settle(deployment, data_plane)
             if figures is not None:
                 figures.stop()
@@ -160,6 +168,13 @@ def _grpc(deployment: Deployment, host: str, clock: Clock) -> Beside | None:
         click.echo(f"gateway for gRPC on {address(host, port)}", err=True)
 
     return partial(serving, where=address(host, port), keys=keys, opened=opened)
+
+
+def _telemetry(settings: Settings) -> Telemetry | None:
+    asked = settings.gateway.telemetry
+    if asked is None:
+        return None
+    return Telemetry(traces=asked.traces, metrics=asked.metrics, sample=asked.sample)
 
 
 def _figures(data_plane: Gateway, place: Place | None) -> Figures | None:

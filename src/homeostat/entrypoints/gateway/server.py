@@ -160,7 +160,7 @@ class Server(uvicorn.Server):
                 await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
 
     def _protocol(self) -> HttpToolsProtocol:
-        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+        return PatientProtocol(self.config, self.server_state, self.lifespan.state)
 
     def _half_read(self) -> bool:
         """Whether the head of a request has begun to come in and is not complete."""

@@ -1,0 +1,187 @@
+"""Traces and metrics through OpenTelemetry (extra ``otel``); nothing of it is loaded unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Histogram
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
+
+NAME = "homeostat"
+# Bounds of the convention for http.server.request.duration, in seconds.
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+PROPAGATED = ("traceparent", "tracestate")
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_CARRIED: ContextVar[Mapping[str, str]] = ContextVar("homeostat_trace", default=_NOTHING)
+
+
+def outgoing() -> Mapping[str, str]:
+    """Return the W3C headers with which a call to another server joins the trace of this request.
+
+    Empty outside of a request, and where nothing is traced.
+
+    Examples
+    --------
+    >>> dict(outgoing())
+    {}
+    """
+    return _CARRIED.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request as the HTTP conventions of OpenTelemetry name it."""
+
+    method: str
+    route: str
+    scheme: str
+    headers: Mapping[str, str]
+
+
+class Running:
+    """A span under way; `end` must be called once, in the task that began it."""
+
+    def __init__(
+        self,
+        span: Span | None,
+        duration: Histogram | None,
+        exchange: Exchange,
+        carried: Mapping[str, str],
+    ) -> None:
+        self._span, self._duration, self._exchange = span, duration, exchange
+        self._token = _CARRIED.set(carried)
+        self.status = 0
+
+    def note(self, key: str, value: str | int) -> None:
+        """Add an attribute to the span."""
+        if self._span is not None:
+            self._span.set_attribute(key, value)
+
+    def end(self, seconds: float) -> None:
+        """End the span and count its duration."""
+        attributes: dict[str, str | int] = {
+            "http.request.method": self._exchange.method,
+            "http.route": self._exchange.route,
+            "url.scheme": self._exchange.scheme,
+            "http.response.status_code": self.status,
+        }
+        if self._duration is not None:
+            self._duration.record(seconds, attributes)
+        if self._span is not None:
+            from opentelemetry.trace import StatusCode  # noqa: PLC0415 - an extra
+
+            self._span.set_attribute("http.response.status_code", self.status)
+            if self.status >= 500 or not self.status:
+                self._span.set_status(StatusCode.ERROR)
+            self._span.end()
+        _CARRIED.reset(self._token)
+
+
+class Telemetry:
+    """What the SDK is asked for; where it sends to stands in its own variables of the environment.
+
+    Parameters
+    ----------
+    traces, metrics : bool
+    sample : float
+        Share of the requests without a sampled trace of their own that begin one.
+    tracer, meter : optional
+        Providers to use in place of such that export by OTLP over HTTP.
+    """
+
+    def __init__(
+        self,
+        *,
+        traces: bool = True,
+        metrics: bool = True,
+        sample: float = 1.0,
+        tracer: TracerProvider | None = None,
+        meter: MeterProvider | None = None,
+    ) -> None:
+        from opentelemetry.trace import SpanKind  # noqa: PLC0415 - an extra
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+            TraceContextTextMapPropagator,
+        )
+
+        self._propagator, self._kind = TraceContextTextMapPropagator(), SpanKind.SERVER
+        self._tracers = (tracer or _tracer_provider(sample)) if traces else None
+        self._meters = (meter or _meter_provider()) if metrics else None
+        self._tracer = self._tracers.get_tracer(NAME) if self._tracers is not None else None
+        self._duration = None
+        if self._meters is not None:
+            self._duration = self._meters.get_meter(NAME).create_histogram(
+                "http.server.request.duration",
+                unit="s",
+                description="Duration of HTTP server requests.",
+                explicit_bucket_boundaries_advisory=BOUNDS,
+            )
+
+    def begin(self, exchange: Exchange) -> Running:
+        """Begin a span, below the one that the request's headers name."""
+        span, carrier = None, dict[str, str]()
+        if self._tracer is not None:
+            from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - an extra
+
+            given = {key: exchange.headers[key] for key in PROPAGATED if key in exchange.headers}
+            span = self._tracer.start_span(
+                f"{exchange.method} {exchange.route}",
+                context=self._propagator.extract(given),
+                kind=self._kind,
+                attributes={
+                    "http.request.method": exchange.method,
+                    "http.route": exchange.route,
+                    "url.scheme": exchange.scheme,
+                },
+            )
+            self._propagator.inject(carrier, context=set_span_in_context(span))
+        return Running(span, self._duration, exchange, carrier)
+
+    def close(self) -> None:
+        """Send what has not been sent."""
+        if self._tracers is not None:
+            self._tracers.shutdown()
+        if self._meters is not None:
+            self._meters.shutdown()
+
+
+def _tracer_provider(sample: float) -> TracerProvider:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
+
+    sampler = ParentBased(TraceIdRatioBased(sample))
+    provider = TracerProvider(sampler=sampler, resource=_resource())
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+def _meter_provider() -> MeterProvider:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
+        OTLPMetricExporter,
+    )
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
+
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+    return MeterProvider([reader], _resource())
+
+
+def _resource() -> Resource:
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+
+    given = Resource.create()  # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before ours
+    if str(given.attributes.get("service.name", "")).startswith("unknown_service"):
+        return given.merge(Resource({"service.name": f"{NAME}-gateway"}))
+    return given

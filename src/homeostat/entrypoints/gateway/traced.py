@@ -1,0 +1,84 @@
+"""A span and a duration for each request to the gateway."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from homeostat.adapters.telemetry import Exchange, Running, Telemetry
+from homeostat.domain.clock import Clock
+from homeostat.entrypoints.gateway.answered import Answered
+
+_RUNNING: ContextVar[Running | None] = ContextVar("homeostat_running", default=None)
+MODELS = "/v1/models/"
+
+
+class Traced:
+    """ASGI middleware that joins the caller's trace.
+
+    Versions and tiers that answered are attributes of the span (`told`, a watcher of the gateway).
+    Health checks and metrics are not traced.
+
+    Parameters
+    ----------
+    app : ASGIApp
+    telemetry : Telemetry
+    clock : Clock
+    """
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, clock: Clock) -> None:
+        self._app, self._telemetry, self._clock = app, telemetry, clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
+        }
+        exchange = Exchange(scope["method"], route(scope["path"]), scope["scheme"], headers)
+        started = self._clock.monotonic()
+        running = self._telemetry.begin(exchange)
+        token = _RUNNING.set(running)
+
+        async def heard(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                running.status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, heard)
+        finally:
+            _RUNNING.reset(token)
+            running.end(self._clock.monotonic() - started)
+
+
+def route(path: str) -> str:
+    """Return a path without what callers make up, so that there are few of them.
+
+    Examples
+    --------
+    >>> route("/v1/models/fraud/predict"), route("/admin.php")
+    ('/v1/models/{model}/predict', '/{other}')
+    """
+    parts = path.split("/")
+    if path.startswith(MODELS) and len(parts) == 5 and parts[4] == "predict":
+        return f"{MODELS}{{model}}/predict"
+    return "/{other}"
+
+
+def told(answered: Answered) -> None:
+    """Note on the span of the request under way who answered it."""
+    running = _RUNNING.get()
+    if running is None:
+        return
+    running.note("homeostat.model", answered.spec.name)
+    running.note("homeostat.rows", answered.num_rows)
+    for name, values in (
+        ("version", answered.version),
+        ("tier", answered.tier),
+        ("reason", answered.reason),
+    ):
+        running.note(f"homeostat.{name}", ",".join(sorted(set(values) - {""})))
