@@ -18,6 +18,7 @@ from homeostat.adapters.routes import RecordsRouter
 from homeostat.adapters.telemetry import Telemetry
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import StorageError, UserError
+from homeostat.domain.route import Route
 from homeostat.entrypoints.bootstrap import Deployment, open_deployment, open_records
 from homeostat.entrypoints.cli.options import config_option, listen_options
 from homeostat.entrypoints.cli.serve import BACKLOG, address, listen, log_to_stderr
@@ -25,12 +26,14 @@ from homeostat.entrypoints.gateway import Gateway, app
 from homeostat.entrypoints.gateway.app import Beside, MayOverride, anyone
 from homeostat.entrypoints.gateway.door import Door, Keys
 from homeostat.entrypoints.gateway.figures import Figures
+from homeostat.entrypoints.gateway.mesh import Mesh, Split, render
 from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
 from homeostat.entrypoints.gateway.traced import Traced, told
 from homeostat.entrypoints.gateway.workers import Place, Supervisor, sockets, worker_command
 from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
 from homeostat.entrypoints.settings import Settings, load
+from homeostat.entrypoints.settings.plan import breaker_config
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,32 @@ def gateway(
     _tell(settings, where[0], bound)
     _run(settings, where[0], bound)
     return 0
+
+
+@gateway.command("config")
+@click.argument("mesh", type=click.Choice([*Mesh]))
+@config_option
+@click.option("-m", "--model", default="", help="Only this model; default: all of them.")
+@click.option("--at", default="", help="Where versions are, such as 'http://{model}-{version}:80'.")
+def config_command(*, mesh: str, config_path: Path, model: str, at: str) -> None:
+    """Print the present split and breaking for Envoy, Istio or KServe, as YAML.
+
+    MESH is envoy, istio or kserve. Print it again when the route has changed: nothing follows by
+    itself.
+
+    Example: homeostat gateway config istio -m fraud | kubectl apply -f -
+    """
+    settings = load(config_path)
+    names = [settings.model(model).name] if model else [each.name for each in settings.models]
+    records = open_records(settings, SystemClock())
+    try:
+        router = RecordsRouter(records)
+        routes = [router.current(name) or Route(name) for name in names]
+    finally:
+        records.close()
+    deadline, breaker = settings.gateway.deadline.total_seconds(), breaker_config(settings)
+    splits = [Split(route, breaker, deadline, at) for route in routes]
+    click.echo(render(Mesh(mesh), splits), nl=False)
 
 
 def _check(settings: Settings, host: str) -> None:

@@ -1,0 +1,172 @@
+"""How the server stops, and its certificate: real sockets, real handshakes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from starlette.types import Receive, Scope, Send
+
+from homeostat.domain.errors import ConfigError
+from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
+from integration.live_site import until
+
+HEAD = b"GET / HTTP/1.1\r\nHost: h\r\n"
+
+
+async def plane(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with nothing."""
+    if scope["type"] == "lifespan":
+        for kind in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{kind}.complete"})
+        return
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+@contextmanager
+def serving(server: Server, bound: socket.socket, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    # Signals belong to the main thread; here the server runs in another one, and is told directly.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    thread = threading.Thread(target=server.serve_on, args=([bound],))
+    port: int = bound.getsockname()[1]
+    thread.start()
+    until(lambda: server.started)
+    yield port
+    if not server.should_exit:
+        server.handle_exit(signal.SIGINT, None)
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def answer(client: socket.socket) -> bytes:
+    with client.makefile("rb") as reader:
+        return reader.read()
+
+
+def test_trap_sigterm_drop_what_was_sent_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    server = Server(plane, Stop(notice=0.3, grace=10), on_stop=lambda: told.append(True))
+    with serving(server, listening(), monkeypatch) as port:
+        address = ("127.0.0.1", port)
+        with (
+            socket.create_connection(address) as kept,
+            socket.create_connection(address) as half,
+            socket.create_connection(address) as idle,
+        ):
+            kept.sendall(HEAD + b"\r\n")
+            assert b" 204 " in kept.recv(1000)
+            half.sendall(HEAD)
+            until(lambda: len(server.server_state.connections) == 3)
+            server.handle_exit(signal.SIGTERM, None)
+            until(lambda: told)
+            kept.sendall(HEAD + b"\r\n")
+            said = answer(kept)
+            assert b" 204 " in said
+            assert b"connection: close" in said, "kept-alive callers are told"
+            until(lambda: not server.servers[0].is_serving())
+            half.sendall(b"\r\n")
+            assert b" 204 " in answer(half)
+            assert answer(idle) == b""
+
+
+def test_connections_that_nobody_has_accepted_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bound = listening()
+    server = Server(plane, Stop(notice=0, grace=5))
+    waiting: list[socket.socket] = []
+
+    def connect() -> None:
+        for _ in range(20):  # in the event loop's own thread: it cannot accept meanwhile
+            client = socket.create_connection(address)
+            client.sendall(HEAD + b"\r\n")
+            waiting.append(client)
+
+    server = Server(plane, Stop(notice=0, grace=5), on_stop=connect)
+    with serving(server, bound, monkeypatch) as port:
+        address = ("127.0.0.1", port)
+        server.handle_exit(signal.SIGTERM, None)
+    assert [b" 204 " in answer(client) for client in waiting] == [True] * 20
+    for client in waiting:
+        client.close()
+
+
+def write(folder: Path, name: str) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    files = Certificate(folder / "tls.crt", folder / "tls.key")
+    files.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    files.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
+
+
+def shown(port: int) -> str:
+    """Return the name in the certificate that a new connection is shown, after a request."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain) as client,
+    ):
+        client.sendall(HEAD + b"Connection: close\r\n\r\n")
+        assert b" 204 " in client.recv(1000)
+        content = client.getpeercert(binary_form=True)
+    assert content is not None
+    (attribute,) = x509.load_der_x509_certificate(content).subject
+    return str(attribute.value)
+
+
+def test_a_certificate_is_renewed_while_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(plane, Stop(), write(tmp_path, "first"))
+    with serving(server, listening(), monkeypatch) as port:
+        assert shown(port) == "first"
+        files = write(tmp_path, "second")
+        server.renew()
+        assert shown(port) == "second"
+        files.key.write_text("nonsense")
+        server.renew()
+        assert shown(port) == "second"
+    assert "certificate not renewed, the old one stays" in caplog.text
+
+
+def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    files = Certificate(tmp_path / "none.crt", tmp_path / "none.key")
+    with pytest.raises(ConfigError, match="No such file"):
+        Server(plane, Stop(), files).serve_on([])
+    Server(plane, Stop()).renew()

@@ -1,0 +1,126 @@
+"""Configuration for proxies: names of fields as the published definitions have them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from homeostat.domain.errors import ConfigError
+from homeostat.domain.route import Route
+from homeostat.entrypoints.gateway.mesh import Mesh, Split, render
+from homeostat.serving.breaker import BreakerConfig
+
+CANARY = Route("Fraud_1", "v1", "v2", 0.126, ("v3",))
+CONFIG = BreakerConfig(faults=7, cooldown=45.0, share=0.4)
+
+# envoy/config/cluster/v3/outlier_detection.proto
+ENVOY_OUTLIERS = {
+    "consecutive_5xx", "interval", "base_ejection_time", "max_ejection_percent",
+    "enforcing_consecutive_5xx", "enforcing_success_rate", "success_rate_minimum_hosts",
+    "success_rate_request_volume", "success_rate_stdev_factor", "consecutive_gateway_failure",
+    "enforcing_consecutive_gateway_failure", "split_external_local_origin_errors",
+    "consecutive_local_origin_failure", "enforcing_consecutive_local_origin_failure",
+    "enforcing_local_origin_success_rate", "failure_percentage_threshold",
+    "enforcing_failure_percentage", "enforcing_failure_percentage_local_origin",
+    "failure_percentage_minimum_hosts", "failure_percentage_request_volume", "max_ejection_time",
+    "max_ejection_time_jitter", "successful_active_health_check_uneject_host", "monitors",
+}  # fmt: skip
+# networking.istio.io OutlierDetection
+ISTIO_OUTLIERS = {
+    "baseEjectionTime", "consecutive5xxErrors", "consecutiveErrors", "consecutiveGatewayErrors",
+    "consecutiveLocalOriginFailures", "interval", "maxEjectionPercent", "minHealthPercent",
+    "splitExternalLocalOriginErrors",
+}  # fmt: skip
+
+
+def documents(mesh: Mesh, route: Route = CANARY, at: str = "") -> list[Any]:
+    return list(yaml.safe_load_all(render(mesh, [Split(route, CONFIG, 0.2, at)])))
+
+
+def test_envoy_splits_mirrors_and_ejects() -> None:
+    (found,) = documents(Mesh.ENVOY)
+    (rule,) = found["virtual_hosts"][0]["routes"]
+    action = rule["route"]
+    assert action["weighted_clusters"]["clusters"] == [
+        {"name": "fraud-1-v1", "weight": 8740},
+        {"name": "fraud-1-v2", "weight": 1260},
+    ]
+    assert action["request_mirror_policies"] == [{"cluster": "fraud-1-v3"}]
+    assert action["timeout"] == "0.2s"
+    assert [cluster["name"] for cluster in found["clusters"]] == [
+        "fraud-1-v1", "fraud-1-v2", "fraud-1-v3",
+    ]  # fmt: skip
+    cluster = found["clusters"][0]
+    (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert endpoint["endpoint"]["address"]["socket_address"] == {
+        "address": "fraud_1-v1",
+        "port_value": 8080,
+    }
+    outliers = cluster["outlier_detection"]
+    assert set(outliers) <= ENVOY_OUTLIERS
+    assert (outliers["consecutive_5xx"], outliers["base_ejection_time"]) == (7, "45s")
+    assert outliers["failure_percentage_threshold"] == 40
+
+
+def test_istio_splits_mirrors_and_ejects() -> None:
+    rule, service = documents(Mesh.ISTIO, at="fraud.models.svc.cluster.local")
+    assert [each["kind"] for each in (rule, service)] == ["DestinationRule", "VirtualService"]
+    assert {each["apiVersion"] for each in (rule, service)} == {"networking.istio.io/v1"}
+    outliers = rule["spec"]["trafficPolicy"]["outlierDetection"]
+    assert set(outliers) <= ISTIO_OUTLIERS
+    assert outliers["consecutive5xxErrors"] == 7
+    assert rule["spec"]["subsets"][1] == {"name": "v2", "labels": {"version": "v2"}}
+    (http,) = service["spec"]["http"]
+    assert [part["weight"] for part in http["route"]] == [87, 13]
+    assert {part["destination"]["host"] for part in http["route"]} == {
+        "fraud.models.svc.cluster.local"
+    }
+    assert http["mirrors"][0]["destination"]["subset"] == "v3"
+
+
+def test_trap_canary_traffic_percent_is_ignored_without_knative() -> None:
+    (found,) = documents(Mesh.KSERVE)
+    assert found["metadata"]["annotations"] == {"serving.kserve.io/deploymentMode": "Serverless"}
+    predictor = found["spec"]["predictor"]
+    assert predictor["canaryTrafficPercent"] == 13
+    assert predictor["model"]["storageUri"] == "s3://models/Fraud_1/v2"
+    assert "canaryTrafficPercent without a word" in render(
+        Mesh.KSERVE, [Split(CANARY, CONFIG, 0.2)]
+    )
+
+
+@pytest.mark.parametrize("mesh", Mesh)
+def test_a_champion_alone_gets_everything(mesh: Mesh) -> None:
+    text = render(mesh, [Split(Route("m", "v1"), CONFIG, 1.0)] * 2)
+    parts = list(yaml.safe_load_all(text))
+    assert len(parts) == (4 if mesh is Mesh.ISTIO else 2)
+    weights = [number for part in parts for number in found(part, "weight")]
+    assert weights in ([], [100, 100], [10_000, 10_000])
+    assert "canaryTrafficPercent:" not in text
+
+
+def found(tree: object, key: str) -> Iterator[object]:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name == key:
+                yield value
+            yield from found(value, key)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from found(value, key)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["{nothing}", "{", "not an address", "http://h:x"],
+    ids=["name", "brace", "url", "port"],
+)
+def test_a_place_that_is_none_is_told(place: str) -> None:
+    with pytest.raises(ConfigError, match="--at"):
+        documents(Mesh.ENVOY, at=place)
+
+
+def test_no_champion_is_told() -> None:
+    with pytest.raises(ConfigError, match="m has no champion yet"):
+        documents(Mesh.ISTIO, Route("m"))
