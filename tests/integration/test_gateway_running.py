@@ -48,7 +48,7 @@ def logged(site: Site) -> list[str]:
     window = Window(now - timedelta(days=1), now + timedelta(days=1))
     rows = deployment.log.rows(deployment.settings.specs[0], window, ["prediction_id"])
     deployment.close()
-    return sorted(rows["prediction_id"].to_pylist())
+    return sorted(str(name) for name in rows["prediction_id"].to_pylist())
 
 
 def ready(gateway: Service, path: str = "/health/ready") -> None:

@@ -112,6 +112,31 @@ def test_breakers_are_shared_where_a_redis_is_named(
     deployment.close()
 
 
+def test_answers_for_a_log_elsewhere_wait_on_disk_while_it_is_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "homeostat.yaml"
+    away = "gateway: {log: 'http://127.0.0.1:9', log_token_env: TOKEN, spill: {folder: kept}}\n"
+    path.write_text(away + CONFIG)
+    deployment = opened(folder)
+    with pytest.raises(ConfigError, match=r"gateway\.log_token_env: .*TOKEN is not set"):
+        deployment.gateway(deployment.route_table())
+    monkeypatch.setenv("TOKEN", "s3cret")
+    gateway = deployment.gateway(deployment.route_table())
+    gateway.predict("fraud", pa.table({"amount": [1.0, 2.0]}))
+    assert gateway.close(0.1), "nothing is given up"
+    assert gateway.writer.spilled == 2
+    deployment.close()
+    path.write_text("gateway: {spill: {folder: kept}}\n" + CONFIG)
+    again = opened(folder)
+    after = again.gateway(again.route_table())
+    assert after.flush()
+    assert after.writer.counts.accepted == 2
+    assert after.close()
+    assert list((folder / "kept").iterdir()) == []
+    again.close()
+
+
 def test_everything_is_there_when_it_is_opened_again(folder: Path) -> None:
     first = opened(folder)
     adopt_fraud(first, folder)

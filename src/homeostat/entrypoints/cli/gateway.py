@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from starlette.types import ASGIApp
 
 from homeostat.adapters.cards import Cards
@@ -86,11 +87,14 @@ def gateway(
 
 
 @gateway.command("config")
-@click.argument("mesh", type=click.Choice([*Mesh]))
+@click.argument("mesh", type=click.Choice([mesh.value for mesh in Mesh]))
 @config_option
 @click.option("-m", "--model", default="", help="Only this model; default: all of them.")
 @click.option("--at", default="", help="Where versions are, such as 'http://{model}-{version}:80'.")
-def config_command(*, mesh: str, config_path: Path, model: str, at: str) -> None:
+@click.pass_context
+def config_command(
+    context: click.Context, *, mesh: str, config_path: Path, model: str, at: str
+) -> None:
     """Print the present split and breaking for Envoy, Istio or KServe, as YAML.
 
     MESH is envoy, istio or kserve. Print it again when the route has changed: nothing follows by
@@ -98,6 +102,9 @@ def config_command(*, mesh: str, config_path: Path, model: str, at: str) -> None
 
     Example: homeostat gateway config istio -m fraud | kubectl apply -f -
     """
+    outer = context.parent
+    if outer is not None and not _given(context) and _given(outer):  # gateway -c FILE config ...
+        config_path = outer.params["config_path"]
     settings = load(config_path)
     names = [settings.model(model).name] if model else [each.name for each in settings.models]
     records = open_records(settings, SystemClock())
@@ -109,6 +116,10 @@ def config_command(*, mesh: str, config_path: Path, model: str, at: str) -> None
     deadline, breaker = settings.gateway.deadline.total_seconds(), breaker_config(settings)
     splits = [Split(route, breaker, deadline, at) for route in routes]
     click.echo(render(Mesh(mesh), splits), nl=False)
+
+
+def _given(context: click.Context) -> bool:
+    return context.get_parameter_source("config_path") is ParameterSource.COMMANDLINE
 
 
 def _check(settings: Settings, host: str) -> None:

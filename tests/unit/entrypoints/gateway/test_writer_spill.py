@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +12,13 @@ import pytest
 from homeostat.adapters.predlog import spill as spilling
 from homeostat.adapters.predlog.spill import Spill
 from homeostat.domain.errors import DataError, OverloadError, StorageError
-from homeostat.domain.model import ModelSpec
+from homeostat.domain.model import Handling, ModelSpec
+from homeostat.domain.personal import Protector
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.gateway import LogWriter, writer
+from homeostat.entrypoints.gateway.batch import to_batch
 from homeostat.simulation.fakes.log import MemoryLog
-from unit.entrypoints.gateway.gateway_world import World, answers
+from unit.entrypoints.gateway.gateway_world import NOW, World, answers
 
 
 @dataclass
@@ -250,3 +252,18 @@ def test_a_failing_replay_keeps_what_is_left(
     spill.replay(lambda _, rows: sent.append(rows["prediction_id"][0].as_py()))
     assert sent == ["a0", "b0", "c0"]
     Spill(folder / "nothing").replay(send)
+
+
+def test_personal_values_do_not_reach_the_disk(world: World, log: Distant, folder: Path) -> None:
+    personal = replace(world.spec, entity_handling=Handling.HASH)
+    columns = {"prediction_id": ["p1"], "card": ["4711-0815"]}
+    batch = to_batch(personal, pa.table(columns), NOW, "")
+    given = replace(answers(personal, "p", rows=1), batch=batch)
+    log.problem = StorageError("away")
+    line = LogWriter(log, 100, Spill(folder), protector=Protector(b"0123456789abcdef"))
+    line.put(personal, given)
+    until(lambda: line.spilled == 1)
+    (segment,) = folder.iterdir()
+    assert b"4711" not in segment.read_bytes()
+    assert b"hmac:" in segment.read_bytes()
+    line.close()

@@ -107,3 +107,25 @@ def test_storage(tmp_path: Path) -> None:
     make = log_place(settings(tmp_path, "a", top=text), {})
     assert make is not None
     assert make(tmp_path, 1).name == "memory://bucket/logs"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "told"),
+    [
+        ("{log: 'ftp://h'}", "gateway.log: is not an http or https URL"),
+        ("{log: 'https://u:secret@h'}", "gateway.log: holds a password"),
+        ("{log_token_env: TOKEN}", "gateway.log_token_env: is of no use without log"),
+        ("{workers: 0}", "gateway.workers: "),
+    ],
+    ids=["scheme", "password", "token", "workers"],
+)
+def test_a_gateway_that_cannot_be_meant(tmp_path: Path, gateway: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        settings(tmp_path, "a", top=f"gateway: {gateway}\n")
+
+
+def test_answers_wait_in_the_data_folder_unless_told(tmp_path: Path) -> None:
+    plain = settings(tmp_path, "a")
+    assert plain.spill_folder == plain.data_folder / "gateway-spill"
+    other = settings(tmp_path, "a", top="gateway: {spill: {folder: elsewhere}}\n")
+    assert other.spill_folder == tmp_path.resolve() / "elsewhere"
