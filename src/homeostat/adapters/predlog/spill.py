@@ -46,12 +46,9 @@ class Spill:
     folder: Path
     most_bytes: int = 2**30
     fsync: bool = True
-    _writer: SegmentWriter = field(init=False)
+    _writer: SegmentWriter | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _rows: dict[str, int] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        self._writer = SegmentWriter(self.folder, self.fsync, SEGMENT_BYTES)
 
     @property
     def rows(self) -> int:
@@ -88,6 +85,8 @@ class Spill:
             try:
                 make_folder(self.folder)
                 used = _size(self.folder)
+                if self._writer is None or not self._writer.segment:  # the folder may be a new one
+                    self._writer = SegmentWriter(self.folder, self.fsync, SEGMENT_BYTES)
             except OSError as error:
                 raise StorageError(f"{self.folder} cannot be used: {error}") from error
             if used + sum(map(len, frames)) > self.most_bytes * share:
@@ -111,14 +110,15 @@ class Spill:
             return
         for name in segment_names(self.folder):
             with self._lock:
-                if name == self._writer.segment:
+                if self._writer is not None and name == self._writer.segment:
                     self._writer.close()
             self._replay(self.folder / name, send)
 
     def close(self) -> None:
         """Give this process's segment up, so that another one may replay it."""
         with self._lock:
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
 
     def _replay(self, path: Path, send: Send) -> None:
         try:
