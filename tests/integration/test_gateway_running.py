@@ -78,6 +78,15 @@ def free_port() -> int:
         return port
 
 
+def published(worker: int) -> float:
+    """Add up what a worker and its sibling have written down of the rows that they answered."""
+    arguments = Path(f"/proc/{worker}/cmdline").read_text().split("\0")
+    folder = Path(arguments[arguments.index("--place") + 1].split(":", 3)[3])
+    texts = [path.read_text() for path in folder.glob("figures-*") if not path.suffix]
+    found = re.findall(r"^homeostat_predictions_total\{.*\} (\S+)$", "\n".join(texts), re.MULTILINE)
+    return sum(map(float, found))
+
+
 class Load:
     """Clients that ask until they are told to stop, some over kept connections, some over new."""
 
@@ -164,6 +173,7 @@ def test_a_killed_worker_is_replaced_and_what_it_counted_stays(site: Site) -> No
     until(lambda: total(gateway, "homeostat_predictions_total") == 40, what="sum of both")
     until(lambda: len(re.findall("process_open_fds{", gateway.http.get("/metrics").text)) == 2)
     first, second = workers(gateway)
+    until(lambda: published(first) == 40, what="both have written their figures down")
     gateway.http.close()
     del gateway.http  # its connection may be one of the worker that dies
     os.kill(first, signal.SIGKILL)
