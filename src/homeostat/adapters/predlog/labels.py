@@ -51,7 +51,7 @@ class Asked:
 class Told:
     """Labels: a table with the columns label and arrival, in the order of the keys' ``rows``.
 
-    ``day`` is that of their predictions, of the latest if there are several; empty: any.
+    ``day`` is that of their predictions; empty: any.
     """
 
     keys: Keys
@@ -62,7 +62,8 @@ class Told:
         """Whether labels of these predictions may be among them."""
         if not self.day or not asked.day:
             return True
-        # Answers of other versions may be from after midnight.
+        # Labels sorted by older releases lie at the latest day only: answers of other versions may
+        # be from after midnight.
         return self.day in {asked.day, day_after(asked.day)}
 
 
@@ -170,6 +171,8 @@ def settle_labels(
 ) -> Change:
     """Write unsorted labels to files by the day of their predictions; return what to register.
 
+    An id that was answered on several days, as by two versions, has its labels at each of them.
+
     Parameters
     ----------
     store : FileStore
@@ -185,7 +188,8 @@ def settle_labels(
     old = [file for scope in (RECENT, UNKNOWN) for file in by_day.get(scope, ())]
     table = pa.concat_tables([align(store.read(file), OUTCOME_SCHEMA) for file in old])
     keys, details = identities(Kind.LABELS, table, store.salt)
-    left = np.lexsort((details, keys))
+    order = np.lexsort((details, keys))
+    placed = np.zeros(len(order), np.bool_)
     token, written = secrets.token_hex(8), list[FileEntry]()
 
     def write(day: str, rows: NDArray[np.intp]) -> None:
@@ -201,14 +205,12 @@ def settle_labels(
             written.append(entry)
 
     for day in sorted(predicted, reverse=True):
-        here = np.zeros(len(left), np.bool_)
+        here = np.zeros(len(order), np.bool_)
         for file in predicted[day]:
-            here |= store.keys(file).has(keys[left])
+            here |= store.keys(file).has(keys[order])
         if here.any():
-            write(day, left[here])
-        left = left[~here]
-        if not left.size:
-            break
-    if left.size:
-        write(UNKNOWN, left)
+            write(day, order[here])
+        placed |= here
+    if not placed.all():
+        write(UNKNOWN, order[~placed])
     return Change(written, old)

@@ -85,7 +85,7 @@ class LogReader:
         with self.state.lock:
             self.state.refresh()
             found = self.state.gather(spec.name, start, end)
-            # A label lies at the latest day of its predictions: that may be the day after.
+            # Older releases put a label at the latest day of its predictions: maybe the day after.
             files, landed = self.state.labels(spec.name, window_days(start, end + DAY))
         named = [name for name in columns or () if name in spec.outcomes]
         columns = columns and [name for name in columns if name not in named]

@@ -184,7 +184,7 @@ def logged_rows(
         labels, landed_labels = (
             ([], [])
             if as_of is None
-            # A label lies at the latest day of its predictions: that may be the day after.
+            # Older releases put a label at the latest day of its predictions: maybe the day after.
             else upkeep.state.labels(spec.name, window_days(start, end + DAY))
         )
     return LoggedRows(

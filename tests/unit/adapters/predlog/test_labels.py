@@ -9,6 +9,7 @@ from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.catalogue import Catalogue
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.domain.columns import floats
+from homeostat.domain.window import Window
 from homeostat.simulation.conformance.log import ALL, HOUR, NOW, SPEC, T0, labels, predictions
 
 pytestmark = pytest.mark.usefixtures("both")
@@ -41,3 +42,18 @@ def test_labels_are_sorted_by_the_day_of_their_predictions(tmp_path: Path) -> No
     assert "unknown" not in days()
     assert floats(log.labelled(SPEC, ALL, NOW), "label") == [0.0, 0.0, 1.0]
     assert log.status().labels == 5, "a repetition is not stored twice"
+
+
+def test_an_id_that_was_answered_on_several_days_has_its_label_on_each(tmp_path: Path) -> None:
+    log = FilePredictionLog(tmp_path / "log", open_records(tmp_path), settle_rows=1)
+    log.append(SPEC, predictions(["a", "b"], T0))
+    log.append(SPEC, predictions(["a"], T0 + 96 * HOUR, version="2"))
+    log.append_labels(SPEC, labels(["a", "b"], 1.0, T0 + 120 * HOUR))
+    first, last = Window(T0, T0 + 24 * HOUR), Window(T0 + 96 * HOUR, T0 + 97 * HOUR)
+    for _ in range(2):
+        assert floats(log.labelled(SPEC, first, NOW), "label") == [1.0, 1.0]
+        assert floats(log.labelled(SPEC, last, NOW), "label") == [1.0]
+        log.roll(NOW)
+    log.append_labels(SPEC, labels(["a"], 1.0, T0 + 120 * HOUR))
+    log.roll(NOW)
+    assert log.status().labels == 3, "a repetition is stored on none of the days"
