@@ -9,7 +9,7 @@ they replace; those are known by the hashes of their ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -141,7 +141,7 @@ class _Table:
         store = self.log.upkeep.store
         schema = self._schema(table, files)
         known = self._known(table, files)
-        fresh = {file.path: _missing(store.keys(file), known) for file in files}
+        fresh = _missing({file.path: store.keys(file) for file in files}, known)
         rows = sum(int(np.count_nonzero(mask)) for mask in fresh.values())
         moves = [] if end is None else [Transaction(self.application, end)]
         properties = CommitProperties(app_transactions=moves)
@@ -262,8 +262,19 @@ def _arrow_schema(table: DeltaTable) -> pa.Schema:
     return found
 
 
-def _missing(keys: Keys, known: Keys) -> NDArray[np.bool_]:
-    """Return which rows of a file are not published."""
-    mask = np.empty(len(keys), np.bool_)
-    mask[keys.rows] = ~known.find(keys.keys, keys.details)[0]
-    return mask
+def _missing(files: Mapping[str, Keys], known: Keys) -> dict[str, NDArray[np.bool_]]:
+    """Return which rows of each file are not published; of rows that repeat the first one is."""
+    keys, details = (
+        np.concatenate([getattr(part, name) for part in files.values()])
+        for name in ("keys", "details")
+    )
+    order = np.lexsort((details, keys))
+    again = np.zeros(len(keys), np.bool_)
+    again[order[1:]] = (np.diff(keys[order]) == 0) & (np.diff(details[order]) == 0)
+    found, at = dict[str, NDArray[np.bool_]](), 0
+    for path, part in files.items():
+        mask = np.empty(len(part), np.bool_)
+        there = known.find(part.keys, part.details)[0] | again[at : at + len(part)]
+        mask[part.rows] = ~there
+        found[path], at = mask, at + len(part)
+    return found

@@ -199,3 +199,16 @@ def test_a_publication_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> No
     publish(again, SPEC, str(tmp_path / "delta"), NOW)
     assert published(tmp_path / "delta").equals(again.rows(SPEC, ALL))
     assert read(tmp_path / "delta", "labels").num_rows == len(ids)
+
+
+def test_a_label_that_two_files_hold_is_published_once(
+    log: FilePredictionLog, tmp_path: Path
+) -> None:
+    log.append(MONEY, predictions(["a"], T0))
+    log.append(MONEY, predictions(["a"], T0 + 5 * DAY, version="2"))
+    log.append_labels(MONEY, labels(["a", *(f"z{i}" for i in range(40))], 1.0, T0 + 6 * DAY))
+    log.roll(NOW)
+    assert log.status().labels == 42, "the label of a lies at both days of its predictions"
+    log.append_labels(MONEY, labels(["a"], 1.0, T0 + 6 * DAY))
+    assert publish(log, MONEY, str(tmp_path / "delta"), NOW) == Published(2, 41)
+    assert read(tmp_path / "delta", "labels").num_rows == 41
