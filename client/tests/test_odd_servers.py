@@ -7,12 +7,16 @@ import random
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homeostat_client import Client
+from homeostat_client.batch import Batch
+from homeostat_client.spill import Kept, Spill
+from homeostat_client.wire import Answer, Wire, WireError
 from odd_peers import Peer, answer, receipt
 from real_server import Make, free_port, until
 
@@ -233,3 +237,48 @@ def test_nothing_that_a_caller_passes_raises(make: Make) -> None:
     found = client.counters
     assert found.queued == found.waiting + found.dropped["unserialisable"]
     assert json.dumps(dict(found.dropped))
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_what_nobody_thought_of_loses_no_batch(
+    make: Make, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    real = Wire.post
+    faults: list[Exception] = [WireError("away")] if where == "disk" else []
+    faults += [RuntimeError("odd"), MemoryError()]
+
+    def post(wire: Wire, kind: str, body: bytes, key: str, encoding: str = "") -> Answer:
+        if faults:
+            raise faults.pop(0)
+        return real(wire, kind, body, key, encoding)
+
+    monkeypatch.setattr(Wire, "post", post)
+    with Peer(lambda _headers, body: receipt(body)) as peer:
+        client = make(peer.url)
+        client.log_prediction({"a": 1}, 0.5, "a")
+        assert client.flush(30)
+        assert taken(peer) == ["a"]
+        found = client.counters
+        assert (found.queued, found.sent, found.waiting, dict(found.dropped)) == (1, 1, 0, {})
+
+
+def test_a_disk_that_fails_oddly_loses_no_batch(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [RuntimeError("odd")] * 3
+    real = Spill.write
+
+    def write(spill: Spill, batch: Batch, *, alone: bool = False) -> Kept:
+        if faults:
+            raise faults.pop()
+        return real(spill, batch, alone=alone)
+
+    monkeypatch.setattr(Spill, "write", write)
+    with Peer(lambda _headers, body: receipt(body) if not faults else answer(503)) as peer:
+        client = make(peer.url)
+        for name in "abc":
+            client.log_prediction({"a": 1}, 0.5, name)
+            time.sleep(0.1)
+        assert client.flush(30)
+        assert set(taken(peer)) == {"a", "b", "c"}
+        assert (client.counters.sent, dict(client.counters.dropped)) == (3, {})

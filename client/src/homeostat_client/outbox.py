@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from homeostat_client.batch import Batch, new_key
 from homeostat_client.ledger import Ledger
 from homeostat_client.settings import Settings
-from homeostat_client.spill import Spill, folder_for, rows_of
+from homeostat_client.spill import Kept, Spill, folder_for, rows_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,11 @@ class Outbox:
     def keep(self, batch: Batch, *, alone: bool = False) -> str:
         """Write a batch to disk; return the file's name, or nothing if there is no room."""
         with self._disk:
-            kept = self._spill.write(batch, alone=alone)
+            try:
+                kept = self._spill.write(batch, alone=alone)
+            except Exception as error:
+                # Whatever it is: the caller still has the rows, and keeps or counts them.
+                kept = Kept("", problem=f"{type(error).__name__}: {error}")
         if kept.evicted:
             self._ledger.drop("spill_full", kept.evicted, "the oldest records on disk had to go")
         if kept.name:
@@ -154,6 +158,17 @@ class Outbox:
         with self.changed:
             self._sending = None
             self.changed.notify_all()
+
+    def take_back(self) -> str:
+        """End the job under way undone; return the name of its file, empty if it has none."""
+        with self.changed:
+            job, self._sending = self._sending, None
+            if job is None:
+                return ""
+            if not job.name:
+                self._push(job.batch)  # last: others may pass what cannot be sent
+            self.changed.notify_all()
+            return job.name
 
     def step_back(self) -> None:
         """Let another process replay."""

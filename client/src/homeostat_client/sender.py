@@ -74,7 +74,17 @@ class Sender:
                 self._deliver(job)
             except Exception as error:  # noqa: PERF203 - once a batch
                 self._ledger.say("sender", f"{type(error).__name__}: {error}")
+                self._recover()
                 time.sleep(1.0)
+
+    def _recover(self) -> None:
+        """Go on after what nobody thought of: the batch under way is tried again later."""
+        self.failures += 1
+        self._until = time.monotonic() + self._backoff.delay(self.failures, self._rng)
+        name = self._outbox.take_back()
+        if name:
+            self._tries[name] = tries = self._tries.get(name, 0) + 1
+            self._parked[name] = time.monotonic() + PARKED.delay(tries, self._rng)
 
     def _next(self) -> Job | None:
         outbox = self._outbox
