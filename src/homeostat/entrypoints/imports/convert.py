@@ -114,7 +114,7 @@ class _Reading:
     def note(self, name: str, bad: NDArray[np.bool_], must: str) -> None:
         for row in np.flatnonzero(bad).tolist():
             if row not in self.problems:
-                given = self.sources[name][row].as_py() if name in self.sources else None
+                given = _value(self.sources[name][row]) if name in self.sources else None
                 said = "is missing" if given is None else f"must be {must}, not {_shown(given)}"
                 self.problems[row] = name, said
 
@@ -123,10 +123,10 @@ class _Reading:
         rows = self.batch.rows
         found = list(unread(self.batch))
         for row, (name, reason) in self.problems.items():
-            kept = {n: column[row].as_py() for n, column in self.columns.items()}
+            kept = {n: _value(column[row]) for n, column in self.columns.items()}
             kept = {n: value for n, value in kept.items() if value is not None}
             if name in self.sources:
-                kept[name] = self.sources[name][row].as_py()
+                kept[name] = _value(self.sources[name][row])
             found.append(Refused(int(rows[row]), name, reason, _json(kept)))
         return tuple(sorted(found, key=lambda one: one.row))
 
@@ -262,13 +262,13 @@ def _fill(reading: _Reading, name: str, value: Any) -> None:  # noqa: ANN401 - a
     """Give rows without it a value, if it is one; those that could not be read stay as they are."""
     columns = reading.columns
     usual: Column = pa.chunked_array([pa.repeat(value, len(reading.batch.rows))])
-    columns[name] = pc.coalesce(columns[name], usual) if name in columns else usual
+    columns[name] = pc.coalesce(columns[name].cast(value.type), usual) if name in columns else usual
 
 
 def _attempt(reader: Callable[[Column], Read], column: Column) -> Read:
     try:
         return reader(column)
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, ArithmeticError, LookupError, ValueError):
         # A type that nobody thought of: nothing of the column can be used.
         none = pa.chunked_array([pa.nulls(len(column))])
         return none, np.asarray(column.is_valid().to_numpy(), np.bool_)
@@ -280,6 +280,15 @@ def _missing(column: Column) -> NDArray[np.bool_]:
         empty = pc.fill_null(pc.equal(column, pa.scalar("")), pa.scalar(True))
         values = values | np.asarray(empty, np.bool_)
     return values
+
+
+def _value(scalar: pa.Scalar[Any]) -> object:
+    """Return what a value is in Python, or its type and number if Python has none like it."""
+    try:
+        return scalar.as_py()
+    except (pa.ArrowException, ArithmeticError, LookupError, ValueError):
+        # A date of the year 200000, a zone that nobody knows.
+        return f"{scalar.type} {getattr(scalar, 'value', '')}".rstrip()
 
 
 def _shown(value: object) -> str:

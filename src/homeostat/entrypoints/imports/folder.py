@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from homeostat.adapters.datasets.places import KNOWN, LINES
 from homeostat.adapters.datasets.plain import plain_files
 from homeostat.adapters.durable import sync
@@ -35,6 +37,8 @@ QUIET = timedelta(seconds=10)
 UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~")
 """Endings of names that programs give what they are still writing."""
 TAKING, DONE, FAILED = ".taking", "done", "failed"
+UNREADABLE = (pa.ArrowException, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a file of strangers may raise where nobody thought of what is in it."""
 LONGEST = 200
 """Bytes of a file's name beyond which it is cut, so that others fit beside it."""
 
@@ -149,6 +153,8 @@ class LabelFolders:
                         return ""
         except UserError as error:
             return str(error).replace(str(path), path.name)
+        except UNREADABLE as error:
+            return f"something in it cannot be read: {type(error).__name__}: {error}"
         return ""
 
 

@@ -28,6 +28,7 @@ _FORMS = ("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S"
           "%d.%m.%Y %H:%M", "%d.%m.%Y")  # fmt: skip
 EARLIEST, LATEST = -62_135_596_800e6, 253_402_300_800e6
 """Microseconds that Python's dates can hold."""
+DAY = 86_400e6
 FIRST_DATE, LAST_DATE = 19_000_101, 21_001_231
 ZERO = pa.scalar(0, pa.int64())
 NAIVE = pa.timestamp("us")
@@ -57,9 +58,13 @@ class Times:
         """Return times in UTC, null where there is none, and which values are no times."""
         kind = column.type
         if pa.types.is_timestamp(kind):
-            return self._zoned(column), np.zeros(len(column), np.bool_)
+            zone = kind.tz
+            column = column.cast(pa.timestamp("us", zone), safe=kind.unit != "ns")
+            column, bad = _in_range(column)
+            return self._from_zone(column) if zone is None else column.cast(TIMESTAMP), bad
         if pa.types.is_date(kind):
-            return self._from_zone(column.cast(NAIVE)), np.zeros(len(column), np.bool_)
+            column, bad = _in_range(column.cast(pa.date32(), safe=False))
+            return self._from_zone(column.cast(NAIVE)), bad
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             return self._numbers(column)
         if pa.types.is_null(kind):
@@ -68,11 +73,6 @@ class Times:
             return self._texts(column.cast(pa.string()))
         none = pa.chunked_array([pa.nulls(len(column))]).cast(TIMESTAMP)
         return none, _present(column)
-
-    def _zoned(self, column: Column) -> Column:
-        zone = column.type.tz
-        column = column.cast(pa.timestamp("us", zone), safe=column.type.unit != "ns")
-        return self._from_zone(column) if zone is None else column.cast(TIMESTAMP)
 
     def _from_zone(self, column: Column) -> Column:
         if self.zone.key == "UTC":
@@ -177,6 +177,18 @@ def _are_dates(values: NDArray[np.float64]) -> bool:
         return False
     days, months = values % 100, values // 100 % 100
     return bool(np.all((days >= 1) & (days <= 31) & (months >= 1) & (months <= 12)))
+
+
+def _in_range(column: Column) -> tuple[Column, NDArray[np.bool_]]:
+    """Return times in microseconds, or days, null where Python has no date, and where that is."""
+    days = pa.types.is_date(column.type)
+    numbers = column.cast(pa.int32()) if days else column
+    counts = np.asarray(numbers.cast(pa.int64()).fill_null(ZERO).to_numpy(), np.int64)
+    scale = DAY if days else 1
+    bad = (counts < EARLIEST / scale) | (counts >= LATEST / scale)
+    if not bad.any():
+        return column, bad
+    return pc.if_else(pa.array(~bad), column, pa.scalar(None, column.type)), bad
 
 
 def _present(column: Column) -> NDArray[np.bool_]:

@@ -270,3 +270,42 @@ def test_what_may_be_personal_is_not_written_beside_the_file(world: World) -> No
     text = (world.folder / "done" / "a.csv.txt").read_text()
     assert "row 3: label must be one of legitimate, fraud\n" in text
     assert "ada" not in text
+
+
+ODD = {
+    "far date": ("arrival", pa.array([2**30, 19_700], pa.date32())),
+    "far time": ("arrival", pa.array([2**40, 1_700_000_000], pa.timestamp("s"))),
+    "far time of a zone": ("arrival", pa.array([2**40, 1_700_000_000], pa.timestamp("s", "UTC"))),
+    "date for an id": ("prediction_id", pa.array([2**30, 19_700], pa.date32())),
+    "zone of nowhere": ("prediction_id", pa.array([1, 2], pa.timestamp("us", "Mars/Base"))),
+    "date for a label": ("label", pa.array([2**30, 19_700], pa.date32())),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_file_of_odd_values_keeps_no_other_one_waiting(world: World, odd: str) -> None:
+    name, column = ODD[odd]
+    usual: dict[str, pa.Array[pa.Scalar[pa.DataType]]] = {
+        "prediction_id": pa.array(["c", "a"]),
+        "label": pa.array([1.0, 1.0]),
+    }
+    path = world.put("1.parquet", b"", YESTERDAY - timedelta(hours=1))
+    pq.write_table(pa.table({**usual, name: column}), path)
+    os.utime(path, (YESTERDAY.timestamp(), YESTERDAY.timestamp() - 3600))
+    world.put("2.csv")
+    assert not world.folders.look()
+    assert "2.csv" in world.there("done")
+    told = next((world.folder / part / "1.parquet.txt") for part in ("done", "failed")
+                if "1.parquet.txt" in world.there(part)).read_text()  # fmt: skip
+    assert "row 1: " in told
+    assert world.labels == [1.0, 0.0, None]
+
+
+def test_what_nobody_thought_of_in_a_file_is_a_failed_file(world: World) -> None:
+    world.put("1.csv", at=YESTERDAY - timedelta(hours=1))
+    world.put("2.csv")
+    world.fails = [LookupError("a type of next year")]
+    assert not world.folders.look()
+    assert (world.there("failed"), world.there("done")) == (["1.csv", "1.csv.txt"], ["2.csv"])
+    told = (world.folder / "failed/1.csv.txt").read_text()
+    assert "something in it cannot be read: LookupError" in told
