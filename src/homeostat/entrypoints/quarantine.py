@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from homeostat.adapters.predlog.catalogue import Quarantined
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.log import MOST_ROW, FilePredictionLog
 from homeostat.adapters.predlog.quarantine import Quarantine
-from homeostat.domain.errors import DataError
+from homeostat.domain.errors import ConflictError, DataError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Rejected
 from homeostat.entrypoints.http.rows import Rows, read_labels, read_outcomes, read_predictions
@@ -48,7 +49,8 @@ def replay(log: FilePredictionLog, spec: ModelSpec, entries: Sequence[Quarantine
     """Send refused rows again, as they are kept; those that are stored leave quarantine.
 
     A label that names no arrival arrived when it was refused. Raises as `FilePredictionLog.append`;
-    then all rows stay where they are, and those stored already will be duplicates.
+    then all rows stay where they are, and those stored already will be duplicates. An entry that
+    was changed or dropped since it was read stays so.
     """
     done = Replayed()
     for kind in Kind:
@@ -78,12 +80,14 @@ def _replay(
     refused.sort(key=lambda pair: pair[0].number)
     kept = quarantine_of(log, spec)
     still = {entry.number for entry, _ in refused}
-    kept.drop([entry.number for entry in sent if entry.number not in still])
+    kept.release([entry for entry in sent if entry.number not in still])
     for entry, said in refused:
         column, reason, _ = log.kept(spec, kind, (said.column, said.reason), None)
         cut = len(entry.row) > MOST_ROW  # no row any more, and its reason says so
         if (column, reason) != (entry.column, entry.reason) and not cut:
-            kept.refile(entry, column, reason, entry.row)
+            # Who changed or dropped it meanwhile knows better.
+            with contextlib.suppress(ConflictError, NotFoundError):
+                kept.refile(entry, column, reason, entry.row)
     told = tuple(Rejected(entry.number, said.column, said.reason) for entry, said in refused)
     return Replayed(accepted, duplicates, told)
 
@@ -109,6 +113,8 @@ def fix(log: FilePredictionLog, spec: ModelSpec, number: int, row: object) -> Qu
     ------
     NotFoundError
         If there is no such row.
+    ConflictError
+        If somebody else changed it at the same moment.
     DataError
         If the row is larger than what is kept of one.
     """

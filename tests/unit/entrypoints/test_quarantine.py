@@ -12,7 +12,7 @@ import pytest
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.columns import texts
-from homeostat.domain.errors import NotFoundError
+from homeostat.domain.errors import ConflictError, NotFoundError
 from homeostat.domain.model import Column, ColumnKind, Handling, Schema
 from homeostat.domain.personal import Protector
 from homeostat.domain.record import OUTCOME_SCHEMA
@@ -151,3 +151,29 @@ def test_a_mended_personal_value_is_hashed_and_hashes_are_not_hashed_again(
         "a": hashed("new@y"),
         "b": hashed("x@z"),
     }
+
+
+def test_a_replay_undoes_no_fix_that_was_made_meanwhile(log: FilePredictionLog) -> None:
+    log.append(SPEC, predictions(["a"], score=NAN))
+    kept = quarantine_of(log, SPEC)
+    (first,) = kept.oldest(1)
+    bad = fix(log, SPEC, first.number, mended(first.row, score="x"))
+    good = fix(log, SPEC, first.number, mended(first.row, score=0.5))
+    for stale in (first, bad):
+        assert len(replay(log, SPEC, [stale]).refused) == 1
+        assert kept.get([first.number]) == (good,)
+        with pytest.raises(ConflictError, match="changed meanwhile"):
+            kept.refile(stale, "score", "is odd", stale.row)
+    other = fix(log, SPEC, first.number, mended(first.row, score=0.25))
+    assert replay(log, SPEC, [good]).accepted == 1
+    assert kept.get([first.number]) == (other,), "what was taken is not what is kept"
+
+
+def test_two_replays_at_once_agree(log: FilePredictionLog) -> None:
+    log.refuse(SPEC, "predictions", [("x", "is odd", json.dumps({"prediction_id": "a"}))])
+    kept = quarantine_of(log, SPEC)
+    entries = kept.oldest(1)
+    kept.drop([entries[0].number])
+    assert len(replay(log, SPEC, entries).refused) == 1
+    with pytest.raises(NotFoundError, match="dropped meanwhile"):
+        kept.refile(entries[0], "x", "is odder", "{}")

@@ -14,7 +14,7 @@ from homeostat.adapters.records.codec import encode, from_micros, to_micros
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import decisions, log_quarantine
 from homeostat.domain.decision import Decision
-from homeostat.domain.errors import NotFoundError
+from homeostat.domain.errors import ConflictError, NotFoundError
 
 NUMBERS_AT_ONCE = 500
 QUOTA = 128 * 2**20
@@ -80,6 +80,15 @@ class Quarantine:
                 gone += connection.execute(sa.delete(log_quarantine).where(some)).rowcount
         return gone
 
+    def release(self, entries: Sequence[Quarantined]) -> None:
+        """Delete entries that say what they said when they were read; others stay as they are."""
+        table = log_quarantine
+        asked = [{f"was_{name}": value for name, value in _said(one).items()} for one in entries]
+        if asked:
+            same = (table.c[name] == sa.bindparam(f"was_{name}") for name in _said(entries[0]))
+            with self.database.write() as connection:
+                connection.execute(sa.delete(table).where(self._mine(), *same), asked)
+
     def clear(self) -> int:
         """Delete all refused rows; return how many there were."""
         with self.database.write() as connection:
@@ -113,23 +122,47 @@ class Quarantine:
         return rows
 
     def refile(self, entry: Quarantined, column: str, reason: str, row: str) -> Quarantined:
-        """Change what an entry says; an entry that says the same already takes its place."""
+        """Change what an entry says; an entry that says the same already takes its place.
+
+        Raises
+        ------
+        NotFoundError
+            If it was dropped meanwhile.
+        ConflictError
+            If it says something else than when it was read.
+        """
         new = replace(entry, column=column, reason=reason, row=row)
         table = log_quarantine
         same = (table.c.digest == new.digest) & (table.c.number != entry.number)
         values = {"digest": new.digest, "column": column, "reason": reason, "row": row}
         with self.database.write() as connection:
             connection.execute(sa.delete(table).where(same))
-            update = sa.update(table).where(self._some([entry.number])).values(values)
+            here = (table.c[name] == value for name, value in _said(entry).items())
+            update = sa.update(table).where(self._mine(), *here).values(values)
             if connection.execute(update).rowcount != 1:
-                raise NotFoundError(
-                    f"the refused row {entry.number} of {self.model} was dropped meanwhile"
-                )
+                there = sa.select(table.c.number).where(self._some([entry.number]))
+                said = f"the refused row {entry.number} of {self.model} was"
+                if connection.execute(there).first() is None:
+                    raise NotFoundError(f"{said} dropped meanwhile")
+                raise ConflictError(f"{said} changed meanwhile; look at it again")
         return new
+
+    def _mine(self) -> sa.ColumnElement[bool]:
+        return log_quarantine.c.model == self.model
 
     def _some(self, numbers: Sequence[int]) -> sa.ColumnElement[bool]:
         mine = log_quarantine.c.model == self.model
         return sa.and_(mine, log_quarantine.c.number.in_(numbers))
+
+
+def _said(entry: Quarantined) -> dict[str, object]:
+    """Return what tells whether an entry was changed; the stored digest may be of other text."""
+    return {
+        "number": entry.number,
+        "column": entry.column,
+        "reason": entry.reason,
+        "row": entry.row,
+    }
 
 
 def _entry(r: sa.RowMapping) -> Quarantined:
