@@ -305,11 +305,13 @@ class LogState:
                 parts[part].append(landed)
         return Snapshot(dict(parts), frontier, dict(self.rolled))
 
-    def settle(self, snapshot: Snapshot, added: Iterable[FileEntry]) -> None:
+    def settle(self, snapshot: Snapshot) -> None:
         """Let go of rows that have become files."""
+        # Whatever else changed meanwhile comes with them, and is not told again.
+        _, added, removed = self.catalogue.poll()
+        self.swap(added, removed)
         if self.rolled != snapshot.rolled:
-            return  # a refresh in between has seen to it
-        self.swap(added, ())
+            return  # a refresh in between has let go of them
         for name in snapshot.frontier:
             if name in self.landed:
                 self.landed[name].drop()

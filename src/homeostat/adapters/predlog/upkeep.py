@@ -154,7 +154,7 @@ class Upkeep:
             change = write_files(snapshot, self.store)
             self.catalogue.register(change, now)
             with state.lock:
-                state.settle(snapshot, self.catalogue.poll()[1])
+                state.settle(snapshot)
             moved += sum(entry.rows for entry in change.added)
         return moved
 

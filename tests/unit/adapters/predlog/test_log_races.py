@@ -1,12 +1,18 @@
 """Threads of one process that append to a log and look at it at the same moment."""
 
 import threading
+from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from homeostat.adapters.predlog import state
+from homeostat.adapters.predlog import state, upkeep
+from homeostat.adapters.predlog.catalogue import Catalogue, Change
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.segments import SegmentWriter
+from homeostat.adapters.predlog.state import Snapshot
 from homeostat.simulation.conformance.log import NOW, SPEC, predictions
 from unit.adapters.predlog.test_log import ids, opened
 
@@ -40,3 +46,44 @@ def test_a_segment_that_appears_while_another_thread_looks_is_taken_in_once(
     appending.join()
     log.roll(NOW)
     assert ids(log) == ["a"]
+
+
+@pytest.mark.parametrize("looked_at", [False, True], ids=["unseen", "seen by a reader"])
+def test_a_roll_takes_in_what_is_merged_elsewhere_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_at: bool
+) -> None:
+    log, other = opened(tmp_path), opened(tmp_path)
+    for name in "ab":
+        other.append(SPEC, predictions([name]))
+        other.roll(NOW)
+    log.append(SPEC, predictions(["c"]))
+    write, register = upkeep.write_files, Catalogue.register
+
+    def writes(snapshot: Snapshot, store: FileStore) -> Change:
+        change = write(snapshot, store)
+        if not looked_at:
+            merge()
+        return change
+
+    def registers(self: Catalogue, change: Change, now: datetime) -> None:
+        register(self, change, now)
+        if looked_at:
+            with log.upkeep.state.lock:
+                log.upkeep.state.refresh()
+            merge()
+
+    def merge() -> None:
+        monkeypatch.undo()
+        # Of tidying, only the sweep and the expiry wait for rolls: they were before.
+        monkeypatch.setattr(upkeep, "exclusive", lambda path: nullcontext())
+        monkeypatch.setattr(FileStore, "sweep", lambda self, registered: None)
+        other.tidy(NOW, eager=True)
+        monkeypatch.undo()
+
+    monkeypatch.setattr(upkeep, "write_files", writes)
+    monkeypatch.setattr(Catalogue, "register", registers)
+    log.roll(NOW)
+    assert ids(log) == ids(other) == ["a", "b", "c"]
+    known = [file.path for file in log.upkeep.files(SPEC.name)[Kind.PREDICTIONS]]
+    there = {file.path for file in other.upkeep.files(SPEC.name)[Kind.PREDICTIONS]}
+    assert sorted(known) == sorted(there)
