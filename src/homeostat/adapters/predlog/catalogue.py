@@ -180,8 +180,26 @@ class Catalogue:
         if changed != 1:
             raise ConflictError(f"segment {name} was rolled by another process meanwhile")
 
+    def drop(self, segments: Sequence[str], now: datetime) -> None:
+        """Note that the files of segments are about to be deleted."""
+        rows = log_segments.c.name.in_(segments) & log_segments.c.dropped.is_(None)
+        with self.database.write() as connection:
+            connection.execute(sa.update(log_segments).where(rows).values(dropped=to_micros(now)))
+
+    def dropped(self, before: datetime) -> set[str]:
+        """Return the names of segments that were dropped before a time."""
+        query = sa.select(log_segments.c.name).where(log_segments.c.dropped < to_micros(before))
+        with self.database.read() as connection:
+            return set(connection.execute(query).scalars())
+
+    def standing(self) -> set[str]:
+        """Return the names of segments whose files should be there."""
+        query = sa.select(log_segments.c.name).where(log_segments.c.dropped.is_(None))
+        with self.database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def forget(self, segments: Sequence[str]) -> None:
-        """Drop the offsets of segments whose files were deleted."""
+        """Delete the offsets of segments whose files are gone."""
         with self.database.write() as connection:
             connection.execute(sa.delete(log_segments).where(log_segments.c.name.in_(segments)))
 

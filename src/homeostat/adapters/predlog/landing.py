@@ -206,6 +206,7 @@ class Landing:
 
     def _commit(self, group: list[Sent]) -> None:
         """Store what is new in calls that wait together, with one write and one sync."""
+        lost = self.writer.lost.copy()
         if self.writer.unwanted():
             self.writer.close()
         with self.state.lock:
@@ -215,8 +216,6 @@ class Landing:
         before = self.writer.segment
         ends = self.writer.write([pack(kind, model, rows) for kind, model, rows, _ in tables])
         with self.state.lock:
-            if self.writer.lost:
-                self.state.lost.add(self.writer.lost)
             for table, (segment, end) in zip(tables, ends, strict=True):
                 self.state.land(segment, *table)
                 self.state.frontier[segment] = self.state.durable[segment] = end
@@ -226,7 +225,7 @@ class Landing:
                     self.state.unload()
             if self.state.bytes >= ROLL_BYTES:
                 self.full.set()
-        if self.writer.lost:
+        if self.writer.lost - lost:
             self._rescue()
 
     def _rescue(self) -> None:

@@ -124,7 +124,11 @@ class FilePredictionLog:
         self._catalogue = Catalogue(records.database)
         self._writer = SegmentWriter(landing, fsync)
         self._state = LogState(
-            landing, self._catalogue, self._store, writing=lambda: self._writer.segment
+            landing,
+            self._catalogue,
+            self._store,
+            writing=lambda: self._writer.segment,
+            lost=self._writer.lost,
         )
         self._reader = LogReader(self._state, self._catalogue, self._store)
         self.upkeep = Upkeep(root, self._state, self._catalogue, self._store, settle_rows)

@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -54,6 +55,13 @@ class SegmentWriter:
         Off only in simulations.
     segment_bytes : int
         Size from which a new segment is begun.
+
+    Attributes
+    ----------
+    segment : str
+        Name of the one that is written; empty if there is none.
+    lost : set of str
+        Segments that somebody took away before they were given up.
     """
 
     folder: Path
@@ -62,7 +70,7 @@ class SegmentWriter:
     _descriptor: int = field(default=-1, init=False)
     _size: int = field(default=0, init=False)
     segment: str = field(default="", init=False)
-    lost: str = field(default="", init=False)
+    lost: set[str] = field(default_factory=set, init=False)
     _place: Place = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +79,7 @@ class SegmentWriter:
     def write(self, frames: Sequence[bytearray]) -> list[tuple[str, int]]:
         """Write frames with one sync, from one thread at a time; they are durable on return.
 
-        If somebody took the segment away, they are written to another one; ``lost`` names it then.
+        If somebody took the segment away, they are written to another one.
 
         Returns
         -------
@@ -84,7 +92,6 @@ class SegmentWriter:
             If the disk failed or is full: none of the frames is acknowledged.
         """
         try:
-            self.lost = ""
             if self._descriptor < 0 or self._size >= self.segment_bytes:
                 self._open()
             data = memoryview(frames[0] if len(frames) == 1 else b"".join(frames))
@@ -95,10 +102,8 @@ class SegmentWriter:
                     "that are not in columnar files are in memory only; another one is begun",
                     self.folder / self.segment,
                 )
-                gone = self.segment
                 self._open()
                 self._put(data)
-                self.lost = gone
         except OSError as error:
             self.close()
             raise StorageError(
@@ -157,6 +162,10 @@ class SegmentWriter:
     def close(self) -> None:
         """Give the segment up; the next append begins a new one."""
         if self._descriptor >= 0:
+            with suppress(OSError):
+                if not self._there():
+                    # Noted before another is begun: who looks in between knows whose it was.
+                    self.lost.add(self.segment)
             os.close(self._descriptor)
         self._descriptor, self._size, self.segment = -1, 0, ""
 
@@ -184,8 +193,20 @@ def damaged_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(suffix))
 
 
+def abandoned(path: Path, rolled: int) -> bool:
+    """Whether a segment's writer is gone and its rows were rolled; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return next(scan(path, rolled), None) is None
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def remove_if_abandoned(path: Path, rolled: int) -> bool:
-    """Take a segment away if its writer is gone and its rows were rolled; return whether it was.
+    """Take a segment away if it is abandoned; return whether it was.
 
     It is deleted, unless it is damaged: then it is kept under another name, with a warning.
     """

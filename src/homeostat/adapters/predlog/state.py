@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,8 +86,7 @@ class LogState:
     writing : callable
         Names the segment that this process writes; its rows land when their write has returned.
     lost : set of str
-        Segments that were taken away while this process wrote to them: what it holds of them is
-        nowhere else until it is rolled.
+        Segments taken away while this process wrote to them: their rows may be nowhere else.
     """
 
     landing: Path
@@ -133,7 +132,11 @@ class LogState:
         names = segment_names(self.landing)
         rolled, added, removed = self.catalogue.poll()
         self.swap(added, removed)
-        if rolled != self.rolled:
+        unlisted = self.rolled.keys() - rolled.keys()
+        self.let_go({n for n in unlisted if self.frontier.get(n, 0) <= self.rolled[n]})
+        # What left, and was not taken from this process, was rolled: long ago maybe.
+        left = self.frontier.keys() - rolled.keys() - {self.writing()} - self.lost - set(names)
+        if rolled != self.rolled or left:
             self._forget_landed(rolled)
         try:
             for name in names:
@@ -156,10 +159,17 @@ class LogState:
                 del days[entry.day]
             self.store.forget(entry)
 
+    def let_go(self, segments: Collection[str]) -> None:
+        """Let go of segments that were rolled and deleted."""
+        for held in (self.rolled, self.frontier, self.durable, self.landed):
+            for name in segments:
+                held.pop(name, None)
+
     def _forget_landed(self, rolled: dict[str, int]) -> None:
         # Another process rolled some of the landed rows, so that they are in files now. Of a row
         # that is in two segments it may have kept the other one: all are looked at again.
-        self.lost = {n for n in self.lost if self.frontier.get(n, 0) > rolled.get(n, 0)}
+        ends = self.frontier
+        self.lost -= {n for n in self.lost.copy() if ends.get(n, 0) <= rolled.get(n, 0)}
         only_here = {
             name: (self.landed[name], self.frontier[name])
             for name in self.lost & self.landed.keys()

@@ -16,7 +16,12 @@ from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.labels import settle_labels
 from homeostat.adapters.predlog.parquet import FileStore, day_text
 from homeostat.adapters.predlog.roll import write_files
-from homeostat.adapters.predlog.segments import drop_askings, remove_if_abandoned, segment_names
+from homeostat.adapters.predlog.segments import (
+    abandoned,
+    drop_askings,
+    remove_if_abandoned,
+    segment_names,
+)
 from homeostat.adapters.predlog.state import RECENT, LogState
 from homeostat.adapters.records.codec import to_micros
 from homeostat.domain.errors import StorageError
@@ -65,7 +70,7 @@ class Upkeep:
     def empty_landing(self, now: datetime) -> int:
         """Move landed rows to files and delete segments that nobody writes; see `alone`."""
         moved = self._move(now)
-        self._drop_segments()
+        self._drop_segments(now)
         return moved
 
     def files(self, model: str) -> dict[Kind, list[FileEntry]]:
@@ -97,7 +102,7 @@ class Upkeep:
             with exclusive(self.root / ".roll.lock"):
                 moved = self._move(now)
                 self._settle_labels(now)
-                self._drop_segments()
+                self._drop_segments(now)
                 return moved
         except OSError as error:
             raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
@@ -172,22 +177,26 @@ class Upkeep:
                 with state.lock:
                     state.refresh()
 
-    def _drop_segments(self) -> None:
+    def _drop_segments(self, now: datetime) -> None:
+        """Delete the segments that nobody writes and that are in files; see `alone`."""
         landing, state = self.state.landing, self.state
-        gone = [
+        spare = [
             name
             for name in segment_names(landing)
-            if name != state.writing()
-            and remove_if_abandoned(landing / name, state.rolled.get(name, 0))
+            if name != state.writing() and abandoned(landing / name, state.rolled.get(name, 0))
         ]
+        if spare:
+            # Noted first: who looks in between, or after a kill, knows that no row is missing.
+            self.catalogue.drop(spare, now)
+        for name in spare:
+            remove_if_abandoned(landing / name, state.rolled.get(name, 0))
         drop_askings(landing)
-        if gone:
+        # Their offsets stay a while: who holds their rows learns that these are in files.
+        old = self.catalogue.dropped(now - GRACE) - set(segment_names(landing))
+        if old:
             if self.store.fsync:
                 # Else a power cut may bring a segment back of which nobody knows it was rolled.
                 sync(landing)
-            self.catalogue.forget(gone)
+            self.catalogue.forget(sorted(old))
             with state.lock:
-                for name in gone:
-                    state.rolled.pop(name, None)
-                    state.frontier.pop(name, None)
-                    state.durable.pop(name, None)
+                state.let_go(old)

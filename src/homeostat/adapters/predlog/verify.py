@@ -27,7 +27,7 @@ from homeostat.adapters.predlog.rewrite import groups
 from homeostat.adapters.predlog.segments import damaged_names, segment_names
 from homeostat.adapters.predlog.upkeep import Upkeep
 from homeostat.adapters.records.codec import decode, from_micros, key_text
-from homeostat.adapters.records.tables import decisions, log_files, log_segments
+from homeostat.adapters.records.tables import decisions, log_files
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import StorageError
@@ -261,12 +261,12 @@ def _check_segments(upkeep: Upkeep, names: Sequence[str]) -> Iterator[Finding]:
     for name in damaged_names(landing):
         text = "a damaged segment: its whole frames are in files, rows in it may be lost"
         yield Finding(Trouble.SET_ASIDE, f"landing/{name}", text)
-    there = {*segment_names(landing), *names}
-    with upkeep.catalogue.database.read() as connection:
-        for name in connection.execute(sa.select(log_segments.c.name)).scalars():
-            if name not in there:
-                text = "it is gone; rows that came after its last roll, if any, are lost"
-                yield Finding(Trouble.SEGMENT_GONE, f"landing/{name}", text)
+    # Asked before and after: what is there is new meanwhile, or on its way out.
+    standing = upkeep.catalogue.standing()
+    gone = standing - set(segment_names(landing))
+    for name in sorted(gone & upkeep.catalogue.standing()):
+        text = "it is gone; rows that came after its last roll, if any, are lost"
+        yield Finding(Trouble.SEGMENT_GONE, f"landing/{name}", text)
 
 
 def _strangers(upkeep: Upkeep, known: set[str]) -> Iterator[str]:

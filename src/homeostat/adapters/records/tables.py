@@ -77,9 +77,14 @@ reference_profiles = sa.Table(
     sa.Column("profile", sa.LargeBinary, nullable=False),
 )
 
-# How far into each landing segment the rows have been moved to columnar files.
+# How far into each landing segment the rows have been moved to columnar files, and since when its
+# file may be deleted, or null: who read it must learn that it was rolled, so the row stays a while.
 log_segments = sa.Table(
-    "log_segments", metadata, sa.Column("name", sa.Text, primary_key=True), _integer("rolled")
+    "log_segments",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    _integer("rolled"),
+    sa.Column("dropped", sa.BigInteger),
 )
 
 

@@ -217,7 +217,7 @@ def test_roll_that_dies_after_its_commit_moved_everything(
         raise StorageError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Catalogue, "forget", die)
+        patch.setattr(Catalogue, "drop", die)
         with pytest.raises(StorageError):
             log.roll(NOW)
     survivor = opened(tmp_path)

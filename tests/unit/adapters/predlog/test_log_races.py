@@ -11,6 +11,7 @@ from homeostat.adapters.predlog import state, upkeep
 from homeostat.adapters.predlog.catalogue import Catalogue, Change
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.parquet import FileStore
+from homeostat.adapters.predlog.roll import write_files
 from homeostat.adapters.predlog.segments import SegmentWriter
 from homeostat.adapters.predlog.state import Snapshot
 from homeostat.simulation.conformance.log import NOW, SPEC, predictions
@@ -57,10 +58,10 @@ def test_a_roll_takes_in_what_is_merged_elsewhere_meanwhile(
         other.append(SPEC, predictions([name]))
         other.roll(NOW)
     log.append(SPEC, predictions(["c"]))
-    write, register = upkeep.write_files, Catalogue.register
+    register = Catalogue.register
 
     def writes(snapshot: Snapshot, store: FileStore) -> Change:
-        change = write(snapshot, store)
+        change = write_files(snapshot, store)
         if not looked_at:
             merge()
         return change
