@@ -146,18 +146,24 @@ class Worker:
         return ()
 
     def _keep_up(self) -> None:
-        """Roll as soon as the log is full, and tidy it up now and then."""
+        """Roll as soon as the log is full, and tidy it up now and then, however often that is."""
+        every, tidied = self.roll_every.total_seconds(), self.clock.monotonic()
         while not self._stop.is_set():
-            full = self.full.wait(self.roll_every.total_seconds())
+            full = self.full.wait(max(tidied + every - self.clock.monotonic(), 0.0))
             if self._stop.is_set():
                 return
             self.full.clear()
-            if not full and not self.leads:
-                continue
-            work = self._roll_now if full else self._tidy
-            for problem in _attempt(work):
-                logger.error("%s", problem)
-                self._stop.wait(self.every.total_seconds())
+            if full:
+                self._see_to(self._roll_now)
+            if not full or self.clock.monotonic() - tidied >= every:
+                tidied = self.clock.monotonic()
+                if self.leads:
+                    self._see_to(self._tidy)
+
+    def _see_to(self, work: Callable[[], tuple[str, ...]]) -> None:
+        for problem in _attempt(work):
+            logger.error("%s", problem)
+            self._stop.wait(self.every.total_seconds())
 
     def once(self) -> None:
         """Roll if it is time, and tick."""

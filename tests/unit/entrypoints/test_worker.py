@@ -203,6 +203,23 @@ def test_only_the_leader_ticks_and_another_follows_when_it_stops(
     assert len([m for m in caplog.messages if m.endswith(" leads")]) == 2
 
 
+def test_a_log_that_is_always_full_is_tidied_all_the_same() -> None:
+    class Busy(Log):
+        def roll(self, now: datetime) -> int:
+            worker.full.set()
+            return super().roll(now)
+
+    world = World()
+    log = Busy(world.clock)
+    every = timedelta(milliseconds=10)
+    worker = Worker(world.worker.engine, log, SystemClock(), every, roll_every=every)
+    worker.full.set()
+    worker.start()
+    wait(lambda: log.tidied > 1)
+    assert worker.stop()
+    assert log.tidied > 1
+
+
 def test_one_that_does_not_lead_rolls_a_full_log_and_tidies_nothing(tmp_path: Path) -> None:
     shared = MemoryRecords(SystemClock())
     with shared.begin() as uow:
