@@ -30,7 +30,7 @@ from homeostat.adapters.predlog.segments import (
 )
 from homeostat.adapters.predlog.state import LogState
 from homeostat.adapters.predlog.status import LogStatus
-from homeostat.adapters.predlog.upkeep import Upkeep
+from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
 from homeostat.adapters.records.codec import to_micros
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems
@@ -289,10 +289,12 @@ class FilePredictionLog:
         StorageError
             If the disk or the database failed: nothing was moved, nothing is lost.
         """
-        moved = self.upkeep.roll(now)
-        self._landing.release()
-        self.full.clear()
-        return moved
+        try:
+            return self.upkeep.roll(now)
+        finally:
+            self._landing.release()
+            if self._state.bytes < ROLL_BYTES:
+                self.full.clear()
 
     def tidy(self, now: datetime, *, eager: bool = False) -> int:
         """Delete what is too old or replaced, merge small files; return files merged.

@@ -101,8 +101,9 @@ class Upkeep:
         try:
             with exclusive(self.root / ".roll.lock"):
                 moved = self._move(now)
-                self._settle_labels(now)
+                # Before labels are sorted, for which a damaged file may be needed.
                 self._drop_segments(now)
+                self._settle_labels(now)
                 return moved
         except OSError as error:
             raise StorageError(f"the prediction log {self.root} cannot roll: {error}") from error
@@ -137,13 +138,20 @@ class Upkeep:
             days = [dict(by_day) for by_day in state.files.values()]
         closed = day_text(to_micros(now) - HOUR)
         groups = [group for found in days for group in choose(found, closed=closed, eager=eager)]
+        problems = list[StorageError]()
         for group in groups:
-            change = compact(self.store, group)
+            try:
+                change = compact(self.store, group)
+            except StorageError as error:
+                problems.append(error)  # it is repaired or not; the others must not wait
+                continue
             if change.removed:
                 self.catalogue.register(change, now)
                 done += len(change.removed)
                 with state.lock:
                     state.refresh()
+        if problems:
+            raise problems[0]
         return done
 
     def _move(self, now: datetime) -> int:
@@ -167,15 +175,22 @@ class Upkeep:
         state = self.state
         with state.lock:
             models = [model for kind, model in state.files if kind is Kind.LABELS]
+        problems = list[StorageError]()
         for model in models:
             with state.lock:
                 labels = dict(state.files[Kind.LABELS, model])
                 predicted = dict(state.files[Kind.PREDICTIONS, model])
             if sum(file.rows for file in labels.get(RECENT, ())) >= self.settle_rows:
-                change = settle_labels(self.store, model, labels, predicted)
+                try:
+                    change = settle_labels(self.store, model, labels, predicted)
+                except StorageError as error:
+                    problems.append(error)
+                    continue
                 self.catalogue.register(change, now)
                 with state.lock:
                     state.refresh()
+        if problems:
+            raise problems[0]
 
     def _drop_segments(self, now: datetime) -> None:
         """Delete the segments that nobody writes and that are in files; see `alone`."""

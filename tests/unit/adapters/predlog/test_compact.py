@@ -88,3 +88,28 @@ def test_of_a_day_that_goes_on_files_of_one_size_are_merged(tmp_path: Path) -> N
     assert log.tidy(clock.now()) == 9
     assert log.status().files == 1
     assert min(texts(log.rows(SPEC, ALL), "prediction_id")) == "0-0"
+
+
+def test_a_damaged_file_keeps_nothing_else_from_its_order(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    other = replace(SPEC, name="other")
+    for number in range(2):
+        for spec in (SPEC, other):
+            log.append(spec, predictions([f"{number}"], T0))
+            log.append(spec, predictions([f"{number} late"], T0 + 24 * HOUR))
+        log.roll(NOW)
+    for spec in (SPEC, other):
+        log.append_labels(spec, labels(["0"], 1.0, T0 + 30 * HOUR))
+    damaged = files(tmp_path)[0]
+    for path in (damaged, damaged.with_suffix(".keys")):
+        path.write_bytes(bytes(path.stat().st_size))
+    log.close()
+    log = opened(tmp_path)
+    with pytest.raises(StorageError, match="cannot be read"):
+        log.tidy(NOW)
+    assert log.status().files == 5
+    with pytest.raises(StorageError, match="cannot be read"):
+        log.roll(NOW)
+    assert list((tmp_path / "log" / "landing").iterdir()) == []
+    days = [path.parent.name for path in files(tmp_path, "labels")]
+    assert sorted(days) == ["day=2024-01-01", "day=recent", "day=recent"]
