@@ -20,7 +20,7 @@ from homeostat.adapters.durable import folder_name
 from homeostat.adapters.predlog import keys as keyfile
 from homeostat.adapters.predlog.cache import ColumnCache, SizedCache, assembled, by_group
 from homeostat.adapters.predlog.catalogue import FileEntry
-from homeostat.adapters.predlog.checksum import named
+from homeostat.adapters.predlog.checksum import check_footer, named
 from homeostat.adapters.predlog.encoding import choose_encoding
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import Hashes
@@ -223,7 +223,9 @@ class FileStore:
     def _layout(self, file: FileEntry) -> Layout:
         layout = self._layouts.get(file.path)
         if layout is None:
-            layout = read_layout(self.place.open(file.path), TIME_FIELD[file.kind])
+            source = self.place.open(file.path)
+            check_footer(source, file.path)
+            layout = read_layout(source, TIME_FIELD[file.kind])
             if not layout.fits(file.rows, file.first, file.last):
                 raise pa.ArrowInvalid("its footer is damaged")
             self._layouts[file.path] = layout

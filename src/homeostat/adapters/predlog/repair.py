@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from homeostat.adapters.durable import make_folder, sync
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
-from homeostat.adapters.predlog.checksum import stated
+from homeostat.adapters.predlog.checksum import check_footer, stated
 from homeostat.adapters.predlog.keys import (
     Keys,
     identities,
@@ -153,6 +153,7 @@ class _Repair:
         with ExitStack() as copies:
             path = copies.enter_context(self.upkeep.store.place.whole(file.path))
             try:
+                check_footer(path, file.path)
                 opened = copies.enter_context(pq.ParquetFile(path, page_checksum_verification=True))
             except (OSError, pa.ArrowException):
                 return

@@ -31,6 +31,8 @@ def groups(
     StorageError
         If the file is damaged or gone.
     """
+    if source is None:
+        store.spans(file)  # which compares the footer
     try:
         opened = pq.ParquetFile(
             source or store.place.open(file.path), page_checksum_verification=True

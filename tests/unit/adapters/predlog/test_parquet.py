@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ def test_cache_gives_up_the_oldest_columns_and_reads_them_again(tmp_path: Path) 
     for file in files:
         (tmp_path / file.path).unlink()
     assert store.read(files[1]).equals(table.replace_schema_metadata())
-    with pytest.raises(StorageError, match=r"x-crc\w+\.parquet cannot be read"):
+    with pytest.raises(StorageError, match=r"x-foot\w+-crc\w+\.parquet cannot be read"):
         store.read(files[0])
 
 
@@ -50,3 +53,50 @@ def test_keys_are_made_anew_from_the_file(tmp_path: Path, damage: bytes) -> None
     store.forget(file)
     with pytest.raises(StorageError):
         store.keys(file)
+
+
+FLIPPED = """
+import sys
+from pathlib import Path
+from databases import open_records
+from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.predlog.repair import repair
+from homeostat.domain.errors import StorageError
+from homeostat.simulation.conformance.log import ALL, NOW, SPEC, predictions
+
+folder = Path(sys.argv[1])
+log = FilePredictionLog(folder / "log", open_records(folder))
+log.append(SPEC, predictions(["a", "b"]))
+log.roll(NOW)
+(path,) = (folder / "log").rglob("*.parquet")
+good = path.read_bytes()
+start = len(good) - 8 - int.from_bytes(good[-8:-4], "little")
+for at in [*range(start, len(good), 23), *range(len(good) - 8, len(good))]:
+    bad = bytearray(good)
+    bad[at] ^= 1
+    path.write_bytes(bad)
+    log = FilePredictionLog(folder / "log", open_records(folder))
+    for ask in (lambda: log.rows(SPEC, ALL), lambda: log.rows(SPEC, ALL, ["amount"])):
+        try:
+            ask()
+        except StorageError as error:
+            assert "its footer is damaged" in str(error), (at, str(error))
+        else:
+            raise AssertionError(f"nobody noticed the flipped bit at {at}")
+assert repair(log.upkeep, "me", NOW).lost == 2
+print("ended well")
+"""
+
+
+def test_a_flipped_bit_of_a_footer_is_found_before_anything_is_read(tmp_path: Path) -> None:
+    here = Path(__file__).resolve().parents[3]
+    paths = [str(here), str(here.parent / "src")]
+    done = subprocess.run(
+        [sys.executable, "-c", FLIPPED, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "ended well"), done.stderr
