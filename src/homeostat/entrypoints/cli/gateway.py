@@ -80,9 +80,9 @@ def gateway(
     if count > 1:
         return _supervise(settings, config_path, where, count)
     _check(settings, where[0])
-    bound = listen(*where, "gateway.port")
-    _tell(settings, where[0], bound)
-    _run(settings, where[0], bound)
+    with listen(*where, "gateway.port") as bound:
+        _tell(settings, where[0], bound)
+        _run(settings, where[0], bound)
     return 0
 
 
