@@ -32,7 +32,7 @@ from homeostat.entrypoints.settings.load import load
 FEATURES = [f"number_{place:02d}" for place in range(30)]
 CONFIG = """\
 data: ./data
-gateway: {{port: {port}, deadline: 200ms}}
+gateway: {{port: {port}, deadline: {deadline}}}
 models:
   - name: bench
     task: binary
@@ -78,14 +78,14 @@ def ensemble(trees: int = 100, depth: int = 5, seed: int = 7) -> onnx.ModelProto
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-def prepare(folder: Path, port: int, trees: int = 100) -> Path:
+def prepare(folder: Path, port: int, trees: int = 100, deadline: str = "200ms") -> Path:
     """Make a deployment whose champion is an ensemble; return its configuration."""
     file = folder / "model.onnx"
     file.write_bytes(ensemble(trees).SerializeToString())
     save_onnx(file, folder / "artifact", FEATURES)
     config = folder / "homeostat.yaml"
     features = ", ".join(f"{name}: numeric" for name in FEATURES)
-    config.write_text(CONFIG.format(port=port, features=features))
+    config.write_text(CONFIG.format(port=port, features=features, deadline=deadline))
     deployment = open_deployment(load(config), SystemClock())
     try:
         for name in ("v1", "v2"):
