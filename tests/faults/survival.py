@@ -160,7 +160,9 @@ def _come_back(left: Path, living: set[str]) -> list[str]:
     if not names:
         return []
     with sqlite3.connect(left / "records.db") as raw:
-        known = {row[0] for row in raw.execute("SELECT name FROM log_segments")}
+        tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master")}
+        listed = "SELECT name FROM log_segments"  # careless records may have lost the table too
+        known = {row[0] for row in raw.execute(listed)} if "log_segments" in tables else set[str]()
     raw.close()
     return [f"{name} was deleted and is back, unrolled" for name in sorted(names - known)]
 
