@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.adapters.predlog.log import MOST_ROW
+from homeostat.adapters.predlog.quarantine import MOST_ROW
 from homeostat.domain.errors import DataError
 from homeostat.entrypoints.quarantine import fix, quarantine_of, replay_all
 from ingesting import (

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from homeostat.adapters.predlog.catalogue import Quarantined
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.log import MOST_ROW, FilePredictionLog
-from homeostat.adapters.predlog.quarantine import Quarantine
+from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.adapters.predlog.quarantine import MOST_ROW, Quarantine
 from homeostat.domain.errors import ConflictError, DataError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Rejected

@@ -65,7 +65,8 @@ class Change:
 
     ``segments`` maps a name to the offsets before and after; ``profiles`` maps (model, version,
     hour in microseconds) to the profile of the rows that were added, and ``segment_profiles`` those
-    of segments; ``decisions`` say why rows left the log.
+    of segments; ``decisions`` say why rows left the log; ``refused`` are landed rows that go into
+    quarantine.
     """
 
     added: Sequence[FileEntry] = ()
@@ -74,6 +75,7 @@ class Change:
     profiles: Mapping[HourKey, Profile] = field(default_factory=dict)
     segment_profiles: Mapping[SegmentKey, Profile] = field(default_factory=dict)
     decisions: Sequence[Decision] = ()
+    refused: Sequence[Quarantined] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Catalogue:
             ]
             if decided:
                 connection.execute(sa.insert(decisions), decided)
+            _keep(connection, change.refused)
 
     def _advance(self, connection: sa.Connection, name: str, before: int, after: int) -> None:
         if before == 0:
@@ -314,20 +317,8 @@ class Catalogue:
 
     def quarantine(self, entries: Sequence[Quarantined]) -> None:
         """Keep refused rows; one that is kept already is not kept twice."""
-        rows = [
-            {
-                "digest": entry.digest,
-                "model": entry.model,
-                "kind": entry.kind.name,
-                "at": to_micros(entry.at),
-                "column": storable(entry.column),
-                "reason": storable(entry.reason),
-                "row": storable(entry.row),
-            }
-            for entry in entries
-        ]
         with self.database.write() as connection:
-            connection.execute(insert(connection, log_quarantine).on_conflict_do_nothing(), rows)
+            _keep(connection, entries)
 
     def quarantined(self, model: str, limit: int) -> tuple[Quarantined, ...]:
         """Return the newest refused rows, newest first; at most `PAGE_BYTES` of them."""
@@ -345,6 +336,23 @@ class Catalogue:
                 kind, at = Kind[r.kind], from_micros(r.at)
                 found.append(Quarantined(r.model, kind, at, r.column, r.reason, r.row, r.number))
         return tuple(found)
+
+
+def _keep(connection: sa.Connection, entries: Sequence[Quarantined]) -> None:
+    rows = [
+        {
+            "digest": entry.digest,
+            "model": entry.model,
+            "kind": entry.kind.name,
+            "at": to_micros(entry.at),
+            "column": storable(entry.column),
+            "reason": storable(entry.reason),
+            "row": storable(entry.row),
+        }
+        for entry in entries
+    ]
+    if rows:
+        connection.execute(insert(connection, log_quarantine).on_conflict_do_nothing(), rows)
 
 
 def _offsets(connection: sa.Connection) -> dict[str, int]:

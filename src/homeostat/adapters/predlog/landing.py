@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.frames import Kind, pack
 from homeostat.adapters.predlog.group import GroupCommit
+from homeostat.adapters.predlog.judged import Judged
 from homeostat.adapters.predlog.keys import Keys
+from homeostat.adapters.predlog.quarantine import OTHER_CONTENT
 from homeostat.adapters.predlog.roll import described_schema
 from homeostat.adapters.predlog.segments import SegmentWriter
-from homeostat.adapters.predlog.state import Judged, LogState
+from homeostat.adapters.predlog.state import LogState
 from homeostat.adapters.predlog.upkeep import ROLL_BYTES
 from homeostat.domain.admission import (
     Problems,
@@ -36,7 +38,6 @@ from homeostat.domain.record import LABEL_SCHEMA
 from homeostat.domain.refusal import too_many
 from homeostat.engine.ports import Receipt, Rejected
 
-OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 BEHIND = 2 * ROLL_BYTES
 """Bytes of landed rows from which rolls do not keep up."""
 

@@ -19,7 +19,7 @@ from homeostat.adapters.predlog.labels import SETTLE_ROWS
 from homeostat.adapters.predlog.landing import Landing
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.place import Folder, Place, settle
-from homeostat.adapters.predlog.quarantine import Quarantine
+from homeostat.adapters.predlog.quarantine import Quarantine, kept_row
 from homeostat.adapters.predlog.reading import LogReader
 from homeostat.adapters.predlog.retain import Keeper, Retained
 from homeostat.adapters.predlog.salt import read_salt
@@ -51,8 +51,6 @@ MOST_LANDED = 2**30
 """Bytes of landed rows from which no more are taken until some were rolled."""
 UNPROTECTED = Protector()
 LABEL_COLUMNS = (*OUTCOME_SCHEMA.names, "value")
-MOST_ROW = 2**16
-"""Characters of a refused row that are kept."""
 MOST_NAME = 500
 TRIMMED = 2**24
 """Bytes of refused rows after which the oldest are looked at, whether they must make room."""
@@ -221,18 +219,11 @@ class FilePredictionLog:
     def kept(
         self, spec: ModelSpec, kind: Kind, problem: tuple[str, str], row: object
     ) -> tuple[str, str, str]:
-        """Return a refused row as it may be kept: column, reason, JSON of the row.
-
-        Of a row of more than `MOST_ROW` characters its beginning is kept, as a JSON text.
-        """
+        """Return a refused row as it may be kept: column, reason, and its JSON; see `kept_row`."""
         column, reason = problem
         names = LABEL_COLUMNS if kind is Kind.LABELS else prediction_schema(spec).names
         row = self.protector.row(spec, row, frozenset(names))
-        text, reason = json.dumps(row, default=str), reason_kept(spec, reason)
-        if len(text) > MOST_ROW:
-            reason += f"; only the first {MOST_ROW:,} of {len(text):,} characters are kept"
-            text = json.dumps(text[:MOST_ROW])
-        return column[:MOST_NAME], reason, text
+        return column[:MOST_NAME], *kept_row(reason_kept(spec, reason), row)
 
     def quarantined(self, model: str = "", limit: int = 100) -> tuple[Quarantined, ...]:
         """Return the newest refused rows, newest first; of all models if none is named."""

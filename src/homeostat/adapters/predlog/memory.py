@@ -141,26 +141,58 @@ Part = tuple[Kind, str]
 
 @dataclass
 class LandedSegment:
-    """What a segment holds that is not yet in files; keys by kind, model and day."""
+    """What a segment holds that is not yet in files; keys by kind, model and day.
+
+    ``refused`` are rows whose ids and versions are taken, with another content.
+    """
 
     parts: dict[Part, Landed] = field(default_factory=dict)
+    refused: dict[Part, Landed] = field(default_factory=dict)
     keys: dict[tuple[Kind, str, str], LandedKeys] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
         """Bytes of the rows."""
-        return sum(landed.bytes for landed in self.parts.values())
+        return sum(landed.bytes for landed in self._all)
 
     def freeze(self) -> None:
         """Freeze all rows and keys so far."""
         for keys in self.keys.values():
             keys.freeze()
-        for landed in self.parts.values():
+        for landed in self._all:
             landed.freeze()
 
     def drop(self) -> None:
         """Let go of what is frozen: it is in files."""
-        for landed in self.parts.values():
+        for landed in self._all:
             landed.drop()
         for keys in self.keys.values():
             keys.frozen = []
+
+    @property
+    def _all(self) -> tuple[Landed, ...]:
+        return (*self.parts.values(), *self.refused.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Landed rows that are about to become files, and how far they reach in each segment.
+
+    ``refused`` are about to go into quarantine.
+    """
+
+    parts: dict[Part, list[Landed]]
+    refused: dict[Part, list[Landed]]
+    frontier: dict[str, int]
+    rolled: dict[str, int]
+
+    @property
+    def tables(self) -> dict[Part, list[pa.Table]]:
+        """The rows; the lock need not be held."""
+        for held in self.parts.values():
+            for landed in held:
+                landed.join()
+        return {
+            part: [block.table for landed in held for block in landed.frozen]
+            for part, held in self.parts.items()
+        }

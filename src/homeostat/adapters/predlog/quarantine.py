@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +22,9 @@ QUOTA = 128 * 2**20
 """Bytes of a model's refused rows that are kept; the oldest make room."""
 OVERHEAD = 200
 """Bytes that an entry takes besides its texts."""
+MOST_ROW = 2**16
+"""Characters of a refused row that are kept."""
+OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 ACTOR = "homeostat"
 DROPPED = "drop_refused"
 
@@ -153,6 +157,18 @@ class Quarantine:
     def _some(self, numbers: Sequence[int]) -> sa.ColumnElement[bool]:
         mine = log_quarantine.c.model == self.model
         return sa.and_(mine, log_quarantine.c.number.in_(numbers))
+
+
+def kept_row(reason: str, row: object) -> tuple[str, str]:
+    """Return why a row was refused, and its JSON.
+
+    Of a row of more than `MOST_ROW` characters its beginning is kept, as a JSON text.
+    """
+    text = json.dumps(row, default=str)
+    if len(text) > MOST_ROW:
+        reason += f"; only the first {MOST_ROW:,} of {len(text):,} characters are kept"
+        text = json.dumps(text[:MOST_ROW])
+    return reason, text
 
 
 def _said(entry: Quarantined) -> dict[str, object]:

@@ -12,20 +12,24 @@ import secrets
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 import pyarrow as pa
 
-from homeostat.adapters.predlog.catalogue import Change, FileEntry
+from homeostat.adapters.predlog.catalogue import Change, FileEntry, Quarantined
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hours import (
     HOUR,
     MOST_SEGMENTS,
     of_kinds,
 )
+from homeostat.adapters.predlog.memory import Snapshot
 from homeostat.adapters.predlog.parquet import DAY, FileStore, day_text, in_order, split_by
 from homeostat.adapters.predlog.pools import MOST_VERSIONS, HourKey, SegmentKey, by_version
-from homeostat.adapters.predlog.state import RECENT, Snapshot
+from homeostat.adapters.predlog.quarantine import OTHER_CONTENT, kept_row
+from homeostat.adapters.predlog.state import RECENT
+from homeostat.domain.casting import as_objects
 from homeostat.domain.columns import answered
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import prediction_schema
@@ -105,6 +109,18 @@ def write_files(snapshot: Snapshot, store: FileStore) -> Change:
         if end > snapshot.rolled.get(name, 0)
     }
     return Change(written, (), segments, profiles.hours, profiles.segments)
+
+
+def refused_rows(snapshot: Snapshot, now: datetime) -> list[Quarantined]:
+    """Return the landed rows that are refused: their ids are taken, with another content."""
+    column, said = OTHER_CONTENT
+    return [
+        Quarantined(model, kind, now, column, *kept_row(said, row))
+        for (kind, model), held in snapshot.refused.items()
+        for landed in held
+        for block in landed.frozen
+        for row in as_objects(block.table, range(len(block.table)))
+    ]
 
 
 def _by_schema(tables: list[pa.Table]) -> list[pa.Table]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,57 +16,25 @@ from numpy.typing import NDArray
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind, scan
 from homeostat.adapters.predlog.hashing import Hashes
-from homeostat.adapters.predlog.keys import HALF, Keys, identities, merge
+from homeostat.adapters.predlog.judged import Judged, pairs_of, repeated
+from homeostat.adapters.predlog.keys import Keys, identities, merge
 from homeostat.adapters.predlog.layout import EVER
-from homeostat.adapters.predlog.memory import Landed, LandedKeys, LandedSegment, Part
+from homeostat.adapters.predlog.memory import (
+    Landed,
+    LandedKeys,
+    LandedSegment,
+    Part,
+    Snapshot,
+)
 from homeostat.adapters.predlog.parquet import DAY, TIME_FIELD, FileStore, day_text
 from homeostat.adapters.predlog.segments import REPLACED, Place, place_of, segment_names
-from homeostat.domain.columns import micros, texts
+from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
 
 RECENT = "recent"
 """Stands for the day of labels that were not yet sorted by the day of their predictions."""
 UNKNOWN = "unknown"
 """Stands for the day of labels whose predictions are not known."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """Landed rows that are about to become files, and how far they reach in each segment."""
-
-    parts: dict[Part, list[Landed]]
-    frontier: dict[str, int]
-    rolled: dict[str, int]
-
-    @property
-    def tables(self) -> dict[Part, list[pa.Table]]:
-        """The rows; the lock need not be held."""
-        for held in self.parts.values():
-            for landed in held:
-                landed.join()
-        return {
-            part: [block.table for landed in held for block in landed.frozen]
-            for part, held in self.parts.items()
-        }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """Which rows of a table are new.
-
-    Attributes
-    ----------
-    fresh : pyarrow.BooleanArray
-    new, other : ndarray of bool
-        The same as ``fresh``; and rows whose id and version are taken, with another content.
-    keys : Keys
-        Of the new rows, in their order.
-    """
-
-    fresh: pa.BooleanArray
-    new: NDArray[np.bool_]
-    other: NDArray[np.bool_]
-    keys: Keys
 
 
 @dataclass
@@ -177,7 +145,7 @@ class LogState:
         self.rolled, self.frontier = rolled, dict(rolled)
         self.landed.clear()
         for name, (held, end) in only_here.items():
-            for (kind, model), landed in held.parts.items():
+            for (kind, model), landed in (*held.parts.items(), *held.refused.items()):
                 for block in landed.blocks:
                     self._take(name, kind, model, block.table)
             self.frontier[name] = end
@@ -192,10 +160,18 @@ class LogState:
             self.frontier[name] = frame.end
 
     def _take(self, segment: str, kind: Kind, model: str, rows: pa.Table) -> None:
-        """Land those rows that are new."""
+        """Land those rows that are new.
+
+        Those of another content than what is stored were acknowledged by a process that had not
+        seen it: they are held until they are rolled, into quarantine.
+        """
         judged = self.judge(kind, model, rows)
         fresh = rows if judged.new.all() else rows.filter(judged.fresh)
         self.land(segment, kind, model, fresh, judged.keys)
+        if judged.other.any():
+            held = self.landed.setdefault(segment, LandedSegment())
+            refused = held.refused.setdefault((kind, model), Landed(TIME_FIELD[kind]))
+            refused.add(rows.filter(pa.array(judged.other)))
 
     def land(self, segment: str, kind: Kind, model: str, rows: pa.Table, found: Keys) -> None:
         """Add durable rows, none of which is known; `found` are their keys, in the rows' order."""
@@ -220,13 +196,15 @@ class LogState:
             for frame in scan(self.landing / segment, start, self.durable[segment]):
                 part = frame.kind, frame.model
                 parts.setdefault(part, Landed(TIME_FIELD[frame.kind])).add(frame.rows)
-            held.parts = parts
+            # Some may have been left out: another process had rolled them, or others of their ids.
+            if _sizes(parts) == _sizes(held.parts):
+                held.parts = parts
 
     def judge(self, kind: Kind, model: str, rows: pa.Table) -> Judged:
         """Say which rows are neither stored nor repeat an earlier one of `rows`."""
         keys, details = identities(kind, rows, self.store.salt)
         order = np.argsort(keys)  # what is looked for in order is found in half the time
-        same, alike = _repeated(keys, details, order)
+        same, alike = repeated(keys, details, order)
         days = self._days(kind, rows)
         for day in np.unique(days).tolist():
             mine = order[days[order] == day]
@@ -253,13 +231,13 @@ class LogState:
             tables.extend(self.store.read(file, names) for file in files)
         stored = set[tuple[str, str]]()
         for table in tables:
-            stored.update(_pairs(table.filter(pc.is_in(table.column("prediction_id"), ids))))
+            stored.update(pairs_of(table.filter(pc.is_in(table.column("prediction_id"), ids))))
         first: dict[tuple[str, str], int] = {}
-        for place, pair in enumerate(_pairs(rows.slice(0, int(doubtful.max())))):
+        for place, pair in enumerate(pairs_of(rows.slice(0, int(doubtful.max())))):
             first.setdefault(pair, place)
         return [
             pair in stored or first.get(pair, place) < place
-            for pair, place in zip(_pairs(asked), doubtful.tolist(), strict=True)
+            for pair, place in zip(pairs_of(asked), doubtful.tolist(), strict=True)
         ]
 
     def _days(self, kind: Kind, rows: pa.Table) -> NDArray[np.int64]:
@@ -300,6 +278,7 @@ class LogState:
         Of the first segment all, of others as long as the rows are not more than `most` bytes.
         """
         parts: dict[Part, list[Landed]] = defaultdict(list)
+        refused: dict[Part, list[Landed]] = defaultdict(list)
         frontier: dict[str, int] = {}
         size = 0
         for name in sorted(self.frontier):
@@ -313,7 +292,9 @@ class LogState:
             held.freeze()
             for part, landed in held.parts.items():
                 parts[part].append(landed)
-        return Snapshot(dict(parts), frontier, dict(self.rolled))
+            for part, landed in held.refused.items():
+                refused[part].append(landed)
+        return Snapshot(dict(parts), dict(refused), frontier, dict(self.rolled))
 
     def settle(self, snapshot: Snapshot) -> None:
         """Let go of rows that have become files."""
@@ -374,26 +355,9 @@ def window_days(start: int, end: int) -> list[str]:
     return [day_text(day * DAY) for day in range(start // DAY, (end - 1) // DAY + 1)]
 
 
-def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
-    return zip(texts(table, "prediction_id"), texts(table, "version"), strict=True)
+def _sizes(parts: Mapping[Part, Landed]) -> dict[Part, int]:
+    return {part: landed.rows for part, landed in parts.items() if landed.rows}
 
 
 def _scope(kind: Kind, day: int) -> str:
     return RECENT if kind is Kind.LABELS else day_text(day * DAY)
-
-
-def _repeated(
-    keys: Hashes, details: Hashes, order: NDArray[np.intp]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which rows repeat an earlier one: in key and detail, or in key and its upper half.
-
-    `order` is that of the keys.
-    """
-    same, alike = (np.zeros(len(keys), np.bool_) for _ in range(2))
-    if not (np.diff(keys[order]) == 0).any():
-        return same, alike
-    for found, part in ((same, details), (alike, details >> HALF)):
-        order = np.lexsort((part, keys))  # stable: of equal ones the first comes first
-        again = (np.diff(keys[order]) == 0) & (np.diff(part[order]) == 0)
-        found[order[1:][again]] = True
-    return same, alike & ~same

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from homeostat.adapters.durable import exclusive, sync
-from homeostat.adapters.predlog.catalogue import Catalogue, Change, FileEntry
+from homeostat.adapters.predlog.catalogue import Catalogue, Change, FileEntry, Quarantined
 from homeostat.adapters.predlog.compact import choose, compact
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.labels import settle_labels
 from homeostat.adapters.predlog.parquet import FileStore, day_text
-from homeostat.adapters.predlog.roll import write_files
+from homeostat.adapters.predlog.quarantine import Quarantine
+from homeostat.adapters.predlog.roll import refused_rows, write_files
 from homeostat.adapters.predlog.segments import (
     abandoned,
     drop_askings,
@@ -25,6 +28,8 @@ from homeostat.adapters.predlog.segments import (
 from homeostat.adapters.predlog.state import RECENT, LogState
 from homeostat.adapters.records.codec import to_micros
 from homeostat.domain.errors import StorageError
+
+logger = logging.getLogger(__name__)
 
 GRACE = timedelta(minutes=15)
 """How long a file that was replaced is kept: readers may be at it."""
@@ -165,11 +170,23 @@ class Upkeep:
             with state.lock:
                 snapshot = state.freeze(ROLL_BYTES)
             change = write_files(snapshot, self.store)
+            change = replace(change, refused=refused_rows(snapshot, now))
             self.catalogue.register(change, now)
+            self._tell(change.refused, now)
             with state.lock:
                 state.settle(snapshot)
             moved += sum(entry.rows for entry in change.added)
         return moved
+
+    def _tell(self, refused: Sequence[Quarantined], now: datetime) -> None:
+        for model, rows in Counter(entry.model for entry in refused).items():
+            logger.warning(
+                "%s: %d rows were acknowledged with ids that another process had acknowledged with "
+                "other timestamps or scores: these rows are in quarantine",
+                model,
+                rows,
+            )
+            Quarantine(self.catalogue.database, model).trim(now)
 
     def _settle_labels(self, now: datetime) -> None:
         state = self.state

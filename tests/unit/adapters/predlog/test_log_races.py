@@ -10,10 +10,10 @@ import pytest
 from homeostat.adapters.predlog import state, upkeep
 from homeostat.adapters.predlog.catalogue import Catalogue, Change
 from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.memory import Snapshot
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.roll import write_files
 from homeostat.adapters.predlog.segments import SegmentWriter
-from homeostat.adapters.predlog.state import Snapshot
 from homeostat.simulation.conformance.log import NOW, SPEC, predictions
 from unit.adapters.predlog.test_log import ids, opened
 

@@ -1,5 +1,6 @@
 """Three processes' logs on one root, in any order of what they may do, against a set."""
 
+import json
 import shutil
 import tempfile
 from datetime import timedelta
@@ -12,10 +13,21 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.erase import Target, erase
 from homeostat.adapters.predlog.verify import verify
+from homeostat.domain.columns import floats
 from homeostat.simulation.conformance.log import ALL, NOW, SPEC, predictions
 from unit.adapters.predlog.test_log import ids, opened
 
 WHO = st.integers(0, 2)
+SCORES = (0.25, 0.75)
+
+
+def refused(log: FilePredictionLog) -> dict[str, set[float]]:
+    """Return the scores of the refused rows of each id."""
+    found = dict[str, set[float]]()
+    for entry in log.quarantined(SPEC.name):
+        row = json.loads(entry.row)
+        found.setdefault(row["prediction_id"], set()).add(row["score"])
+    return found
 
 
 class ThreeLogs(RuleBasedStateMachine):
@@ -23,20 +35,23 @@ class ThreeLogs(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.logs = [opened(self.folder) for _ in range(3)]
-        self.there, self.made, self.now = set[str](), 0, NOW
+        self.made, self.now = 0, NOW
+        # Of each id the scores that were acknowledged, by two processes maybe.
+        self.there: dict[str, set[float]] = {}
 
     @rule(who=WHO, rows=st.integers(1, 3))
     def append(self, who: int, rows: int) -> None:
         fresh = [f"{number:03}" for number in range(self.made, self.made + rows)]
         self.made += rows
         assert self.logs[who].append(SPEC, predictions(fresh)).accepted == rows
-        self.there.update(fresh)
+        self.there |= {name: {SCORES[0]} for name in fresh}
 
     @precondition(lambda self: self.there)
-    @rule(who=WHO, data=st.data())
-    def append_again(self, who: int, data: st.DataObject) -> None:
+    @rule(who=WHO, score=st.sampled_from(SCORES), data=st.data())
+    def append_again(self, who: int, score: float, data: st.DataObject) -> None:
         row = data.draw(st.sampled_from(sorted(self.there)))
-        self.logs[who].append(SPEC, predictions([row]))
+        if self.logs[who].append(SPEC, predictions([row], score=score)).accepted:
+            self.there[row].add(score)
 
     @rule(who=WHO)
     def read(self, who: int) -> None:
@@ -69,7 +84,8 @@ class ThreeLogs(RuleBasedStateMachine):
             self.logs[who], SPEC, Target(False, (row,)), "me", self.now, self.folder / "log"
         )
         assert done.predictions == 1
-        self.there.remove(row)
+        del self.there[row]
+        assert row not in refused(self.logs[who])
 
     @rule()
     def wait(self) -> None:
@@ -83,6 +99,9 @@ class ThreeLogs(RuleBasedStateMachine):
             logs[0].roll(self.now)
             for log in logs:
                 assert sorted(ids(log)) == sorted(self.there)
+            table, kept = logs[0].rows(SPEC, ALL), refused(logs[0])
+            for name, score in zip(ids(logs[0]), floats(table, "score"), strict=True):
+                assert self.there[name] - {score} <= kept.get(name, set())
             assert verify(logs[0].upkeep).problems == ()
             assert logs[0].profile(SPEC, ALL).rows >= len(self.there)
         finally:
