@@ -39,6 +39,7 @@ from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.routes import MakeCircuit, log_transition, own_circuit
 from homeostat.entrypoints.gateway.writer import Appends
+from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 
@@ -151,7 +152,8 @@ class Deployment:
         room = int(configured.spill.max_mb * 2**20)
         spill = Spill(self.settings.spill_folder, room)
         specs, protector = self.settings.specs, self.log.protector
-        writer = LogWriter(log, spill=spill, specs=specs, protector=protector)
+        release = Release(self.log, self.clock)
+        writer = LogWriter(log, spill=spill, specs=specs, protector=protector, release=release)
         return Gateway(routes, writer, self.clock, instance)
 
     def pages(self) -> list[BaseRoute]:

@@ -20,6 +20,7 @@ from homeostat.domain.clock import Clock
 from homeostat.domain.errors import DataError, HomeostatError, OverloadError, StorageError
 from homeostat.entrypoints.exposition import line
 from homeostat.entrypoints.messages import USUAL, Parsed, Reader, Table
+from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings.deployment import Settings, secret
 from homeostat.entrypoints.settings.kafka import Kafka
 
@@ -117,10 +118,14 @@ class Consumer:
     counts: Counts = field(default_factory=Counts)
     problem: str = ""
     fault: HomeostatError | None = None
+    _release: Release = field(init=False)
     _held: list[Message] = field(default_factory=list, init=False)
     _failures: int = field(default=0, init=False)
     _retry_at: float = field(default=0.0, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._release = Release(self.log, self.clock)
 
     def run(self) -> None:
         """Step until `stop`, then leave the group; what is held and not stored is read again."""
@@ -144,6 +149,7 @@ class Consumer:
         HomeostatError
             If the feed cannot go on.
         """
+        self._release.step()
         found = self.feed.take(wait)
         for message in found:
             self.counts.messages[message.topic] += 1

@@ -14,6 +14,7 @@ from homeostat.domain.errors import HomeostatError
 from homeostat.engine.lease import Leadership
 from homeostat.engine.loop import Engine
 from homeostat.engine.ports import PredictionLog
+from homeostat.entrypoints.release import Release
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Worker:
     chore : callable, optional
         Further work of what leads, as often as it ticks, in a thread of its own: it may take long,
         and should end early once `stopping`. It returns what went wrong.
+    release : Release, optional
+        Has what is gone from the log let go of; also while another one leads.
     """
 
     engine: Engine
@@ -53,6 +56,7 @@ class Worker:
     full: threading.Event = field(default_factory=threading.Event)
     leadership: Leadership | None = None
     chore: Callable[[], tuple[str, ...]] | None = None
+    release: Release | None = None
     problems: tuple[str, ...] = ()
     last_tick: datetime | None = None
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
@@ -112,6 +116,8 @@ class Worker:
         while not self._stop.is_set():
             began = self.clock.monotonic()
             self._wake.clear()
+            if self.release is not None:
+                self.release.step()
             if self.leads:
                 self.once()
             spent = self.clock.monotonic() - began

@@ -287,6 +287,21 @@ class FilePredictionLog:
             if self._state.bytes < ROLL_BYTES:
                 self.full.clear()
 
+    def release(self) -> None:
+        """Let go of rows that are in files by now, or in none, and of the segment if it is wanted.
+
+        A process that neither appends nor reads would hold in memory, and in its segment, what was
+        erased elsewhere: so it calls this now and then.
+
+        Raises
+        ------
+        StorageError
+            If the disk or the database failed.
+        """
+        self._landing.release()
+        with self._state.lock:
+            self._state.release()
+
     def tidy(self, now: datetime, *, eager: bool = False) -> int:
         """Delete what is too old or replaced, merge small files; return files merged.
 

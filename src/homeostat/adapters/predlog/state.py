@@ -92,6 +92,16 @@ class LogState:
                 f"the landing folder {self.landing} cannot be read: {error}"
             ) from error
 
+    def release(self) -> None:
+        """Let go of what other processes rolled or removed; take in no more than has to be.
+
+        Raises as `refresh`.
+        """
+        rolled, added, removed = self.catalogue.poll()
+        self.swap(added, removed)
+        if rolled != self.rolled:
+            self.refresh()
+
     def _refreshed(self) -> bool:
         if place_of(self.landing) != self._place:
             raise OSError(REPLACED)

@@ -25,6 +25,7 @@ from homeostat.entrypoints.cli.options import config_option, listen_options, mod
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.patience import PatientProtocol
+from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.worker import Worker
 
@@ -137,6 +138,7 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
         bound = _listen(deployment, "server", *where)
         log = deployment.log
         worker = Worker(engine, log, clock, server.tick, full=log.full, leadership=leadership)
+        worker.release = Release(log, clock)
         worker.chore = deployment.label_files(lambda: worker.stopping)
         worker.start()
         try:

@@ -17,6 +17,7 @@ from homeostat.domain.model import ModelSpec
 from homeostat.domain.personal import Protector
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.gateway.answered import Answered, records
+from homeostat.entrypoints.release import Release
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ class LogWriter:
         Models whose rows may be in the spill from before.
     protector : Protector
         Hashes personal values before they go to the disk.
+    release : Release, optional
+        Has what is gone from the log let go of, whether records come or not.
     """
 
     def __init__(
@@ -79,9 +82,10 @@ class LogWriter:
         spill: Spill | None = None,
         specs: Sequence[ModelSpec] = (),
         protector: Protector = UNPROTECTED,
+        release: Release | None = None,
     ) -> None:
         self._log, self._capacity, self._spill = log, capacity, spill
-        self._protector = protector
+        self._protector, self._release = protector, release
         self._specs = {spec.name: spec for spec in specs}
         self.counts = WriterCounts()
         self._line: deque[Item] = deque()
@@ -96,6 +100,7 @@ class LogWriter:
         self._changed = threading.Condition()
         if spill is not None and _holds(spill):
             self._away = True
+        if self._away or release is not None:
             self._start()
 
     @property
@@ -181,8 +186,12 @@ class LogWriter:
         while True:
             if self._away and self._spill is not None and not self._return(self._spill):
                 return
+            if self._release is not None:
+                self._release.step()
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._line) or self._closed)
+                every = None if self._release is None else self._release.every
+                if not self._changed.wait_for(lambda: bool(self._line) or self._closed, every):
+                    continue
                 self._changed.wait_for(self._ripe, LINGER)
                 if not self._line and self._closed:
                     return

@@ -50,6 +50,12 @@ def fill(log: FilePredictionLog) -> None:
     log.append(SPEC, bad)
 
 
+def held_files(log: FilePredictionLog) -> set[str]:
+    """Return the files that a log knows of, without having it look again."""
+    days = log.upkeep.state.files.values()
+    return {file.path for by_day in days for files in by_day.values() for file in files}
+
+
 def forget_ada(log: FilePredictionLog, folder: Path) -> Erasure:
     return erase(log, SPEC, Target(True, (ADA,)), "test", NOW, folder)
 
@@ -147,6 +153,23 @@ def test_an_idle_process_gives_its_segment_up_when_it_rolls(tmp_path: Path) -> N
     server.roll(NOW)
     assert forget_ada(log, tmp_path).complete
     assert list((tmp_path / "log" / "landing").iterdir()) == []
+
+
+def test_an_idle_process_lets_go_of_what_was_erased(tmp_path: Path) -> None:
+    log, server, reader = (opened(tmp_path) for _ in range(3))
+    fill(server)
+    assert len(reader.rows(SPEC, ALL)) == 18
+    old, held = held_files(reader), server.upkeep.state.bytes
+    assert forget_ada(log, tmp_path).held
+    assert server.upkeep.state.bytes == held > 0
+    server.release()
+    assert forget_ada(log, tmp_path).complete
+    assert reader.upkeep.state.bytes > 0
+    for idle in (server, reader):
+        idle.release()
+        assert idle.upkeep.state.bytes == 0
+        assert not old & held_files(idle)
+    assert server.append(SPEC, sent(3).slice(0, 1)).duplicates == 1, "what it stored is known still"
 
 
 def test_damaged_files_that_may_hold_it_are_deleted(tmp_path: Path) -> None:
