@@ -138,7 +138,7 @@ class _Repair:
 
     def _remove(self, file: FileEntry, finding: Finding, new: FileEntry | None) -> None:
         recovered = 0 if new is None else new.rows
-        lost = file.rows - recovered
+        lost = max(finding.rows - recovered, 0)
         counts = ((file.kind.name.lower(), float(lost)), ("recovered", float(recovered)))
         decision = Decision(
             file.model, self.now, self.actor, REPAIR, file.path, finding.text, counts

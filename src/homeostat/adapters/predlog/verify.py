@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -13,22 +13,23 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
+from homeostat.adapters.predlog.accounts import Accounts, answers
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.checksum import file_checksum, stated
+from homeostat.adapters.predlog.doubles import Held, elsewhere, stored_twice
 from homeostat.adapters.predlog.frames import Kind, damaged_at
 from homeostat.adapters.predlog.hashing import Hashes
-from homeostat.adapters.predlog.hours import HOUR
 from homeostat.adapters.predlog.keys import SUFFIX, Keys, identities, in_key_order, read_keys
 from homeostat.adapters.predlog.parquet import TIME_FIELD, key_path
-from homeostat.adapters.predlog.place import BENCH, CACHE, OWN
-from homeostat.adapters.predlog.pools import POOL, HourKey
+from homeostat.adapters.predlog.place import BENCH, CACHE, OWN, AwayError
+from homeostat.adapters.predlog.pools import HourKey
 from homeostat.adapters.predlog.remake import profiled_rows
 from homeostat.adapters.predlog.rewrite import groups
 from homeostat.adapters.predlog.segments import damaged_names, segment_names
 from homeostat.adapters.predlog.upkeep import Upkeep
-from homeostat.adapters.records.codec import decode, from_micros, key_text
+from homeostat.adapters.records.codec import decode, from_micros
 from homeostat.adapters.records.tables import decisions, log_files
-from homeostat.domain.columns import answered, micros
+from homeostat.domain.columns import micros
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import StorageError
 
@@ -92,14 +93,6 @@ class Verified:
     strangers: tuple[str, ...]
 
 
-@dataclass
-class _Counts:
-    """What files hold: rows answered by (model, version, hour), and keys by (model, day)."""
-
-    answered: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    keys: dict[tuple[str, str], list[Keys]] = field(default_factory=lambda: defaultdict(list))
-
-
 def verify(upkeep: Upkeep) -> Verified:
     """Check all files, segments and profiles of a log; it may be in use.
 
@@ -110,22 +103,19 @@ def verify(upkeep: Upkeep) -> Verified:
     """
     catalogue = upkeep.catalogue
     files, profiled, damaged = _snapshot(upkeep)
-    counts, place = _Counts(), upkeep.store.place
+    counts, place = Accounts(), upkeep.store.place
     try:
         if files:
             place.recognise()
-        problems = [finding for file in files for finding in check_file(upkeep, file, counts)]
+        problems = [found for day in _days(files) for found in _check_day(upkeep, day, counts)]
     except OSError as error:
         raise StorageError(
             f"{place.name} cannot be checked: {error}; nothing was changed"
         ) from error
-    known, wrong = _left(upkeep), {finding.path for finding in problems}
-    for file in files:
-        if file.kind is Kind.PREDICTIONS and file.path in wrong:
-            known[file.model] += file.rows
-    there = {file.path for file in _snapshot(upkeep)[0]}
+    known = _left(upkeep)
+    there, listed = {file.path for file in _snapshot(upkeep)[0]}, {file.path for file in files}
     # What left the log meanwhile may be gone.
-    problems = [finding for finding in problems if finding.path in there]
+    problems = [found for found in problems if found.path in there or found.path not in listed]
     try:
         segments = segment_names(upkeep.state.landing)
         problems += _check_segments(upkeep, segments)
@@ -133,7 +123,6 @@ def verify(upkeep: Upkeep) -> Verified:
         strangers = tuple(_strangers(upkeep, {*paths, *there}))
     except OSError as error:
         raise StorageError(f"the prediction log {upkeep.root} cannot be read: {error}") from error
-    problems += _check_double(counts)
     problems += [
         Finding(Trouble.RECORDS, "records", f"the records database is damaged: {said}; {RESTORE}")
         for said in catalogue.database.damage()
@@ -163,29 +152,71 @@ def _snapshot(upkeep: Upkeep) -> tuple[list[FileEntry], dict[HourKey, int], dict
     return files, profiled, damaged
 
 
-def check_file(upkeep: Upkeep, file: FileEntry, counts: _Counts) -> list[Finding]:
-    """Check a file, its checksums, and its key file against it; count what it holds.
+def _days(files: Sequence[FileEntry]) -> list[list[FileEntry]]:
+    """Return the files by kind, model and day."""
+    found: dict[tuple[Kind, str, str], list[FileEntry]] = defaultdict(list)
+    for file in files:
+        found[file.kind, file.model, file.day].append(file)
+    return list(found.values())
+
+
+def _check_day(upkeep: Upkeep, files: Sequence[FileEntry], counts: Accounts) -> Iterator[Finding]:
+    """Check the files of a day, and whether a prediction is in several of them.
 
     Raises
     ------
     OSError
         If the place does not answer: then nothing can be said of what is there.
     """
+    held, lost = list[Held](), list[tuple[FileEntry, Keys | None, Finding]]()
+    for file in files:
+        finding, keys = _check_file(upkeep, file, counts)
+        if finding is not None and finding.trouble is not Trouble.KEYS:
+            lost.append((file, keys, finding))
+            continue
+        if finding is not None:
+            yield finding
+        if file.kind is Kind.PREDICTIONS and keys is not None:
+            held.append(Held(file, keys))
+    for file, keys, finding in lost:
+        rows = 0 if keys is None else elsewhere(keys, held)
+        if file.kind is Kind.PREDICTIONS:
+            counts.lose(file, rows)
+        text = f"{finding.text}; {rows:,} of its rows are in other files" if rows else finding.text
+        yield replace(finding, text=text, rows=file.rows - rows)
+    shown = f"{files[0].model} {files[0].day}"
+    try:
+        twice = stored_twice(upkeep.store, held)
+    except StorageError as error:  # it left the log, or was damaged, just now
+        yield Finding(Trouble.DOUBLE, shown, f"whether rows are stored twice is open: {error}")
+    else:
+        if twice:
+            text = f"{twice:,} rows of {files[0].model} of {files[0].day} are stored twice"
+            yield Finding(Trouble.DOUBLE, shown, text, twice)
+
+
+def _check_file(
+    upkeep: Upkeep, file: FileEntry, counts: Accounts
+) -> tuple[Finding | None, Keys | None]:
+    """Check a file, its checksums, and its key file against it; count what it holds.
+
+    Returns what is wrong, and the keys of the rows that it has, or had.
+    """
     place = upkeep.store.place
     if place.size(file.path) is None:
-        return [Finding(Trouble.MISSING, file.path, "the file is gone", file.rows)]
+        return Finding(Trouble.MISSING, file.path, "the file is gone"), _keys(upkeep, file)[0]
     with ExitStack() as copies:
         path = copies.enter_context(place.whole(file.path))
         try:
             _check_bytes(path, file)
-            found = _read(upkeep, file, counts, path)
+            expected = _read(upkeep, file, counts, path)
         except (StorageError, OSError, pa.ArrowException, KeyError, ValueError) as error:
-            return [Finding(Trouble.DAMAGED, file.path, str(error), file.rows)]
-    try:
-        with place.whole(key_path(file.path)) as path:
-            return _check_keys(path, file, found)
-    except FileNotFoundError as error:
-        return [Finding(Trouble.KEYS, file.path, f"its key file: {error}")]
+            return Finding(Trouble.DAMAGED, file.path, str(error)), _keys(upkeep, file)[0]
+    keys, problem = _keys(upkeep, file)
+    if keys is None or not _alike(keys, expected):
+        said = problem or "its key file is of other rows"
+        return Finding(Trouble.KEYS, file.path, said), expected
+    return None, keys
 
 
 def _check_bytes(path: Path, file: FileEntry) -> None:
@@ -196,7 +227,7 @@ def _check_bytes(path: Path, file: FileEntry) -> None:
         raise ValueError("its checksum is not the one it was written with")
 
 
-def _read(upkeep: Upkeep, file: FileEntry, counts: _Counts, path: Path) -> Keys:
+def _read(upkeep: Upkeep, file: FileEntry, counts: Accounts, path: Path) -> Keys:
     """Return the keys of a file's rows, which are counted if they are what the catalogue says."""
     rows, times = 0, list[int]()
     parts: list[tuple[Hashes, Hashes]] = []
@@ -207,45 +238,32 @@ def _read(upkeep: Upkeep, file: FileEntry, counts: _Counts, path: Path) -> Keys:
         moments = micros(table, TIME_FIELD[file.kind])
         times += [int(moments.min()), int(moments.max())]
         if file.kind is Kind.PREDICTIONS:
-            told.update(_answered(file.model, table))
+            told.update(answers(file.model, table))
     if (rows, min(times), max(times)) != (file.rows, file.first, file.last):
         raise ValueError(f"its {rows:,} rows are not the {file.rows:,} of the catalogue")
     keys, details = (np.concatenate(column) for column in zip(*parts, strict=True))
     found = in_key_order(keys, details, np.arange(rows, dtype=np.uint32))
     counts.answered.update(told)
-    if file.kind is Kind.PREDICTIONS:
-        counts.keys[file.model, file.day].append(found)
     return found
 
 
-def _answered(model: str, table: pa.Table) -> Counter[tuple[str, str, int]]:
-    told = answered(table)
-    versions = told.column("version").combine_chunks().dictionary_encode()
-    hours = micros(told, "timestamp") // HOUR
-    names = versions.dictionary.to_pylist()
-    pairs, amounts = np.unique(
-        np.stack([np.asarray(versions.indices, np.int64), hours]), axis=1, return_counts=True
-    )
-    return Counter(
-        {
-            (model, key_text(str(names[version])), hour * HOUR): amount
-            for version, hour, amount in zip(*pairs.tolist(), amounts.tolist(), strict=True)
-        }
-    )
-
-
-def _check_keys(path: Path, file: FileEntry, expected: Keys) -> list[Finding]:
-    shown = file.path
+def _keys(upkeep: Upkeep, file: FileEntry) -> tuple[Keys | None, str]:
+    """Map a file's key file; return its keys, or what is wrong with it."""
     try:
-        keys = read_keys(path, file.rows, check=True)
+        with upkeep.store.place.whole(key_path(file.path)) as path:
+            return read_keys(path, file.rows, check=True), ""
+    except AwayError:
+        raise
     except (OSError, ValueError) as error:
-        return [Finding(Trouble.KEYS, shown, f"its key file: {error}")]
-    pairs = ((keys.keys, expected.keys), (keys.details, expected.details))
-    if not all(np.array_equal(*pair) for pair in pairs) or not np.array_equal(
-        np.sort(keys.rows), np.sort(expected.rows)
-    ):
-        return [Finding(Trouble.KEYS, shown, "its key file is of other rows")]
-    return []
+        return None, f"its key file: {error}"
+
+
+def _alike(keys: Keys, expected: Keys) -> bool:
+    return (
+        np.array_equal(keys.keys, expected.keys)
+        and np.array_equal(keys.details, expected.details)
+        and np.array_equal(np.sort(keys.rows), np.sort(expected.rows))
+    )
 
 
 def _check_segments(upkeep: Upkeep, names: Sequence[str]) -> Iterator[Finding]:
@@ -293,40 +311,16 @@ def _strange(path: PurePath, known: set[str]) -> bool:
     }
 
 
-def _check_double(counts: _Counts) -> Iterator[Finding]:
-    for (model, day), parts in counts.keys.items():
-        keys, details = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "details")
-        )
-        order = np.lexsort((details, keys))
-        again = (np.diff(keys[order]) == 0) & (np.diff(details[order]) == 0)
-        if again.any():
-            rows = int(np.count_nonzero(again))
-            text = f"{rows:,} rows of {model} of {day} are stored twice"
-            yield Finding(Trouble.DOUBLE, f"{model} {day}", text, rows)
-
-
 def _check_profiles(
-    counts: _Counts,
+    counts: Accounts,
     profiled: dict[HourKey, int],
     known: Counter[str],
     damaged: Collection[HourKey],
 ) -> Iterator[Finding]:
-    missing: Counter[str] = Counter()
-    held: Counter[HourKey] = Counter()
-    there = {*profiled, *damaged}
-    for (model, version, hour), rows in counts.answered.items():
-        pooled = (model, version, hour) not in there and (model, POOL, hour) in there
-        held[model, POOL if pooled else version, hour] += rows
-    # How many rows a damaged one counts is not known.
-    for place in {*held, *profiled}.difference(damaged):
-        model, version, hour = place
-        more = held[place] - profiled.get(place, 0)
-        if more > 0:
-            at = _shown(place)
-            text = f"{more:,} rows of this hour are in files and not in its profile"
-            yield Finding(Trouble.PROFILES, at, text, more)
-        missing[model] -= min(more, 0)
+    more, missing = counts.compare(profiled, damaged)
+    for place, rows in more.items():
+        text = f"{rows:,} rows of this hour are in files and not in its profile"
+        yield Finding(Trouble.PROFILES, _shown(place), text, rows)
     for model, rows in missing.items():
         lost = rows - known[model]
         if lost > 0:
