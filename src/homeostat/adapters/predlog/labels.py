@@ -22,6 +22,8 @@ from homeostat.domain.record import OUTCOME_SCHEMA, TIMESTAMP
 
 NEVER = 2**63 - 1
 
+MOST_UNKNOWN = 4_000_000
+"""Rows of labels without predictions that are sorted again at a time."""
 SETTLE_ROWS = 500_000
 """Labels of unsorted files from which they are sorted by the day of their predictions."""
 
@@ -171,7 +173,9 @@ def settle_labels(
 ) -> Change:
     """Write unsorted labels to files by the day of their predictions; return what to register.
 
-    An id that was answered on several days, as by two versions, has its labels at each of them.
+    An id that was answered on several days, as by two versions, has its labels at each of them. Of
+    labels whose predictions were not known only those files are written again that hold one whose
+    prediction is, or that are small; not more than `MOST_UNKNOWN` rows at a time.
 
     Parameters
     ----------
@@ -185,7 +189,9 @@ def settle_labels(
     OSError, StorageError
         If the disk failed.
     """
-    old = [file for scope in (RECENT, UNKNOWN) for file in by_day.get(scope, ())]
+    recent, unknown = (by_day.get(scope, ()) for scope in (RECENT, UNKNOWN))
+    old = [*recent, *_worth(store, unknown, predicted, sum(file.rows for file in recent))]
+    left = {**by_day, UNKNOWN: [file for file in unknown if file not in old]}
     table = pa.concat_tables([align(store.read(file), OUTCOME_SCHEMA) for file in old])
     keys, details = identities(Kind.LABELS, table, store.salt)
     order = np.lexsort((details, keys))
@@ -194,7 +200,7 @@ def settle_labels(
 
     def write(day: str, rows: NDArray[np.intp]) -> None:
         known = np.zeros(len(rows), np.bool_)
-        for file in by_day.get(day, ()) if day != UNKNOWN else ():
+        for file in left.get(day, ()):
             known |= store.keys(file).find(keys[rows], details[rows])[0]
         again = np.zeros(len(rows), np.bool_)
         again[1:] = (np.diff(keys[rows]) == 0) & (np.diff(details[rows]) == 0)
@@ -214,3 +220,31 @@ def settle_labels(
     if not placed.all():
         write(UNKNOWN, order[~placed])
     return Change(written, old)
+
+
+def _worth(
+    store: FileStore,
+    unknown: Sequence[FileEntry],
+    predicted: Mapping[str, Sequence[FileEntry]],
+    few: int,
+) -> list[FileEntry]:
+    """Return files of labels of which some predictions are known now, or with few rows.
+
+    Few are no more than are written anyway: so a label is written again a logarithmic number of
+    times.
+    """
+    known = [store.keys(file) for files in predicted.values() for file in files]
+    ordered = sorted(unknown, key=lambda file: file.rows)
+    met = [file for file in ordered if any(_meet(store.keys(file), keys) for keys in known)]
+    chosen, rows = list[FileEntry](), 0
+    for file in (*met, *(file for file in ordered if file not in met)):
+        worth = file in met or file.rows <= few + rows
+        if worth and (not rows or rows + file.rows <= MOST_UNKNOWN):
+            chosen.append(file)
+            rows += file.rows
+    return chosen
+
+
+def _meet(one: Keys, other: Keys) -> bool:
+    few, many = sorted((one, other), key=len)
+    return bool(many.has(few.keys).any())

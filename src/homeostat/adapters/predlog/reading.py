@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.hashing import hash_texts
+from homeostat.adapters.predlog.hashing import Hashes, hash_texts
 from homeostat.adapters.predlog.hours import HOUR, SegmentHours, of_kinds
 from homeostat.adapters.predlog.keys import in_key_order, make_keys
 from homeostat.adapters.predlog.labels import Asked, Told, attach
@@ -24,7 +25,7 @@ from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_d
 from homeostat.domain.columns import answered, micros, where
 from homeostat.domain.errors import StorageError
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
+from homeostat.domain.record import prediction_schema
 from homeostat.domain.segments import columns_of, in_segment
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.format import from_bytes
@@ -33,7 +34,6 @@ from homeostat.profiles.profile import Profile, merge_all
 T = TypeVar("T")
 
 CACHED_PROFILES = 512
-LABEL_IDS = pa.schema([LABEL_SCHEMA.field(name) for name in ("prediction_id", "arrival")])
 
 
 @dataclass
@@ -58,7 +58,7 @@ class LogReader:
 
         return self._again(read)
 
-    def _again(self, read: Callable[[], pa.Table]) -> pa.Table:
+    def _again(self, read: Callable[[], T]) -> T:
         """Read; once more if a file was taken away meanwhile, as an erasure does at once."""
         before = self.state.losses
         try:
@@ -296,18 +296,30 @@ class LogReader:
 
     def orphans(self, model: str, older_than: int) -> int:
         """Count ids whose first label arrived before `older_than` and that no prediction has."""
-        with self.state.lock:
+        return self._again(lambda: self._orphans(model, older_than))
+
+    def _orphans(self, model: str, older_than: int) -> int:
+        with self.state.lock:  # files are read without it: appends wait for it
             self.state.refresh()
             files, landed = self.state.labels(model, [])
-            fields = ["prediction_id", "arrival"]
-            tables = [self.store.read(file, fields) for file in files if file.first < older_than]
-            found = pa.concat_tables(
-                [LABEL_IDS.empty_table(), *(table.select(fields) for table in (*tables, *landed))]
-            )
-            early = micros(found, "arrival") < older_than
-            found = found.filter(pa.array(early))
-            keys = np.unique(hash_texts(found.column("prediction_id"), self.store.salt))
-            return int(np.count_nonzero(~self.state.predicted(model, keys)))
+            known, predictions = self.state.predictions(model)
+        old = [file for file in files if file.first < older_than]
+        found = [np.empty(0, np.uint64), *(self._labelled_before(f, older_than) for f in old)]
+        for table in landed:
+            early = pa.array(micros(table, "arrival") < older_than)
+            found.append(hash_texts(table.column("prediction_id").filter(early), self.store.salt))
+        left = np.unique(np.concatenate(found))
+        for keys in chain(known, map(self.store.keys, predictions)):
+            left = left[~keys.has(left)]
+        return len(left)
+
+    def _labelled_before(self, file: FileEntry, end: int) -> Hashes:
+        """Return the keys of a file's labels that arrived before a time."""
+        keys = self.store.keys(file)
+        if file.last < end:
+            return keys.keys
+        early = micros(self.store.read(file, ["arrival"]), "arrival") < end
+        return keys.keys[early[keys.rows]]
 
 
 def _profile(blob: bytes) -> Profile:

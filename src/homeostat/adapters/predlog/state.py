@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import Catalogue, FileEntry
 from homeostat.adapters.predlog.frames import Kind, scan
-from homeostat.adapters.predlog.hashing import Hashes
 from homeostat.adapters.predlog.judged import Judged, pairs_of, repeated
 from homeostat.adapters.predlog.keys import Keys, identities, merge
 from homeostat.adapters.predlog.layout import EVER
@@ -264,23 +263,17 @@ class LogState:
         for name in scopes:
             yield from map(self.store.keys, self.files[kind, model].get(name, ()))
 
-    def predicted(self, model: str, keys: Hashes) -> NDArray[np.bool_]:
-        """Say which keys are of stored predictions, of any day and version."""
-        found = np.zeros(len(keys), np.bool_)
-        for held in self.landed.values():
-            for (kind, name, _), landed in held.keys.items():
-                if (kind, name) == (Kind.PREDICTIONS, model):
-                    for known in landed.all:
-                        found |= known.has(keys)
-        for day in self.days(model):
-            for file in self.files[Kind.PREDICTIONS, model][day]:
-                left = np.flatnonzero(~found)
-                found[left] = self.store.keys(file).has(keys[left])
-        return found
-
-    def days(self, model: str) -> list[str]:
-        """Return the days of prediction files, newest first."""
-        return sorted(self.files[Kind.PREDICTIONS, model], reverse=True)
+    def predictions(self, model: str) -> tuple[list[Keys], list[FileEntry]]:
+        """Return the keys of landed predictions, and the files of others, newest days first."""
+        landed = [
+            keys
+            for held in self.landed.values()
+            for (kind, name, _), known in held.keys.items()
+            if (kind, name) == (Kind.PREDICTIONS, model)
+            for keys in known.all
+        ]
+        days = self.files[Kind.PREDICTIONS, model]
+        return landed, [file for day in sorted(days, reverse=True) for file in days[day]]
 
     def freeze(self, most: int) -> Snapshot:
         """Return what has landed so far, oldest segments first, to be made into files.

@@ -6,6 +6,7 @@ import pytest
 
 from databases import open_records
 from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.predlog import labels as module
 from homeostat.adapters.predlog.catalogue import Catalogue
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.domain.columns import floats
@@ -57,3 +58,39 @@ def test_an_id_that_was_answered_on_several_days_has_its_label_on_each(tmp_path:
     log.append_labels(SPEC, labels(["a"], 1.0, T0 + 120 * HOUR))
     log.roll(NOW)
     assert log.status().labels == 3, "a repetition is stored on none of the days"
+
+
+def test_labels_without_predictions_are_written_again_only_if_some_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = FilePredictionLog(tmp_path / "log", open_records(tmp_path), settle_rows=1)
+    log.append(SPEC, predictions(["a", "b", "c"]))
+
+    def unknown() -> list[tuple[str, int]]:
+        files = log.upkeep.files(SPEC.name)[Kind.LABELS]
+        return sorted((file.path, file.rows) for file in files if file.day == "unknown")
+
+    def send(*ids: str) -> list[tuple[str, int]]:
+        log.append_labels(SPEC, labels(ids, 1.0, T0 + 9 * HOUR))
+        log.roll(NOW)
+        return unknown()
+
+    ((first, rows),) = send("a", "p", "q", "r")
+    assert rows == 3
+    ((merged, rows),) = send("x0", "x1", "x2", "x3")
+    assert (rows, merged != first) == (7, True), "few rows are written again"
+    found = send("b", "s")
+    assert sorted(rows for _, rows in found) == [1, 7]
+    assert (merged, 7) in found, "many are not"
+    assert sorted(rows for _, rows in send("t")) == [2, 7]
+    log.append(SPEC, predictions(["p", "s", "x0"], T0 + 50 * HOUR))
+    log.roll(NOW)
+    assert sorted(rows for _, rows in unknown()) == [2, 7]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MOST_UNKNOWN", 6)
+        assert sorted(rows for _, rows in send("u")) == [2, 7], "the rest waits"
+    assert log.orphans(SPEC, NOW) == 7
+    assert floats(log.labelled(SPEC, ALL, NOW), "label")[-3:] == [1.0] * 3
+    assert [rows for _, rows in send("b")] == [7]
+    assert log.status().labels == 12, "a repetition is not stored twice"
+    assert floats(log.labelled(SPEC, ALL, NOW), "label")[-3:] == [1.0] * 3

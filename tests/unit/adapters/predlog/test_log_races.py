@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from homeostat.adapters.predlog import state, upkeep
-from homeostat.adapters.predlog.catalogue import Catalogue, Change
+from homeostat.adapters.predlog.catalogue import Catalogue, Change, FileEntry
 from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.keys import Keys
 from homeostat.adapters.predlog.memory import Snapshot
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.roll import write_files
 from homeostat.adapters.predlog.segments import SegmentWriter
-from homeostat.simulation.conformance.log import NOW, SPEC, predictions
+from homeostat.simulation.conformance.log import HOUR, NOW, SPEC, T0, labels, predictions
 from unit.adapters.predlog.test_log import ids, opened
 
 pytestmark = pytest.mark.usefixtures("both")
@@ -88,3 +89,32 @@ def test_a_roll_takes_in_what_is_merged_elsewhere_meanwhile(
     known = [file.path for file in log.upkeep.files(SPEC.name)[Kind.PREDICTIONS]]
     there = {file.path for file in other.upkeep.files(SPEC.name)[Kind.PREDICTIONS]}
     assert sorted(known) == sorted(there)
+
+
+def test_who_counts_labels_without_predictions_keeps_no_rows_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(tmp_path)
+    log.append_labels(SPEC, labels(["a", "z"], 1.0, T0))
+    log.append(SPEC, predictions(["a"]))
+    log.roll(NOW)
+    reading, appended = threading.Event(), threading.Event()
+    read, found = FileStore.keys, list[object]()
+
+    def slow(self: FileStore, file: FileEntry) -> Keys:
+        if file.kind is Kind.LABELS:
+            reading.set()
+            found.append(appended.wait(20))
+        return read(self, file)
+
+    def count() -> None:
+        found.append(log.orphans(SPEC, NOW))
+
+    monkeypatch.setattr(FileStore, "keys", slow)
+    page = threading.Thread(target=count)
+    page.start()
+    assert reading.wait(60)
+    log.append(SPEC, predictions(["b"], T0 + 48 * HOUR))
+    appended.set()
+    page.join()
+    assert found == [True, 1]
