@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from homeostat.adapters.predlog.checksum import check_footer
 from homeostat.adapters.predlog.frames import Kind, scan
 from homeostat.adapters.predlog.hours import unpack
 from homeostat.adapters.predlog.place import Place
@@ -88,7 +89,7 @@ def search(
 
     def look(path: Path, shown: str) -> None:
         hit = bool(needles) and _bytes_of(path, needles)
-        same, within = _compare(path, values)
+        same, within = _compare(path, shown, values)
         if same or (hit and not within):
             found.append(shown)
         elif hit or within:
@@ -136,11 +137,11 @@ def _bytes_of(path: Path, needles: Sequence[bytes]) -> bool:
     return False
 
 
-def _compare(path: Path, values: Sequence[str]) -> tuple[bool, bool]:
+def _compare(path: Path, name: str, values: Sequence[str]) -> tuple[bool, bool]:
     """Say whether a table in a file has one of the values, and whether one inside a longer one."""
     same = within = False
     try:
-        for table in _tables(path):
+        for table in _tables(path, name):
             for column in _texts(table):
                 same = same or _has(column, values)
                 within = within or any(
@@ -161,11 +162,12 @@ def _has(column: Strings, values: Sequence[str]) -> bool:
     return bool(pc.any(pc.is_in(column, pa.array(values, pa.string()))).as_py())
 
 
-def _tables(path: Path) -> Iterator[pa.Table]:
+def _tables(path: Path, name: str) -> Iterator[pa.Table]:
     if path.name.endswith((SUFFIX, SUFFIX + DAMAGED)):
         for frame in scan(path, 0):
             yield frame.rows
     elif path.suffix == ".parquet":
+        check_footer(path, name)  # PyArrow may end the process over a damaged one
         with pq.ParquetFile(path) as opened:
             for number in range(opened.num_row_groups):
                 yield opened.read_row_group(number)

@@ -14,6 +14,9 @@ from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.http.problem import ProblemError
 
 BATCHES = 10_000
+REMEMBERED = 3600.0  # seconds for which a receipt is kept; ids keep what comes later from counting
+MOST_TEXT = 16 * 2**20  # of the receipts that are kept: each may name thousands of refused rows
+ROW, RECEIPT = 200, 500  # bytes that a refused row and a receipt take besides their texts
 KEY_LENGTH = 200
 PATIENCE = 30.0
 
@@ -39,9 +42,8 @@ class Intake:
     patience: float = PATIENCE
     _held: int = field(default=0, init=False)
     _spent: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict, init=False)
-    _answers: OrderedDict[tuple[str, str], tuple[bytes, Receipt]] = field(
-        default_factory=OrderedDict, init=False
-    )
+    _answers: OrderedDict[tuple[str, str], _Answer] = field(default_factory=OrderedDict, init=False)
+    _text: int = field(default=0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @contextmanager
@@ -99,20 +101,48 @@ class Intake:
             said = f"Idempotency-Key is longer than {KEY_LENGTH} characters"
             raise ProblemError(422, said, "send a shorter one, such as a UUID", "Idempotency-Key")
         with self._lock:
+            self._forget()
             found = self._answers.get((place, key))
         if found is None:
             return None
-        if found[0] != _digest(body):
+        if found.digest != _digest(body):
             said = "this Idempotency-Key was sent with another body"
             raise ProblemError(422, said, "use a new key for each batch", "Idempotency-Key")
-        return found[1]
+        return found.receipt
 
     def remember(self, place: str, key: str, body: bytes, receipt: Receipt) -> None:
-        """Keep a receipt: the batch sent again is answered alike, as long as it is remembered."""
+        """Keep a receipt: the batch sent again is answered alike, as long as it is remembered.
+
+        That is an hour, or until there are too many younger ones, or too large ones.
+        """
+        texts = sum(ROW + len(bad.column) + len(bad.reason) for bad in receipt.rejected)
+        size = RECEIPT + len(place) + len(key) + texts
+        answer = _Answer(_digest(body), receipt, self.clock.monotonic(), size)
         with self._lock:
-            self._answers[place, key] = (_digest(body), receipt)
-            while len(self._answers) > BATCHES:
-                self._answers.popitem(last=False)
+            before = self._answers.pop((place, key), None)
+            self._text += size - (before.size if before else 0)
+            self._answers[place, key] = answer
+            self._forget()
+
+    def _forget(self) -> None:
+        old = self.clock.monotonic() - REMEMBERED
+        while self._answers:
+            first = next(iter(self._answers.values()))
+            few = len(self._answers) <= BATCHES and self._text <= MOST_TEXT
+            if few and first.at > old:
+                break
+            self._answers.popitem(last=False)
+            self._text -= first.size
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a batch was answered, when, and about how many bytes that takes."""
+
+    digest: bytes
+    receipt: Receipt
+    at: float
+    size: int
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.erase import Erasure, Target, erase
 from homeostat.adapters.predlog.parquet import FileStore
-from homeostat.adapters.predlog.prove import search
+from homeostat.adapters.predlog.prove import Searched, search
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.domain.columns import texts
 from homeostat.domain.errors import StorageError
@@ -255,3 +256,24 @@ def test_kill_between_register_and_unlink_leaves_nothing_to_chance(tmp_path: Pat
     assert set(texts(log.rows(SPEC, ALL), "entity")) == {BOB}
     assert search(tmp_path, log.upkeep.catalogue.database, [ADA]).found
     assert forget_ada(log, tmp_path).complete
+
+
+def test_a_file_with_another_footer_than_it_was_written_with_is_not_opened(
+    tmp_path: Path,
+) -> None:
+    """PyArrow may end the process over it. What such a file holds is judged by its bytes."""
+    log = opened(tmp_path)
+    fill(log)
+    path = next((tmp_path / "log" / "predictions").rglob("*.parquet"))
+    (tmp_path / "aside").mkdir()
+    database = log.upkeep.catalogue.database
+
+    def judged(name: str) -> Searched:
+        (tmp_path / "aside" / name).write_bytes(path.read_bytes())
+        return search(tmp_path / "aside", database, ["ada@example"])
+
+    assert path.name in judged(path.name).longer
+    other = re.sub("-foot[0-9a-f]{8}", "-foot00000000", path.name)
+    found = judged(other)
+    assert other in found.found
+    assert path.name in found.longer

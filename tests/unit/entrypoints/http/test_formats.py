@@ -22,6 +22,7 @@ from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
 from homeostat.domain.window import Window
+from homeostat.engine.ports import Receipt, Rejected
 from homeostat.entrypoints.http.api import api
 from homeostat.entrypoints.http.auth import Tokens
 from homeostat.entrypoints.http.columns import read_json
@@ -199,6 +200,31 @@ def test_a_batch_sent_again_with_its_key_is_answered_alike(world: World) -> None
     assert (other.status_code, other.json()["field"]) == (422, "Idempotency-Key")
     long = world.send(body, "application/json", Idempotency_Key="k" * 201)
     assert (long.status_code, long.json()["field"]) == (422, "Idempotency-Key")
+
+
+def test_answers_are_remembered_for_an_hour_and_not_beyond_so_many_bytes(world: World) -> None:
+    intake = Intake(world.clock, 100)
+
+    def known() -> list[str]:
+        return [key for key in "abcd" if intake.answered("place", key, b"") is not None]
+
+    for key in "abab":
+        intake.remember("place", key, b"", Receipt(1))
+    world.clock.advance(timedelta(minutes=59))
+    intake.remember("place", "c", b"", Receipt(1))
+    assert known() == ["a", "b", "c"]
+    world.clock.advance(timedelta(minutes=2))
+    assert known() == ["c"]
+    refused = tuple(Rejected(row, "score", "is missing") for row in range(10_000))
+    for _ in range(3):
+        intake.remember("place", "d", b"", Receipt(0, 0, refused))
+    assert known() == ["c", "d"], "what is said again takes no more room"
+    for number in range(10):
+        intake.remember("place", f"{number}", b"", Receipt(0, 0, refused))
+    assert known() == []
+    assert intake.answered("place", "9", b"") is not None
+    intake.remember("place", "a", b"", Receipt(0, 0, refused * 10))
+    assert known() == [], "it is larger than all that is kept"
 
 
 def test_a_sender_that_sends_too_much_is_told_to_wait(world: World) -> None:
