@@ -58,6 +58,15 @@ def test_an_id_that_was_answered_on_several_days_has_its_label_on_each(tmp_path:
     log.append_labels(SPEC, labels(["a"], 1.0, T0 + 120 * HOUR))
     log.roll(NOW)
     assert log.status().labels == 3, "a repetition is stored on none of the days"
+    log.append(SPEC, predictions(["a"], T0 + 200 * HOUR, version="3"))
+    log.roll(NOW)
+    later = Window(T0 + 200 * HOUR, T0 + 201 * HOUR)
+    assert log.labelled(SPEC, later, NOW).column("label").to_pylist() == [None]
+    for _ in range(2):
+        log.append_labels(SPEC, labels(["a"], 1.0, T0 + 120 * HOUR))
+        assert floats(log.labelled(SPEC, later, NOW), "label") == [1.0], "sent again it counts"
+        log.roll(NOW)
+    assert log.status().labels == 4
 
 
 def test_labels_without_predictions_are_written_again_only_if_some_are_known(
