@@ -8,7 +8,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from homeostat.domain.decision import Severity
-from homeostat.domain.verdict import Monitor, Status, Verdict
+from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
 
 DATA_FAULT = "data_fault"
 MODEL_DOWN = "model_down"
@@ -20,6 +20,7 @@ HIGH_LATENCY = "high_latency"
 VALUE_DROP = "value_drop"
 METRIC_THRESHOLD = "metric_threshold"
 CALIBRATION_DRIFT = "calibration_drift"
+DEGRADED_ANSWERS = "degraded_answers"
 
 NAMED = 3
 
@@ -152,6 +153,7 @@ def default_rules(receivers: tuple[str, ...], runbooks: str = "runbooks") -> tup
         (PREDICTION_DRIFT, Monitor.PREDICTION_DRIFT, warning, "*", now, day, down),
         (VOLUME_ANOMALY, Monitor.VOLUME, warning, "*", now, hour, ()),
         (HIGH_LATENCY, Monitor.SERVICE, warning, "latency*", 2 * minutes, minutes, (MODEL_DOWN,)),
+        (DEGRADED_ANSWERS, Monitor.SERVICE, warning, DEGRADED, now, minutes, down),
         (VALUE_DROP, Monitor.VALUE, critical, "*", now, hour, down),
         (METRIC_THRESHOLD, Monitor.METRIC, warning, "*", now, hour, down),
         (CALIBRATION_DRIFT, Monitor.CALIBRATION, warning, "*", now, day, (*down, PERFORMANCE_DROP)),

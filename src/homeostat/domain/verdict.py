@@ -40,6 +40,10 @@ class Monitor(StrEnum):
     METRIC = "metric"
 
 
+DEGRADED = "degraded"
+"""Subject of verdicts on the share of answers by fallback tiers: `Monitor.SERVICE`."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmBudget:
     """How many false alarms the owner accepts in a period, over all columns and monitors.

@@ -20,7 +20,7 @@ from homeostat.detectors.value.metric import ValueMetric
 from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.errors import ConfigError
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.verdict import BudgetShare
+from homeostat.domain.verdict import BudgetShare, Monitor
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
 
@@ -57,6 +57,26 @@ class ExplanationPolicy:
     """How many rows from before and since a change are looked at, with and without labels."""
 
     rows: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class DegradedPolicy:
+    """What share of the answers fallback tiers may give, whatever the reason.
+
+    Attributes
+    ----------
+    limit : LimitConfig
+        With ``above``; set by the owner, so that it spends nothing of the alarm budget.
+    every : timedelta
+        Length of a window; one judgement each.
+    """
+
+    limit: LimitConfig = field(
+        default_factory=lambda: LimitConfig(
+            above=0.1, windows=2, min_rows=30, monitor=Monitor.SERVICE
+        )
+    )
+    every: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +165,8 @@ class ModelPlan:
         What predictions are worth.
     thresholds : tuple of MetricThreshold
         On any metric; the dynamic ones have shares of the alarm budget too.
+    degraded : DegradedPolicy or None
+        None: the share of answers by fallback tiers is not judged.
 
     Raises
     ------
@@ -172,6 +194,7 @@ class ModelPlan:
     reference: ReferencePolicy = ReferencePolicy()
     business: tuple[ValueMetric, ...] = ()
     thresholds: tuple[MetricThreshold, ...] = ()
+    degraded: DegradedPolicy | None = None
 
     def __post_init__(self) -> None:
         dynamic = [t.config for t in self.thresholds if isinstance(t.config, SeriesConfig)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from homeostat.domain.decision import Decision
-from homeostat.domain.verdict import Monitor, Status, Verdict
+from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.outcomes import Found
 from homeostat.engine.plan import ModelPlan
@@ -41,6 +41,8 @@ def _judged(plan: ModelPlan, verdict: Verdict) -> bool:
     if verdict.monitor in {Monitor.VALUE, Monitor.METRIC}:
         known = {(t.config.monitor, t.name) for t in plan.thresholds}
         return (verdict.monitor, verdict.subject) in known
+    if (verdict.monitor, verdict.subject) == (Monitor.SERVICE, DEGRADED):
+        return plan.degraded is not None
     return True
 
 

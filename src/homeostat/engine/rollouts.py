@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from homeostat.domain.decision import Cause, Decision, Diagnosis
 from homeostat.domain.errors import ArtifactError, HomeostatError, IllegalTransitionError
-from homeostat.domain.verdict import Monitor, Status, Verdict
+from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.outcomes import paired_evidence
@@ -113,13 +114,15 @@ def guard(
     if bad and diagnosis is not None and state.on_probation(now) and state.previous:
         reason = diagnosis.text.rstrip(".")
         return roll(plan, rolled, GuardrailBreached(reason, state.champion), now)
-    failing = _failing(watch.verdicts(Monitor.SERVICE))
+    # Answers degrade for bad rows too, which are no version's fault.
+    service = (v for v in watch.verdicts(Monitor.SERVICE) if v.subject != DEGRADED)
+    failing = _failing(service)
     if failing and state.stage is Stage.CANARY:
         return roll(plan, rolled, GuardrailBreached(failing, state.challenger), now)
     return rolled
 
 
-def _failing(verdicts: tuple[Verdict, ...]) -> str:
+def _failing(verdicts: Iterable[Verdict]) -> str:
     return "; ".join(v.reason for v in verdicts if v.status is Status.DRIFT)
 
 

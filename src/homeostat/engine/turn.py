@@ -15,6 +15,7 @@ from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command
+from homeostat.engine.degraded import judge_degraded
 from homeostat.engine.drift import judge_drift
 from homeostat.engine.early import early_key, measure_early
 from homeostat.engine.estimates import Estimates, estimates_key
@@ -133,8 +134,9 @@ class Turn:
         quality = _untainted(watch, quality)
         drift, doubts = self._judge_drift(quality.watch, rollout.champion)
         volume = judge_volume(plan, seen, drift.watch, reference, now)
-        service = judge_service(plan, log, volume.watch, now)
-        parts = [retire(plan, watch, now), quality, drift, volume, service]
+        degraded = judge_degraded(plan, log, volume.watch, now)
+        service = judge_service(plan, log, degraded.watch, now)
+        parts = [retire(plan, watch, now), quality, drift, volume, degraded, service]
         if baseline is not None:
             hindsight = Hindsight(log, self.ports.scorer, self.ports.registry)
             watch = parts[-1].watch

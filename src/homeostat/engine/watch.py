@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from homeostat.detectors.calibration.detector import CalibrationReference, CalibrationState
 from homeostat.detectors.drift.detector import DriftState
 from homeostat.detectors.performance.detector import LossBaseline, PerformanceState
 from homeostat.detectors.quality.detector import QualityState
+from homeostat.detectors.series.limits import LimitState
 from homeostat.detectors.service.detector import ServiceState
 from homeostat.detectors.volume.detector import VolumeState
 from homeostat.domain.decision import Diagnosis
@@ -82,7 +83,8 @@ class Watch:
     its predecessor's if it came without.
     ``latest`` holds the newest verdict of each monitor and subject. ``drop_since`` is when realized
     performance began to be worse, ``drops`` counts the consecutive metric windows in which it was.
-    Windows were looked at for late labels until ``restated_until``.
+    Windows were looked at for late labels until ``restated_until``, and for answers by fallback
+    tiers until ``degraded_until``.
     """
 
     model: str
@@ -108,6 +110,8 @@ class Watch:
     diagnosis: Diagnosis | None = None
     restated_until: datetime | None = None
     calibration: CalibrationState = CalibrationState()
+    degraded: LimitState = field(default_factory=LimitState)
+    degraded_until: datetime | None = None
 
     @property
     def open_faults(self) -> tuple[Fault, ...]:

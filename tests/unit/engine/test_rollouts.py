@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from homeostat.domain.decision import Cause, Diagnosis
 from homeostat.domain.errors import ArtifactError, DataError
 from homeostat.domain.model import ModelVersion
-from homeostat.domain.verdict import Monitor, Status
+from homeostat.domain.verdict import DEGRADED, Monitor, Status
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.rollouts import Rolled, advance, evidence, guard, obey
 from homeostat.engine.watch import Pairing
@@ -106,7 +106,9 @@ def test_a_canary_ends_when_the_service_fails() -> None:
     assert (after.state.stage, after.state.aborted) == (Stage.CHAMPION, ("3",))
     shadow = Rolled(replace(LIVE, stage=Stage.SHADOW))
     assert guard(PLAN, shadow, failing, None, START) == shadow
-    calm = watch().noting((verdict(Monitor.SERVICE, "availability", Status.OK),))
+    calm = watch().noting(
+        (verdict(Monitor.SERVICE, "availability", Status.OK), verdict(Monitor.SERVICE, DEGRADED))
+    )
     assert guard(PLAN, Rolled(canary), calm, None, START) == Rolled(canary)
 
 

@@ -131,6 +131,14 @@ class Service(Part):
     """Share of rows that a fallback tier may answer because the model failed."""
     max_latency: Duration = timedelta(milliseconds=250)
     """99 in 100 rows must be answered within this time."""
+    max_degraded: Weight | None = 0.1
+    """Share of a window's answers that may come from fallback tiers, whatever the reason; two
+    windows in a row above it alarm. It is a limit and costs nothing of the alarm budget; null:
+    none."""
+    degraded_window: Duration = timedelta(minutes=5)
+    """Length of such a window."""
+    min_rows: Count = 30
+    """Such windows with fewer answers are not judged."""
 
 
 class Threshold(Part):

@@ -20,6 +20,7 @@ from homeostat.detectors.volume.detector import VolumeConfig
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import AlarmBudget, Monitor
 from homeostat.engine.plan import (
+    DegradedPolicy,
     EarlyPolicy,
     EstimationPolicy,
     ExplanationPolicy,
@@ -106,6 +107,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         reference=_reference(monitors.drift),
         business=tuple(model.metric(name) for name in model.business),
         thresholds=thresholds,
+        degraded=_degraded(monitors.service),
         gate_margin=0.0 if model.retraining is None else model.retraining.margin,
     )
 
@@ -174,6 +176,13 @@ def _service(settings: Settings, service: Service, budget: AlarmBudget) -> Servi
         max_fallback=service.max_fallback,
         max_latency_ms=service.max_latency.total_seconds() * 1000,
     )
+
+
+def _degraded(service: Service) -> DegradedPolicy | None:
+    if service.max_degraded is None:
+        return None
+    limit = replace(DegradedPolicy().limit, above=service.max_degraded, min_rows=service.min_rows)
+    return DegradedPolicy(limit, service.degraded_window)
 
 
 def _calibration(model: Model, budget: AlarmBudget) -> CalibrationConfig | None:

@@ -2,6 +2,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from homeostat.domain.decision import Severity
+from homeostat.engine.plan import DegradedPolicy
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 from homeostat.serving.breaker import BreakerConfig
@@ -85,6 +86,19 @@ def test_what_the_owner_says_reaches_the_parts(tmp_path: Path) -> None:
     assert plan.retraining.performance_floor == (("auc", 0.8),)
     assert plan.retraining.cooldown == timedelta(days=2)
     assert plan.gate_margin == 0.1
+
+
+def test_the_share_of_degraded_answers_has_a_limit_unless_it_is_taken_away(
+    tmp_path: Path,
+) -> None:
+    usual = model_plan(plain(tmp_path, TEXT)).degraded
+    assert usual == DegradedPolicy()
+    part = "{max_degraded: 0.3, degraded_window: 1h, min_rows: 5}"
+    own = model_plan(plain(tmp_path, TEXT + f"    monitors: {{service: {part}}}\n")).degraded
+    assert own is not None
+    assert (own.limit.above, own.limit.min_rows, own.every) == (0.3, 5, timedelta(hours=1))
+    none = TEXT + "    monitors: {service: {max_degraded: null}}\n"
+    assert model_plan(plain(tmp_path, none)).degraded is None
 
 
 def test_overrides_change_only_what_they_name(tmp_path: Path) -> None:
