@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 NAME = "homeostat"
 # Bounds of the convention for http.server.request.duration, in seconds.
@@ -21,20 +25,113 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 
 PROPAGATED = ("traceparent", "tracestate")
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_CARRIED: ContextVar[Mapping[str, str]] = ContextVar("homeostat_trace", default=_NOTHING)
+_CARRIED: ContextVar[Carried | None] = ContextVar("homeostat_trace", default=None)
 
 
-def outgoing() -> Mapping[str, str]:
-    """Return the W3C headers with which a call to another server joins the trace of this request.
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What calls made on behalf of a request take along."""
 
-    Empty outside of a request, and where nothing is traced.
+    context: Context
+    propagator: TraceContextTextMapPropagator
+    tracer: Tracer | None
+
+    def headers(self, span: Span | None) -> Mapping[str, str]:
+        """Return the W3C headers of a span; without one, of what the request came with."""
+        from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - an extra
+
+        found = dict[str, str]()
+        context = self.context if span is None else set_span_in_context(span, self.context)
+        self.propagator.inject(found, context=context)
+        return found
+
+
+class Calling:
+    """A call to another server under way.
+
+    Attributes
+    ----------
+    headers : mapping of str to str
+        With which that server joins the trace.
+    status : int
+        Of its answer, for whoever calls to set; 0: none came.
+    """
+
+    def __init__(self, headers: Mapping[str, str] = _NOTHING) -> None:
+        self.headers, self.status = headers, 0
+
+
+@contextmanager
+def calling(url: str, resent: int = 0, *, hedge: bool = False) -> Iterator[Calling]:
+    """Make a POST to another server a child span of the request that it is made for.
+
+    Nothing where no request is under way or nothing is traced.
+
+    Parameters
+    ----------
+    url : str
+        User, password and query stay out of the span.
+    resent : int
+        How often the same was sent before.
+    hedge : bool
+        Whether another server was asked at the same time.
 
     Examples
     --------
-    >>> dict(outgoing())
+    >>> with calling("http://models:8000/score") as call:
+    ...     dict(call.headers)
     {}
     """
-    return _CARRIED.get()
+    carried = _CARRIED.get()
+    if carried is None:
+        yield Calling()
+        return
+    if carried.tracer is None:
+        yield Calling(carried.headers(None))
+        return
+    from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415 - an extra
+
+    span = carried.tracer.start_span(
+        "POST", carried.context, SpanKind.CLIENT, _called(url, resent, hedge=hedge)
+    )
+    call, error = Calling(carried.headers(span)), ""
+    try:
+        yield call
+    except BaseException as raised:
+        error = type(raised).__name__
+        # One that is given up, as when another was faster, is no failure.
+        if isinstance(raised, Exception):
+            span.set_status(StatusCode.ERROR)
+        raise
+    finally:
+        if call.status:
+            span.set_attribute("http.response.status_code", call.status)
+        if call.status >= 400:
+            error = str(call.status)
+            span.set_status(StatusCode.ERROR)
+        if error:
+            span.set_attribute("error.type", error)
+        span.end()
+
+
+def _called(url: str, resent: int, *, hedge: bool) -> dict[str, str | int | bool]:
+    """Return attributes of a call, as the HTTP conventions of OpenTelemetry name them."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    place = f"[{host}]" if ":" in host else host
+    if parts.port is not None:
+        place += f":{parts.port}"
+    found: dict[str, str | int | bool] = {
+        "http.request.method": "POST",
+        "server.address": host,
+        "server.port": parts.port or (443 if parts.scheme == "https" else 80),
+        "url.full": f"{parts.scheme}://{place}{parts.path}",
+    }
+    if resent:
+        found["http.request.resend_count"] = resent
+    if hedge:
+        found["homeostat.hedge"] = True
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +152,7 @@ class Running:
         span: Span | None,
         duration: Histogram | None,
         exchange: Exchange,
-        carried: Mapping[str, str],
+        carried: Carried,
     ) -> None:
         self._span, self._duration, self._exchange = span, duration, exchange
         self._token = _CARRIED.set(carried)
@@ -127,14 +224,15 @@ class Telemetry:
 
     def begin(self, exchange: Exchange) -> Running:
         """Begin a span, below the one that the request's headers name."""
-        span, carrier = None, dict[str, str]()
+        span = None
+        given = {key: exchange.headers[key] for key in PROPAGATED if key in exchange.headers}
+        context = self._propagator.extract(given)
         if self._tracer is not None:
             from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - an extra
 
-            given = {key: exchange.headers[key] for key in PROPAGATED if key in exchange.headers}
             span = self._tracer.start_span(
                 f"{exchange.method} {exchange.route}",
-                context=self._propagator.extract(given),
+                context=context,
                 kind=self._kind,
                 attributes={
                     "http.request.method": exchange.method,
@@ -142,8 +240,9 @@ class Telemetry:
                     "url.scheme": exchange.scheme,
                 },
             )
-            self._propagator.inject(carrier, context=set_span_in_context(span))
-        return Running(span, self._duration, exchange, carrier)
+            context = set_span_in_context(span, context)
+        carried = Carried(context, self._propagator, self._tracer)
+        return Running(span, self._duration, exchange, carried)
 
     def close(self) -> None:
         """Send what has not been sent."""

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from homeostat.adapters.models.upstream import (
     save_remote,
 )
 from homeostat.adapters.models.wire import decode, encode, shown
+from homeostat.adapters.telemetry import calling
 from homeostat.domain.errors import ArtifactError, DataError
 from homeostat.serving.breaker import BreakerConfig, Event, Outcome, Permit
 from homeostat.serving.circuit import Circuit
@@ -57,6 +58,16 @@ class CallFailedError(UpstreamError):
 
 class CallTimeoutError(CallFailedError, TimeoutError):
     """One call gave no answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is sent to a server: rows, for the how manieth time, and whether beside another call."""
+
+    body: bytes
+    rows: int
+    resent: int = 0
+    hedge: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +161,7 @@ class RemotePredictor:
         """Ask without waiting; errors of `predict` are the future's."""
 
         async def work() -> T:
-            return read(await self._ask(body, len(rows), seconds))
+            return read(await self._ask(Sent(body, len(rows)), seconds))
 
         try:
             body = encode(self._spec, rows)
@@ -161,7 +172,7 @@ class RemotePredictor:
             return failed
         return self._caller.begin(work, ended)
 
-    async def _ask(self, body: bytes, rows: int, seconds: float) -> NDArray[np.float64]:
+    async def _ask(self, sent: Sent, seconds: float) -> NDArray[np.float64]:
         self._budget.earn()
         end = self._monotonic() + seconds
         tried: list[Endpoint] = []
@@ -172,7 +183,8 @@ class RemotePredictor:
             endpoint, permit = chosen
             try:
                 left = max(end - self._monotonic(), 0.0)
-                return await self._race(endpoint, permit, body, rows, min(left, self._spec.timeout))
+                again = replace(sent, resent=len(tried))
+                return await self._race(endpoint, permit, again, min(left, self._spec.timeout))
             except CallFailedError as error:
                 alone = len(self._endpoints) == 1
                 last = len(tried) >= self._spec.retries or not error.again
@@ -197,18 +209,18 @@ class RemotePredictor:
         return None
 
     async def _race(
-        self, first: Endpoint, permit: Permit, body: bytes, rows: int, seconds: float
+        self, first: Endpoint, permit: Permit, sent: Sent, seconds: float
     ) -> NDArray[np.float64]:
         delay = self._delay.seconds
         if not self._spec.hedge or delay >= seconds:
-            return await self._call(first, permit, body, rows, seconds)
+            return await self._call(first, permit, sent, seconds)
         calls: list[asyncio.Future[NDArray[np.float64]]] = [
-            asyncio.ensure_future(self._call(first, permit, body, rows, seconds))
+            asyncio.ensure_future(self._call(first, permit, sent, seconds))
         ]
         try:
             await asyncio.wait(calls, timeout=delay)
             if not calls[0].done():
-                calls += self._second(first, body, rows, seconds - delay)
+                calls += self._second(first, replace(sent, hedge=True), seconds - delay)
             return await _first_good(calls)
         finally:
             for call in calls:
@@ -216,7 +228,7 @@ class RemotePredictor:
             await asyncio.gather(*calls, return_exceptions=True)
 
     def _second(
-        self, first: Endpoint, body: bytes, rows: int, seconds: float
+        self, first: Endpoint, sent: Sent, seconds: float
     ) -> list[asyncio.Future[NDArray[np.float64]]]:
         chosen = self._choose([first])
         if chosen is None:
@@ -225,15 +237,15 @@ class RemotePredictor:
         if endpoint is first or not self._budget.spend():
             endpoint.circuit.settle(permit, Outcome.NEUTRAL, self._monotonic())
             return []
-        return [asyncio.ensure_future(self._call(endpoint, permit, body, rows, seconds))]
+        return [asyncio.ensure_future(self._call(endpoint, permit, sent, seconds))]
 
     async def _call(
-        self, endpoint: Endpoint, permit: Permit, body: bytes, rows: int, seconds: float
+        self, endpoint: Endpoint, permit: Permit, sent: Sent, seconds: float
     ) -> NDArray[np.float64]:
         began, outcome = self._monotonic(), Outcome.NEUTRAL
         endpoint.under_way += 1
         try:
-            found = await self._post(endpoint, body, rows, seconds)
+            found = await self._post(endpoint, sent, seconds)
         except CallFailedError as error:
             outcome = error.outcome
             raise
@@ -249,18 +261,10 @@ class RemotePredictor:
             endpoint.under_way -= 1
             endpoint.circuit.settle(permit, outcome, self._monotonic())
 
-    async def _post(
-        self, endpoint: Endpoint, body: bytes, rows: int, seconds: float
-    ) -> NDArray[np.float64]:
-        session = self._caller.session()
+    async def _post(self, endpoint: Endpoint, sent: Sent, seconds: float) -> NDArray[np.float64]:
         try:
-            async with (
-                asyncio.timeout(seconds),
-                session.post(
-                    endpoint.url, data=body, headers=self._headers, allow_redirects=False
-                ) as response,
-            ):
-                status, content = response.status, await _content(response)
+            async with asyncio.timeout(seconds):
+                status, content = await self._answer(endpoint, sent)
         except TimeoutError as error:
             message = f"{endpoint.name}: no answer within {seconds:.3g} s"
             raise CallTimeoutError(message, Outcome.FAULT) from error
@@ -278,9 +282,20 @@ class RemotePredictor:
                 overloaded=status in OVERLOADED,
             )
         try:
-            return decode(self._spec, content, rows)
+            return decode(self._spec, content, sent.rows)
         except UpstreamError as error:
             raise CallFailedError(f"{endpoint.name}: {error}", error.outcome) from error
+
+    async def _answer(self, endpoint: Endpoint, sent: Sent) -> tuple[int, bytes | None]:
+        """Return status and body, None if that is too large; a span of the request's trace."""
+        session = self._caller.session()
+        with calling(endpoint.url, sent.resent, hedge=sent.hedge) as call:
+            headers = {**self._headers, **call.headers}
+            async with session.post(
+                endpoint.url, data=sent.body, headers=headers, allow_redirects=False
+            ) as response:
+                call.status = response.status
+                return response.status, await _content(response)
 
 
 def load_remote(

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from contextvars import copy_context
 from functools import partial
 
 import numpy as np
@@ -62,7 +63,9 @@ class Shadows:
             return
         with self._lock:
             self._rows[key] += size
-        future = loaded.shadow_lane.submit(partial(self._score, served, loaded, batch, rows))
+        # In the request's context: what a shadow elsewhere is asked belongs to its trace.
+        score = partial(copy_context().run, self._score, served, loaded, batch, rows)
+        future = loaded.shadow_lane.submit(score)
         if future is None:
             loaded.shadow_breaker.settle(permit, Outcome.NEUTRAL, self._clock.monotonic())
             self._count(served, loaded, "dropped", size)

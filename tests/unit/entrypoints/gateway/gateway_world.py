@@ -104,8 +104,8 @@ class World:
             save_linear(self.root / version, 0.0, [*terms, Term("age", 0.0)])
             self.register(version)
 
-    def register(self, version: str) -> None:
-        card = ModelVersion("fraud", version, "linear", "", NOW)
+    def register(self, version: str, flavour: str = "linear") -> None:
+        card = ModelVersion("fraud", version, flavour, "", NOW)
         self.registry.register(card, self.root / version)
 
     def gateway(

@@ -1,7 +1,10 @@
 """Spans and durations as OpenTelemetry's own SDK records them."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
 
+import pyarrow as pa
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -11,12 +14,17 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.types import Message, Scope
 
-from homeostat.adapters.telemetry import Telemetry, outgoing
+from homeostat.adapters.models import Loader, save_remote
+from homeostat.adapters.telemetry import Telemetry, calling
+from homeostat.domain.route import Route
+from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.traced import Traced, told
 from homeostat.simulation.clock import SimulatedClock
 from unit.entrypoints.gateway.gateway_world import NOW, World, answers
+from upstreams import ModelServer
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+UPSTREAMS = {"json": "/score", "kserve": "/v2/models/m/infer", "mlflow": "/invocations"}
 PATH = "/v1/models/fraud/predict"
 
 
@@ -54,7 +62,8 @@ def ask(telemetry: Telemetry, status: int, given: Scope, world: World | None = N
     seen = []
 
     async def plane(_: Scope, __: object, say: object) -> None:
-        seen.append(outgoing().get("traceparent", ""))
+        with calling("http://models/score") as call:
+            seen.append(call.headers.get("traceparent", ""))
         if world is not None:
             told(answers(world.spec, "a"))
         await say({"type": "http.response.start", "status": status})  # type: ignore[operator]
@@ -68,12 +77,14 @@ def test_a_span_joins_the_callers_trace_and_goes_on_to_upstreams(
 ) -> None:
     header = (b"traceparent", f"00-{TRACE}-{PARENT}-01".encode())
     carried = ask(telemetry, 200, scope("POST", PATH, header), world)
-    (span,) = spans.get_finished_spans()
+    child, span = spans.get_finished_spans()
     assert (span.name, span.kind) == ("POST /v1/models/{model}/predict", SpanKind.SERVER)
     assert span.context is not None
     assert span.parent is not None
     assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, PARENT)
-    assert carried == f"00-{TRACE}-{span.context.span_id:016x}-01"
+    assert child.context is not None
+    assert carried == f"00-{TRACE}-{child.context.span_id:016x}-01"
+    assert child.parent == span.context
     assert span.attributes is not None
     assert dict(span.attributes) == {
         "http.request.method": "POST",
@@ -86,14 +97,15 @@ def test_a_span_joins_the_callers_trace_and_goes_on_to_upstreams(
         "homeostat.tier": "model",
         "homeostat.reason": "",
     }
-    assert outgoing() == {}
+    with calling("http://models/score") as call:
+        assert call.headers == {}
 
 
 def test_failures_are_errors_and_hostile_paths_make_no_new_names(
     telemetry: Telemetry, spans: InMemorySpanExporter
 ) -> None:
     ask(telemetry, 503, scope(path="/wp-admin/1"))
-    (span,) = spans.get_finished_spans()
+    span = spans.get_finished_spans()[-1]
     assert (span.name, span.status.status_code) == ("POST /{other}", StatusCode.ERROR)
 
 
@@ -115,10 +127,134 @@ def test_health_checks_are_not_traced(
     assert spans.get_finished_spans() == ()
 
 
-def test_metrics_alone_carry_no_trace(reader: InMemoryMetricReader) -> None:
+def test_metrics_alone_carry_only_the_trace_that_came(reader: InMemoryMetricReader) -> None:
     alone = Telemetry(traces=False, meter=MeterProvider([reader]))
     assert ask(alone, 200, scope()) == ""
+    given = f"00-{TRACE}-{PARENT}-01"
+    assert ask(alone, 200, scope("POST", PATH, (b"traceparent", given.encode()))) == given
+    odd = given.replace("4bf9", "4bf9\r\nx: y")
+    assert ask(alone, 200, scope("POST", PATH, (b"traceparent", odd.encode()))) == ""
     alone.close()
+
+
+@pytest.fixture
+def servers() -> Iterator[list[ModelServer]]:
+    made = [ModelServer(), ModelServer()]
+    yield made
+    for one in made:
+        one.close()
+
+
+def far(world: World, servers: list[ModelServer], kind: str, **more: object) -> Gateway:
+    """Return a gateway whose champion, and shadow, are on these servers."""
+    load = Loader(hosts=frozenset(server.host for server in servers))
+    routes = RouteTable(world.registry, [ServedModel(world.spec)], world.clock, load)
+    urls = [server.url(UPSTREAMS[kind]) for server in servers]
+    for version in ("far", "copy"):
+        chosen = urls if version == "far" else urls[:1]
+        features = ["amount", "age"]
+        save_remote(world.root / version, kind, chosen, features, **{"retries": 1, **more})
+        world.register(version, "remote")
+    routes.publish(Route("fraud", "far", shadows=("copy",)))
+    return Gateway(routes, LogWriter(world.log), world.clock)
+
+
+def through(telemetry: Telemetry, made: Gateway) -> None:
+    """Answer a request that comes with a trace."""
+
+    async def plane(_: Scope, __: object, say: object) -> None:
+        answers = await made.predict_async("fraud", pa.table({"amount": [1.0], "age": [2.0]}))
+        assert answers["tier"].to_pylist() == ["model"]
+        assert made.drain()
+        await say({"type": "http.response.start", "status": 200})  # type: ignore[operator]
+
+    came = ((b"traceparent", f"00-{TRACE}-{PARENT}-01".encode()), (b"tracestate", b"ours=1"))
+    given = scope("POST", PATH, *came)
+    asyncio.run(Traced(plane, telemetry, SimulatedClock(NOW))(given, receive, send))
+
+
+@pytest.mark.parametrize("kind", UPSTREAMS)
+def test_every_call_to_a_server_is_a_child_span_that_it_can_join(
+    telemetry: Telemetry,
+    spans: InMemorySpanExporter,
+    world: World,
+    servers: list[ModelServer],
+    kind: str,
+) -> None:
+    server = servers[0]
+    server.moods = ["500"]
+    made = far(world, [server], kind)
+    through(telemetry, made)
+    assert made.close()
+    whole = next(span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER)
+    calls = {
+        f"00-{TRACE}-{span.context.span_id:016x}-01": span
+        for span in spans.get_finished_spans()
+        if span.kind is SpanKind.CLIENT and span.context is not None
+    }
+    joined = [headers["traceparent"] for headers in server.headers]
+    assert len(joined) == 3  # two for the answer, one for the shadow
+    assert set(joined) == calls.keys()
+    assert {headers["tracestate"] for headers in server.headers} == {"ours=1"}
+    assert all(span.parent == whole.context for span in calls.values())
+    for span in calls.values():
+        assert span.attributes is not None
+        assert span.attributes["url.full"] == server.url(UPSTREAMS[kind])
+        assert span.attributes["server.port"] == server.port
+    outcomes = Counter(
+        (span.attributes["http.response.status_code"], span.status.status_code)
+        for span in calls.values()
+        if span.attributes is not None
+    )
+    assert outcomes == {(500, StatusCode.ERROR): 1, (200, StatusCode.UNSET): 2}
+    again = [span for span in calls.values() if "http.request.resend_count" in span.attributes]  # type: ignore[operator]
+    assert len(again) == 1
+
+
+def test_a_hedge_is_a_span_beside_the_call_that_hangs(
+    telemetry: Telemetry, spans: InMemorySpanExporter, world: World, servers: list[ModelServer]
+) -> None:
+    first, second = servers
+    made = far(world, servers, "json", hedge=True, timeout=60)
+    for _ in range(20):
+        made.predict("fraud", pa.table({"amount": [1.0], "age": [2.0]}))
+        assert made.drain()
+    before, others = len(first.headers), len(second.headers)
+    live = made.routes.live("fraud")
+    assert live is not None
+    made.routes.publish(Route("fraud", "far"))
+    first.mood = "hang"
+    while len(first.headers) == before:
+        through(telemetry, made)
+    assert made.close()
+    joined = {headers.get("traceparent", "") for headers in second.headers[others:]}
+    hedge = next(s for s in spans.get_finished_spans() if "homeostat.hedge" in (s.attributes or {}))
+    lost = next(s for s in spans.get_finished_spans() if "error.type" in (s.attributes or {}))
+    assert hedge.context is not None
+    assert f"00-{TRACE}-{hedge.context.span_id:016x}-01" in joined
+    assert hedge.parent == lost.parent
+    assert (lost.attributes or {})["error.type"] == "CancelledError"
+    assert lost.status.status_code is StatusCode.UNSET
+
+
+def test_a_server_that_is_away_is_an_error_and_secrets_of_its_address_stay_out(
+    telemetry: Telemetry, spans: InMemorySpanExporter
+) -> None:
+    async def plane(_: Scope, __: object, ___: object) -> None:
+        with calling("https://me:secret@[::1]/score?key=secret"):
+            raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        asyncio.run(Traced(plane, telemetry, SimulatedClock(NOW))(scope(), receive, send))
+    span = spans.get_finished_spans()[0]
+    assert dict(span.attributes or {}) == {
+        "http.request.method": "POST",
+        "server.address": "::1",
+        "server.port": 443,
+        "url.full": "https://[::1]/score",
+        "error.type": "ConnectionRefusedError",
+    }
+    assert span.status.status_code is StatusCode.ERROR
 
 
 def test_what_is_exported_says_who_sent_it(monkeypatch: pytest.MonkeyPatch) -> None:
