@@ -128,6 +128,12 @@ class Service:
         return self.process.wait(60)
 
 
+def workers(gateway: Service) -> list[int]:
+    """Return the processes that it has started."""
+    listed = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text()
+    return [int(pid) for pid in listed.split()]
+
+
 class Site:
     """A folder with a configuration, a trainer and an adopted model, and what runs in it."""
 

@@ -19,7 +19,7 @@ from homeostat.adapters.clock import SystemClock
 from homeostat.domain.window import Window
 from homeostat.entrypoints.bootstrap import open_deployment
 from homeostat.entrypoints.settings import load
-from integration.live_site import CONFIG, Service, Site, adopt_in_place, until
+from integration.live_site import CONFIG, Service, Site, adopt_in_place, until, workers
 
 PREDICT = "/v1/models/fraud/predict"
 NOTICE = "gateway: {port: 0, deadline: 5s, notice: 2s}"
@@ -60,11 +60,6 @@ def total(gateway: Service, name: str) -> float:
         rf"^{name}(?:\{{.*\}})? (\S+)$", gateway.http.get("/metrics").text, re.MULTILINE
     )
     return sum(map(float, found))
-
-
-def workers(gateway: Service) -> list[int]:
-    listed = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text()
-    return [int(pid) for pid in listed.split()]
 
 
 def lives(pid: int) -> bool:

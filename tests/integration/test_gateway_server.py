@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import signal
 import socket
 import ssl
@@ -13,11 +12,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from starlette.types import Receive, Scope, Send
 
+from certificates import write_certificate
 from homeostat.domain.errors import ConfigError
 from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
 from integration.live_site import until
@@ -108,32 +105,6 @@ def test_connections_that_nobody_has_accepted_are_answered(
         client.close()
 
 
-def write(folder: Path, name: str) -> Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    files = Certificate(folder / "tls.crt", folder / "tls.key")
-    files.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    files.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return files
-
-
 def shown(port: int) -> str:
     """Return the name in the certificate that a new connection is shown, after a request."""
     context = ssl.create_default_context()
@@ -153,10 +124,10 @@ def shown(port: int) -> str:
 def test_a_certificate_is_renewed_while_it_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = Server(plane, Stop(), write(tmp_path, "first"))
+    server = Server(plane, Stop(), write_certificate(tmp_path, "first"))
     with serving(server, listening(), monkeypatch) as port:
         assert shown(port) == "first"
-        files = write(tmp_path, "second")
+        files = write_certificate(tmp_path, "second")
         server.renew()
         assert shown(port) == "second"
         files.key.write_text("nonsense")

@@ -1,6 +1,7 @@
 """`homeostat gateway` asked over HTTP and gRPC, and by senders of far too much."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -17,7 +18,7 @@ from homeostat.entrypoints.bootstrap import open_deployment
 from homeostat.entrypoints.cli import run
 from homeostat.entrypoints.gateway.rpc.wire import SERVICE, methods
 from homeostat.entrypoints.settings import load
-from integration.live_site import CONFIG, Site, adopt_in_place, until
+from integration.live_site import CONFIG, Service, Site, adopt_in_place, until, workers
 
 HUGE = 100 * 2**20
 
@@ -29,13 +30,13 @@ def configured(folder: Path, grpc_port: int) -> Site:
     return site
 
 
-def test_both_transports_answer_from_one_process(tmp_path: Path) -> None:
+def test_both_transports_answer_from_all_workers(tmp_path: Path) -> None:
     site = configured(tmp_path, 0)
     deployment = open_deployment(load(tmp_path / "homeostat.yaml"), SystemClock())
     adopt_in_place(deployment)
     RecordsRouter(deployment.records).publish(Route("fraud", "1"))
     deployment.close()
-    gateway = site.start("gateway")
+    gateway = site.start("gateway", "--workers", "2")
     try:
         until(lambda: gateway.http.get("/v2/health/ready").status_code == 200, what="route")
         found = re.search(r"gRPC on (\S+)", gateway.log)
@@ -45,14 +46,21 @@ def test_both_transports_answer_from_one_process(tmp_path: Path) -> None:
         asked = takes(
             model_name="fraud", inputs=[tensor | {"contents": {"fp64_contents": [100.0]}}]
         )
-        with grpc.insecure_channel(found[1]) as channel:
-            call = channel.unary_unary(
-                f"/{SERVICE}/ModelInfer",
-                request_serializer=takes.SerializeToString,
-                response_deserializer=gives.FromString,
-            )
-            answer = call(asked, timeout=20)
-        assert list(answer.outputs[0].contents.fp64_contents) == [0.5]
+
+        def infer() -> list[float]:
+            with grpc.insecure_channel(found[1], [("grpc.use_local_subchannel_pool", 1)]) as one:
+                call = one.unary_unary(
+                    f"/{SERVICE}/ModelInfer",
+                    request_serializer=takes.SerializeToString,
+                    response_deserializer=gives.FromString,
+                )
+                answer = call(asked, timeout=20, wait_for_ready=True)
+                return list(answer.outputs[0].contents.fp64_contents)
+
+        until(lambda: serving(gateway, found[1]) == 2, what="both workers")
+        assert infer() == [0.5]
+        os.kill(workers(gateway)[0], signal.SIGKILL)
+        assert [infer() for _ in range(8)] == [[0.5]] * 8
         sent = {"inputs": [tensor | {"data": [100.0]}]}
         rest = gateway.http.post("/v2/models/fraud/infer", json=sent).json()
         assert rest["outputs"][0]["data"] == [0.5]
@@ -65,6 +73,23 @@ def test_both_transports_answer_from_one_process(tmp_path: Path) -> None:
         assert gateway.send(signal.SIGTERM) == 0
     finally:
         site.stop()
+
+
+def serving(gateway: Service, where: str) -> int:
+    """Return how many processes take connections for gRPC."""
+    port = f":{int(where.rpartition(':')[2]):04X}"
+    tables = (Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    lines = [line.split() for table in tables for line in table.splitlines()[1:]]
+    listening = {
+        f"socket:[{line[9]}]" for line in lines if line[1].endswith(port) and line[3] == "0A"
+    }
+    holders = {
+        pid
+        for pid in workers(gateway)
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
+        if str(descriptor.readlink()) in listening
+    }
+    return len(holders)
 
 
 async def said_of_a_huge_body(host: str, port: int) -> bytes:

@@ -6,8 +6,11 @@ import logging
 import os
 import socket
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -30,11 +33,20 @@ from homeostat.entrypoints.gateway.figures import Figures
 from homeostat.entrypoints.gateway.mesh import Mesh, Split, render
 from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
-from homeostat.entrypoints.gateway.traced import Traced, told
-from homeostat.entrypoints.gateway.workers import Place, Supervisor, sockets, worker_command
+from homeostat.entrypoints.gateway.traced import Traced, told, tracing
+from homeostat.entrypoints.gateway.workers import (
+    Place,
+    Supervisor,
+    reserved,
+    sockets,
+    worker_command,
+)
 from homeostat.entrypoints.http.auth import Tokens, check_bind, is_loopback
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.entrypoints.settings.plan import breaker_config
+
+if TYPE_CHECKING:
+    from homeostat.entrypoints.gateway.rpc import Manner
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +56,7 @@ logger = logging.getLogger(__name__)
 @listen_options
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: as configured.")
 @click.option("--place", "place_text", hidden=True, help="What a worker is given.")
+@click.option("--grpc-port", type=int, hidden=True, help="Port that workers share for gRPC.")
 @click.pass_context
 def gateway(
     context: click.Context,
@@ -53,6 +66,7 @@ def gateway(
     port: int | None,
     workers: int | None,
     place_text: str | None,
+    grpc_port: int | None,
 ) -> int:
     """Run the data plane in front of the models.
 
@@ -74,7 +88,7 @@ def gateway(
     if place_text is not None:
         place = Place.read(place_text)
         place.tie()
-        _run(settings, where[0], place.listening(), place)
+        _run(settings, where[0], place.listening(), place, grpc_port)
         return 0
     count = settings.gateway.workers if workers is None else workers
     if count > 1:
@@ -144,22 +158,54 @@ def _supervise(settings: Settings, config: Path, where: tuple[str, int], count: 
     alone.close()
     bound = sockets(host, port, count, BACKLOG)
     _tell(settings, host, bound[0])
+    kept = _keep_for_grpc(settings, host)
     stop = settings.gateway
     patience = stop.notice.total_seconds() + 2 * stop.grace.total_seconds()
     with tempfile.TemporaryDirectory(prefix="homeostat-gateway-") as folder:
-        command = partial(worker_command, config, host)
+        grpc_port = kept.getsockname()[1] if kept is not None else None
+        command = partial(worker_command, config, host, grpc_port=grpc_port)
         supervisor = Supervisor(bound, command, SystemClock(), Path(folder), patience, BACKLOG)
-        return supervisor.run()
+        try:
+            return supervisor.run()
+        finally:
+            if kept is not None:
+                kept.close()
 
 
-def _run(settings: Settings, host: str, bound: socket.socket, place: Place | None = None) -> None:
+def _keep_for_grpc(settings: Settings, host: str) -> socket.socket | None:
+    """Return what keeps the port that workers share for gRPC; None if none is asked for."""
+    port = settings.gateway.grpc_port
+    if port is None:
+        return None
+    with listen(host, port, "gateway.grpc_port") as alone:
+        port = alone.getsockname()[1]
+    kept = reserved(host, port)
+    _tell_grpc(host, port)
+    return kept
+
+
+def _tell_grpc(host: str, port: int) -> None:
+    click.echo(f"gateway for gRPC on {address(host, port)}", err=True)
+
+
+def _run(
+    settings: Settings,
+    host: str,
+    bound: socket.socket,
+    place: Place | None = None,
+    grpc_port: int | None = None,
+) -> None:
     clock = SystemClock()
     telemetry = _telemetry(settings)
     deployment = open_deployment(settings, clock)
     try:
-        # Its library shares no port: of several workers the first serves gRPC.
-        alone = place is None or place.number == 0
-        beside = _grpc(deployment, host, clock) if alone else None
+        certificate, renewals = _certificate(settings), list[Callable[[], None]]()
+        beside = None
+        if settings.gateway.grpc_port is not None:
+            manner = _manner(deployment, host, clock, certificate, telemetry)
+            if manner.credentials is not None:
+                renewals.append(manner.credentials.renew)
+            beside = _grpc(settings.gateway.grpc_port, host, manner, grpc_port)
         router = RecordsRouter(deployment.records)
         table = deployment.route_table()
         for model, problem in table.follow(router).items():
@@ -181,7 +227,9 @@ def _run(settings: Settings, host: str, bound: socket.socket, place: Place | Non
             if telemetry is not None:
                 plane = Traced(plane, telemetry, clock)
                 data_plane.watchers.append(told)
-            _server(settings, plane, data_plane).serve_on([bound])
+            server = _server(settings, plane, data_plane, certificate)
+            server.renewals += renewals
+            server.serve_on([bound])
         finally:
             if telemetry is not None:
                 telemetry.close()
@@ -192,22 +240,45 @@ def _run(settings: Settings, host: str, bound: socket.socket, place: Place | Non
         deployment.close()
 
 
-def _grpc(deployment: Deployment, host: str, clock: Clock) -> Beside | None:
-    """Return what serves gRPC; None if the configuration asks for none."""
-    port = deployment.settings.gateway.grpc_port
-    if port is None:
-        return None
+def _manner(
+    deployment: Deployment,
+    host: str,
+    clock: Clock,
+    certificate: Certificate | None,
+    telemetry: Telemetry | None,
+) -> Manner:
+    """Return how gRPC is to be served."""
     try:
-        from homeostat.entrypoints.gateway.rpc import serving  # noqa: PLC0415 - an extra
+        from homeostat.entrypoints.gateway.rpc import (  # noqa: PLC0415 - an extra
+            Credentials,
+            Manner,
+        )
     except ImportError as error:
         raise UserError("gateway.grpc_port needs gRPC: pip install homeostat[grpc]") from error
+    return Manner(
+        keys=None if is_loopback(host) else Keys(Tokens(deployment.records), clock),
+        credentials=None if certificate is None else Credentials(certificate),
+        tracing=None if telemetry is None else partial(tracing, telemetry, clock),
+    )
+
+
+def _grpc(port: int, host: str, manner: Manner, shared: int | None) -> Beside:
+    """Return what serves gRPC: on a port of its own, or on one that workers share."""
+    from homeostat.entrypoints.gateway.rpc import serving  # noqa: PLC0415 - an extra
+
+    if shared is not None:
+        return partial(serving, where=address(host, shared), manner=replace(manner, shared=True))
     listen(host, port, "gateway.grpc_port").close()
-    keys = None if is_loopback(host) else Keys(Tokens(deployment.records), clock)
+    return partial(
+        serving, where=address(host, port), manner=manner, opened=partial(_tell_grpc, host)
+    )
 
-    def opened(port: int) -> None:
-        click.echo(f"gateway for gRPC on {address(host, port)}", err=True)
 
-    return partial(serving, where=address(host, port), keys=keys, opened=opened)
+def _certificate(settings: Settings) -> Certificate | None:
+    files = settings.gateway.tls
+    if files is None:
+        return None
+    return Certificate(settings.path(files.certificate), settings.path(files.key))
 
 
 def _telemetry(settings: Settings) -> Telemetry | None:
@@ -229,13 +300,11 @@ def _figures(data_plane: Gateway, place: Place | None) -> Figures | None:
     return figures
 
 
-def _server(settings: Settings, plane: ASGIApp, data_plane: Gateway) -> Server:
+def _server(
+    settings: Settings, plane: ASGIApp, data_plane: Gateway, certificate: Certificate | None
+) -> Server:
     configured = settings.gateway
     stop = Stop(configured.notice.total_seconds(), configured.grace.total_seconds())
-    certificate = None
-    if configured.tls is not None:
-        files = configured.tls
-        certificate = Certificate(settings.path(files.certificate), settings.path(files.key))
 
     def on_stop() -> None:
         data_plane.draining = True

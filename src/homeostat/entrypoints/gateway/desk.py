@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
@@ -54,15 +55,19 @@ class Desk:
                 503, "more requests than can be answered in time; send fewer, or later"
             )
 
-    async def answer(self, model: str, rows: Rows, version: str = "") -> Answered:
+    async def answer(
+        self, model: str, rows: Rows, version: str = "", seconds: float = math.inf
+    ) -> Answered:
         """Answer rows for a model that was admitted, by the version that is named if one is.
+
+        The caller waits so many seconds at most.
 
         Raises RefusedError: 400 if they are odd, 404 if there is no such version.
         """
         count = rows.num_rows if isinstance(rows, pa.Table) else len(rows)
         check_count(count)
         try:
-            return await self.gateway.answer(model, rows, version)
+            return await self.gateway.answer(model, rows, version, seconds)
         except InputError as error:
             raise RefusedError(400, str(error), error.row, error.column) from error
         except NotFoundError as error:

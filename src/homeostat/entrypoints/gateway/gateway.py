@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict
@@ -116,7 +117,11 @@ class Gateway:
         return self._close(served, live, batch, request).records()
 
     async def answer(
-        self, model: str, rows: pa.Table | Sequence[Mapping[str, object]], version: str = ""
+        self,
+        model: str,
+        rows: pa.Table | Sequence[Mapping[str, object]],
+        version: str = "",
+        seconds: float = math.inf,
     ) -> Answered:
         """Answer a request under asyncio.
 
@@ -127,6 +132,8 @@ class Gateway:
             Columns as of `predict`, or rows as JSON gives them.
         version : str
             As of `predict`.
+        seconds : float
+            How long the caller waits, where that is less than the model's deadline.
 
         Raises
         ------
@@ -142,7 +149,7 @@ class Gateway:
             rows = rows_to_table(served.spec, rows) if batch is None else rows
         if batch is None:
             batch = to_batch(served.spec, cast("pa.Table", rows), now, stem)
-        request = self._request(served, live, batch, version)
+        request = self._request(served, live, batch, version, seconds)
         steps = request.steps()
         in_flight = self.metrics.in_flight
         in_flight[model] += 1
@@ -210,10 +217,15 @@ class Gateway:
         return f"{self._prefix}{int(now.timestamp() * 1e6):013x}{next(self._numbers):x}-"
 
     def _request(
-        self, served: ServedModel, live: Live | None, batch: AnyBatch, version: str
+        self,
+        served: ServedModel,
+        live: Live | None,
+        batch: AnyBatch,
+        version: str,
+        seconds: float = math.inf,
     ) -> Request:
         cache = self._caches[served.spec.name]
-        return Request(served, live, batch, self._clock, cache, version)
+        return Request(served, live, batch, self._clock, cache, version, seconds)
 
     def _close(
         self, served: ServedModel, live: Live | None, batch: AnyBatch, request: Request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed
@@ -160,8 +161,9 @@ class Inference:
         tensors: Sequence[Tensor],
         parameters: Mapping[str, object],
         wanted: Sequence[str],
+        seconds: float = math.inf,
     ) -> Inferred:
-        """Answer the rows in tensors for a model that was admitted.
+        """Answer the rows in tensors for a model that was admitted, within so many seconds.
 
         Raises
         ------
@@ -180,7 +182,7 @@ class Inference:
         size = len(next(iter(found.values())))
         check_count(size)
         rows = rows_of(found) if size <= MOST else columns_to_table(spec, found)
-        answered = await self._desk.answer(model, rows)
+        answered = await self._desk.answer(model, rows, seconds=seconds)
         same = answered.version[0] if len(set(answered.version)) == 1 else ""
         return Inferred(model, same, outputs(answered, wanted))
 

@@ -68,6 +68,7 @@ class Request:
         clock: Clock,
         cache: ScoreCache,
         override: str = "",
+        seconds: float = math.inf,
     ) -> None:
         self._served, self._batch, self._clock, self._cache = served, batch, clock, cache
         self._route = live.route if live else Route(served.spec.name)
@@ -76,6 +77,7 @@ class Request:
         self._started = clock.monotonic()
         self._timed_out = self._marked = 0.0
         self._override = override
+        self._deadline = min(served.deadline, seconds)
         size = batch.size
         self.scores = [NAN] * size
         self._probabilities: NDArray[np.float64] | None = None  # made when a version gives some
@@ -157,7 +159,7 @@ class Request:
 
     def _left(self, kept: float = 0.0) -> float:
         """Return the seconds left but for a part of the deadline that is kept for others."""
-        return max(self._served.deadline * (1 - kept) - self._elapsed(), 0.0)
+        return max(self._deadline * (1 - kept) - self._elapsed(), 0.0)
 
     def _mark(self, tier: Answerer) -> None:
         """Charge a tier with the time since the last mark."""

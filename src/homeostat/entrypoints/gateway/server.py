@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -50,10 +51,21 @@ class Certificate:
 
     def load(self, context: ssl.SSLContext) -> None:
         """Have new connections of a context use what is in the files now; raises ConfigError."""
-        try:
+        with self._told():
             # First elsewhere: half a change would leave a certificate beside another one's key.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key)
             context.load_cert_chain(self.certificate, self.key)
+
+    def read(self) -> tuple[bytes, bytes]:
+        """Return key and certificate as they are in the files now; raises ConfigError."""
+        with self._told():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key)
+            return self.key.read_bytes(), self.certificate.read_bytes()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, ssl.SSLError) as error:
             said = error.strerror or str(error)
             problem = f"{self.certificate} and {self.key} cannot be used: {said}"
@@ -74,6 +86,11 @@ class Server(uvicorn.Server):
     stop : Stop
     certificate : Certificate, optional
     on_stop : callable
+
+    Attributes
+    ----------
+    renewals : list of callable
+        Are called, too, when the certificate is read again; they raise ConfigError.
     """
 
     def __init__(
@@ -95,6 +112,7 @@ class Server(uvicorn.Server):
         )
         self._stop, self._certificate, self._on_stop = stop, certificate, on_stop
         self._hasty = False
+        self.renewals: list[Callable[[], None]] = []
 
     def serve_on(self, bound: Sequence[socket.socket]) -> None:
         """Serve until told to stop; raises ConfigError if the certificate cannot be used."""
@@ -122,6 +140,8 @@ class Server(uvicorn.Server):
             return
         try:
             self._certificate.load(self.config.ssl)
+            for renewal in self.renewals:
+                renewal()
         except ConfigError as error:
             logger.error("certificate not renewed, the old one stays: %s", error)  # noqa: TRY400
         else:

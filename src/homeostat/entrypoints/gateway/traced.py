@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,20 +41,27 @@ class Traced:
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
         exchange = Exchange(scope["method"], route(scope["path"]), scope["scheme"], headers)
-        started = self._clock.monotonic()
-        running = self._telemetry.begin(exchange)
-        token = _RUNNING.set(running)
+        with tracing(self._telemetry, self._clock, exchange) as running:
 
-        async def heard(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                running.status = message["status"]
-            await send(message)
+            async def heard(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    running.status = message["status"]
+                await send(message)
 
-        try:
             await self._app(scope, receive, heard)
-        finally:
-            _RUNNING.reset(token)
-            running.end(self._clock.monotonic() - started)
+
+
+@contextmanager
+def tracing(telemetry: Telemetry, clock: Clock, exchange: Exchange) -> Iterator[Running]:
+    """Make a request a span; whoever answers it sets the status."""
+    started = clock.monotonic()
+    running = telemetry.begin(exchange)
+    token = _RUNNING.set(running)
+    try:
+        yield running
+    finally:
+        _RUNNING.reset(token)
+        running.end(clock.monotonic() - started)
 
 
 def route(path: str) -> str:

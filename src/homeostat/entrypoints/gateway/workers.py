@@ -112,13 +112,25 @@ def sockets(host: str, port: int, count: int, backlog: int) -> list[socket.socke
     return made
 
 
-def _shared(host: str, port: int, backlog: int) -> socket.socket:
+def reserved(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port for processes of this user, and takes no connections.
+
+    Raises
+    ------
+    OSError
+        If the address cannot be used.
+    """
+    return _shared(host, port, None)
+
+
+def _shared(host: str, port: int, backlog: int | None) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
-        bound.listen(backlog)
+        if backlog is not None:
+            bound.listen(backlog)
     except OSError:
         bound.close()
         raise
@@ -256,8 +268,12 @@ class Supervisor:
         return max((code for code in codes if code != signal.SIGTERM), default=0)
 
 
-def worker_command(config: Path, host: str, place: Place) -> list[str]:
+def worker_command(
+    config: Path, host: str, place: Place, grpc_port: int | None = None
+) -> list[str]:
     """Return the command that runs a worker."""
     module = "homeostat.entrypoints.cli"
     arguments = ["gateway", "-c", str(config), "--host", host, "--place", str(place)]
+    if grpc_port is not None:
+        arguments += ["--grpc-port", str(grpc_port)]
     return [sys.executable, "-m", module, *arguments]

@@ -1,8 +1,10 @@
 """The Open Inference Protocol over gRPC, on a real socket."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,28 @@ import numpy as np
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from certificates import write_certificate
 from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.telemetry import Telemetry
+from homeostat.domain.errors import ConfigError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import Gateway
 from homeostat.entrypoints.gateway.desk import Desk
 from homeostat.entrypoints.gateway.door import Keys
 from homeostat.entrypoints.gateway.lag import Lag
-from homeostat.entrypoints.gateway.rpc import serving
+from homeostat.entrypoints.gateway.rpc import Credentials, Manner, serving
 from homeostat.entrypoints.gateway.rpc.wire import SERVICE, methods
+from homeostat.entrypoints.gateway.traced import told, tracing
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.simulation.fakes.records import MemoryRecords
 from unit.entrypoints.gateway.gateway_world import World
 
 Call = Callable[..., Awaitable[Any]]
-LOCAL = "127.0.0.1:0"
+LOCAL, PLAIN = "127.0.0.1:0", Manner()
 
 
 @pytest.fixture
@@ -36,19 +45,36 @@ def gateway(world: World) -> Gateway:
     return made
 
 
-def talk(gateway: Gateway, what: Callable[[Call], Awaitable[Any]], keys: Keys | None = None) -> Any:
+def talk(
+    gateway: Gateway,
+    what: Callable[[Call], Awaitable[Any]],
+    manner: Manner = PLAIN,
+    root: bytes = b"",
+) -> Any:
     async def run() -> Any:
         ports: list[int] = []
-        async with serving(Desk(gateway, Lag()), LOCAL, keys, ports.append):
-            return await ask(f"127.0.0.1:{ports[0]}", what)
+        async with serving(Desk(gateway, Lag()), LOCAL, manner, ports.append):
+            return await ask(f"127.0.0.1:{ports[0]}", what, root)
 
     return asyncio.run(run())
 
 
-async def ask(where: str, what: Callable[[Call], Awaitable[Any]]) -> Any:
-    async with grpc.aio.insecure_channel(where) as channel:
+async def ask(where: str, what: Callable[[Call], Awaitable[Any]], root: bytes = b"") -> Any:
+    options = [("grpc.ssl_target_name_override", "models")]
+    made = (
+        grpc.aio.secure_channel(where, grpc.ssl_channel_credentials(root), options)
+        if root
+        else grpc.aio.insecure_channel(where)
+    )
+    async with made as channel:
 
-        async def call(method: str, token: str = "", **fields: object) -> Any:
+        async def call(
+            method: str,
+            token: str = "",
+            patience: float | None = 20,
+            trace: str = "",
+            **fields: object,
+        ) -> Any:
             takes, gives = methods()[method]
             unary = channel.unary_unary(
                 f"/{SERVICE}/{method}",
@@ -56,7 +82,8 @@ async def ask(where: str, what: Callable[[Call], Awaitable[Any]]) -> Any:
                 response_deserializer=gives.FromString,
             )
             metadata = [("authorization", f"Bearer {token}")] if token else []
-            return await unary(takes(**fields), metadata=metadata, timeout=20)
+            metadata += [("traceparent", trace)] if trace else []
+            return await unary(takes(**fields), metadata=metadata, timeout=patience)
 
         return await what(call)
 
@@ -251,10 +278,117 @@ def test_tokens(gateway: Gateway) -> None:
             codes.append(caught.value.code())
         return codes
 
-    assert talk(gateway, knock, Keys(tokens, clock)) == [
+    assert talk(gateway, knock, Manner(Keys(tokens, clock))) == [
         True,
         True,
         grpc.StatusCode.UNAUTHENTICATED,
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.UNAUTHENTICATED,
     ]
+
+
+def hurried(patience: float | None) -> Callable[[Call], Awaitable[Any]]:
+    """Return what asks for scores, and waits so long."""
+
+    async def infer(call: Call) -> Any:
+        return await call("ModelInfer", model_name="fraud", inputs=[AMOUNTS], patience=patience)
+
+    return infer
+
+
+def test_the_callers_deadline_leaves_time_for_the_fallback(world: World) -> None:
+    gateway = world.gateway(deadline=60.0)
+    gateway.routes.publish(Route("fraud", "v1"))
+    world.backend.hanging.add("v1")
+    answer = talk(gateway, hurried(0.4))
+    found = {output.name: output.contents for output in answer.outputs}
+    assert list(found["score"].fp64_contents) == [0.125, 0.125]
+    assert list(found["tier"].bytes_contents) == [b"default"] * 2
+    world.backend.released.set()
+
+
+def test_a_caller_that_waits_longer_gets_the_models_deadline(world: World) -> None:
+    gateway = world.gateway(deadline=0.1)
+    gateway.routes.publish(Route("fraud", "v1"))
+    world.backend.hanging.add("v1")
+    for patience in (60.0, None):
+        answer = talk(gateway, hurried(patience))
+        assert list(answer.outputs[0].contents.fp64_contents) == [0.125, 0.125]
+    world.backend.released.set()
+
+
+def test_connections_are_encrypted_and_the_certificate_is_renewed(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    files = write_certificate(tmp_path, "models")
+    first = files.certificate.read_bytes()
+    credentials = Credentials(files)
+
+    async def run() -> list[object]:
+        ports: list[int] = []
+        async with serving(
+            Desk(gateway, Lag()), LOCAL, Manner(credentials=credentials), ports.append
+        ):
+            where = f"127.0.0.1:{ports[0]}"
+            seen: list[object] = [(await ask(where, hurried(20), first)).model_version]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await ask(where, hurried(20))  # in the open
+            write_certificate(tmp_path, "models")
+            second = files.certificate.read_bytes()
+            credentials.renew()
+            with pytest.raises(grpc.aio.AioRpcError):
+                await ask(where, hurried(20), first)
+            seen.append((await ask(where, hurried(20), second)).model_version)
+            files.key.write_text("nonsense")
+            with pytest.raises(ConfigError, match="cannot be used"):
+                credentials.renew()
+            seen.append((await ask(where, hurried(20), second)).model_version)
+            return seen
+
+    assert asyncio.run(run()) == ["v1", "v1", "v1"]
+
+
+def test_a_port_is_shared_only_with_those_who_share_it(gateway: Gateway) -> None:
+    async def run() -> None:
+        ports: list[int] = []
+        desk = Desk(gateway, Lag())
+        async with serving(desk, LOCAL, Manner(shared=True), ports.append):
+            where = f"127.0.0.1:{ports[0]}"
+            async with serving(desk, where, Manner(shared=True), ports.append):
+                assert ports[0] == ports[1]
+                assert (await ask(where, hurried(20))).model_version == "v1"
+            with pytest.raises(RuntimeError, match="bind"):
+                async with serving(desk, where):
+                    pass
+
+    asyncio.run(run())
+
+
+def test_inference_is_a_span_of_the_callers_trace(gateway: Gateway) -> None:
+    spans, tracer = InMemorySpanExporter(), TracerProvider()
+    tracer.add_span_processor(SimpleSpanProcessor(spans))
+    telemetry = Telemetry(metrics=False, tracer=tracer)
+    manner = Manner(tracing=partial(tracing, telemetry, SystemClock()))
+    gateway.watchers.append(told)
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+    async def infer(call: Call) -> None:
+        await call("ServerLive")
+        for model in ("fraud", "spam"):
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await call(
+                    "ModelInfer",
+                    model_name=model,
+                    inputs=[AMOUNTS],
+                    trace=f"00-{trace}-{parent}-01",
+                )
+
+    talk(gateway, infer, manner)
+    good, bad = spans.get_finished_spans()
+    assert good.name == bad.name == f"POST /{SERVICE}/ModelInfer"
+    for span, status in ((good, 200), (bad, 404)):
+        assert span.context is not None
+        assert span.parent is not None
+        assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (trace, parent)
+        assert (span.attributes or {})["http.response.status_code"] == status
+    assert (good.attributes or {})["homeostat.version"] == "v1"
