@@ -17,14 +17,22 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 PROBABILITIES = "probabilities"
 """Field of multi-class records only: one probability a class, in the order of the classes."""
 
+ROLES = ("champion", "challenger", "shadow", "override")
+"""What a row was assigned to; an arm of an experiment is `ARM` and its version."""
+ARM = "arm:"
+ROLE = f"{'|'.join(ROLES)}|{ARM}[^\\x00-\\x1f\\x7f]{{1,200}}"
+"""All of them, as a regular expression of the whole text that Python and Arrow read alike."""
+TIERS = ("model", "cached", "lighter", "rules", "default")
+"""Who gave an answer."""
+
 # Fields every prediction record has, before the features. In multi-class records `PROBABILITIES`
 # follows ``prediction``, and ``score`` is the class index too.
 RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("prediction_id", pa.string()),
     ("timestamp", TIMESTAMP),
     ("version", pa.string()),
-    ("role", pa.string()),  # champion | challenger | shadow | override | arm:VERSION
-    ("tier", pa.string()),  # model | cached | lighter | rules | default
+    ("role", pa.string()),  # `ROLE`
+    ("tier", pa.string()),  # of `TIERS`
     (
         "reason",
         pa.string(),

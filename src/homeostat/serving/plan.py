@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from homeostat.domain.record import ARM
 from homeostat.domain.route import Route
 from homeostat.serving.constraints import Masks, degraded_masks, touched
 from homeostat.serving.split import arms_of, takes_part
@@ -38,9 +39,6 @@ class Role(StrEnum):
     OVERRIDE = "override"  # the caller named the version: no evidence in any comparison
 
     __hash__ = str.__hash__
-
-
-ARM = "arm:"
 
 
 class Answerer(StrEnum):

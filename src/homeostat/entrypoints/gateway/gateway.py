@@ -189,10 +189,10 @@ class Gateway:
         """Return this process's metrics in the Prometheus text format."""
         waiting = {"memory": self.writer.waiting, "disk": self.writer.spilled}
         breakers = {
-            (model, version): loaded.breaker
+            (model, name): breaker
             for model in self.routes.models
             if (live := self.routes.live(model)) is not None
-            for version, loaded in live.versions.items()
+            for name, breaker in live.breakers.items()
         }
         counted = self.metrics.text(asdict(self.writer.counts), waiting, breakers)
         machine = process_lines(self.worker, self.lag.seconds)

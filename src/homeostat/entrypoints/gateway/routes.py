@@ -59,6 +59,11 @@ def log_transition(model: str, version: str, change: Transition) -> None:
     logger.info("%s %s: breaker %s -> %s%s", model, version, change.before, change.after, why)
 
 
+def shadow_of(version: str) -> str:
+    """Return the name under which a version's shadow scores have a breaker."""
+    return f"{version} (shadow)"
+
+
 def own_circuit(_: str, config: BreakerConfig, listener: Listener | None) -> Circuit:
     """Return a breaker that is this process's own."""
     return Circuit(config, listener)
@@ -189,6 +194,15 @@ class Live:
     def uses(self) -> dict[str, frozenset[str]]:
         """The columns that each loaded version reads."""
         return {version: loaded.features for version, loaded in self.versions.items()}
+
+    @property
+    def breakers(self) -> dict[str, Circuit]:
+        """Breakers by version, those of shadow scores by `shadow_of` it."""
+        shadows = [name for name in self.route.shadows if name in self.versions]
+        return {
+            **{name: loaded.breaker for name, loaded in self.versions.items()},
+            **{shadow_of(name): self.versions[name].shadow_breaker for name in shadows},
+        }
 
 
 class RouteTable:
@@ -326,7 +340,7 @@ class RouteTable:
             self._circuit(f"{model}/{version}", served.breaker, listener),
             Lane(served.workers, served.waiting, late, monotonic),
             Lane(1, served.waiting),
-            Circuit(served.breaker, partial(self._tell, model, f"{version} (shadow)")),
+            Circuit(served.breaker, partial(self._tell, model, shadow_of(version))),
             frozenset(predictor.features),
             from_rows,
             quick,

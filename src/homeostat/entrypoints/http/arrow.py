@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -18,7 +18,7 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, TIMESTAMP, prediction_schema
 from homeostat.domain.refusal import MOST_REFUSED, too_many
 from homeostat.engine.ports import Rejected
-from homeostat.entrypoints.http.columns import CHOICES, complete
+from homeostat.entrypoints.http.columns import LISTED, complete, impossible
 from homeostat.entrypoints.http.ipc import stream_size
 from homeostat.entrypoints.http.problem import ProblemError
 from homeostat.entrypoints.http.rows import Rows, read_predictions, unknown_column
@@ -83,7 +83,9 @@ def _rows(
             return _of_classes(spec, found, types, now)
         found.cast(types)
         found.table = complete(spec, found.table)
-        found.choose(CHOICES)
+        for name, listed in LISTED.items():
+            strange = impossible(name, found.table.column(name))
+            found.refuse(strange, name, f"must be one of {listed}")
         return found.rows()
     if field == "labels":
         if spec.task is not Task.REGRESSION:
@@ -91,7 +93,7 @@ def _rows(
             found.name(spec)
     else:
         found.count("value")
-        found.choose({"outcome": pa.array(spec.outcomes, pa.string())}, needed=True)
+        found.choose("outcome", spec.outcomes)
     found.cast(types)
     found.arrive(now)
     return found.rows({"value": "label"})
@@ -163,18 +165,14 @@ class _Columns:
                 self.put(name, made)
                 self.refuse(bad, name, reason)
 
-    def choose(self, choices: Mapping[str, pa.Array[Any]], *, needed: bool = False) -> None:
-        """Refuse other texts than the known ones; missing ones too if they are `needed`."""
-        for name, allowed in choices.items():
-            if self.column(name) is None:
-                self.put(name, pa.chunked_array([pa.nulls(len(self.sent), pa.string())]))
-            self.cast({name: pa.string()})
-            column = self.table.column(name)
-            known = np.asarray(pc.is_in(column, allowed), np.bool_)
-            if not needed:
-                known |= np.asarray(column.is_null(), np.bool_)
-            listed = ", ".join(map(str, allowed.to_pylist())) or "none that there is"
-            self.refuse(~known, name, f"must be one of {listed}")
+    def choose(self, name: str, allowed: Sequence[str]) -> None:
+        """Refuse other texts than these, and missing ones."""
+        if self.column(name) is None:
+            self.put(name, pa.chunked_array([pa.nulls(len(self.sent), pa.string())]))
+        self.cast({name: pa.string()})
+        known = pc.is_in(self.table.column(name), pa.array(allowed, pa.string()))
+        listed = ", ".join(allowed) or "none that there is"
+        self.refuse(~np.asarray(known, np.bool_), name, f"must be one of {listed}")
 
     def count(self, name: str) -> None:
         """Make true and false numbers."""

@@ -11,14 +11,23 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
+from numpy.typing import NDArray
 
 from homeostat.domain.model import ModelSpec, Task
-from homeostat.domain.record import LABEL_SCHEMA, PROBABILITIES, TIMESTAMP, prediction_schema
-from homeostat.entrypoints.http.rows import ROLES, TIERS
+from homeostat.domain.record import (
+    LABEL_SCHEMA,
+    PROBABILITIES,
+    ROLE,
+    TIERS,
+    TIMESTAMP,
+    prediction_schema,
+)
+from homeostat.entrypoints.http.rows import LISTED_ROLES
 
 Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
 
@@ -32,7 +41,8 @@ SHORTEST = 24
 SMALL = 2**20
 """Bytes of a body up to which its values may be held as Python has them."""
 DEFAULTS = {"role": "champion", "tier": "model", "reason": "", "entity": ""}
-CHOICES = {"role": pa.array(ROLES), "tier": pa.array(TIERS)}
+LISTED = {"role": LISTED_ROLES, "tier": ", ".join(TIERS)}
+"""Columns of which only some values are known, and those."""
 NEEDED = {
     "predictions": ("prediction_id", "timestamp", "version", "score"),
     "labels": ("prediction_id", "label"),
@@ -132,8 +142,16 @@ def finish(spec: ModelSpec, field: str, table: pa.Table) -> pa.Table | None:
     if field == "labels":
         return plain
     whole = complete(spec, plain)
-    known = (pc.all(pc.is_in(whole.column(n), a)).as_py() for n, a in CHOICES.items())
-    return whole if all(known) else None
+    strange = any(impossible(name, whole.column(name)).any() for name in LISTED)
+    return None if strange else whole
+
+
+def impossible(name: str, column: Column) -> NDArray[np.bool_]:
+    """Return which values of a column in `LISTED` there cannot be; null is none of them."""
+    values = pc.unique(column.cast(pa.string()))  # there are few
+    pattern = ROLE if name == "role" else "|".join(TIERS)
+    known = values.filter(pc.match_substring_regex(values, f"^(?:{pattern})$"))
+    return ~np.asarray(pc.or_(pc.is_in(column, known), column.is_null()), np.bool_)
 
 
 def _schema(spec: ModelSpec, field: str) -> pa.Schema | None:

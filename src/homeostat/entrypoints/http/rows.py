@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,15 +14,23 @@ import pyarrow as pa
 from homeostat.domain.admission import class_count, class_indices
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, ModelSpec, Task
-from homeostat.domain.record import LABEL_SCHEMA, OUTCOME_SCHEMA, PROBABILITIES, prediction_schema
+from homeostat.domain.record import (
+    ARM,
+    LABEL_SCHEMA,
+    OUTCOME_SCHEMA,
+    PROBABILITIES,
+    ROLE,
+    ROLES,
+    TIERS,
+    prediction_schema,
+)
 from homeostat.domain.refusal import MOST_REFUSED, too_many
 from homeostat.engine.ports import Receipt, Rejected
 
 Read = Callable[[object], object]
 
 LISTED = 40
-ROLES = ("champion", "challenger", "shadow")
-TIERS = ("model", "cached", "lighter", "rules", "default")
+LISTED_ROLES = f"{', '.join(ROLES)}, {ARM}VERSION"
 ISO = "use ISO 8601 with a zone, such as 2024-01-31T12:00:00Z"
 
 
@@ -97,7 +106,7 @@ def read_predictions(spec: ModelSpec, items: Iterable[object], now: datetime) ->
         "prediction_id": _text,
         "timestamp": _made,
         "version": _text,
-        "role": _optional(_choice(ROLES), "champion"),
+        "role": _optional(_role, "champion"),
         "tier": _optional(_choice(TIERS), "model"),
         "reason": _optional(_text, ""),
         "entity": _optional(_text, ""),
@@ -248,6 +257,12 @@ def _choice(allowed: Sequence[str]) -> Read:
         return str(value)
 
     return read
+
+
+def _role(value: object) -> str:
+    if not isinstance(value, str) or re.fullmatch(ROLE, value) is None:
+        raise DataError(f"must be one of {LISTED_ROLES}, not {_shown(value)}")
+    return value
 
 
 def _made(value: object) -> datetime:

@@ -21,7 +21,7 @@ from homeostat.domain.record import (
     TIMESTAMP,
     prediction_schema,
 )
-from homeostat.entrypoints.http.columns import CHOICES, complete
+from homeostat.entrypoints.http.columns import LISTED, complete, impossible
 from homeostat.entrypoints.imports.naming import Naming, Rows
 from homeostat.entrypoints.imports.times import REASON, Times
 from homeostat.entrypoints.imports.values import (
@@ -199,11 +199,9 @@ def _predictions(spec: ModelSpec, reading: _Reading, usual: Usual) -> Piece:
     _answer(spec, reading)
     for name in ("prediction_id", "timestamp", "version", "score"):
         reading.note(name, _missing(columns[name]), "there")
-    for name, allowed in CHOICES.items():
+    for name, listed in LISTED.items():
         if name in columns:
-            known = pc.is_in(columns[name], allowed)
-            bad = ~np.asarray(known, np.bool_) & ~_missing(columns[name])
-            reading.note(name, bad, f"one of {', '.join(map(str, allowed.to_pylist()))}")
+            reading.note(name, impossible(name, columns[name]), f"one of {listed}")
     good = reading.good()
     table = complete(spec, pa.table(columns).filter(pa.array(good)))
     return Piece(table, batch.rows[good], reading.refused())

@@ -199,15 +199,19 @@ def test_classes_and_probabilities(here: Path) -> None:
 
 def test_roles_and_tiers_are_those_that_there_are(here: Path) -> None:
     made = {"timestamp": NOW.isoformat(), "version": "1", "score": 0.5}
-    said = (("shadow", "model"), ("boss", "model"), (None, "ghost"))
+    said = (("shadow", "model"), ("boss", "model"), (None, "ghost"), ("arm:2", "default"))
     rows = [made | {"prediction_id": role, "role": role, "tier": tier} for role, tier in said]
     (here / "r.ndjson").write_text("\n".join(map(json.dumps, rows)))
     found = figures("fraud", "r.ndjson")
     assert [(r["row"], r["column"], r["reason"]) for r in found["refusals"]] == [
-        (2, "role", "must be one of champion, challenger, shadow, not 'boss'"),
+        (
+            2,
+            "role",
+            "must be one of champion, challenger, shadow, override, arm:VERSION, not 'boss'",
+        ),
         (3, "prediction_id", "is missing"),
     ]
-    assert [row["role"] for row in stored(here)] == ["shadow"]
+    assert sorted(row["role"] for row in stored(here)) == ["arm:2", "shadow"]
 
 
 def test_a_trial_stores_nothing(here: Path) -> None:

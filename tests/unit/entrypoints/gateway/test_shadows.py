@@ -57,6 +57,24 @@ def test_a_failing_shadow_closes_nothing_to_callers_nor_the_other_way(
     assert set(got["version"].to_pylist()) == {"v1", "v2"}
 
 
+def test_the_breaker_of_a_shadow_is_in_the_metrics(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(Route("fraud", "v1", shadows=("v2", "gone")))
+    world.backend.errors["v2"] = RuntimeError("boom")
+    for _ in range(2):
+        gateway.predict("fraud", rows)
+        assert gateway.drain()
+    text = gateway.metrics_text()
+    for version, mode in (("v1", "closed"), ("v2", "closed"), ("v2 (shadow)", "open")):
+        labels = f'model="fraud",version="{version}"'
+        assert f'homeostat_breaker_mode{{{labels},mode="{mode}"}} 1\n' in text
+    labels = 'model="fraud",version="v2 (shadow)"'
+    assert f'homeostat_breaker_calls_total{{{labels},outcome="fault"}} 2\n' in text
+    assert f'homeostat_breaker_transitions_total{{{labels},to="open"}} 1\n' in text
+    gateway.routes.publish(Route("fraud", "v1"))
+    assert 'homeostat_breaker_mode{model="fraud",version="v2' not in gateway.metrics_text()
+
+
 def test_scores_that_are_no_numbers_are_faults_of_a_shadow(world: World, rows: pa.Table) -> None:
     gateway = world.gateway()
     gateway.routes.publish(SHADOWED)

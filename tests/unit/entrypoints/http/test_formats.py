@@ -21,6 +21,7 @@ from asgi import Caller
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
+from homeostat.domain.record import ARM, TIERS
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Receipt, Rejected
 from homeostat.entrypoints.http.api import api
@@ -29,6 +30,7 @@ from homeostat.entrypoints.http.columns import read_json
 from homeostat.entrypoints.http.formats import ARROW
 from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.rows import read_labels, read_predictions
+from homeostat.serving.plan import Answerer, Role
 from homeostat.simulation.clock import SimulatedClock
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -253,9 +255,31 @@ def test_what_does_not_fit_into_memory_waits_outside(world: World) -> None:
         pass
 
 
+@FORMATS
+def test_every_role_that_a_gateway_writes_is_taken_and_no_other(
+    world: World, kind: str, write: Callable[[list[dict[str, Any]]], bytes]
+) -> None:
+    good = [*Role, f"{ARM}v2", f"{ARM}{'v' * 200}"]
+    bad = ["", "king", "champion\n", "Shadow", ARM, f"{ARM}a\nb", f"{ARM}{'v' * 201}", f"x{ARM}b"]
+    rows = [record(str(place), role=role) for place, role in enumerate([*good, *bad])]
+    answer = world.send(write(rows), kind).json()
+    assert answer["accepted"] == len(good)
+    assert [entry["row"] for entry in answer["rejected"]] == list(range(len(good), len(rows)))
+    known = "must be one of champion, challenger, shadow, override, arm:VERSION"
+    assert all(entry["column"] == "role" for entry in answer["rejected"])
+    assert all(entry["reason"].startswith(known) for entry in answer["rejected"])
+    stored = world.log.rows(SPEC, ALL).sort_by("prediction_id")
+    assert stored["role"].to_pylist() == [str(role) for role in good]
+
+
+def test_the_log_knows_the_gateways_tiers() -> None:
+    assert list(TIERS) == [tier.value for tier in Answerer]
+
+
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=3), st.just([])
 )
+ROLES = ["champion", "shadow", "override", "arm:2", "king", "arm:", "arm:a\nb", "shadow\n"]
 TIMES = ["2024-03-01T11:00:00Z", "2024-03-01", "x", None, "0001-01-01T00:00:00+14:00"]
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -264,7 +288,7 @@ ROWS = st.lists(
             "timestamp": st.sampled_from(TIMES),
             "score": VALUES,
             "prediction": VALUES,
-            "role": st.sampled_from(["champion", "shadow", "king", None]),
+            "role": st.sampled_from([*ROLES, None]),
             "amount": VALUES,
             "country": VALUES,
             "night": VALUES,
