@@ -9,6 +9,8 @@ rows may be among them: reading goes on at the next whole frame.
 from __future__ import annotations
 
 import logging
+import mmap
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,6 +22,8 @@ import pyarrow as pa
 
 MAGIC = b"HSF1"
 HEADER = struct.Struct("<4sBHII")
+SEEN = 4 * 2**20
+"""Bytes of a segment that are read before those before them are let go of."""
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 logger = logging.getLogger(__name__)
@@ -66,15 +70,20 @@ def scan(path: Path, start: int, stop: int | None = None) -> Iterator[Frame]:
 
     Damaged bytes before a whole frame are skipped with a warning.
     """
-    size = path.stat().st_size if stop is None else stop
-    if size <= start:
+    if stop is not None and stop <= start:
         return
-    # Mapped, not read: rows of frames that nobody looks at cost no memory.
-    with pa.memory_map(str(path)) as file:
-        file.seek(start)
-        data = memoryview(file.read_buffer(size - start))
-    last = 0
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size <= start:
+            return
+        # Mapped, not read: rows of frames that nobody looks at cost no memory.
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    data = memoryview(mapped)[start:stop]
+    last = seen = 0
     for at, end in _spans(data):
+        if at - seen >= SEEN:
+            # Nor do those that were looked at: they come back from the file if they are again.
+            mapped.madvise(mmap.MADV_DONTNEED, 0, start + at)
+            seen = at
         if at > last:
             message = "segment %s is damaged: bytes %d to %d are skipped, rows may be lost"
             logger.warning(message, path, start + last, start + at)
@@ -84,6 +93,7 @@ def scan(path: Path, start: int, stop: int | None = None) -> Iterator[Frame]:
         with pa.ipc.open_stream(pa.py_buffer(body[name:])) as reader:
             rows = reader.read_all()
         yield Frame(Kind(kind), bytes(body[:name]).decode(), rows, start + end)
+    mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def damaged_at(path: Path) -> int | None:
