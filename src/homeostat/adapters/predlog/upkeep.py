@@ -172,9 +172,9 @@ class Upkeep:
             change = write_files(snapshot, self.store)
             change = replace(change, refused=refused_rows(snapshot, now))
             self.catalogue.register(change, now)
-            self._tell(change.refused, now)
             with state.lock:
                 state.settle(snapshot)
+            self._tell(change.refused, now)
             moved += sum(entry.rows for entry in change.added)
         return moved
 
