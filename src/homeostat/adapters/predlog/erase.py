@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from homeostat.adapters.durable import folder_name
-from homeostat.adapters.predlog.catalogue import Change, FileEntry
+from homeostat.adapters.predlog.catalogue import FEW, Change, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import hash_texts
 from homeostat.adapters.predlog.hours import pack
@@ -32,6 +32,7 @@ from homeostat.adapters.predlog.prove import (
     read_profile,
     search,
 )
+from homeostat.adapters.predlog.quarantine import Quarantine
 from homeostat.adapters.predlog.retain import MOST_FILES
 from homeostat.adapters.predlog.rewrite import groups, without_rows
 from homeostat.adapters.predlog.segments import ASKED, ask_for, damaged_names, segment_names
@@ -288,13 +289,13 @@ def _damaged(root: Path, landing: Path, model: str) -> Iterator[Path]:
 
 def _forget_quarantine(database: Database, model: str, values: set[str]) -> int:
     table = log_quarantine
-    query = sa.select(table.c.number, table.c.row, table.c.column, table.c.reason)
-    with database.write() as connection:
-        found = connection.execute(query.where(table.c.model == model)).mappings().all()
-        numbers = [r["number"] for r in found if _mentions(r, values)]
-        for number in numbers:
-            connection.execute(sa.delete(table).where(table.c.number == number))
-    return len(numbers)
+    mine = table.c.model == model
+    query = sa.select(table.c.number, table.c.row, table.c.column, table.c.reason).where(mine)
+    few = query.execution_options(yield_per=FEW)
+    # Looked through first: nobody waits for the database meanwhile.
+    with database.read() as connection, connection.execute(few) as rows:
+        numbers = [r["number"] for r in rows.mappings() if _mentions(r, values)]
+    return Quarantine(database, model).drop(numbers)
 
 
 def _mentions(row: sa.RowMapping, values: set[str]) -> bool:

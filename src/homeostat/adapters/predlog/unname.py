@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from homeostat.adapters.predlog.catalogue import FEW
 from homeostat.adapters.predlog.hours import merged, pack, unpack
 from homeostat.adapters.records.codec import storable
 from homeostat.adapters.records.engine import Database
@@ -96,25 +97,29 @@ def _texts(database: Database, model: str, value: str) -> int:
         key = next(iter(table.primary_key))
         likes = [table.c.body.contains(f"={form}", autoescape=True) for form in stored_forms(value)]
         query = sa.select(key, table.c.body).where(sa.or_(*likes))
+        few = query.execution_options(yield_per=FEW)
         # Looked through first: nobody waits for the database meanwhile.
-        with database.read() as connection:
-            found = connection.execute(query).all()
-        for name, body in found:
-            if table is states and not _of_model(name, model):
-                continue
-            content = json.loads(body)
-            if table is not states and content["model"] != model:
-                continue
-            new = json.dumps(_renamed(content, value), separators=(",", ":"))
-            if new != body:
-                kept = {
-                    "body": new,
-                    **({"version": states.c.version + 1} if table is states else {}),
-                }
-                same = sa.update(table).where(key == name, table.c.body == body).values(**kept)
-                with database.write() as connection:
-                    changed += connection.execute(same).rowcount
+        with database.read() as connection, connection.execute(few) as rows:
+            told = (
+                (n, b, _unnamed(n if table is states else "", b, model, value)) for n, b in rows
+            )
+            found = [(name, body, new) for name, body, new in told if new != body]
+        for name, body, new in found:
+            kept = {"body": new, **({"version": states.c.version + 1} if table is states else {})}
+            same = sa.update(table).where(key == name, table.c.body == body).values(**kept)
+            with database.write() as connection:
+                changed += connection.execute(same).rowcount
     return changed
+
+
+def _unnamed(state: str, body: str, model: str, value: str) -> str:
+    """Return what a row says without the value, if it is about the model; `state` is its key."""
+    if state and not _of_model(state, model):
+        return body
+    content = json.loads(body)
+    if not state and content["model"] != model:
+        return body
+    return json.dumps(_renamed(content, value), separators=(",", ":"))
 
 
 def _of_model(key: str, model: str) -> bool:
