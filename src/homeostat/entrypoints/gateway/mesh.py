@@ -60,12 +60,14 @@ PLACES = {
 SAID = {
     Mesh.ENVOY: (
         "Envoy ejects a host after faults in a row and lets it back after a time that grows: no\n"
-        "probes, no share of the calls over a window, and no fallback. The split is by request;\n"
-        "for one by entity send its hash in the header x-homeostat-entity."
+        "probes, no share of the calls over a window, and no fallback. The split is by entity if\n"
+        "requests have it in the header x-homeostat-entity, else by request; which entities move\n"
+        "is Envoy's choice, and not the gateway's."
     ),
     Mesh.ISTIO: (
         "The pods of each version need the label version. Istio ejects a host after errors in a\n"
-        "row: no probes, no share of the calls over a window, and no fallback."
+        "row: no probes, no share of the calls over a window, and no fallback. The split is by\n"
+        "request."
     ),
     Mesh.KSERVE: (
         "Without the annotation below KServe may run without Knative, and then it ignores\n"
@@ -149,7 +151,8 @@ def _envoy(split: Split) -> list[Tree]:
         for version, weight in _shares(route, PARTS)
     ]
     action: Tree = {
-        "weighted_clusters": {"clusters": clusters},
+        # Without use_hash_policy Envoy picks clusters at random, whatever the header says.
+        "weighted_clusters": {"clusters": clusters, "use_hash_policy": True},
         "timeout": _seconds(split.deadline),
         "hash_policy": [{"header": {"header_name": "x-homeostat-entity"}}],
     }

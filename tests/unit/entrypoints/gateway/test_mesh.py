@@ -1,6 +1,8 @@
 """Configuration for proxies: names of fields as the published definitions have them."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,28 +16,38 @@ from homeostat.serving.breaker import BreakerConfig
 CANARY = Route("Fraud_1", "v1", "v2", 0.126, ("v3",))
 CONFIG = BreakerConfig(faults=7, cooldown=45.0, share=0.4)
 
-# envoy/config/cluster/v3/outlier_detection.proto
-ENVOY_OUTLIERS = {
-    "consecutive_5xx", "interval", "base_ejection_time", "max_ejection_percent",
-    "enforcing_consecutive_5xx", "enforcing_success_rate", "success_rate_minimum_hosts",
-    "success_rate_request_volume", "success_rate_stdev_factor", "consecutive_gateway_failure",
-    "enforcing_consecutive_gateway_failure", "split_external_local_origin_errors",
-    "consecutive_local_origin_failure", "enforcing_consecutive_local_origin_failure",
-    "enforcing_local_origin_success_rate", "failure_percentage_threshold",
-    "enforcing_failure_percentage", "enforcing_failure_percentage_local_origin",
-    "failure_percentage_minimum_hosts", "failure_percentage_request_volume", "max_ejection_time",
-    "max_ejection_time_jitter", "successful_active_health_check_uneject_host", "monitors",
-}  # fmt: skip
-# networking.istio.io OutlierDetection
-ISTIO_OUTLIERS = {
-    "baseEjectionTime", "consecutive5xxErrors", "consecutiveErrors", "consecutiveGatewayErrors",
-    "consecutiveLocalOriginFailures", "interval", "maxEjectionPercent", "minHealthPercent",
-    "splitExternalLocalOriginErrors",
-}  # fmt: skip
+FIELDS: dict[str, list[str]] = json.loads(Path(__file__).with_name("mesh_fields.json").read_text())
+"""The fields that there are, by document and path: benchmarks/gateway/mesh_reference.py."""
 
 
 def documents(mesh: Mesh, route: Route = CANARY, at: str = "") -> list[Any]:
     return list(yaml.safe_load_all(render(mesh, [Split(route, CONFIG, 0.2, at)])))
+
+
+def strange(tree: object, at: str) -> Iterator[str]:
+    """Yield fields that are not defined; below what has free keys, such as labels, any are."""
+    if isinstance(tree, list):
+        for part in tree:
+            yield from strange(part, at)
+    elif isinstance(tree, dict) and at in FIELDS:
+        yield from (f"{at}.{name}" for name in tree if name not in FIELDS[at])
+        for name, part in tree.items():
+            yield from strange(part, f"{at}.{name}")
+
+
+@pytest.mark.parametrize("route", [CANARY, Route("m", "v1")], ids=["canary", "champion"])
+@pytest.mark.parametrize("mesh", Mesh)
+def test_every_field_is_one_that_the_published_definitions_have(mesh: Mesh, route: Route) -> None:
+    for document in documents(mesh, route):
+        if mesh is Mesh.ENVOY:
+            clusters = document.pop("clusters")
+            parts = {"config.route.v3.RouteConfiguration": document}
+            parts["config.cluster.v3.Cluster"] = clusters
+            roots = {f"envoy.{name}": part for name, part in parts.items()}
+        else:
+            roots = {f"{document['apiVersion']} {document['kind']}.spec": document["spec"]}
+        assert roots.keys() <= FIELDS.keys()
+        assert [name for at, tree in roots.items() for name in strange(tree, at)] == []
 
 
 def test_envoy_splits_mirrors_and_ejects() -> None:
@@ -46,6 +58,9 @@ def test_envoy_splits_mirrors_and_ejects() -> None:
         {"name": "fraud-1-v1", "weight": 8740},
         {"name": "fraud-1-v2", "weight": 1260},
     ]
+    assert action["weighted_clusters"]["use_hash_policy"] is True
+    (policy,) = action["hash_policy"]
+    assert policy == {"header": {"header_name": "x-homeostat-entity"}}
     assert action["request_mirror_policies"] == [{"cluster": "fraud-1-v3"}]
     assert action["timeout"] == "0.2s"
     assert [cluster["name"] for cluster in found["clusters"]] == [
@@ -58,7 +73,6 @@ def test_envoy_splits_mirrors_and_ejects() -> None:
         "port_value": 8080,
     }
     outliers = cluster["outlier_detection"]
-    assert set(outliers) <= ENVOY_OUTLIERS
     assert (outliers["consecutive_5xx"], outliers["base_ejection_time"]) == (7, "45s")
     assert outliers["failure_percentage_threshold"] == 40
 
@@ -68,7 +82,6 @@ def test_istio_splits_mirrors_and_ejects() -> None:
     assert [each["kind"] for each in (rule, service)] == ["DestinationRule", "VirtualService"]
     assert {each["apiVersion"] for each in (rule, service)} == {"networking.istio.io/v1"}
     outliers = rule["spec"]["trafficPolicy"]["outlierDetection"]
-    assert set(outliers) <= ISTIO_OUTLIERS
     assert outliers["consecutive5xxErrors"] == 7
     assert rule["spec"]["subsets"][1] == {"name": "v2", "labels": {"version": "v2"}}
     (http,) = service["spec"]["http"]
