@@ -162,6 +162,7 @@ class Deployment:
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
         from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
         from homeostat.entrypoints.http.intake import Intake  # noqa: PLC0415
+        from homeostat.entrypoints.http.openapi import described  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
 
         specs = {name: plan.spec for name, plan in self.plans.items()}
@@ -171,6 +172,7 @@ class Deployment:
         runbooks = self.settings.folder / self.settings.runbooks
         own = runbooks if runbooks.is_dir() else None
         return [
+            *described(list(specs), tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),

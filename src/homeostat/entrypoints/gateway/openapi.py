@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
 
-from homeostat.entrypoints.gateway.desk import JSON, MOST_ROWS
+from homeostat.entrypoints.gateway.desk import MOST_ROWS
 from homeostat.entrypoints.gateway.inference import server_version
 from homeostat.entrypoints.gateway.tensors import DATATYPES
+from homeostat.entrypoints.openapi import (
+    JSON,
+    NUMBER,
+    PATH,
+    TEXT,
+    Json,
+    a_list,
+    a_ref,
+    an_enum,
+    an_object,
+    answers,
+    in_path,
+)
+from homeostat.entrypoints.openapi import document as whole
 
-Json: TypeAlias = dict[str, object]
+__all__ = ["PATH", "document"]
 
-PATH = "/openapi.json"
-TEXT: Json = {"type": "string"}
-NUMBER: Json = {"type": ["number", "null"]}
+ABOUT = (
+    "Predictions in three protocols, and what is known of the models. "
+    "From other machines than its own it takes calls with a bearer token only."
+)
 OWN, OIP, MLFLOW = "OwnError", "OipError", "MlflowError"
 STATUSES = {
     400: "The request cannot be taken; the error says why.",
@@ -34,44 +48,25 @@ def document(models: Sequence[str]) -> Json:
     models : sequence of str
         Names of the models that are served.
     """
-    model: Json = {
-        "name": "model",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "enum": list(models)},
+    model, version = in_path("model", models), in_path("version")
+    paths: Json = {
+        **_own(model),
+        **_oip(model, []),
+        **_oip({**model}, [version]),
+        **_oip_server(),
+        **_repository(model),
+        **_mlflow(model),
     }
-    version = {"name": "version", "in": "path", "required": True, "schema": TEXT}
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Homeostat gateway",
-            "version": server_version(),
-            "description": "Predictions in three protocols, and what is known of the models. "
-            "From other machines than its own it takes calls with a bearer token only.",
-        },
-        "security": [{}, {"token": []}],
-        "paths": {
-            **_own(model),
-            **_oip(model, []),
-            **_oip({**model}, [version]),
-            **_oip_server(),
-            **_repository(model),
-            **_mlflow(model),
-        },
-        "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(),
-        },
-    }
+    return whole("Homeostat gateway", server_version(), ABOUT, paths, _schemas())
 
 
 def _own(model: Json) -> Json:
-    predictions = _object({"predictions": _list(_ref("Prediction"))}, "predictions")
-    ready = _object({"ready": {"type": "boolean"}, "models": {"type": "object"}}, "ready")
+    predictions = an_object({"predictions": a_list(a_ref("Prediction"))}, "predictions")
+    ready = an_object({"ready": {"type": "boolean"}, "models": {"type": "object"}}, "ready")
     return {
         "/v1/models/{model}/predict": {
             "parameters": [model],
-            "post": _operation("Predict", predictions, OWN, REFUSALS, _ref("Rows")),
+            "post": _operation("Predict", predictions, OWN, REFUSALS, a_ref("Rows")),
         },
         "/health/live": {"get": _operation("Whether the process is alive", {"type": "object"})},
         "/health/ready": {
@@ -84,11 +79,11 @@ def _own(model: Json) -> Json:
 
 def _oip(model: Json, more: list[Json]) -> Json:
     path = "/v2/models/{model}" + ("/versions/{version}" if more else "")
-    ready = _ref("ModelReady")
+    ready = a_ref("ModelReady")
     return {
         path: {
             "parameters": [model, *more],
-            "get": _operation("Describe a model", _ref("ModelMetadata"), OIP, (404,)),
+            "get": _operation("Describe a model", a_ref("ModelMetadata"), OIP, (404,)),
         },
         f"{path}/ready": {
             "parameters": [model, *more],
@@ -97,17 +92,17 @@ def _oip(model: Json, more: list[Json]) -> Json:
         f"{path}/infer": {
             "parameters": [model, *more],
             "post": _operation(
-                "Infer", _ref("InferResponse"), OIP, (*REFUSALS, 409), _ref("InferRequest")
+                "Infer", a_ref("InferResponse"), OIP, (*REFUSALS, 409), a_ref("InferRequest")
             ),
         },
     }
 
 
 def _oip_server() -> Json:
-    ready = _object({"ready": {"type": "boolean"}}, "ready")
-    names = {"name": TEXT, "version": TEXT, "extensions": _list(TEXT)}
+    ready = an_object({"ready": {"type": "boolean"}}, "ready")
+    names = {"name": TEXT, "version": TEXT, "extensions": a_list(TEXT)}
     return {
-        "/v2": {"get": _operation("Describe the server", _object(names, *names))},
+        "/v2": {"get": _operation("Describe the server", an_object(names, *names))},
         "/v2/health/live": {"get": _operation("Whether it is alive", {"type": "object"})},
         "/v2/health/ready": {
             "get": _operation("Whether every model can answer", ready, also={503: ready})
@@ -123,7 +118,7 @@ def _repository(model: Json) -> Json:
     return {
         f"{base}/index": {
             "post": _operation(
-                "List versions", _list(_object(item, *item)), OIP, (400, 413, 415), asked
+                "List versions", a_list(an_object(item, *item)), OIP, (400, 413, 415), asked
             )
         },
         **{
@@ -137,9 +132,9 @@ def _repository(model: Json) -> Json:
 
 
 def _mlflow(model: Json) -> Json:
-    answered = {"predictions": _list(NUMBER), "answers": _list(_ref("Prediction"))}
+    answered = {"predictions": a_list(NUMBER), "answers": a_list(a_ref("Prediction"))}
     invoke = _operation(
-        "Score rows", _object(answered, *answered), MLFLOW, REFUSALS, _ref("Invocation")
+        "Score rows", an_object(answered, *answered), MLFLOW, REFUSALS, a_ref("Invocation")
     )
     ping = _operation(
         "Whether every model can answer (404: not)", TEXT, also={404: TEXT}, kind="text/plain"
@@ -163,36 +158,33 @@ def _operation(
     also: Mapping[int, Json] | None = None,
     kind: str = JSON,
 ) -> Json:
-    responses: dict[str, object] = {
-        "200": {"description": summary, "content": {kind: {"schema": answer}}}
-    }
-    for status in refusals:
-        content = {JSON: {"schema": _ref(error)}}
-        responses[str(status)] = {"description": STATUSES[status], "content": content}
+    meant = {status: STATUSES[status] for status in refusals}
+    operation = answers(summary, answer, a_ref(error), meant, kind=kind)
+    responses = operation["responses"]
+    assert isinstance(responses, dict)
     for status, schema in (also or {}).items():
         content = {kind: {"schema": schema}}
         responses[str(status)] = {"description": STATUSES[status], "content": content}
-    operation: Json = {"summary": summary, "responses": responses}
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     return operation
 
 
 def _schemas() -> Json:
-    declared = {"name": TEXT, "datatype": _enum(DATATYPES), "shape": _list({"type": "integer"})}
+    declared = {"name": TEXT, "datatype": an_enum(DATATYPES), "shape": a_list({"type": "integer"})}
     output = {**declared, "data": {"type": "array"}, "parameters": {"type": "object"}}
     sizes = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
     tensor = {**declared, "shape": {**sizes, "maxItems": 2}, "data": {"type": "array"}}
     tensor["parameters"] = {"type": ["object", "null"]}
     response = {"model_name": TEXT, "model_version": TEXT, "id": TEXT}
-    wanted = _object({"name": TEXT, "parameters": {"type": ["object", "null"]}}, "name")
-    described = {"name": TEXT, "versions": _list(TEXT), "platform": TEXT}
-    tensors = _list(_object(declared, *declared))
+    wanted = an_object({"name": TEXT, "parameters": {"type": ["object", "null"]}}, "name")
+    described = {"name": TEXT, "versions": a_list(TEXT), "platform": TEXT}
+    tensors = a_list(an_object(declared, *declared))
     located: Json = {"message": TEXT, "row": {"type": ["integer", "null"]}, "column": TEXT}
     rows = {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MOST_ROWS}
     return {
-        "Rows": _object({"rows": rows}, "rows"),
-        "Prediction": _object(
+        "Rows": an_object({"rows": rows}, "rows"),
+        "Prediction": an_object(
             {
                 **dict.fromkeys(("prediction_id", "version", "tier", "reason"), TEXT),
                 "score": NUMBER,
@@ -201,31 +193,31 @@ def _schemas() -> Json:
             },
             *("prediction_id", "score", "prediction", "version", "tier", "reason"),
         ),
-        "ModelReady": _object({"name": TEXT, "ready": {"type": "boolean"}}, "name", "ready"),
-        "ModelMetadata": _object(
+        "ModelReady": an_object({"name": TEXT, "ready": {"type": "boolean"}}, "name", "ready"),
+        "ModelMetadata": an_object(
             {**described, "inputs": tensors, "outputs": tensors}, *described, "inputs", "outputs"
         ),
-        "InferRequest": _object(
+        "InferRequest": an_object(
             {
                 "id": TEXT,
                 "parameters": {"type": ["object", "null"]},
-                "inputs": {**_list(_object(tensor, *declared)), "minItems": 1},
-                "outputs": _list(wanted),
+                "inputs": {**a_list(an_object(tensor, *declared)), "minItems": 1},
+                "outputs": a_list(wanted),
             },
             "inputs",
         ),
-        "InferResponse": _object(
-            {**response, "outputs": _list(_object(output, *declared))}, "model_name", "outputs"
+        "InferResponse": an_object(
+            {**response, "outputs": a_list(an_object(output, *declared))}, "model_name", "outputs"
         ),
         "Invocation": {"oneOf": _forms()},
-        OWN: _object({"error": _object(located, *located)}, "error"),
-        OIP: _object({"error": TEXT}, "error"),
-        MLFLOW: _object({"error_code": TEXT, "message": TEXT}, "error_code", "message"),
+        OWN: an_object({"error": an_object(located, *located)}, "error"),
+        OIP: an_object({"error": TEXT}, "error"),
+        MLFLOW: an_object({"error_code": TEXT, "message": TEXT}, "error_code", "message"),
     }
 
 
 def _forms() -> list[Json]:
-    split = _object({"columns": _list(TEXT), "data": {"type": "array"}}, "data")
+    split = an_object({"columns": a_list(TEXT), "data": {"type": "array"}}, "data")
     forms: dict[str, Json] = {
         "dataframe_split": split,
         "dataframe_records": {"type": "array"},
@@ -233,20 +225,4 @@ def _forms() -> list[Json]:
         "inputs": {"type": ["array", "object"]},
     }
     params: Json = {"type": ["object", "null"]}
-    return [_object({name: form, "params": params}, name) for name, form in forms.items()]
-
-
-def _object(properties: Mapping[str, object], *required: str) -> Json:
-    return {"type": "object", "properties": dict(properties), "required": list(required)}
-
-
-def _list(items: Mapping[str, object]) -> Json:
-    return {"type": "array", "items": items}
-
-
-def _enum(values: Sequence[str]) -> Json:
-    return {"type": "string", "enum": list(values)}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+    return [an_object({name: form, "params": params}, name) for name, form in forms.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from homeostat.adapters.predlog.export import page
 from homeostat.adapters.predlog.log import FilePredictionLog
+from homeostat.domain.admission import EARLIEST, MAX_AHEAD
 from homeostat.domain.clock import Clock
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window
@@ -78,7 +79,8 @@ class _Data:
             raise ProblemError(422, f"{labels!r} is neither true nor false", "use one", "labels")
         moment = (as_of or now) if labels == "true" else None
         most = limit_of(request, ROWS, MOST_ROWS)
-        found = await run_in_threadpool(page, self.log, spec, Window(since, until), moment, most)
+        window = _held(since, until, now)
+        found = await run_in_threadpool(page, self.log, spec, window, moment, most)
         answer = Response(await run_in_threadpool(_stream, found.rows), media_type=ARROW)
         if found.next is not None:
             answer.headers[NEXT] = found.next.isoformat()
@@ -120,6 +122,13 @@ class _Data:
             remedy = "send one number and the row as it should be"
             raise ProblemError(422, "fix needs one number and a row", remedy, "row")
         return {"fixed": fix(self.log, spec, numbers[0], body["row"])}
+
+
+def _held(since: datetime, until: datetime, now: datetime) -> Window:
+    """Return the part of a window in which there can be rows: millennia are not looked through."""
+    latest = now + MAX_AHEAD
+    start = min(max(since, EARLIEST), latest)
+    return Window(start, max(min(until, latest), start + timedelta(microseconds=1)))
 
 
 def _numbers(found: object) -> list[int] | None:

@@ -7,7 +7,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import CheckFunction
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import Gateway, app
@@ -55,7 +55,10 @@ def test_answers_are_as_documented(
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(derandomize=True, max_examples=12, suppress_health_check=list(HealthCheck))
     def ask(case: "schemathesis.Case[Any]") -> None:
-        case.call_and_validate(excluded_checks=BEYOND)
+        answer = case.call()
+        # A body of too many rows may be refused for its size before they are counted.
+        large = [negative_data_rejection] if answer.status_code == 413 else []
+        case.validate_response(answer, excluded_checks=[*BEYOND, *large])
 
     ask()
     live = gateway.routes.live("fraud")

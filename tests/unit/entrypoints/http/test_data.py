@@ -79,6 +79,15 @@ def test_rows_come_page_by_page_as_arrow_streams(world: World) -> None:
     assert table(world.get("rows", since=until, until=NOW.isoformat(), limit=1)).num_rows == 1
 
 
+def test_a_window_of_millennia_is_that_of_the_rows(world: World) -> None:
+    world.log.append(MODEL, predictions([f"id {i}" for i in range(5)]))
+    last = "9999-12-31T23:59:59.999999Z"
+    whole = table(world.get("rows", since="0001-01-01T00:00:00Z", until=last))
+    assert whole.equals(world.log.rows(MODEL, ALL))
+    for since, until in (("3000-01-01T00Z", last), ("0001-01-01T00Z", "1000-01-01T00Z")):
+        assert table(world.get("rows", since=since, until=until)).num_rows == 0
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

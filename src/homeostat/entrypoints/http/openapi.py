@@ -1,0 +1,245 @@
+"""The control plane's HTTP API as an OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version as installed
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from homeostat.adapters.predlog.catalogue import Quarantined
+from homeostat.adapters.predlog.quarantine import Refused
+from homeostat.adapters.predlog.status import LogStatus
+from homeostat.alerting.incident import IncidentState
+from homeostat.domain.decision import Decision, Diagnosis
+from homeostat.domain.verdict import MetricPoint, Verdict
+from homeostat.engine import commands
+from homeostat.engine.orders import BY_HAND, BreakerOrder
+from homeostat.engine.ports import Rejected
+from homeostat.entrypoints.http.api import BASE
+from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
+from homeostat.entrypoints.http.data import ACTIONS, MOST_ROWS
+from homeostat.entrypoints.http.formats import ARROW, JSON, LINES
+from homeostat.entrypoints.http.problem import endpoint, reply
+from homeostat.entrypoints.http.query import MOST
+from homeostat.entrypoints.openapi import (
+    ANY_OBJECT,
+    PATH,
+    TEXT,
+    Json,
+    a_list,
+    a_ref,
+    an_enum,
+    an_object,
+    answers,
+    document,
+    in_path,
+    in_query,
+    of_type,
+)
+
+ABOUT = (
+    "Predictions, labels and outcomes in; verdicts, metrics, decisions and incidents out; orders. "
+    "From other machines than its own it takes calls with a bearer token only."
+)
+MEANT = {
+    400: "The body cannot be read.",
+    401: "There is no token, or it is not known.",
+    403: "The token does not allow this.",
+    404: "There is no such model.",
+    408: "The body did not come in time.",
+    413: "The body is too large.",
+    415: "Bodies of this kind are not read.",
+    422: "Something in the request is wrong; the error says what, where and what to do.",
+    429: "Too much at once; Retry-After says when to come back.",
+    503: "The records or the log do not answer; Retry-After says when to come back.",
+}
+LOOKING = (401, 403, 404, 422, 503)
+SENDING = (400, *LOOKING, 408, 413, 415, 429)
+TIME: Json = {"type": "string", "format": "date-time"}
+SINCE = in_query("since", TIME, "From this time on.")
+UNTIL = in_query("until", TIME, "Before this time.")
+
+
+def described(models: Sequence[str], tokens: Tokens) -> list[BaseRoute]:
+    """Return the route that gives the document to who may read."""
+    gate = Gate(tokens)
+
+    async def give(request: Request) -> Response:
+        await gate.admit(request, Scope.READ)
+        return reply(of(models))
+
+    return [Route(PATH, endpoint(give), methods=["GET"])]
+
+
+def of(models: Sequence[str]) -> Json:
+    """Return the document.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Names of the models there are.
+    """
+    model = f"{BASE}/models/{{model}}"
+    parts = {**_looks(), **_log(), **_sent(), **_orders()}
+    paths = {
+        f"{model}{path}": {"parameters": [in_path("model", models)], **item}
+        for path, item in _together(parts).items()
+    }
+    whole: Json = {
+        PATH: {"get": _ask("This document", ANY_OBJECT)},
+        f"{BASE}/status": {"get": _ask("The log", an_object({"log": of_type(LogStatus)}, "log"))},
+        f"{BASE}/models": {
+            "get": _ask("All models", an_object({"models": a_list(a_ref("Model"))}, "models"))
+        },
+        **paths,
+    }
+    return document("Homeostat", installed("homeostat"), ABOUT, whole, _schemas())
+
+
+def _together(parts: dict[tuple[str, str], Json]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for (path, method), operation in parts.items():
+        found.setdefault(path, {})[method] = operation
+    return found
+
+
+def _looks() -> dict[tuple[str, str], Json]:
+    limit = _limit(MOST)
+    name = in_query("name", TEXT, "Only this metric.")
+    segment = in_query("segment", TEXT, "Of these rows only; *: of each segment and of all.")
+    queries: dict[str, tuple[Json, list[Json]]] = {
+        "verdicts": (a_ref("Verdict"), [SINCE, UNTIL, limit]),
+        "metrics": (a_ref("MetricPoint"), [SINCE, UNTIL, name, segment, limit]),
+        "decisions": (a_ref("Decision"), [SINCE, limit]),
+        "incidents": (a_ref("Incident"), [limit]),
+        "quarantine": (a_ref("Quarantined"), [limit]),
+        "breakers": (a_ref("BreakerOrder"), []),
+    }
+    why = an_object({"diagnosis": of_type(Diagnosis | None), "problem": TEXT}, "diagnosis")
+    return {
+        ("", "get"): _ask("One model", a_ref("Model")),
+        ("/diagnosis", "get"): _ask("What changed, and why", why),
+        **{
+            (f"/{field}", "get"): {
+                **_ask(f"The newest {field}", an_object({field: a_list(item)}, field)),
+                "parameters": parameters,
+            }
+            for field, (item, parameters) in queries.items()
+        },
+    }
+
+
+def _log() -> dict[tuple[str, str], Json]:
+    rows = answers(
+        "A page of rows; the header Homeostat-Next says where to go on",
+        {"type": "string", "format": "binary"},
+        a_ref("Problem"),
+        _meant(LOOKING),
+        kind=ARROW,
+    )
+    counts = an_object({"counts": a_list(of_type(Refused))}, "counts")
+    return {
+        ("/rows", "get"): {
+            **rows,
+            "parameters": [
+                SINCE,
+                UNTIL,
+                in_query("as_of", TIME, "With the labels known at this time."),
+                in_query("labels", an_enum(["true", "false"]), "With the labels known now."),
+                _limit(MOST_ROWS),
+            ],
+        },
+        ("/quarantine/counts", "get"): _ask("Refused rows by reason", counts),
+    }
+
+
+def _sent() -> dict[tuple[str, str], Json]:
+    found: dict[tuple[str, str], Json] = {}
+    for field in ("predictions", "labels", "outcomes"):
+        operation = _ask(f"Store {field}", a_ref("Receipt"), SENDING)
+        rows = an_object({field: a_list(ANY_OBJECT)}, field)
+        binary: Json = {"type": "string", "format": "binary"}
+        kinds = {JSON: rows, **dict.fromkeys(sorted(LINES), TEXT), ARROW: binary}
+        content = {kind: {"schema": schema} for kind, schema in kinds.items()}
+        operation["requestBody"] = {"required": True, "content": content}
+        key = "A repetition of a call with the same key is answered, and not stored again."
+        operation["parameters"] = [
+            {"name": "Idempotency-Key", "in": "header", "schema": TEXT, "description": key}
+        ]
+        found[f"/{field}", "post"] = operation
+    event = _ask("Store one half of a call, a CloudEvent", a_ref("Receipt"), SENDING)
+    waits = an_object({"waiting": {"type": "boolean"}}, "waiting")
+    responses = event["responses"]
+    assert isinstance(responses, dict)
+    waiting = {"description": "It waits for the other half.", "content": {JSON: {"schema": waits}}}
+    event["responses"] = {**responses, "202": waiting}
+    event["requestBody"] = {"required": True, "content": {JSON: {"schema": ANY_OBJECT}}}
+    event["parameters"] = [
+        {"name": name, "in": "header", "schema": TEXT}
+        for name in ("ce-id", "ce-type", "ce-time", "ce-endpoint")
+    ]
+    found["/payloads", "post"] = event
+    return found
+
+
+def _orders() -> dict[tuple[str, str], Json]:
+    command = an_object(
+        {"request": an_enum(list(commands.Request)), "subject": TEXT, "reason": TEXT}, "request"
+    )
+    order = an_object(
+        {"version": TEXT, "order": an_enum(list(BY_HAND)), "reason": TEXT}, "version", "order"
+    )
+    numbers = a_list({"type": "integer"})
+    change = an_object({"action": an_enum(ACTIONS), "numbers": numbers, "row": {}}, "action")
+    submitted = an_object({"submitted": TEXT, "actor": TEXT}, "submitted", "actor")
+    ordered = an_object({"order": a_ref("BreakerOrder")}, "order")
+    return {
+        ("/commands", "post"): _told("Ask the engine for something", submitted, command, 202),
+        ("/breakers", "post"): _told("Order a version's breaker", ordered, order, 202),
+        ("/quarantine", "post"): _told("Replay, drop or mend refused rows", ANY_OBJECT, change),
+    }
+
+
+def _ask(summary: str, answer: Json, refusals: Sequence[int] = LOOKING) -> Json:
+    return answers(summary, answer, a_ref("Problem"), _meant(refusals))
+
+
+def _told(summary: str, answer: Json, body: Json, status: int = 200) -> Json:
+    found = answers(summary, answer, a_ref("Problem"), _meant(SENDING), status=status)
+    closed = {**body, "additionalProperties": False}
+    found["requestBody"] = {"required": True, "content": {JSON: {"schema": closed}}}
+    return found
+
+
+def _meant(statuses: Sequence[int]) -> dict[int, str]:
+    return {status: MEANT[status] for status in statuses}
+
+
+def _limit(most: int) -> Json:
+    return in_query("limit", {"type": "integer", "minimum": 1, "maximum": most}, "At most so many.")
+
+
+def _schemas() -> Json:
+    count: Json = {"type": "integer"}
+    receipt = {"accepted": count, "duplicates": count, "rejected": a_list(of_type(Rejected))}
+    problem: Json = dict.fromkeys(("error", "field", "remedy"), TEXT)
+    state = of_type(IncidentState)["properties"]
+    assert isinstance(state, dict)
+    own = {"key": TEXT, "open": {"type": "boolean"}}
+    orders = a_list(a_ref("BreakerOrder"))
+    model = {"name": TEXT, "task": TEXT, "features": a_list(TEXT), "open_incidents": a_list(TEXT)}
+    listed = {"rollout": ANY_OBJECT, "retraining": {}, "late": ANY_OBJECT, "breakers": orders}
+    return {
+        "Model": an_object({**model, **listed}, *model, *listed),
+        "Verdict": of_type(Verdict),
+        "MetricPoint": of_type(MetricPoint),
+        "Decision": of_type(Decision),
+        "Incident": an_object({**state, **own}, *own),
+        "Quarantined": of_type(Quarantined),
+        "BreakerOrder": of_type(BreakerOrder),
+        "Receipt": an_object(receipt, *receipt),
+        "Problem": an_object({**problem, **receipt}, *problem),
+    }
