@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 
 from homeostat.detectors.series import limits
@@ -48,8 +50,9 @@ def judge_degraded(plan: ModelPlan, log: PredictionLog, watch: Watch, now: datet
     places = (micros(rows, "timestamp") - first) // step
     state, told = watch.degraded, list[Verdict]()
     newest: Verdict | None = None
-    for place, window in enumerate(windows):
-        part = rows.filter(pa.array(places == place))
+    edges = np.searchsorted(places, np.arange(len(windows) + 1))  # rows come by their timestamps
+    for (low, high), window in zip(pairwise(edges.tolist()), windows, strict=True):
+        part = rows.slice(low, high - low)
         was = state.firing
         state, verdict = _judge(policy, state, plan.spec.name, window, part)
         if verdict.status not in {Status.OK, Status.DRIFT}:

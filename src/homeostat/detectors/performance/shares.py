@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.performance.delay import Delays, Waiting
+from homeostat.stats.fixed_point import fixed_point
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -117,21 +118,30 @@ def solve(delays: Delays, cells: Tally, replicates: Places, habit: Habit) -> Sha
     never = delays.never[replicates][:, None, cells.strata]  # (R, 1, M)
     late *= 1.0 - never
     member = (cells.strata[:, None] == np.arange(usual.shape[2])).astype(np.float64)
-    shift, moved, steps = np.zeros(usual.shape[:2]), 1.0, 0
-    while moved > SMALL and steps < STEPS:
+
+    def expect(shift: Floats) -> tuple[Floats, Floats, Floats]:
         shares = _tilted(usual, shift)
         waiting = _posterior(shares[:, :, cells.strata] * late, never)
-        mass = cells.labels + (waiting * cells.waiting) @ member  # (R, K, X)
-        expected = mass.sum(axis=1, keepdims=True) * shares
-        slope = (mass - expected).sum(axis=2) - habit.tight * shift
-        step = slope / (expected.sum(axis=2) + habit.tight)
-        step[:, 0] = 0.0
-        shift = shift + step
-        moved, steps = float(np.abs(step).max()), steps + 1
+        return shares, waiting, cells.labels + (waiting * cells.waiting) @ member  # (R, K, X)
+
+    def maximise(shift: Floats) -> Floats:
+        shares, _, mass = expect(shift)
+        return _ascend(shift, mass, mass.sum(axis=1, keepdims=True) * shares, habit.tight)
+
+    shift = fixed_point(maximise, np.zeros(usual.shape[:2]), SMALL, STEPS)
+    shares, waiting, mass = expect(shift)
     total = mass.sum(axis=2)
     whole = total / np.maximum(total.sum(axis=1, keepdims=True), 1e-12)
     variance, uncertain = _variance(cells, shares[0], waiting[0], mass[0], habit)
     return Shares(whole, shift, variance, uncertain, mass[0])
+
+
+def _ascend(shift: Floats, mass: Floats, expected: Floats, tight: float) -> Floats:
+    """Step up the gradient of the shift, but for the first class."""
+    slope = (mass - expected).sum(axis=-1) - tight * shift
+    step = slope / (expected.sum(axis=-1) + tight)
+    step[:, 0] = 0.0
+    return np.asarray(shift + step)
 
 
 def _tilted(usual: Floats, shift: Floats) -> Floats:
@@ -186,13 +196,11 @@ def complete(usual: Floats, counts: Floats) -> tuple[Floats, Floats]:
         Shares among mature rows, and labels.
     """
     rows = counts.sum(axis=0)
-    shift, moved, steps = np.zeros((1, usual.shape[0])), 1.0, 0
-    while moved > SMALL and steps < STEPS:
-        shares = _tilted(usual[None], shift)[0]
-        slope = (counts - rows * shares).sum(axis=1) - shift[0] / VAGUE**2
-        step = slope / ((rows * shares).sum(axis=1) + 1.0 / VAGUE**2)
-        step[0] = 0.0
-        shift = shift + step
-        moved, steps = float(np.abs(step).max()), steps + 1
+
+    def maximise(shift: Floats) -> Floats:
+        return _ascend(shift, counts[None], rows * _tilted(usual[None], shift), 1.0 / VAGUE**2)
+
+    shift = fixed_point(maximise, np.zeros((1, usual.shape[0])), SMALL, STEPS)
+    shares = _tilted(usual[None], shift)[0]
     information = _spread(shares, rows)[1:, 1:] + np.eye(len(usual) - 1) / VAGUE**2
     return shift[0, 1:], np.diagonal(np.linalg.inv(information))
