@@ -35,6 +35,7 @@ def main(model: str, port: int) -> None:
         loop="uvloop",
         http="httptools",
         access_log=False,
+        proxy_headers=False,
         log_level="warning",
     )
 

@@ -19,6 +19,5 @@ class SystemClock:
         """Return the wall time, in UTC."""
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        """Return seconds that never run backwards, from an arbitrary origin."""
-        return time.monotonic()
+    # Seconds that never run backwards, from an arbitrary origin: asked several times a request.
+    monotonic = staticmethod(time.monotonic)

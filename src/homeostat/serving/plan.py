@@ -7,8 +7,8 @@ more than they save.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from homeostat.domain.record import ARM
 from homeostat.domain.route import Route
@@ -53,16 +53,14 @@ class Answerer(StrEnum):
     __hash__ = str.__hash__
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Rows (their positions in the request) that one version is to answer."""
 
     version: str
     rows: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The assignment of one request.
 
     Attributes
@@ -122,12 +120,13 @@ def plan(
     >>> plan(route, ["anna"], uses, {}, override="v1").roles[0].value
     'override'
     """
-    assigned, roles = assign(route, keys, override)
-    reasons = [Reason.NONE] * len(keys)
+    size, champion = len(keys), route.champion
+    reasons = [Reason.NONE] * size
     split = override or route.challenger or route.arms
-    simple = not (split or route.degraded or broken or closed)
-    if simple and assigned and route.champion in uses:
-        return Plan(assigned, roles, (Group(route.champion, range(len(keys))),), reasons)
+    if size and champion in uses and not (split or route.degraded or broken or closed):
+        alone = (Group(champion, range(size)),)
+        return Plan([champion] * size, [Role.CHAMPION] * size, alone, reasons)
+    assigned, roles = assign(route, keys, override)
     groups = _groups(route, uses, broken, closed, assigned, reasons)
     return Plan(assigned, roles, groups, reasons)
 

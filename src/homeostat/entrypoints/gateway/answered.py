@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,18 +20,19 @@ from homeostat.serving.plan import Answerer, Reason
 
 Column: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
 
+NO_AGES: Mapping[int, float] = MappingProxyType({})
+NOT_SPLIT: Mapping[Answerer, float] = MappingProxyType({})  # all time is the model's
 MARKS = ("version", "role", "tier", "reason")
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """One version's or tier's answer to each row of a request.
 
     Attributes
     ----------
     spec : ModelSpec
     batch : Batch or RowBatch
-    version, role, tier, reason, scores : list
+    version, role, tier, reason, scores, predictions : list
         One item a row.
     probabilities : float64 array of shape (rows, classes), or None
         Rows of NaN where there are none.
@@ -49,22 +50,16 @@ class Answered:
     tier: Sequence[Answerer]
     reason: Sequence[Reason]
     scores: list[float]
+    predictions: list[float]
     probabilities: NDArray[np.float64] | None
     latency_ms: float
-    ages: Mapping[int, float] = field(default_factory=dict)
-    spent: Mapping[Answerer, float] = field(default_factory=dict)
+    ages: Mapping[int, float] = NO_AGES
+    spent: Mapping[Answerer, float] = NOT_SPLIT
 
     @property
     def num_rows(self) -> int:
         """Number of rows."""
         return len(self.scores)
-
-    @property
-    def predictions(self) -> list[float]:
-        """What follows from each score."""
-        if self.spec.task is Task.BINARY:
-            return [float(score >= self.spec.threshold) for score in self.scores]
-        return self.scores
 
     def content(self) -> list[dict[str, object]]:
         """Return what the caller is told, one object a row."""
@@ -98,6 +93,14 @@ class Answered:
     def chances(self) -> Column:
         """Return the probabilities as a column, null where there are none."""
         return probability_lists(self.probabilities, self.num_rows)
+
+
+def predictions(spec: ModelSpec, scores: list[float]) -> list[float]:
+    """Return what follows from each score."""
+    if spec.task is not Task.BINARY:
+        return scores
+    threshold = spec.threshold
+    return [1.0 if score >= threshold else 0.0 for score in scores]
 
 
 def records(answers: Sequence[Answered]) -> pa.Table:

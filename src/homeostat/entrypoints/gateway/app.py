@@ -210,7 +210,11 @@ class Predict:
         """Answer a request for a model."""
         try:
             self._desk.admit(model)
-            version = await self._wanted(scope)
+            version = ""
+            for name, value in scope["headers"]:
+                if name == VERSION_HEADER:
+                    version = await self._wanted(value, scope)
+                    break
             _, body = await read_body(scope, receive, KINDS)
             answered = await self._desk.answer(model, _rows(body), version)
         except ClientDisconnect:  # nobody is left to be told
@@ -220,9 +224,8 @@ class Predict:
             return
         await _send(send, orjson.dumps({"predictions": answered.content()}))
 
-    async def _wanted(self, scope: Scope) -> str:
-        """Return the version that a request asks for, empty if it leaves that to the route."""
-        given: bytes = next((v for name, v in scope["headers"] if name == VERSION_HEADER), b"")
+    async def _wanted(self, given: bytes, scope: Scope) -> str:
+        """Return the version that a header asks for, empty if it leaves that to the route."""
         version = given.decode("latin-1").strip()
         if version and not await self._may_override(scope):
             header = VERSION_HEADER.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import orjson
@@ -49,7 +50,7 @@ class Desk:
         served = self.gateway.routes.models.get(model)
         if served is None:
             raise RefusedError(404, f"no model named {model!r} is served here")
-        if self.lag.seconds > served.deadline * PATIENCE:
+        if self.lag.note() > served.deadline * PATIENCE:
             self.gateway.metrics.shed(model)
             raise RefusedError(
                 503, "more requests than can be answered in time; send fewer, or later"
@@ -120,13 +121,18 @@ def _kind(scope: Scope, kinds: Collection[str]) -> str:
             if not value.isdigit() or len(value) > LONGEST_LENGTH or int(value) > LARGEST_BODY:
                 raise _too_large()
         elif name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower().decode("latin-1")
+            kind = _media_type(value)
             if kind not in kinds:
                 wanted = " or ".join(kinds)
                 raise RefusedError(415, f"{kind!r:.80} is not read here; send {wanted}")
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise RefusedError(415, "compressed bodies are not read here; send them plain")
     return kind
+
+
+@lru_cache(maxsize=16)
+def _media_type(header: bytes) -> str:
+    return header.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _too_large() -> RefusedError:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict
-from datetime import datetime
 from typing import cast
 
 import pyarrow as pa
@@ -79,7 +78,8 @@ class Gateway:
         self.cards: Cards | None = None
         self.all_metrics: Callable[[], str] = self.metrics_text
         self.watchers: list[Callable[[Answered], None]] = []
-        self._prefix = hashlib.blake2b(instance.encode(), digest_size=4).hexdigest()
+        prefix = hashlib.blake2b(instance.encode(), digest_size=4).hexdigest()
+        self._prefix = f"{prefix}{int(clock.now().timestamp() * 1e6):013x}"
         self._numbers = itertools.count()
         self._caches = {model: ScoreCache() for model in routes.models}
         self._readers = {model: RowReader(served.spec) for model, served in routes.models.items()}
@@ -110,8 +110,8 @@ class Gateway:
         """
         served, live = self._served(model, version)
         now = self._clock.now()
-        batch = to_batch(served.spec, rows, now, self._stem(now))
-        request = self._request(served, live, batch, version)
+        batch = to_batch(served.spec, rows, now, self._stem())
+        request = Request(served, live, batch, self._clock, self._caches[model], version)
         for step in request.steps():
             wait(step.futures, step.seconds)
         return self._close(served, live, batch, request).records()
@@ -142,14 +142,15 @@ class Gateway:
         """
         served, live = self._served(model, version)
         now = self._clock.now()
-        stem = self._stem(now)
+        stem = self._stem()
         batch: AnyBatch | None = None
         if not isinstance(rows, pa.Table):
             batch = self._readers[model].read(rows, now, stem)
             rows = rows_to_table(served.spec, rows) if batch is None else rows
         if batch is None:
             batch = to_batch(served.spec, cast("pa.Table", rows), now, stem)
-        request = self._request(served, live, batch, version, seconds)
+        cache = self._caches[model]
+        request = Request(served, live, batch, self._clock, cache, version, seconds)
         steps = request.steps()
         in_flight = self.metrics.in_flight
         in_flight[model] += 1
@@ -213,19 +214,8 @@ class Gateway:
             )
         return served, live
 
-    def _stem(self, now: datetime) -> str:
-        return f"{self._prefix}{int(now.timestamp() * 1e6):013x}{next(self._numbers):x}-"
-
-    def _request(
-        self,
-        served: ServedModel,
-        live: Live | None,
-        batch: AnyBatch,
-        version: str,
-        seconds: float = math.inf,
-    ) -> Request:
-        cache = self._caches[served.spec.name]
-        return Request(served, live, batch, self._clock, cache, version, seconds)
+    def _stem(self) -> str:
+        return f"{self._prefix}{next(self._numbers):x}-"
 
     def _close(
         self, served: ServedModel, live: Live | None, batch: AnyBatch, request: Request

@@ -5,38 +5,43 @@ from __future__ import annotations
 import asyncio
 import math
 
-TICK = 0.01
-
 
 class Lag:
-    """Measures how late the event loop is, by a timer that should fire a hundred times a second.
+    """Measures how long the event loop has been at work on the requests that came in together.
 
-    While the loop works through the requests that have come in, the timer is overdue by what the
-    next of them has waited already.
+    A round of the loop begins, as far as this is concerned, with the first request that is noted,
+    and lasts until the loop comes to what was put in line meanwhile. A loop without requests is not
+    woken.
     """
 
     def __init__(self) -> None:
-        self._due = math.inf
-        self._handle: asyncio.TimerHandle | None = None
+        self._began = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Begin to measure the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._tick()
 
     def stop(self) -> None:
         """Measure no more."""
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle, self._due = None, math.inf
+        self._loop, self._began = None, math.inf
 
     @property
     def seconds(self) -> float:
-        """How late the loop is at this moment; 0 before `start`."""
-        return max(self._loop.time() - self._due, 0.0) if self._loop is not None else 0.0
+        """How late the loop is at this moment; 0 while it works on no request."""
+        loop = self._loop
+        return max(loop.time() - self._began, 0.0) if loop is not None else 0.0
 
-    def _tick(self) -> None:
-        assert self._loop is not None  # only `start` begins
-        self._due = self._loop.time() + TICK
-        self._handle = self._loop.call_at(self._due, self._tick)
+    def note(self) -> float:
+        """Note, in the loop, that a request is worked on; return the seconds that it has waited."""
+        loop = self._loop
+        if loop is None:
+            return 0.0
+        now = loop.time()
+        if self._began > now:
+            self._began = now
+            loop.call_soon(self._end)
+        return now - self._began
+
+    def _end(self) -> None:
+        self._began = math.inf

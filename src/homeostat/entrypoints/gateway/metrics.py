@@ -14,6 +14,8 @@ from homeostat.serving.breaker import Mode, Transition
 from homeostat.serving.circuit import Circuit
 from homeostat.serving.plan import Answerer
 
+TOGETHER = 64
+"""Most rows, and most answers, that are kept to be counted at once."""
 # Bounds of the OpenTelemetry convention for http.server.request.duration, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
@@ -23,6 +25,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._new: list[Answered] = []
         self._answers: Counter[tuple[str, str, str, str, str]] = Counter()
         self._degraded: Counter[str] = Counter()
         self._buckets: dict[tuple[str, str], list[int]] = {}
@@ -34,16 +37,20 @@ class Metrics:
         self.shadows: Counter[tuple[str, str, str]] = Counter()
 
     def answered(self, answered: Answered) -> None:
-        """Count the rows of one answer."""
-        model, seconds = answered.spec.name, answered.latency_ms / 1000
-        tiers = answered.tier
-        rows = zip(answered.version, answered.role, tiers, answered.reason, strict=True)
-        degraded = len(tiers) - tiers.count(Answerer.MODEL)
-        timed = model, (tiers[0] if len(set(tiers)) == 1 else MIXED)
+        """Count one answer; small ones when there are some, which costs less."""
         with self._lock:
-            for marks in rows:
+            self._new.append(answered)
+            if len(self._new) >= TOGETHER or len(answered.tier) > TOGETHER:
+                self._count()
+
+    def _count(self) -> None:
+        for answered in self._new:
+            model, seconds = answered.spec.name, answered.latency_ms / 1000
+            tiers = answered.tier
+            for marks in zip(answered.version, answered.role, tiers, answered.reason, strict=True):
                 self._answers[(model, *marks)] += 1
-            self._degraded[model] += degraded
+            self._degraded[model] += len(tiers) - tiers.count(Answerer.MODEL)
+            timed = model, (tiers[0] if len(set(tiers)) == 1 else MIXED)
             buckets = self._buckets.setdefault(timed, [0] * (len(BOUNDS) + 1))
             buckets[bisect_left(BOUNDS, seconds)] += 1
             self._seconds[timed] = self._seconds.get(timed, 0.0) + seconds
@@ -52,6 +59,7 @@ class Metrics:
                     total = self._tiers.setdefault((model, tier), [0.0, 0])
                     total[0] += spent
                     total[1] += 1
+        self._new.clear()
 
     def transition(self, model: str, version: str, change: Transition) -> None:
         """Count a breaker's change of mode."""
@@ -128,6 +136,7 @@ class Metrics:
 
     def _counted(self) -> list[str]:
         with self._lock:
+            self._count()
             return [
                 "# TYPE homeostat_predictions_total counter",
                 *(

@@ -32,8 +32,7 @@ def read_rows(
     """Return what `read` makes of some rows; None if they are no rows, or there is no `read`."""
     if read is None or not isinstance(batch, RowBatch):
         return None
-    whole = len(rows) == batch.size
-    return read(batch.values if whole else [batch.values[row] for row in rows])
+    return read(batch.some(rows))
 
 
 def answers(spec: ModelSpec, predictor: Predictor, table: pa.Table) -> Answers:
@@ -48,10 +47,10 @@ def joint_answers(
     ends = np.cumsum([len(rows) for _, rows in asked]).tolist()
     if from_rows is not None and all(isinstance(batch, RowBatch) for batch, _ in asked):
         values = [
-            batch.values[row]
+            value
             for batch, rows in asked
             if isinstance(batch, RowBatch)
-            for row in rows
+            for value in batch.some(rows)
         ]
         found = read_outputs(spec, from_rows(values), len(values))
     else:

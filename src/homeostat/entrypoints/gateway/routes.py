@@ -37,6 +37,7 @@ from homeostat.entrypoints.gateway.predicting import (
     read_rows,
     taken,
 )
+from homeostat.entrypoints.gateway.rows import RowBatch
 from homeostat.serving.breaker import BreakerConfig, Transition
 from homeostat.serving.circuit import Circuit, Listener
 from homeostat.serving.fallback import Fallback
@@ -98,6 +99,16 @@ class ServedModel:
     workers: int = 4
     waiting: int = 64
     batch: int = 0
+
+    @cached_property
+    def kept(self) -> float:
+        """Part of the deadline that is kept for fallback tiers."""
+        return self.fallback.kept()
+
+    @cached_property
+    def caches(self) -> bool:
+        """Whether answers have to be kept for a cached tier."""
+        return self.fallback.cache
 
 
 @dataclass(frozen=True)
@@ -166,9 +177,8 @@ class LoadedVersion:
         ArtifactError
             If the model gives anything else.
         """
-        given = read_rows(self.from_rows, batch, rows)
-        if given is not None:
-            return read_outputs(spec, given, len(rows))
+        if self.from_rows is not None and isinstance(batch, RowBatch):
+            return read_outputs(spec, self.from_rows(batch.some(rows)), len(rows))
         return answers(spec, self.predictor, taken(batch, rows))
 
 

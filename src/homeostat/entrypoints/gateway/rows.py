@@ -5,15 +5,15 @@ What is odd in any way goes the long way through `batch`, which finds out what i
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
-from typing import TypeVar, cast
+from typing import ClassVar, NamedTuple, TypeVar, cast
 
 import pyarrow as pa
 
@@ -21,12 +21,13 @@ from homeostat.adapters.models import Row
 from homeostat.domain.admission import MAX_AHEAD
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import TIMESTAMP, feature_schema
-from homeostat.entrypoints.gateway.batch import META, named
+from homeostat.entrypoints.gateway.batch import META
 from homeostat.serving.constraints import Masks
 
 T = TypeVar("T")
 
 MOST = 32
+NUMBER: pa.DataType = pa.float64()
 NUMBERS: frozenset[object] = frozenset({float, int, type(None)})
 TEXTS: frozenset[object] = frozenset({str, type(None)})
 TRUTHS: frozenset[object] = frozenset({bool, type(None)})
@@ -34,8 +35,16 @@ EXACT = 2**53
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|\+00:00)")
 
 
-@dataclass(frozen=True)
-class RowBatch:
+class _Rows(NamedTuple):
+    schema: pa.Schema
+    values: Sequence[Row]
+    ids: list[str]
+    timestamps: list[datetime]
+    entities: list[str]
+    now: datetime
+
+
+class RowBatch(_Rows):
     """A checked request as rows; otherwise like `Batch`.
 
     Attributes
@@ -44,19 +53,11 @@ class RowBatch:
         `feature_schema` of the model.
     values : sequence of tuple
         One tuple a row, in the order of the schema.
+    broken : dict
+        Empty: a row with a broken value does not come here.
     """
 
-    schema: pa.Schema
-    values: Sequence[Row]
-    ids: list[str]
-    timestamps: list[datetime]
-    entities: list[str]
-    now: datetime
-
-    @property
-    def broken(self) -> Masks:
-        """Nothing: a row with a broken value does not come here."""
-        return {}
+    broken: ClassVar[Masks] = {}
 
     @property
     def size(self) -> int:
@@ -71,8 +72,15 @@ class RowBatch:
     @cached_property
     def features(self) -> pa.Table:
         """The values as columns."""
-        columns = list(zip(*self.values, strict=True))
-        arrays = [_array(columns[i], item.type) for i, item in enumerate(self.schema)]
+        columns, kinds = list(zip(*self.values, strict=True)), self.schema.types
+        # All numbers at once: making an array costs more than filling it.
+        pairs = list(zip(columns, kinds, strict=True))
+        numbers = _array(_chain(column for column, kind in pairs if kind == NUMBER), NUMBER)
+        starts = itertools.count(0, self.size)
+        arrays = [
+            numbers.slice(next(starts), self.size) if kind == NUMBER else _array(column, kind)
+            for column, kind in pairs
+        ]
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
     @cached_property
@@ -85,13 +93,18 @@ class RowBatch:
         ]
         return pa.Table.from_arrays(columns, schema=META)
 
+    def some(self, rows: Sequence[int]) -> Sequence[Row]:
+        """Return the values of some of the rows."""
+        values = self.values
+        return values if len(rows) == len(values) else [values[row] for row in rows]
+
     def take(self, rows: Sequence[int]) -> RowBatch:
         """Return some of the rows."""
         if len(rows) == self.size:
             return self
         return RowBatch(
             self.schema,
-            [self.values[row] for row in rows],
+            self.some(rows),
             [self.ids[row] for row in rows],
             [self.timestamps[row] for row in rows],
             [self.entities[row] for row in rows],
@@ -164,32 +177,32 @@ class RowReader:
         """
         if not self._able or len(rows) > MOST:
             return None
-        values = []
+        values: list[Row] = []
+        times: list[datetime] = []
+        ids: list[str] = []
+        entities: list[str] = []
+        # As columns: where one row names its entity, that column counts for all.
+        named_here = not self._entity
         for row in rows:
+            named_here = named_here or "entity" in row
+        for number, row in enumerate(rows):
             value = self._value(row)
             if value is None:
                 return None
+            get = row.get
+            name, entity, time = get("prediction_id"), get("entity"), get("timestamp")
+            own = get(self._entity) if self._entity else None
+            at = now if time is None else _timestamp(time, now)
+            if at is None or not {type(name), type(entity), type(own)} <= TEXTS:
+                return None
             values.append(value)
-        given = [row.get("prediction_id") for row in rows]
-        named_entities = [row.get("entity") for row in rows]
-        own_entities = [row.get(self._entity) for row in rows] if self._entity else named_entities
-        timestamps = [_timestamp(row.get("timestamp"), now) for row in rows]
-        if not set(map(type, given + named_entities + own_entities)) <= TEXTS or None in timestamps:
-            return None
-        # As columns: where one row names its entity, that column counts for all.
-        named_here = any(["entity" in row for row in rows])  # noqa: C419 - a list is quicker
-        who = [name or "" for name in (named_entities if named_here else own_entities)]
-        ids = named(cast("list[str | None]", given), stem)
+            times.append(at)
+            ids.append(name or f"{stem}{number:04x}")  # type: ignore[arg-type]
+            who = entity if named_here else own
+            entities.append(who or "")  # type: ignore[arg-type]
         if len(ids) > 1 and len(set(ids)) != len(ids):
             return None
-        return RowBatch(
-            self._schema,
-            values,
-            ids,
-            cast("list[datetime]", timestamps),
-            cast("list[str]", who),
-            now,
-        )
+        return RowBatch(self._schema, values, ids, times, entities, now)
 
     def _value(self, row: Mapping[str, object]) -> Row | None:
         try:
@@ -198,7 +211,8 @@ class RowReader:
             value = tuple(map(row.get, self._names))
             known = self._known.issuperset(row)
         else:
-            known = len(row) == len(value) + len(self._beside.intersection(row))
+            beside = len(row) - len(value)
+            known = not beside or beside == len(self._beside.intersection(row))
         return value if known and self._plain(value) else None
 
     def _plain(self, row: Row) -> bool:
@@ -210,18 +224,17 @@ class RowReader:
         for place in self._required:
             if row[place] is None:
                 return False
-        return all([row[place] in allowed for place, allowed in self._lists])  # noqa: C419
+        lists = self._lists
+        return not lists or all(row[place] in allowed for place, allowed in lists)
 
     def _numeric(self, row: Row) -> bool:
         numbers = row if self._all_numbers else [row[place] for place in self._numbers]
         types = set(map(type, numbers))
         if not types <= NUMBERS:
             return False
-        present = cast("Sequence[float]", numbers)
+        present: Sequence[float] = numbers  # type: ignore[assignment]
         if type(None) in types:
-            present = [
-                value for value in cast("Sequence[float | None]", numbers) if value is not None
-            ]
+            present = list(filter(None, present))  # zeros add nothing either
         # A sum is finite only if all are; where it overflows, the long way finds nothing wrong.
         if not math.isfinite(sum(present)):
             return False
@@ -234,8 +247,8 @@ class RowReader:
         return True
 
 
-def _array(values: Row, kind: pa.DataType) -> pa.Array[pa.Scalar[pa.DataType]]:
-    return pa.array(list(values), kind)
+def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array[pa.Scalar[pa.DataType]]:
+    return pa.array(values, kind)
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, object]], Row]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from homeostat.domain.answers import Answers
 from homeostat.domain.clock import Clock
 from homeostat.domain.route import Route
-from homeostat.entrypoints.gateway.answered import Answered
+from homeostat.entrypoints.gateway.answered import NO_AGES, NOT_SPLIT, Answered, predictions
 from homeostat.entrypoints.gateway.predicting import AnyBatch
 from homeostat.entrypoints.gateway.routes import Live, LoadedVersion, ServedModel
 from homeostat.entrypoints.gateway.rows import MOST
@@ -26,8 +25,6 @@ from homeostat.serving.plan import Answerer, Group, Plan, Reason, plan
 
 NO_VERSION = "none"  # on record where the fallback answers for a model without a champion
 NAN = math.nan
-NO_AGES: Mapping[int, float] = MappingProxyType({})
-NOT_SPLIT: Mapping[Answerer, float] = MappingProxyType({})  # all time is the model's
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Request:
     Attributes
     ----------
     scores, version, tier, reason : list
-        One item a row.
+        One item a row, once the work has begun.
     """
 
     def __init__(
@@ -70,37 +67,41 @@ class Request:
         override: str = "",
         seconds: float = math.inf,
     ) -> None:
-        self._served, self._batch, self._clock, self._cache = served, batch, clock, cache
+        self._served, self._batch, self._cache = served, batch, cache
+        self._monotonic = clock.monotonic
         self._route = live.route if live else Route(served.spec.name)
         self._versions: Mapping[str, LoadedVersion] = live.versions if live else {}
         self._uses = live.uses if live else {}
-        self._started = clock.monotonic()
+        self._started = self._monotonic()
         self._timed_out = self._marked = 0.0
         self._override = override
         self._deadline = min(served.deadline, seconds)
-        size = batch.size
-        self.scores = [NAN] * size
-        self._probabilities: NDArray[np.float64] | None = None  # made when a version gives some
-        self.version = [self._route.champion or NO_VERSION] * size
-        self.tier = [Answerer.DEFAULT] * size
-        self.reason = [Reason.NONE] * size
+        self.scores: list[float] = []
+        self.version: list[str] = []
+        self.tier: list[Answerer] = []
+        self.reason: list[Reason] = []
         self._roles: list[str] = []
+        self._probabilities: NDArray[np.float64] | None = None  # made when a version gives some
         self._ages = NO_AGES
         self._spent = NOT_SPLIT
 
     def steps(self) -> Generator[Wait, None, None]:
         """Answer every row; afterwards `scores` holds no NaN."""
         first = self._plan()
+        size = len(first.assigned)
+        self.scores, self.tier = [NAN] * size, [Answerer.DEFAULT] * size
         self._roles, self.reason = first.roles, first.reasons
-        self.version = [name or NO_VERSION for name in first.assigned]
-        fallback = self._served.fallback
-        if calls := self._call(first.groups, Answerer.MODEL, fallback.kept()):
-            yield from self._wait(calls, Answerer.MODEL, fallback.kept())
-        left = self._left_over()
+        self.version = first.assigned
+        if "" in first.assigned:
+            self.version = [name or NO_VERSION for name in first.assigned]
+        fallback, kept = self._served.fallback, self._served.kept
+        if calls := self._call(first.groups, Answerer.MODEL, kept):
+            yield from self._wait(calls, Answerer.MODEL, kept)
+        left = self._left_over() if NAN in self.scores else []  # it is itself: quickly found
         if left:
             yield from self._stand_in(first, left)
             self._mark(Answerer.MODEL)
-        if fallback.cache and not self._override:
+        if self._served.caches and not self._override:
             self._remember()
         for place, tier in enumerate(fallback.tiers if left else ()):
             left = self._left_over()
@@ -124,38 +125,31 @@ class Request:
 
     def answered(self) -> Answered:
         """Return the answers, for the caller and for the log."""
-        return Answered(
-            self._served.spec,
-            self._batch,
-            self.version,
-            self._roles,
-            self.tier,
-            self.reason,
-            self.scores,
-            self._probabilities,
-            self._elapsed() * 1000,
-            self._ages,
-            self._spent,
-        )
+        spec = self._served.spec
+        marks = self.version, self._roles, self.tier, self.reason
+        scores, elapsed = self.scores, self._elapsed() * 1000
+        figures = self._probabilities, elapsed, self._ages, self._spent
+        return Answered(spec, self._batch, *marks, scores, predictions(spec, scores), *figures)
 
     def _left_over(self) -> list[int]:
         return [row for row, score in enumerate(self.scores) if score != score]  # noqa: PLR0124
 
     def _plan(self, closed: frozenset[str] = frozenset()) -> Plan:
         route, override = self._route, self._override
+        keys: Sequence[str] = self._batch.ids  # where nothing is split nobody looks at them
         if override or route.challenger or route.arms:
+            keys = self._batch.keys
             asked = {override} if override else {route.challenger, *(a.version for a in route.arms)}
-            now = self._clock.monotonic()
+            now = self._monotonic()
             closed |= {
                 version
                 for version in asked - {route.champion}
                 if version in self._versions and not self._versions[version].breaker.admits(now)
             }
-        keys, broken = self._batch.keys, self._batch.broken
-        return plan(route, keys, self._uses, broken, closed, override)
+        return plan(route, keys, self._uses, self._batch.broken, closed, override)
 
     def _elapsed(self) -> float:
-        return max(self._clock.monotonic() - self._started, self._timed_out)
+        return max(self._monotonic() - self._started, self._timed_out)
 
     def _left(self, kept: float = 0.0) -> float:
         """Return the seconds left but for a part of the deadline that is kept for others."""
@@ -172,7 +166,7 @@ class Request:
         """Let the champion answer rows on which another version failed, while there is time."""
         others = [group for group in first.groups if group.version != self._route.champion]
         failed = set(left).intersection([row for group in others for row in group.rows])
-        kept = self._served.fallback.kept()
+        kept = self._served.kept
         if not failed or self._left(kept) <= 0:
             return
         second = self._plan(frozenset(g.version for g in others if failed.intersection(g.rows)))
@@ -224,16 +218,16 @@ class Request:
         calls: list[Call] = []
         for group in groups:
             loaded, rows = self._versions[group.version], group.rows
-            permit = loaded.breaker.acquire(self._clock.monotonic())
+            permit = loaded.breaker.acquire(self._monotonic())
             if permit is None:
                 self._blame(rows, Reason.BREAKER_OPEN)
             elif loaded.quick and len(rows) <= MOST:
                 outcome = self._ask(loaded, rows, tier)
-                loaded.breaker.settle(permit, outcome, self._clock.monotonic())
+                loaded.breaker.settle(permit, outcome, self._monotonic())
             else:
                 future = loaded.start(self._served.spec, self._batch, rows, self._left(kept))
                 if future is None:
-                    loaded.breaker.settle(permit, Outcome.NEUTRAL, self._clock.monotonic())
+                    loaded.breaker.settle(permit, Outcome.NEUTRAL, self._monotonic())
                     self._blame(rows, Reason.OVERLOAD)
                 else:
                     calls.append(Call(loaded, rows, permit, future))
@@ -256,11 +250,11 @@ class Request:
         except GeneratorExit:
             for call in calls:
                 call.future.cancel()
-                call.loaded.breaker.settle(call.permit, Outcome.NEUTRAL, self._clock.monotonic())
+                call.loaded.breaker.settle(call.permit, Outcome.NEUTRAL, self._monotonic())
             raise
         for call in calls:
             outcome = self._outcome(call, tier, seconds)
-            call.loaded.breaker.settle(call.permit, outcome, self._clock.monotonic())
+            call.loaded.breaker.settle(call.permit, outcome, self._monotonic())
 
     def _outcome(self, call: Call, tier: Answerer, seconds: float) -> Outcome:
         if not call.future.done():
@@ -290,8 +284,10 @@ class Request:
                 shape = (self._batch.size, given.probabilities.shape[1])
                 self._probabilities = np.full(shape, np.nan)
             self._probabilities[np.asarray(rows, dtype=np.intp)] = given.probabilities
-        self._blame(odd, Reason.ERROR)
-        return Outcome.FAULT if odd else Outcome.SUCCESS
+        if odd:
+            self._blame(odd, Reason.ERROR)
+            return Outcome.FAULT
+        return Outcome.SUCCESS
 
     def _blame(self, rows: Sequence[int], reason: Reason) -> None:
         # The first thing that went wrong is the reason; a tier that fails later does not hide it.

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from homeostat.domain.errors import ConfigError
-from homeostat.entrypoints.patience import PatientProtocol
+from homeostat.entrypoints.gateway.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,8 @@ class Server(uvicorn.Server):
                 application,
                 log_config=None,
                 access_log=False,
-                http=PatientProtocol,
+                http=Connection,
+                proxy_headers=False,
                 ws="none",
                 timeout_graceful_shutdown=max(round(stop.grace), 1),
             )
@@ -180,7 +181,7 @@ class Server(uvicorn.Server):
                 await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
 
     def _protocol(self) -> HttpToolsProtocol:
-        return PatientProtocol(self.config, self.server_state, self.lifespan.state)
+        return Connection(self.config, self.server_state, self.lifespan.state)
 
     def _half_read(self) -> bool:
         """Whether the head of a request has begun to come in and is not complete."""

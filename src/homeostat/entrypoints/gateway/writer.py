@@ -97,7 +97,8 @@ class LogWriter:
         self._hurried = 0
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         if spill is not None and _holds(spill):
             self._away = True
         if self._away or release is not None:
@@ -125,12 +126,13 @@ class LogWriter:
             Part of the capacity that these rows may use, in line and on disk; less important ones
             get less.
         """
-        with self._changed:
-            if self._closed or self._rows + rows.num_rows > self._capacity * share:
-                self.counts.dropped += rows.num_rows
+        size = rows.num_rows
+        with self._lock:  # that of the condition, at half the cost
+            if self._closed or self._rows + size > self._capacity * share:
+                self.counts.dropped += size
                 return False
             self._line.append((spec, rows, share))
-            self._rows += rows.num_rows
+            self._rows += size
             if self._thread is None:
                 self._start()
             if len(self._line) == 1 or self._rows >= ENOUGH:  # others find the writer awake

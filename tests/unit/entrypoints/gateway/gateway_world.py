@@ -22,7 +22,7 @@ from homeostat.domain.model import (
 )
 from homeostat.domain.window import Window
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
-from homeostat.entrypoints.gateway.answered import Answered
+from homeostat.entrypoints.gateway.answered import Answered, predictions
 from homeostat.entrypoints.gateway.batch import Batch, to_batch
 from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Fallback
@@ -43,7 +43,8 @@ def answers(
     batch = to_batch(spec, pa.table({"prediction_id": names}), NOW, "")
     roles, tiers = [Role.CHAMPION] * rows, [Answerer.MODEL] * rows
     reasons, scores = [Reason.NONE] * rows, [score] * rows
-    return Answered(spec, batch, ["v1"] * rows, roles, tiers, reasons, scores, None, milliseconds)
+    figures = scores, predictions(spec, scores), None, milliseconds
+    return Answered(spec, batch, ["v1"] * rows, roles, tiers, reasons, *figures)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from homeostat.adapters.models import load_predictor
 from homeostat.domain.errors import DataError
 from homeostat.domain.route import Route
-from homeostat.entrypoints.gateway import Gateway
+from homeostat.entrypoints.gateway import Gateway, shadows
 from homeostat.serving.breaker import BreakerConfig, Mode, Outcome
 from homeostat.serving.classify import of_error
 from homeostat.serving.fallback import Cached, Fallback, Lighter, parse_rules
@@ -158,7 +158,10 @@ def test_trap_zombie_timeout_keeps_its_place(world: World, rows: pa.Table) -> No
     assert wait_for_answer(gateway, rows)
 
 
-def test_trap_hang_of_one_version_leaves_the_others_alone(world: World, rows: pa.Table) -> None:
+def test_trap_hang_of_one_version_leaves_the_others_alone(
+    world: World, rows: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadows, "MOST_COPIES", 4)
     gateway = world.gateway()
     gateway.routes.publish(Route("fraud", "v1", shadows=("v2",)))
     world.backend.hanging.add("v2")

@@ -1,5 +1,6 @@
 """Shadows never cost a caller anything, and stop costing at all while they fail."""
 
+import asyncio
 from datetime import timedelta
 
 import pyarrow as pa
@@ -149,3 +150,46 @@ def test_pairs_stand_in_the_log_under_one_id(world: World, rows: pa.Table) -> No
     assert len(found) == 4
     assert all(set(scores) == {"v1", "v2"} for scores in found.values())
     assert logged["role"].to_pylist().count("shadow") == 4
+
+
+def ask(gateway: Gateway, *amounts: float) -> None:
+    async def run() -> None:
+        for amount in amounts:
+            await gateway.answer("fraud", [{"amount": amount}])
+
+    asyncio.run(run())
+
+
+def test_small_requests_are_scored_together_and_apart_if_that_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadows, "LINGER", 20.0)  # or until somebody drains
+    gateway = world.gateway()
+    gateway.routes.publish(SHADOWED)
+    before = world.backend.calls.count("v2")
+    ask(gateway, 1.0, 2.0, 3.0)
+    assert gateway.drain()
+    assert counts(gateway) == {"scored": 3}
+    assert world.backend.calls.count("v2") == before + 1
+    world.backend.errors["v2"] = RuntimeError("boom")
+    ask(gateway, 4.0)
+    assert gateway.drain()
+    assert counts(gateway) == {"scored": 3, "failed": 1}
+    ask(gateway, 5.0, 6.0)
+    assert gateway.drain()
+    assert counts(gateway) == {"scored": 3, "failed": 2, "refused": 1}
+    assert mode(gateway) == (Mode.CLOSED, Mode.OPEN)
+
+
+def test_copies_that_wait_for_a_shadow_are_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadows, "MOST_COPIES", 2)
+    monkeypatch.setattr(shadows, "LINGER", 20.0)
+    gateway = world.gateway()
+    gateway.routes.publish(SHADOWED)
+    ask(gateway, 1.0, 2.0, 3.0)
+    assert counts(gateway) == {"dropped": 1}
+    assert gateway.flush()
+    assert counts(gateway) == {"dropped": 1, "scored": 2}
+    assert world.logged()["role"].to_pylist().count("shadow") == 2

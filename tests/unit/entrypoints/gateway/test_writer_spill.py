@@ -258,7 +258,7 @@ def test_personal_values_do_not_reach_the_disk(world: World, log: Distant, folde
     personal = replace(world.spec, entity_handling=Handling.HASH)
     columns = {"prediction_id": ["p1"], "card": ["4711-0815"]}
     batch = to_batch(personal, pa.table(columns), NOW, "")
-    given = replace(answers(personal, "p", rows=1), batch=batch)
+    given = answers(personal, "p", rows=1)._replace(batch=batch)
     log.problem = StorageError("away")
     line = LogWriter(log, 100, Spill(folder), protector=Protector(b"0123456789abcdef"))
     line.put(personal, given)
