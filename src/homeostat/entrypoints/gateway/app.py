@@ -160,13 +160,15 @@ def _readiness(gateway: Gateway) -> Response:
 async def _follow(
     gateway: Gateway, source: Router | None, orders: Obedience | None, every: float
 ) -> None:
+    def look() -> dict[str, str]:
+        problems = gateway.routes.follow(source) if source is not None else {}
+        if orders is not None:
+            orders.follow()
+        return problems
+
     known: dict[str, str] = {}
     while True:
-        problems: dict[str, str] = {}
-        if source is not None:
-            problems = await asyncio.to_thread(gateway.routes.follow, source)
-        if orders is not None:
-            await asyncio.to_thread(orders.follow)
+        problems = await asyncio.to_thread(look)
         for model, problem in problems.items():
             if known.get(model) != problem:
                 logger.error(

@@ -21,7 +21,7 @@ from homeostat.entrypoints.release import Release
 
 logger = logging.getLogger(__name__)
 
-LINGER = 0.2  # seconds in which rows gather: an append costs as much for one as for a hundred
+LINGER = 0.5  # seconds in which rows gather: an append costs as much for one as for a hundred
 ENOUGH = 5_000
 FIRST_WAIT = 0.05
 LONGEST_WAIT = 5.0
