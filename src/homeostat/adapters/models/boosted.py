@@ -10,6 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.models.artifact import (
+    META,
+    EncodedPredictor,
+    check_named,
+    check_width,
+    needing,
+    read_file,
+    save_encoding,
+)
 from homeostat.adapters.models.encoding import Encoding
 from homeostat.domain.errors import ArtifactError
 
@@ -17,7 +26,10 @@ if TYPE_CHECKING:
     import lightgbm
 
 
-class BoostedPredictor:
+FILE = "model.txt"
+
+
+class BoostedPredictor(EncodedPredictor):
     """A LightGBM booster with its encoding; one thread a call, so that calls share the cores.
 
     A booster with several outputs (multi-class) gives a row one probability a class. Those of
@@ -25,21 +37,8 @@ class BoostedPredictor:
     """
 
     def __init__(self, booster: lightgbm.Booster, encoding: Encoding) -> None:
-        self._booster, self._encoding = booster, encoding
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns that it reads."""
-        return self._encoding.features
-
-    @property
-    def encoding(self) -> Encoding:
-        """How rows become numbers."""
-        return self._encoding
-
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """Return one score a row, or shape (n, classes) of a booster with several outputs."""
-        return self.predict_matrix(self._encoding.matrix(table))
+        super().__init__(encoding)
+        self._booster = booster
 
     def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of encoded rows."""
@@ -73,34 +72,23 @@ def load_lightgbm(path: Path) -> BoostedPredictor:
     ArtifactError
         If a file is absent or corrupt, the files do not fit together, or LightGBM is not installed.
     """
-    try:
+    with needing(path, "LightGBM", "lightgbm"):
         import lightgbm  # noqa: PLC0415 - an extra: only those who serve such models need it
-    except ImportError as error:
-        raise ArtifactError(
-            f"{path}: LightGBM is not installed; pip install 'homeostat[lightgbm]'"
-        ) from error
-    encoding = Encoding.load(path / "meta.json")
-    try:
-        text = (path / "model.txt").read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path / 'model.txt'}: cannot be read: {error}") from error
+    encoding = Encoding.load(path / META)
+    text = read_file(path / FILE).decode(errors="replace")
     _check_whole(path, text)
     try:
         booster = lightgbm.Booster(model_str=text)
     except lightgbm.basic.LightGBMError as error:
-        raise ArtifactError(f"{path / 'model.txt'}: not a LightGBM model: {error}") from error
-    if booster.num_feature() != len(encoding.features):
-        raise ArtifactError(
-            f"{path}: model.txt takes {booster.num_feature()} features, "
-            f"meta.json names {len(encoding.features)}"
-        )
+        raise ArtifactError(f"{path / FILE}: not a LightGBM model: {error}") from error
+    check_width(path, FILE, booster.num_feature(), encoding)
     return BoostedPredictor(booster, encoding)
 
 
 def _check_whole(path: Path, text: str) -> None:
     # LightGBM aborts the process, or reads on past the end, when its text is cut short.
     if not text.startswith("tree") or "end of trees" not in text:
-        raise ArtifactError(f"{path / 'model.txt'}: not a whole LightGBM text model")
+        raise ArtifactError(f"{path / FILE}: not a whole LightGBM text model")
 
 
 def save_lightgbm(
@@ -127,11 +115,6 @@ def save_lightgbm(
     ArtifactError
         If the booster takes another number of features.
     """
-    if booster.num_feature() != len(features):
-        raise ArtifactError(
-            f"the booster takes {booster.num_feature()} features, {len(features)} are named"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {name: tuple(values) for name, values in (categories or {}).items()}
-    (folder / "model.txt").write_text(booster.model_to_string(), encoding="utf-8")
-    Encoding(tuple(features), known).save(folder / "meta.json")
+    check_named(booster.num_feature(), features)
+    save_encoding(folder, features, categories)
+    (folder / FILE).write_text(booster.model_to_string(), encoding="utf-8")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.models.artifact import EncodedPredictor
 from homeostat.adapters.models.encoding import Encoding, read_json
 from homeostat.domain.errors import ArtifactError
 
@@ -33,7 +34,7 @@ class Term:
     category: str | None = None
 
 
-class LinearPredictor:
+class LinearPredictor(EncodedPredictor):
     """Sum of terms through a link.
 
     Examples
@@ -50,21 +51,9 @@ class LinearPredictor:
             name: tuple(t.category for t in terms if t.feature == name and t.category is not None)
             for name in names
         }
-        self._encoding = Encoding(names, {name: values for name, values in known.items() if values})
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns that it reads."""
-        return self._encoding.features
-
-    @property
-    def encoding(self) -> Encoding:
-        """How rows become numbers."""
-        return self._encoding
-
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """Return one score a row."""
-        return self.predict_matrix(self._encoding.matrix(table))
+        super().__init__(
+            Encoding(names, {name: values for name, values in known.items() if values})
+        )
 
     def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of encoded rows."""

@@ -8,20 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.models.artifact import (
+    META,
+    EncodedPredictor,
+    check_width,
+    needing,
+    read_file,
+    save_encoding,
+)
 from homeostat.adapters.models.encoding import Encoding
 from homeostat.domain.errors import ArtifactError
 
 if TYPE_CHECKING:
     import onnxruntime
 
+FILE = "model.onnx"
 NUMPY = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 MAPS = frozenset({"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"})
 
 
-class OnnxPredictor:
+class OnnxPredictor(EncodedPredictor):
     """A session of ONNX Runtime with its encoding; one thread a call: calls share the cores.
 
     The model takes one tensor of floats or doubles, shape (rows, features). Of its outputs the last
@@ -31,26 +39,13 @@ class OnnxPredictor:
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, encoding: Encoding) -> None:
-        self._session, self._encoding = session, encoding
+        super().__init__(encoding)
+        self._session = session
         (given,) = session.get_inputs()
         self._name, self._type = given.name, NUMPY[given.type]
         outputs = session.get_outputs()
         numbers = [item.name for item in outputs if item.type in NUMPY or item.type in MAPS]
         self._outputs = numbers[-1:] or [outputs[0].name]
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns that it reads."""
-        return self._encoding.features
-
-    @property
-    def encoding(self) -> Encoding:
-        """How rows become numbers."""
-        return self._encoding
-
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """Return one score a row, or shape (n, classes)."""
-        return self.predict_matrix(self._encoding.matrix(table))
 
     def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of encoded rows."""
@@ -71,29 +66,23 @@ def load_onnx(path: Path) -> OnnxPredictor:
         If a file is absent or corrupt, the files do not fit together, or ONNX Runtime is not
         installed.
     """
-    try:
+    with needing(path, "ONNX Runtime", "onnx"):
         import onnxruntime  # noqa: PLC0415 - an extra: only those who serve such models need it
-    except ImportError as error:
-        raise ArtifactError(
-            f"{path}: ONNX Runtime is not installed; pip install 'homeostat[onnx]'"
-        ) from error
-    encoding = Encoding.load(path / "meta.json")
-    file = path / "model.onnx"
+    encoding = Encoding.load(path / META)
+    file = path / FILE
+    content = read_file(file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors: they are raised too
     try:
-        content = file.read_bytes()
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except OSError as error:
-        raise ArtifactError(f"{file}: cannot be read: {error}") from error
     except Exception as error:  # its errors share no base but this one
         raise ArtifactError(f"{file}: not an ONNX model: {error}") from error
-    _check(path, session, len(encoding.features))
+    _check(path, session, encoding)
     return OnnxPredictor(session, encoding)
 
 
-def _check(path: Path, session: onnxruntime.InferenceSession, features: int) -> None:
+def _check(path: Path, session: onnxruntime.InferenceSession, encoding: Encoding) -> None:
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type not in NUMPY or len(inputs[0].shape) != 2:
         told = ", ".join(f"{item.name}: {item.type}{item.shape}" for item in inputs)
@@ -104,10 +93,8 @@ def _check(path: Path, session: onnxruntime.InferenceSession, features: int) -> 
     rows, width = inputs[0].shape
     if isinstance(rows, int):
         raise ArtifactError(f"{path}: model.onnx takes {rows} rows only, not any number")
-    if isinstance(width, int) and width != features:
-        raise ArtifactError(
-            f"{path}: model.onnx takes {width} features, meta.json names {features}"
-        )
+    if isinstance(width, int):
+        check_width(path, FILE, width, encoding)
 
 
 def save_onnx(
@@ -129,7 +116,5 @@ def save_onnx(
     categories : mapping of str to sequence of str, optional
         For each categorical column its values in the order of their codes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(model, folder / "model.onnx")
-    known = {name: tuple(values) for name, values in (categories or {}).items()}
-    Encoding(tuple(features), known).save(folder / "meta.json")
+    save_encoding(folder, features, categories)
+    shutil.copyfile(model, folder / FILE)

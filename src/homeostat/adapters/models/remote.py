@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.models.artifact import needing
 from homeostat.adapters.models.caller import Caller, shared_caller
 from homeostat.adapters.models.encoding import Encoding
 from homeostat.adapters.models.predictor import Ended
@@ -27,7 +28,7 @@ from homeostat.adapters.models.upstream import (
 )
 from homeostat.adapters.models.wire import decode, encode, shown
 from homeostat.adapters.telemetry import calling
-from homeostat.domain.errors import ArtifactError, DataError
+from homeostat.domain.errors import DataError
 from homeostat.serving.breaker import BreakerConfig, Event, Outcome, Permit
 from homeostat.serving.circuit import Circuit
 from homeostat.serving.classify import UpstreamError, of_status
@@ -324,12 +325,8 @@ def load_remote(
     """
     spec = read_upstream(path, hosts)
     headers = header_values(path, spec.headers, environ)
-    try:
+    with needing(path, "aiohttp", "upstream"):
         import aiohttp  # noqa: F401, PLC0415 - an extra: only those who ask such models need it
-    except ImportError as error:
-        raise ArtifactError(
-            f"{path}: aiohttp is not installed; pip install 'homeostat[upstream]'"
-        ) from error
     return RemotePredictor(spec, headers, breaker, shared_caller())
 
 

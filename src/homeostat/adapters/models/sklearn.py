@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.models.artifact import META, check_width, needing, read_file
 from homeostat.adapters.models.encoding import Encoding, read_json
 from homeostat.domain.errors import ArtifactError
 
@@ -107,7 +108,7 @@ def load_skops(path: Path, trusted: Collection[str] = ()) -> SklearnPredictor:
     skops = _library(path, "skops.io")
     file = path / SKOPS
     encoding, meta = _meta(path, exact=False)
-    content = _content(file)
+    content = read_file(file)
     try:
         known = HARMLESS | set(trusted)
         unknown = sorted(set(skops.get_untrusted_types(data=content)) - known)
@@ -138,7 +139,7 @@ def load_joblib(path: Path, allowed: Collection[str] = ()) -> SklearnPredictor:
         scikit-learn, or the libraries are not installed.
     """
     file = path / JOBLIB
-    content = _content(file)
+    content = read_file(file)
     digest = hashlib.sha256(content).hexdigest()
     if digest not in allowed:
         raise ArtifactError(
@@ -200,7 +201,7 @@ def save_joblib(
     folder.mkdir(parents=True, exist_ok=True)
     _library(folder, "joblib").dump(estimator, folder / JOBLIB)
     _save_meta(folder, features, categories, classes)
-    return hashlib.sha256(_content(folder / JOBLIB)).hexdigest()
+    return hashlib.sha256(read_file(folder / JOBLIB)).hexdigest()
 
 
 def _save_meta(
@@ -214,16 +215,16 @@ def _save_meta(
     if classes is not None:
         content["classes"] = list(classes)
     content["libraries"] = {LIBRARY: version(LIBRARY)}
-    (folder / "meta.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (folder / META).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _meta(path: Path, *, exact: bool) -> tuple[Encoding, Mapping[str, object]]:
-    meta = read_json(path / "meta.json")
+    meta = read_json(path / META)
     libraries = meta.get("libraries")
     wrote = libraries.get(LIBRARY) if isinstance(libraries, dict) else None
     if not isinstance(wrote, str):
         raise ArtifactError(
-            f"{path / 'meta.json'}: 'libraries' must tell the version of {LIBRARY} that wrote it"
+            f"{path / META}: 'libraries' must tell the version of {LIBRARY} that wrote it"
         )
     here = version(LIBRARY)
     if here != wrote if exact else here.split(".")[:2] != wrote.split(".")[:2]:
@@ -231,7 +232,7 @@ def _meta(path: Path, *, exact: bool) -> tuple[Encoding, Mapping[str, object]]:
             f"{path}: written by {LIBRARY} {wrote}, and this is {here}; install {wrote} or train "
             "it again"
         )
-    return Encoding.load(path / "meta.json"), meta
+    return Encoding.load(path / META), meta
 
 
 def _predictor(
@@ -240,10 +241,7 @@ def _predictor(
     if not callable(getattr(estimator, "predict", None)):
         raise ArtifactError(f"{path}: {type(estimator).__name__} cannot predict")
     width = getattr(estimator, "n_features_in_", len(encoding.features))
-    if width != len(encoding.features):
-        raise ArtifactError(
-            f"{path}: the model takes {width} features, meta.json names {len(encoding.features)}"
-        )
+    check_width(path, "the model", width, encoding)
     kind = f"{type(estimator).__module__}.{type(estimator).__name__}"
     made = QuickSklearnPredictor if kind.startswith(QUICK) else SklearnPredictor
     return made(estimator, encoding, _order(path, estimator, meta))  # type: ignore[arg-type]
@@ -267,17 +265,6 @@ def _order(path: Path, estimator: object, meta: Mapping[str, object]) -> list[in
 
 
 def _library(path: Path, name: str) -> ModuleType:
-    try:
+    with needing(path, "scikit-learn or skops", "sklearn"):
         import_module("sklearn")
         return import_module(name)
-    except ImportError as error:
-        raise ArtifactError(
-            f"{path}: scikit-learn or skops is not installed; pip install 'homeostat[sklearn]'"
-        ) from error
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{file}: cannot be read: {error}") from error

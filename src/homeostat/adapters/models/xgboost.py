@@ -10,6 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.models.artifact import (
+    META,
+    EncodedPredictor,
+    check_named,
+    check_width,
+    needing,
+    read_file,
+    save_encoding,
+)
 from homeostat.adapters.models.encoding import Encoding
 from homeostat.domain.errors import ArtifactError
 
@@ -19,25 +28,12 @@ if TYPE_CHECKING:
 FILES = ("model.ubj", "model.json")
 
 
-class XgboostPredictor:
+class XgboostPredictor(EncodedPredictor):
     """An XGBoost booster with its encoding; one thread a call, so that calls share the cores."""
 
     def __init__(self, booster: xgboost.Booster, encoding: Encoding) -> None:
-        self._booster, self._encoding = booster, encoding
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns that it reads."""
-        return self._encoding.features
-
-    @property
-    def encoding(self) -> Encoding:
-        """How rows become numbers."""
-        return self._encoding
-
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """Return one score a row, or shape (n, classes) of a booster with several outputs."""
-        return self.predict_matrix(self._encoding.matrix(table))
+        super().__init__(encoding)
+        self._booster = booster
 
     def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of encoded rows."""
@@ -68,18 +64,11 @@ def load_xgboost(path: Path) -> XgboostPredictor:
     ArtifactError
         If a file is absent or corrupt, the files do not fit together, or XGBoost is not installed.
     """
-    try:
+    with needing(path, "XGBoost", "xgboost"):
         import xgboost  # noqa: PLC0415 - an extra: only those who serve such models need it
-    except ImportError as error:
-        raise ArtifactError(
-            f"{path}: XGBoost is not installed; pip install 'homeostat[xgboost]'"
-        ) from error
-    encoding = Encoding.load(path / "meta.json")
+    encoding = Encoding.load(path / META)
     file = next((path / name for name in FILES if (path / name).is_file()), path / FILES[0])
-    try:
-        content = bytearray(file.read_bytes())
-    except OSError as error:
-        raise ArtifactError(f"{file}: cannot be read: {error}") from error
+    content = bytearray(read_file(file))
     if not content:  # XGBoost would abort the process
         raise ArtifactError(f"{file}: is empty")
     booster = xgboost.Booster({"nthread": 1})
@@ -89,10 +78,7 @@ def load_xgboost(path: Path) -> XgboostPredictor:
         width = booster.num_features()
     except xgboost.core.XGBoostError as error:
         raise ArtifactError(f"{file}: not an XGBoost model: {_first_line(error)}") from error
-    if width != len(encoding.features):
-        raise ArtifactError(
-            f"{path}: {file.name} takes {width} features, meta.json names {len(encoding.features)}"
-        )
+    check_width(path, file.name, width, encoding)
     return XgboostPredictor(booster, encoding)
 
 
@@ -131,14 +117,9 @@ def save_xgboost(
     ArtifactError
         If the booster takes another number of features.
     """
-    if booster.num_features() != len(features):
-        raise ArtifactError(
-            f"the booster takes {booster.num_features()} features, {len(features)} are named"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {name: tuple(values) for name, values in (categories or {}).items()}
-    (folder / "model.ubj").write_bytes(booster.save_raw("ubj"))
-    Encoding(tuple(features), known).save(folder / "meta.json")
+    check_named(booster.num_features(), features)
+    save_encoding(folder, features, categories)
+    (folder / FILES[0]).write_bytes(booster.save_raw("ubj"))
 
 
 def _first_line(error: Exception) -> str:
