@@ -23,7 +23,7 @@ from onnx import TensorProto, helper
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.models import save_onnx
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.model import ModelVersion
 from homeostat.domain.route import Route
 from homeostat.entrypoints.bootstrap import open_deployment
@@ -91,7 +91,7 @@ def prepare(folder: Path, port: int, trees: int = 100, deadline: str = "200ms") 
         for name in ("v1", "v2"):
             card = ModelVersion("bench", name, "onnx", "", datetime(2024, 1, 1, tzinfo=UTC))
             deployment.registry.register(card, folder / "artifact")
-        RecordsRouter(deployment.records).publish(Route("bench", "v1"))
+        RecordsRoutes(deployment.records).publish(Route("bench", "v1"))
     finally:
         deployment.close()
     return config
@@ -101,7 +101,7 @@ def publish(config: Path, shadows: tuple[str, ...] = ()) -> None:
     """Publish another route of the model."""
     deployment = open_deployment(load(config), SystemClock())
     try:
-        RecordsRouter(deployment.records).publish(Route("bench", "v1", shadows=shadows))
+        RecordsRoutes(deployment.records).publish(Route("bench", "v1", shadows=shadows))
     finally:
         deployment.close()
 

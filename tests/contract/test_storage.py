@@ -19,7 +19,7 @@ from homeostat.engine.ports import (
     PredictionLog,
     Records,
     Registry,
-    Router,
+    Routes,
     Trainer,
     Training,
 )
@@ -29,7 +29,7 @@ from homeostat.simulation.conformance import (
     NOTIFIER_CHECKS,
     RECORDS_CHECKS,
     REGISTRY_CHECKS,
-    ROUTER_CHECKS,
+    ROUTES_CHECKS,
     TRAINER_CHECKS,
 )
 from homeostat.simulation.conformance.log import NOW, SPEC, predictions
@@ -38,7 +38,7 @@ from homeostat.simulation.fakes import (
     MemoryNotifier,
     MemoryRecords,
     MemoryRegistry,
-    MemoryRouter,
+    MemoryRoutes,
     MemoryTrainer,
 )
 
@@ -107,9 +107,9 @@ def test_registry(
     check(registry, folder)
 
 
-@named(ROUTER_CHECKS)
-def test_router_in_memory(check: Callable[[Router], None]) -> None:
-    check(MemoryRouter())
+@named(ROUTES_CHECKS)
+def test_router_in_memory(check: Callable[[Routes], None]) -> None:
+    check(MemoryRoutes())
 
 
 @named(NOTIFIER_CHECKS)

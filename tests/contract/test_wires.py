@@ -15,12 +15,12 @@ import pytest
 from homeostat.adapters.notifiers.console import ConsoleNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.records import DatabaseRecords
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.model import ModelSpec
-from homeostat.engine.ports import Notifier, Router, Trainer
+from homeostat.engine.ports import Notifier, Routes, Trainer
 from homeostat.simulation.clock import SimulatedClock
-from homeostat.simulation.conformance import NOTIFIER_CHECKS, ROUTER_CHECKS, TRAINER_CHECKS
+from homeostat.simulation.conformance import NOTIFIER_CHECKS, ROUTES_CHECKS, TRAINER_CHECKS
 from homeostat.simulation.conformance.log import NOW, SPEC, predictions
 
 Delivered = Callable[[], list[tuple[str, str]]]
@@ -56,17 +56,17 @@ def hook() -> Iterator[tuple[str, Delivered]]:
     thread.join()
 
 
-@pytest.mark.parametrize("check", ROUTER_CHECKS)
-def test_router_on_records(check: Callable[[Router], None], records: DatabaseRecords) -> None:
-    check(RecordsRouter(records))
+@pytest.mark.parametrize("check", ROUTES_CHECKS)
+def test_router_on_records(check: Callable[[Routes], None], records: DatabaseRecords) -> None:
+    check(RecordsRoutes(records))
 
 
 def test_a_route_is_seen_by_another_process_and_written_once(records: DatabaseRecords) -> None:
-    for check in ROUTER_CHECKS:
-        check(RecordsRouter(records))
+    for check in ROUTES_CHECKS:
+        check(RecordsRoutes(records))
     stamp = records.database.stamp()
     other = DatabaseRecords(str(records.database.url), SimulatedClock(NOW))
-    router = RecordsRouter(other)
+    router = RecordsRoutes(other)
     route = router.current("fraud")
     assert route is not None
     router.publish(route)

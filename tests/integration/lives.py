@@ -25,7 +25,7 @@ from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.records.unit import Unit
 from homeostat.adapters.registry import LocalRegistry
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.effect import Notify
 from homeostat.domain.model import ModelSpec
@@ -136,7 +136,7 @@ def open_world(folder: Path, death: Death = Death()) -> World:
         log=FilePredictionLog(folder / "log", records, fsync=False),
         registry=registry,
         scorer=scorer,
-        router=RecordsRouter(records),
+        routes=RecordsRoutes(records),
         notifiers={"duty": Pager(folder / "notices.txt")},
         trainers={MODEL: LocalTrainer(folder / "runs", function, clock, wait=True)},
     )

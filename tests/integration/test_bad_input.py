@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 
 from asgi import Caller
 from homeostat.adapters.clock import SystemClock
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.engine.watch import rollout_key
@@ -144,7 +144,7 @@ def test_a_corrupt_champion_is_named_and_the_fallback_answers(deployment: Deploy
     stored.chmod(0o644)
     stored.write_text(stored.read_text().replace("2.0", "3.0"))
     table = deployment.route_table()
-    problem = table.follow(RecordsRouter(deployment.records))["fraud"]
+    problem = table.follow(RecordsRoutes(deployment.records))["fraud"]
     assert "1" in problem
     assert "sha256" in problem.lower().replace("-", "")
     gateway = deployment.gateway(table)
@@ -170,7 +170,7 @@ def test_a_full_disk_loses_no_answer_and_no_label(
     )
     worker.once()
     table = deployment.route_table()
-    assert table.follow(RecordsRouter(deployment.records)) == {}
+    assert table.follow(RecordsRoutes(deployment.records)) == {}
     gateway = deployment.gateway(table)
     api = Caller(Starlette(routes=deployment.pages()), "http://127.0.0.1")
     first = gateway.predict("fraud", pa.table({"amount": [90.0, 110.0]}))

@@ -18,7 +18,7 @@ from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.registry import LocalRegistry
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.errors import ArtifactError
 from homeostat.domain.model import (
     Column,
@@ -63,7 +63,7 @@ class Site:
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        source = RecordsRouter(self.records)
+        source = RecordsRoutes(self.records)
         config = uvicorn.Config(
             app(self.gateway, source, every=0.02), port=0, log_level="warning", lifespan="on"
         )
@@ -97,7 +97,7 @@ def wait_ready(client: httpx.Client) -> None:
 
 
 def test_answers_over_a_socket_end_up_in_the_log_once(site: Site) -> None:
-    router = RecordsRouter(site.records)
+    router = RecordsRoutes(site.records)
     router.publish(Route("fraud", "v1", shadows=("v2",)))
     with site.serving() as url, httpx.Client(base_url=url, timeout=10) as client:
         wait_ready(client)
@@ -115,7 +115,7 @@ def test_answers_over_a_socket_end_up_in_the_log_once(site: Site) -> None:
 
 
 def test_new_route_is_taken_without_losing_a_request(site: Site) -> None:
-    router = RecordsRouter(site.records)
+    router = RecordsRoutes(site.records)
     router.publish(Route("fraud", "v1"))
 
     async def traffic(url: str) -> list[str]:

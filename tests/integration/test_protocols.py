@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from homeostat.adapters.clock import SystemClock
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.route import Route
 from homeostat.entrypoints.bootstrap import open_deployment
 from homeostat.entrypoints.cli import run
@@ -34,7 +34,7 @@ def test_both_transports_answer_from_all_workers(tmp_path: Path) -> None:
     site = configured(tmp_path, 0)
     deployment = open_deployment(load(tmp_path / "homeostat.yaml"), SystemClock())
     adopt_in_place(deployment)
-    RecordsRouter(deployment.records).publish(Route("fraud", "1"))
+    RecordsRoutes(deployment.records).publish(Route("fraud", "1"))
     deployment.close()
     gateway = site.start("gateway", "--workers", "2")
     try:

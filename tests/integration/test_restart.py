@@ -84,7 +84,7 @@ def expect_consistent(world: World) -> None:
     assert state.champion in {"1", "2"}
     assert state.challenger != state.champion
     wanted = route(state, world.clock.now(), world.watch.broken)
-    assert world.ports.router.current(MODEL) == wanted
+    assert world.ports.routes.current(MODEL) == wanted
 
 
 def expect_one_promotion(world: World, folder: Path) -> None:

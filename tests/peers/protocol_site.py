@@ -5,7 +5,7 @@ from pathlib import Path
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.models import Term, save_linear
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.model import ModelVersion
 from homeostat.domain.route import Route
 from homeostat.entrypoints.bootstrap import open_deployment
@@ -34,7 +34,7 @@ def make(folder: Path) -> Path:
     file = folder / "homeostat.yaml"
     file.write_text(CONFIG)
     deployment = open_deployment(load(file), SystemClock())
-    router = RecordsRouter(deployment.records)
+    router = RecordsRoutes(deployment.records)
     for name, terms in MODELS.items():
         save_linear(folder / name, 0.0, terms)
         card = ModelVersion(name, "1", "linear", "", SystemClock().now())

@@ -37,7 +37,7 @@ def check_champion(world: World, decisions: tuple[Decision, ...]) -> None:
     crowned = [d.subject for d in decisions if d.action in {"install", "promote", "push"}]
     assert state.champion in crowned
     world.ports.registry.path(MODEL, state.champion)
-    assert world.ports.router.current(MODEL) == route(state, now, world.watch.broken)
+    assert world.ports.routes.current(MODEL) == route(state, now, world.watch.broken)
 
 
 def check_incidents(world: World, decisions: tuple[Decision, ...]) -> None:

@@ -85,7 +85,7 @@ def test_a_data_fault_degrades_the_route_and_is_not_learnt(tmp_path: Path, seed:
     broken = Window(START + 3 * DAY, START + 5 * DAY)
     world = memory_world(tmp_path, Fate(seed, cents=broken))
     live(world, 3.25)
-    route = world.ports.router.current(MODEL)
+    route = world.ports.routes.current(MODEL)
     assert route is not None
     assert route.degraded == ("amount",)
     assert world.watch.diagnosis is not None
@@ -94,7 +94,7 @@ def test_a_data_fault_degrades_the_route_and_is_not_learnt(tmp_path: Path, seed:
     live(world, 1)
     assert ("refuse_retraining", f"{MODEL}-0001") in actions(world)
     live(world, 12)
-    route = world.ports.router.current(MODEL)
+    route = world.ports.routes.current(MODEL)
     assert route is not None
     assert route.degraded == ()
     made = actions(world)

@@ -40,7 +40,7 @@ from homeostat.simulation.fakes import (
     MemoryNotifier,
     MemoryRecords,
     MemoryRegistry,
-    MemoryRouter,
+    MemoryRoutes,
 )
 from simulation.fitting import memory_trainer
 
@@ -227,7 +227,7 @@ class World:
     def answers(self, window: Window) -> Iterator[pa.Table]:
         """Answer a window's requests as the published route says, shadows included."""
         rows = self.fate.traffic(window)
-        route = self.ports.router.current(MODEL) or Route(MODEL)
+        route = self.ports.routes.current(MODEL) or Route(MODEL)
         keys = rows["entity"].to_pylist()
         weight = route.weight if route.challenger else 0.0
         moved = takes_part(f"{MODEL}/{route.challenger}", keys, weight)
@@ -254,7 +254,7 @@ def memory_world(folder: Path, fate: Fate, plan: ModelPlan = PLAN) -> World:
         log=MemoryLog(clock),
         registry=registry,
         scorer=RegistryScorer(registry),
-        router=MemoryRouter(),
+        routes=MemoryRoutes(),
         notifiers={"duty": MemoryNotifier()},
         trainers={MODEL: memory_trainer(folder)},
     )

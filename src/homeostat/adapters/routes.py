@@ -6,7 +6,7 @@ from homeostat.domain.route import Route
 from homeostat.engine.ports import Records
 
 
-class RecordsRouter:
+class RecordsRoutes:
     """Implements the port ``Router`` between processes; a gateway's route table follows it."""
 
     def __init__(self, records: Records) -> None:

@@ -124,7 +124,7 @@ class Replay:
                 self.engine.ports.log.append(self._spec, self._records(part, version, "shadow"))
 
     def _route(self) -> Route:
-        return self.engine.ports.router.current(self.model) or Route(self.model)
+        return self.engine.ports.routes.current(self.model) or Route(self.model)
 
     def _records(self, rows: pa.Table, version: str, role: str) -> pa.Table:
         answers = self.engine.ports.scorer.answer(self._spec, version, rows)

@@ -111,8 +111,8 @@ class Engine:
         """Make the published routes what the rollout states ask for."""
         for wanted in routes:
             try:
-                if self.ports.router.current(wanted.model) != wanted:
-                    self.ports.router.publish(wanted)
+                if self.ports.routes.current(wanted.model) != wanted:
+                    self.ports.routes.publish(wanted)
             except HomeostatError as error:
                 yield f"{wanted.model}: route not published: {error}"
 

@@ -301,7 +301,7 @@ class Scorer(Protocol):
         ...
 
 
-class Router(Protocol):
+class Routes(Protocol):
     """Tells the gateways which versions answer."""
 
     def current(self, model: str) -> Route | None:
@@ -332,6 +332,6 @@ class Ports:
     log: PredictionLog
     registry: Registry
     scorer: Scorer
-    router: Router
+    routes: Routes
     notifiers: Mapping[str, Notifier]
     trainers: Mapping[str, Trainer]

@@ -41,7 +41,7 @@ from homeostat.simulation.fakes import (
     MemoryNotifier,
     MemoryRecords,
     MemoryRegistry,
-    MemoryRouter,
+    MemoryRoutes,
 )
 from homeostat.stats import metrics
 
@@ -179,7 +179,7 @@ class Backtest:
         first = adopt(self.plan, ports, history, training, self.start, logged=True)
         rollout = ports.records.read(rollout_key(self.model), RolloutState)
         assert rollout is not None  # adopt has just saved it
-        ports.router.publish(route(rollout, self.start))
+        ports.routes.publish(route(rollout, self.start))
         live = self.rows.slice(int(np.searchsorted(self._stamps, _micros(self.start))))
         answers = {ALONE: ports.scorer.score(self._spec, first.version, live)}
         answers[NAIVE] = self._naive(live, answers[ALONE], NAIVE, None)
@@ -203,7 +203,7 @@ class Backtest:
             log=MemoryLog(self._clock),
             registry=registry,
             scorer=RegistryScorer(registry, loader(self.settings, os.environ)),
-            router=MemoryRouter(),
+            routes=MemoryRoutes(),
             notifiers=receivers,
             trainers={self.model: self._trainer},
         )

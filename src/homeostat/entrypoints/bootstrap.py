@@ -27,14 +27,14 @@ from homeostat.adapters.predlog.spill import Spill
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.adapters.remote_log import RemoteLog
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.engine.lease import FencedRecords, Leadership
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Notifier, Ports, Records, Router
+from homeostat.engine.ports import Notifier, Ports, Records, Routes
 from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.routes import MakeCircuit, log_transition, own_circuit
@@ -75,7 +75,7 @@ class Deployment:
         return trainers
 
     def ports(
-        self, router: Router | None = None, notifiers: Mapping[str, Notifier] | None = None,
+        self, routes: Routes | None = None, notifiers: Mapping[str, Notifier] | None = None,
         *, wait: bool = False, leadership: Leadership | None = None,
     ) -> Ports:  # fmt: skip
         """Connect the engine's ports; by default routes go through the records.
@@ -90,7 +90,7 @@ class Deployment:
             log=self.log,
             registry=self.registry,
             scorer=self.scorer,
-            router=router or RecordsRouter(records),
+            routes=routes or RecordsRoutes(records),
             notifiers=receivers(self.settings, self.clock, os.environ)
             if notifiers is None
             else notifiers,

@@ -21,7 +21,7 @@ class Router:
     """Keeps the routes of models and chooses by them, from any thread.
 
     A route is replaced in one step: every choice is made by the old one or by the new one. It is
-    the port ``Router``, so that an engine in the same process can publish here.
+    the port ``Routes``, so that an engine in the same process can publish here.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ def test_everything_is_answered_once_and_labels_come_when_they_arrive(world: Wor
 def test_canaries_and_shadows_score_as_the_route_says(world: World, tmp_path: Path) -> None:
     card = ModelVersion(MODEL, "", "linear", "", START)
     world.ports.registry.register(card, contrary(tmp_path / "two"))
-    world.ports.router.publish(Route(MODEL, "1", "2", 0.3, ("2", "1")))
+    world.ports.routes.publish(Route(MODEL, "1", "2", 0.3, ("2", "1")))
     rows = world.fate.traffic(Window(START, START + DAY))
     made = replay(world, rows)
     world.clock.set(START + DAY)
@@ -86,7 +86,7 @@ def test_a_shadow_that_answers_nothing_scores_every_row(world: World, tmp_path: 
 def test_a_version_that_answers_all_shadows_nothing(world: World, tmp_path: Path) -> None:
     card = ModelVersion(MODEL, "", "linear", "", START)
     world.ports.registry.register(card, contrary(tmp_path / "two"))
-    world.ports.router.publish(Route(MODEL, "1", "2", 1.0, ("2",)))
+    world.ports.routes.publish(Route(MODEL, "1", "2", 1.0, ("2",)))
     world.clock.set(START + DAY)
     rows = world.fate.traffic(Window(START, START + DAY))
     (answers,) = replay(world, rows)._serve(Window(START, START + DAY))

@@ -25,7 +25,7 @@ from homeostat.profiles.profile import Profile
 from homeostat.retraining.run import RunState
 from homeostat.retraining.run import Stage as RunStage
 from homeostat.rollout.state import RolloutState
-from homeostat.simulation.fakes import MemoryLog, MemoryRecords, MemoryRouter
+from homeostat.simulation.fakes import MemoryLog, MemoryRecords, MemoryRoutes
 from homeostat.simulation.fakes.records import MemoryUnit
 from simulation.fitting import contrary
 from simulation.world import DAY, MODEL, PLAN, SPEC, START, TICK, Fate, World, memory_world
@@ -63,7 +63,7 @@ class Raced(MemoryRecords):
 
 
 @dataclass
-class BrokenRouter(MemoryRouter):
+class BrokenRoutes(MemoryRoutes):
     """A router whose store cannot be reached, a few times."""
 
     failures: int = 0
@@ -103,30 +103,30 @@ def test_a_model_that_is_not_adopted_is_left_alone(world: World) -> None:
     empty = Engine(world.ports, {OTHER: OTHER_PLAN})
     assert empty.tick(START + TICK) == ()
     assert world.ports.records.keys(watch_key(OTHER)) == ()
-    assert world.ports.router.current(OTHER) is None
+    assert world.ports.routes.current(OTHER) is None
 
 
 def test_the_first_route_is_published_and_not_again(world: World) -> None:
-    router = world.ports.router
-    assert isinstance(router, MemoryRouter)
+    router = world.ports.routes
+    assert isinstance(router, MemoryRoutes)
     assert router.published == [Route(MODEL, "1")]
     world.advance()
     assert router.published == [Route(MODEL, "1")]
 
 
 def test_a_route_that_was_tampered_with_is_put_right(world: World) -> None:
-    world.ports.router.publish(Route(MODEL, "666"))
+    world.ports.routes.publish(Route(MODEL, "666"))
     assert world.engine.tick(START) == ()
-    assert world.ports.router.current(MODEL) == Route(MODEL, "1")
+    assert world.ports.routes.current(MODEL) == Route(MODEL, "1")
 
 
 def test_a_route_that_cannot_be_published_is_tried_again(world: World) -> None:
-    rewired(world, router=BrokenRouter(failures=1))
+    rewired(world, routes=BrokenRoutes(failures=1))
     world.advance()
     assert world.problems == [f"{MODEL}: route not published: no connection"]
     world.advance()
     assert len(world.problems) == 1
-    assert world.ports.router.current(MODEL) == Route(MODEL, "1")
+    assert world.ports.routes.current(MODEL) == Route(MODEL, "1")
 
 
 def test_a_failure_of_one_model_does_not_touch_the_other(world: World) -> None:
@@ -136,7 +136,7 @@ def test_a_failure_of_one_model_does_not_touch_the_other(world: World) -> None:
     assert engine.tick(START + TICK) == (f"{MODEL}: a file is torn",)
     assert world.watch == before
     assert moved(engine.ports, OTHER) == START + TICK
-    assert engine.ports.router.current(OTHER) == Route(OTHER, "1")
+    assert engine.ports.routes.current(OTHER) == Route(OTHER, "1")
     mended = Engine(world.ports, engine.plans)
     assert mended.tick(START + 2 * TICK) == ()
     assert moved(engine.ports, MODEL) == START + 2 * TICK
@@ -179,7 +179,7 @@ def test_a_person_is_obeyed_though_the_log_cannot_be_read(world: World, tmp_path
     submit(world.ports.records, Command(Request.PUSH, MODEL, "ana", "2"), START)
     world.clock.set(START + TICK)
     assert world.engine.tick(START + TICK) == (f"{MODEL}: a file is torn",)
-    route = world.ports.router.current(MODEL)
+    route = world.ports.routes.current(MODEL)
     assert route is not None
     assert route.champion == "2"
 
@@ -240,5 +240,5 @@ def test_a_model_without_baseline_is_watched_all_the_same(world: World) -> None:
 def test_a_degraded_feature_reaches_the_route(tmp_path: Path) -> None:
     world = memory_world(tmp_path, Fate(6, cents=Window(START, START + DAY)))
     world.advance()
-    assert world.ports.router.current(MODEL) == Route(MODEL, "1", degraded=("amount",))
+    assert world.ports.routes.current(MODEL) == Route(MODEL, "1", degraded=("amount",))
     assert isinstance(world.rollout, RolloutState)

@@ -10,7 +10,7 @@ from asgi import Caller
 from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.notifiers.console import ConsoleNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.alerting.incident import IncidentState, Stage
 from homeostat.domain.errors import ConfigError, StorageError
 from homeostat.domain.window import Window
@@ -78,7 +78,7 @@ def test_the_parts_are_connected(folder: Path) -> None:
     engine = deployment.engine(deployment.ports())
     assert engine.tick(NOW + timedelta(minutes=1)) == ()
     table = deployment.route_table()
-    assert table.follow(RecordsRouter(deployment.records)) == {}
+    assert table.follow(RecordsRoutes(deployment.records)) == {}
     gateway = deployment.gateway(table)
     answer = gateway.predict("fraud", pa.table({"amount": [130.0]}))
     assert answer["tier"].to_pylist() == ["model"]
@@ -101,7 +101,7 @@ def test_breakers_are_shared_where_a_redis_is_named(
     adopt_fraud(deployment, folder)
     deployment.engine(deployment.ports()).tick(NOW + timedelta(minutes=1))
     table = deployment.route_table()
-    assert table.follow(RecordsRouter(deployment.records)) == {}
+    assert table.follow(RecordsRoutes(deployment.records)) == {}
     live = table.live("fraud")
     assert live is not None
     assert isinstance(live.versions["1"].breaker, SharedCircuit)
@@ -143,7 +143,7 @@ def test_everything_is_there_when_it_is_opened_again(folder: Path) -> None:
     first.engine(first.ports()).tick(NOW + timedelta(minutes=1))
     first.close()
     again = opened(folder)
-    route = RecordsRouter(again.records).current("fraud")
+    route = RecordsRoutes(again.records).current("fraud")
     assert route is not None
     assert route.champion == "1"
     assert [card.version for card in again.registry.versions("fraud")] == ["1"]

@@ -29,7 +29,7 @@ from homeostat.simulation.fakes import (
     MemoryLog,
     MemoryRecords,
     MemoryRegistry,
-    MemoryRouter,
+    MemoryRoutes,
     MemoryScorer,
 )
 
@@ -83,7 +83,7 @@ def standby(log: FilePredictionLog, folder: Path) -> Iterator[Callable[[], objec
         uow.save(LEASE, Lease("another", 1))
     held = timedelta(seconds=30)
     leadership = Leadership(shared, "me", held, FilePost(folder / ".engine.lock"))
-    ports = Ports(shared, log, MemoryRegistry(), MemoryScorer({}), MemoryRouter(), {}, {})
+    ports = Ports(shared, log, MemoryRegistry(), MemoryScorer({}), MemoryRoutes(), {}, {})
     worker = Worker(Engine(ports, {}), log, SystemClock(), SOON, leadership=leadership)
     worker.release = Release(log, Hasty())
     worker.start()

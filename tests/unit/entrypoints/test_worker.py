@@ -21,7 +21,7 @@ from homeostat.simulation.fakes import (
     MemoryLog,
     MemoryRecords,
     MemoryRegistry,
-    MemoryRouter,
+    MemoryRoutes,
     MemoryScorer,
 )
 from homeostat.simulation.fakes.records import MemoryUnit
@@ -67,7 +67,7 @@ class World:
         self.clock = SimulatedClock(NOW)
         self.records, self.log = Records(self.clock), Log(self.clock)
         ports = Ports(
-            self.records, self.log, MemoryRegistry(), MemoryScorer({}), MemoryRouter(), {}, {}
+            self.records, self.log, MemoryRegistry(), MemoryScorer({}), MemoryRoutes(), {}, {}
         )
         clock = SystemClock() if live else self.clock
         self.worker = Worker(Engine(ports, {}), self.log, clock, timedelta(milliseconds=10))

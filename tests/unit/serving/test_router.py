@@ -9,12 +9,12 @@ from homeostat.domain.errors import NotFoundError
 from homeostat.domain.route import Route
 from homeostat.serving import Choice, Router
 from homeostat.serving.plan import assign
-from homeostat.simulation.conformance.wires import ROUTER_CHECKS
+from homeostat.simulation.conformance.wires import ROUTES_CHECKS
 
 KEYS = [f"customer-{number}" for number in range(500)]
 
 
-@pytest.mark.parametrize("check", ROUTER_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", ROUTES_CHECKS, ids=lambda check: check.__name__)
 def test_it_is_a_router_of_the_engine(check: Callable[[Router], None]) -> None:
     check(Router())
     assert Router().current("fraud") is None

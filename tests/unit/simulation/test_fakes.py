@@ -15,14 +15,14 @@ from homeostat.simulation.fakes import (
     MemoryLog,
     MemoryNotifier,
     MemoryRecords,
-    MemoryRouter,
+    MemoryRoutes,
     MemoryScorer,
     MemoryTrainer,
 )
 
 
 def test_router_lists_every_change_once() -> None:
-    router = MemoryRouter()
+    router = MemoryRoutes()
     for version in ("1", "1", "2"):
         router.publish(Route("fraud", version))
     assert [route.champion for route in router.published] == ["1", "2"]

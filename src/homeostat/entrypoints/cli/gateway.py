@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from homeostat.adapters.cards import Cards
 from homeostat.adapters.clock import SystemClock
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.telemetry import Telemetry
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import StorageError, UserError
@@ -123,12 +123,12 @@ def config_command(
     names = [settings.model(model).name] if model else [each.name for each in settings.models]
     records = open_records(settings, SystemClock())
     try:
-        router = RecordsRouter(records)
-        routes = [router.current(name) or Route(name) for name in names]
+        routes = RecordsRoutes(records)
+        found = [routes.current(name) or Route(name) for name in names]
     finally:
         records.close()
     deadline, breaker = settings.gateway.deadline.total_seconds(), breaker_config(settings)
-    splits = [Split(route, breaker, deadline, at) for route in routes]
+    splits = [Split(route, breaker, deadline, at) for route in found]
     click.echo(render(Mesh(mesh), splits), nl=False)
 
 
@@ -206,9 +206,9 @@ def _run(
             if manner.credentials is not None:
                 renewals.append(manner.credentials.renew)
             beside = _grpc(settings.gateway.grpc_port, host, manner, grpc_port)
-        router = RecordsRouter(deployment.records)
+        routes = RecordsRoutes(deployment.records)
         table = deployment.route_table()
-        for model, problem in table.follow(router).items():
+        for model, problem in table.follow(routes).items():
             logger.error("%s: %s; its fallback answers", model, problem)
         started = clock.now().isoformat()
         data_plane = deployment.gateway(table, f"{socket.gethostname()}-{os.getpid()}-{started}")
@@ -220,7 +220,7 @@ def _run(
                 may_override = Keys(tokens, clock).operates
             orders = Obedience(deployment.records, table, clock)
             plane: ASGIApp = app(
-                data_plane, router, may_override=may_override, orders=orders, beside=beside
+                data_plane, routes, may_override=may_override, orders=orders, beside=beside
             )
             if not is_loopback(host):
                 plane = Door(plane, tokens, clock)

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from homeostat.engine.ports import Router
+from homeostat.engine.ports import Routes
 from homeostat.entrypoints.gateway import mlflow, oip, openapi
 from homeostat.entrypoints.gateway.desk import JSON, Desk, place, read_body, refusal, reply
 from homeostat.entrypoints.gateway.forms import RefusedError, told
@@ -48,7 +48,7 @@ async def anyone(_: Scope) -> bool:
 
 def app(
     gateway: Gateway,
-    source: Router | None = None,
+    source: Routes | None = None,
     every: float = 0.5,
     may_override: MayOverride = nobody,
     orders: Obedience | None = None,
@@ -59,7 +59,7 @@ def app(
     Parameters
     ----------
     gateway : Gateway
-    source : Router, optional
+    source : Routes, optional
         Where routes are read from, when the engine runs in another process. While it cannot be
         read, the routes that were read last go on serving.
     every : float
@@ -99,7 +99,7 @@ def app(
 
 def _lifespan(
     desk: Desk,
-    source: Router | None,
+    source: Routes | None,
     orders: Obedience | None,
     every: float,
     beside: Beside | None,
@@ -158,7 +158,7 @@ def _readiness(gateway: Gateway) -> Response:
 
 
 async def _follow(
-    gateway: Gateway, source: Router | None, orders: Obedience | None, every: float
+    gateway: Gateway, source: Routes | None, orders: Obedience | None, every: float
 ) -> None:
     def look() -> dict[str, str]:
         problems = gateway.routes.follow(source) if source is not None else {}

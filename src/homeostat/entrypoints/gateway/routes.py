@@ -24,7 +24,7 @@ from homeostat.domain.errors import ArtifactError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import feature_schema
 from homeostat.domain.route import Route
-from homeostat.engine.ports import Registry, Router
+from homeostat.engine.ports import Registry, Routes
 from homeostat.entrypoints.gateway.joining import JoiningLane
 from homeostat.entrypoints.gateway.lane import AwaitedLane, Lane
 from homeostat.entrypoints.gateway.predicting import (
@@ -216,7 +216,7 @@ class Live:
 
 
 class RouteTable:
-    """Implements the port ``Router`` inside the gateway's process.
+    """Implements the port ``Routes`` inside the gateway's process.
 
     Parameters
     ----------
@@ -297,8 +297,8 @@ class RouteTable:
             self._live[route.model] = live
             _report(route.model, before.problems if before else {}, live.problems)
 
-    def follow(self, source: Router) -> dict[str, str]:
-        """Publish what another router holds; return a problem for each model that failed."""
+    def follow(self, source: Routes) -> dict[str, str]:
+        """Publish what others hold; return a problem for each model that failed."""
         problems = {}
         for model in self.models:
             try:

@@ -6,13 +6,13 @@ A check takes what it is to check (see each suite) and raises AssertionError whe
 from homeostat.simulation.conformance.log import LOG_CHECKS
 from homeostat.simulation.conformance.models import REGISTRY_CHECKS, TRAINER_CHECKS
 from homeostat.simulation.conformance.records import RECORDS_CHECKS
-from homeostat.simulation.conformance.wires import NOTIFIER_CHECKS, ROUTER_CHECKS
+from homeostat.simulation.conformance.wires import NOTIFIER_CHECKS, ROUTES_CHECKS
 
 __all__ = [
     "LOG_CHECKS",
     "NOTIFIER_CHECKS",
     "RECORDS_CHECKS",
     "REGISTRY_CHECKS",
-    "ROUTER_CHECKS",
+    "ROUTES_CHECKS",
     "TRAINER_CHECKS",
 ]

@@ -1,4 +1,4 @@
-"""What every `Router` and `Notifier` must do."""
+"""What every `Routes` and `Notifier` must do."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from datetime import UTC, datetime
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.route import Route
-from homeostat.engine.ports import Notifier, Router
+from homeostat.engine.ports import Notifier, Routes
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def check_route_is_read_back(router: Router) -> None:
+def check_route_is_read_back(routes: Routes) -> None:
     """The last route published is current, for each model alone."""
-    assert router.current("fraud") is None
+    assert routes.current("fraud") is None
     first = Route("fraud", "1")
     second = Route("fraud", "1", "2", 0.1, ("3",), ("amount",))
     for route in (first, first, second):
-        router.publish(route)
-        assert router.current("fraud") == route
-    router.publish(Route("churn", "9"))
-    assert router.current("fraud") == second
-    assert router.current("churn") == Route("churn", "9")
+        routes.publish(route)
+        assert routes.current("fraud") == route
+    routes.publish(Route("churn", "9"))
+    assert routes.current("fraud") == second
+    assert routes.current("churn") == Route("churn", "9")
 
 
-ROUTER_CHECKS: tuple[Callable[[Router], None], ...] = (check_route_is_read_back,)
+ROUTES_CHECKS: tuple[Callable[[Routes], None], ...] = (check_route_is_read_back,)
 
 
 def notice(action: NotifyAction) -> Notify:

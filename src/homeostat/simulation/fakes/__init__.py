@@ -3,14 +3,14 @@
 from homeostat.simulation.fakes.log import MemoryLog
 from homeostat.simulation.fakes.models import MemoryRegistry, MemoryScorer, MemoryTrainer
 from homeostat.simulation.fakes.records import MemoryRecords
-from homeostat.simulation.fakes.wires import MemoryNotifier, MemoryRouter
+from homeostat.simulation.fakes.wires import MemoryNotifier, MemoryRoutes
 
 __all__ = [
     "MemoryLog",
     "MemoryNotifier",
     "MemoryRecords",
     "MemoryRegistry",
-    "MemoryRouter",
+    "MemoryRoutes",
     "MemoryScorer",
     "MemoryTrainer",
 ]

@@ -10,7 +10,7 @@ from homeostat.domain.route import Route
 
 
 @dataclass
-class MemoryRouter:
+class MemoryRoutes:
     """Implements `homeostat.engine.ports.Router`; ``published`` lists every change."""
 
     published: list[Route] = field(default_factory=list)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from homeostat.adapters.clock import SystemClock
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.route import Route
 from homeostat.entrypoints.bootstrap import open_records
 from homeostat.entrypoints.cli import run
@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> str:
     path = tmp_path / "homeostat.yaml"
     path.write_text(CONFIG)
     records = open_records(load(path), SystemClock())
-    RecordsRouter(records).publish(Route("fraud", "1", "2", 0.1))
+    RecordsRoutes(records).publish(Route("fraud", "1", "2", 0.1))
     records.close()
     return str(path)
 

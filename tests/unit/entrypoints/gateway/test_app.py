@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import Gateway, app
 from homeostat.simulation.fakes.records import MemoryRecords
@@ -136,7 +136,7 @@ def test_metrics_count_what_was_answered(world: World) -> None:
 def test_lifespan_follows_a_source_survives_bad_routes_and_closes(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source, gateway = RecordsRouter(MemoryRecords(world.clock)), world.gateway()
+    source, gateway = RecordsRoutes(MemoryRecords(world.clock)), world.gateway()
     source.publish(Route("fraud", "v1"))
     (world.root / "v2" / "model.json").write_text("{}")
 

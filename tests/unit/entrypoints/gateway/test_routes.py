@@ -5,7 +5,7 @@ import logging
 import pyarrow as pa
 import pytest
 
-from homeostat.adapters.routes import RecordsRouter
+from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.errors import ArtifactError, NotFoundError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import RouteTable, ServedModel, routes
@@ -96,7 +96,7 @@ def test_rollback_and_degraded_update_with_a_corrupt_challenger(
 def test_a_missing_version_is_logged_once_and_tried_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source, table = RecordsRouter(MemoryRecords(world.clock)), world.gateway().routes
+    source, table = RecordsRoutes(MemoryRecords(world.clock)), world.gateway().routes
     source.publish(Route("fraud", "v1", "v2", 0.5, ("v9",)))
     file = world.root / "v2" / "model.json"
     sound = file.read_text()
