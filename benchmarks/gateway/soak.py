@@ -27,12 +27,11 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from moody import Backend
 
 from homeostat.adapters.clock import SystemClock
-from homeostat.adapters.models import Predictor, Term, load_predictor, save_linear
+from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.registry import LocalRegistry
@@ -62,41 +61,6 @@ SPEC = ModelSpec(
     "fraud", Task.BINARY, Schema(COLUMNS), LabelSpec(timedelta(days=30)), entity="card"
 )
 DEFAULT, RULE = 0.125, 0.875
-
-
-@dataclass
-class Moods:
-    """What versions do when asked; changed while they are."""
-
-    failing: set[str] = field(default_factory=set)
-    hanging: set[str] = field(default_factory=set)
-    released: threading.Event = field(default_factory=threading.Event)
-
-    def load(self, path: Path, flavour: str) -> Predictor:
-        """Load a version under these moods."""
-        return Moody(self, path.name, load_predictor(path, flavour))
-
-
-@dataclass
-class Moody:
-    """A version with moods."""
-
-    moods: Moods
-    version: str
-    real: Predictor
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """As of the version."""
-        return self.real.features
-
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        """Predict, fail or hang."""
-        if self.version in self.moods.hanging:
-            self.moods.released.wait(10)
-        if self.version in self.moods.failing:
-            raise RuntimeError("a mood")
-        return self.real.predict(table)
 
 
 @dataclass
@@ -210,17 +174,17 @@ class Caller:
         return status, json.loads(content)
 
 
-async def disturb(gateway: Gateway, moods: Moods, seed: int, stop: asyncio.Event) -> int:
+async def disturb(gateway: Gateway, moods: Backend, seed: int, stop: asyncio.Event) -> int:
     """Change moods and routes until told to stop; return how often."""
     rng, changes = np.random.default_rng(seed), 0
     while not stop.is_set():
         moods.released.set()
-        moods.failing, moods.hanging = set(), set()
+        moods.errors, moods.hanging = {}, set()
         moods.released = threading.Event()
         mood = rng.random()
         version = str(rng.choice(list(WEIGHTS)))
         if mood < 0.25:
-            moods.failing = {version}
+            moods.errors = {version: RuntimeError("a mood")}
         champion, other = (str(name) for name in rng.permutation(list(WEIGHTS))[:2])
         shadows = (other,) if rng.random() < 0.5 else ()
         route = Route("fraud", champion, other, float(rng.random()), shadows)
@@ -235,7 +199,7 @@ async def disturb(gateway: Gateway, moods: Moods, seed: int, stop: asyncio.Event
 
 
 async def play(
-    gateway: Gateway, moods: Moods, requests: int, seed: int, tally: Tally, callers: int = 16
+    gateway: Gateway, moods: Backend, requests: int, seed: int, tally: Tally, callers: int = 16
 ) -> int:
     """Let callers send requests side by side while things go wrong."""
     gateway.routes.publish(Route("fraud", "v1"))
@@ -272,7 +236,7 @@ def soak(folder: Path, requests: int, seed: int) -> tuple[Tally, list[str]]:
     clock = SystemClock()
     records = DatabaseRecords(f"sqlite:///{folder / 'records.db'}", clock)
     log = FilePredictionLog(folder / "log", records)
-    registry, moods, tally = LocalRegistry(folder / "models", clock), Moods(), Tally()
+    registry, moods, tally = LocalRegistry(folder / "models", clock), Backend(), Tally()
     for version, weight in WEIGHTS.items():
         save_linear(folder / version, 0.0, [Term("amount", weight)])
         card = ModelVersion("fraud", version, "linear", "", datetime(2024, 1, 1, tzinfo=UTC))

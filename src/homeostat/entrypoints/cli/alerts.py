@@ -10,7 +10,7 @@ import click
 from homeostat.domain.errors import ConflictError
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.entrypoints import current
-from homeostat.entrypoints.cli.options import config_option, deployment, model_option
+from homeostat.entrypoints.cli.options import chosen, config_option, deployment, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 
 
@@ -27,8 +27,7 @@ def alerts() -> None:
 def list_incidents(*, config_path: Path, model: str, as_json: bool, everything: bool) -> None:
     """List open incidents, newest first."""
     with deployment(config_path) as opened:
-        settings = opened.settings
-        names = [settings.model(model).name] if model else [m.name for m in settings.models]
+        names = chosen(opened.settings, model)
         found = [s for name in names for s in current.incidents(opened.records, name)]
     shown = [state for state in found if everything or state.open]
     if as_json:

@@ -7,9 +7,14 @@ from pathlib import Path
 import click
 
 from homeostat.engine.orders import give_order, standing
-from homeostat.entrypoints.cli.options import config_option, deployment, model_option
+from homeostat.entrypoints.cli.options import (
+    chosen,
+    config_option,
+    deployment,
+    model_option,
+    steering_options,
+)
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
-from homeostat.entrypoints.cli.rollout import reason_option
 from homeostat.serving.breaker import Event
 
 
@@ -28,8 +33,8 @@ def breaker() -> None:
 def list_orders(*, config_path: Path, model: str, as_json: bool) -> None:
     """List the newest order for each version; modes are at each gateway's /metrics."""
     with deployment(config_path) as opened:
-        chosen = [opened.settings.model(model)] if model else opened.settings.models
-        found = [(part.name, o) for part in chosen for o in standing(opened.records, part.name)]
+        names = chosen(opened.settings, model)
+        found = [(name, o) for name in names for o in standing(opened.records, name)]
     if as_json:
         print_json({"orders": [{"model": name, "order": order} for name, order in found]})
         return
@@ -40,9 +45,7 @@ def list_orders(*, config_path: Path, model: str, as_json: bool) -> None:
 
 @breaker.command("force-open")
 @click.argument("version")
-@config_option
-@model_option
-@reason_option
+@steering_options
 def force_open(version: str, config_path: Path, model: str, reason: str) -> None:
     """Ask VERSION no more: its fallback answers, until reset."""
     _order(config_path, model, version, Event.FORCE_OPEN, reason)
@@ -50,9 +53,7 @@ def force_open(version: str, config_path: Path, model: str, reason: str) -> None
 
 @breaker.command()
 @click.argument("version")
-@config_option
-@model_option
-@reason_option
+@steering_options
 def disable(version: str, config_path: Path, model: str, reason: str) -> None:
     """Always ask VERSION, however often it fails, until reset."""
     _order(config_path, model, version, Event.DISABLE, reason)
@@ -60,9 +61,7 @@ def disable(version: str, config_path: Path, model: str, reason: str) -> None:
 
 @breaker.command()
 @click.argument("version")
-@config_option
-@model_option
-@reason_option
+@steering_options
 def reset(version: str, config_path: Path, model: str, reason: str) -> None:
     """Close the breaker of VERSION and let it decide by itself again."""
     _order(config_path, model, version, Event.RESET, reason)

@@ -24,7 +24,7 @@ from homeostat.domain.clock import Clock
 from homeostat.domain.errors import StorageError, UserError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.bootstrap import Deployment, open_deployment, open_records
-from homeostat.entrypoints.cli.options import config_option, listen_options
+from homeostat.entrypoints.cli.options import chosen, config_option, listen_options
 from homeostat.entrypoints.cli.serve import BACKLOG, address, listen, log_to_stderr
 from homeostat.entrypoints.gateway import Gateway, app
 from homeostat.entrypoints.gateway.app import Beside, MayOverride, anyone
@@ -120,7 +120,7 @@ def config_command(
     if outer is not None and not _given(context) and _given(outer):  # gateway -c FILE config ...
         config_path = outer.params["config_path"]
     settings = load(config_path)
-    names = [settings.model(model).name] if model else [each.name for each in settings.models]
+    names = chosen(settings, model)
     records = open_records(settings, SystemClock())
     try:
         routes = RecordsRoutes(records)

@@ -54,6 +54,19 @@ def model_option(command: F) -> F:
     )(command)
 
 
+reason_option = click.option("--reason", default="", help="Why; kept in the decision log.")
+
+
+def steering_options(command: F) -> F:
+    """Add what every command that steers takes: ``-c``, ``-m`` and ``--reason``."""
+    return config_option(model_option(reason_option(command)))
+
+
+def chosen(settings: Settings, model: str) -> list[str]:
+    """Return the named model, or all of them if none is."""
+    return [settings.model(model).name] if model else [part.name for part in settings.models]
+
+
 def listen_options(command: F) -> F:
     """Add ``--host`` and ``--port``, which go before the configuration."""
     host = click.option("--host", help="Address to listen on; default: as configured.")

@@ -8,10 +8,14 @@ import click
 
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.entrypoints import current
-from homeostat.entrypoints.cli.options import config_option, deployment, model_option
+from homeostat.entrypoints.cli.options import (
+    chosen,
+    config_option,
+    deployment,
+    model_option,
+    steering_options,
+)
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
-
-reason_option = click.option("--reason", default="", help="Why; kept in the decision log.")
 
 
 @click.group()
@@ -26,11 +30,7 @@ def rollout() -> None:
 def status(*, config_path: Path, model: str, as_json: bool) -> None:
     """Show where the rollout stands."""
     with deployment(config_path) as opened:
-        names = (
-            [opened.settings.model(model).name]
-            if model
-            else [part.name for part in opened.settings.models]
-        )
+        names = chosen(opened.settings, model)
         found = [current.rollout(opened.records, name) for name in names]
     if as_json:
         print_json({"rollouts": found})
@@ -54,9 +54,7 @@ def status(*, config_path: Path, model: str, as_json: bool) -> None:
 
 @rollout.command()
 @click.argument("version")
-@config_option
-@model_option
-@reason_option
+@steering_options
 def push(version: str, config_path: Path, model: str, reason: str) -> None:
     """Serve VERSION at once, whatever the evidence; the champion before it is kept."""
     _ask(config_path, model, Request.PUSH, reason, version)
@@ -64,45 +62,35 @@ def push(version: str, config_path: Path, model: str, reason: str) -> None:
 
 @rollout.command("submit")
 @click.argument("version")
-@config_option
-@model_option
-@reason_option
+@steering_options
 def submit_version(version: str, config_path: Path, model: str, reason: str) -> None:
     """Roll VERSION out step by step: shadow, canary, champion if it proves itself."""
     _ask(config_path, model, Request.SUBMIT, reason, version)
 
 
 @rollout.command()
-@config_option
-@model_option
-@reason_option
+@steering_options
 def approve(config_path: Path, model: str, reason: str) -> None:
     """Approve the promotion that waits for a person."""
     _ask(config_path, model, Request.APPROVE, reason)
 
 
 @rollout.command()
-@config_option
-@model_option
-@reason_option
+@steering_options
 def abort(config_path: Path, model: str, reason: str) -> None:
     """Stop the rollout; the challenger is not tried again."""
     _ask(config_path, model, Request.ABORT, reason)
 
 
 @click.command()
-@config_option
-@model_option
-@reason_option
+@steering_options
 def rollback(config_path: Path, model: str, reason: str) -> None:
     """Go back to the previous champion."""
     _ask(config_path, model, Request.ROLL_BACK, reason)
 
 
 @click.command()
-@config_option
-@model_option
-@reason_option
+@steering_options
 def retrain(config_path: Path, model: str, reason: str) -> None:
     """Ask for a retraining; it is refused while a data fault lasts."""
     _ask(config_path, model, Request.RETRAIN, reason)

@@ -1,15 +1,13 @@
 """A gateway on simulated time whose model versions can be made to fail, hang or lie."""
 
-import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from moody import Backend
 
-from homeostat.adapters.models import Predictor, Term, load_predictor, save_linear
+from homeostat.adapters.models import Term, save_linear
 from homeostat.domain.model import (
     Audit,
     Column,
@@ -48,47 +46,12 @@ def answers(
 
 
 @dataclass
-class Backend:
-    """What the versions do when called, by version."""
-
-    errors: dict[str, BaseException] = field(default_factory=dict)
-    answers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    hanging: set[str] = field(default_factory=set)
-    released: threading.Event = field(default_factory=threading.Event)
-    calls: list[str] = field(default_factory=list)
-
-    def load(self, path: Path, flavour: str) -> Predictor:
-        return Controlled(self, path.name, load_predictor(path, flavour))
-
-
-@dataclass
-class Controlled:
-    """A real predictor behind the backend's mood."""
-
-    backend: Backend
-    version: str
-    real: Predictor
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        return self.real.features
-
-    def predict(self, table: pa.Table) -> NDArray[np.float64]:
-        self.backend.calls.append(self.version)
-        if self.version in self.backend.hanging:
-            self.backend.released.wait(20)
-        if self.version in self.backend.errors:
-            raise self.backend.errors[self.version]
-        return self.backend.answers.get(self.version, self.real.predict(table))
-
-
-@dataclass
 class World:
     """Everything around a gateway."""
 
     root: Path
     clock: SimulatedClock = field(default_factory=lambda: SimulatedClock(NOW))
-    backend: Backend = field(default_factory=Backend)
+    backend: Backend = field(default_factory=lambda: Backend(calls=[]))
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
 
     def __post_init__(self) -> None:
