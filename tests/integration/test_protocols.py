@@ -120,3 +120,16 @@ def test_without_the_extra_it_is_named(
     monkeypatch.setitem(sys.modules, "homeostat.entrypoints.gateway.rpc", None)
     assert run(["gateway"]) == 2
     assert "pip install homeostat[grpc]" in capsys.readouterr().err
+
+
+def test_a_certificate_that_cannot_be_used_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    configured(tmp_path, 0)
+    config = tmp_path / "homeostat.yaml"
+    tls = "gateway: {telemetry: {metrics: false}, tls: {certificate: no.crt, key: no.key}, "
+    config.write_text(config.read_text().replace("gateway: {", tls))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert run(["gateway"]) == 2
+    assert "no.crt and" in capsys.readouterr().err
