@@ -38,7 +38,8 @@ OPERATIONS = [
     for method in item
     if method != "parameters"
     for mode in (POSITIVE, NEGATIVE)
-    if mode is POSITIVE or "parameters" in item[method] or "requestBody" in item[method]
+    # Those that look share what reads their parameters: two have all of them.
+    if mode is POSITIVE or "requestBody" in item[method] or path.endswith(("/metrics", "/rows"))
 ]
 
 
@@ -82,7 +83,7 @@ def test_answers_are_as_documented(
     operation = api[path][method]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(derandomize=True, max_examples=6, suppress_health_check=list(HealthCheck))
+    @settings(derandomize=True, max_examples=4, suppress_health_check=list(HealthCheck))
     def ask(case: "schemathesis.Case[Any]") -> None:
         case.call_and_validate(headers=site[1], excluded_checks=BEYOND)
 
