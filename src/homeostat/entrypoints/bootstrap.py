@@ -37,7 +37,7 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Notifier, Ports, Records, Routes
 from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
-from homeostat.entrypoints.gateway.routes import MakeCircuit, log_transition, own_circuit
+from homeostat.entrypoints.gateway.table import MakeCircuit, log_transition, own_circuit
 from homeostat.entrypoints.gateway.writer import Appends
 from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret

@@ -208,6 +208,8 @@ def _run(
             beside = _grpc(settings.gateway.grpc_port, host, manner, grpc_port)
         routes = RecordsRoutes(deployment.records)
         table = deployment.route_table()
+        orders = Obedience(deployment.records, table, clock)
+        orders.follow()
         for model, problem in table.follow(routes).items():
             logger.error("%s: %s; its fallback answers", model, problem)
         started = clock.now().isoformat()
@@ -218,7 +220,6 @@ def _run(
             may_override: MayOverride = anyone
             if settings.gateway.version_header == "operators":
                 may_override = Keys(tokens, clock).operates
-            orders = Obedience(deployment.records, table, clock)
             plane: ASGIApp = app(
                 data_plane, routes, may_override=may_override, orders=orders, beside=beside
             )

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 SHADOW_PATIENCE = 0.05
 """Part of the deadline from which shadows are dropped while the event loop is late."""
+SOONER = 0.1  # part of the time between two looks, while a version is being loaded
 VERSION_HEADER = b"x-homeostat-version"
 KINDS = (JSON,)
 PREFIX, SUFFIX = "/v1/models/", "/predict"
@@ -161,10 +162,9 @@ async def _follow(
     gateway: Gateway, source: Routes | None, orders: Obedience | None, every: float
 ) -> None:
     def look() -> dict[str, str]:
-        problems = gateway.routes.follow(source) if source is not None else {}
         if orders is not None:
             orders.follow()
-        return problems
+        return gateway.routes.follow(source, 0.0) if source is not None else {}
 
     known: dict[str, str] = {}
     while True:
@@ -175,7 +175,7 @@ async def _follow(
                     "%s: new route not taken, the old one goes on serving: %s", model, problem
                 )
         known = problems
-        await asyncio.sleep(every)
+        await asyncio.sleep(every * SOONER if gateway.routes.loading else every)
 
 
 class Plane(Starlette):

@@ -22,14 +22,11 @@ from homeostat.entrypoints.gateway.lane import settled
 from homeostat.entrypoints.gateway.metrics import Metrics
 from homeostat.entrypoints.gateway.predicting import AnyBatch
 from homeostat.entrypoints.gateway.process import card_lines, process_lines
-from homeostat.entrypoints.gateway.routes import (
-    Live,
-    RouteTable,
-    ServedModel,
-)
+from homeostat.entrypoints.gateway.routes import Live, ServedModel
 from homeostat.entrypoints.gateway.rows import RowReader
 from homeostat.entrypoints.gateway.serve import Request
 from homeostat.entrypoints.gateway.shadows import Shadows
+from homeostat.entrypoints.gateway.table import RouteTable
 from homeostat.entrypoints.gateway.writer import LogWriter
 from homeostat.serving.fallback import ScoreCache
 

@@ -8,10 +8,12 @@ from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from homeostat.domain.clock import Clock
-from homeostat.domain.errors import HomeostatError, IllegalTransitionError
+from homeostat.domain.errors import IllegalTransitionError
 from homeostat.engine.orders import BreakerOrder, standing
 from homeostat.engine.ports import Records
-from homeostat.entrypoints.gateway.routes import RouteTable
+from homeostat.entrypoints.gateway.loads import said
+from homeostat.entrypoints.gateway.routes import LoadedVersion
+from homeostat.entrypoints.gateway.table import RouteTable
 from homeostat.serving.breaker import Event
 from homeostat.serving.circuit import Circuit
 
@@ -22,7 +24,8 @@ class Obedience:
     """Follows the orders in the records, each once for each breaker.
 
     A version that is loaded later is treated as ordered before it was, except that there is nothing
-    to reset. An order holds for the version's shadow scores too.
+    to reset; it serves no request before what was ordered holds. An order holds for the version's
+    shadow scores too.
 
     Parameters
     ----------
@@ -33,24 +36,31 @@ class Obedience:
 
     def __init__(self, records: Records, routes: RouteTable, clock: Clock) -> None:
         self._records, self._routes, self._clock = records, routes, clock
+        self._orders: dict[str, Mapping[str, BreakerOrder]] = {}
         self._done: WeakKeyDictionary[Circuit, int] = WeakKeyDictionary()
-        self._failing = ""
+        self._failing: dict[str, str] = {}
+        routes.arriving.append(self._obey)
 
     def follow(self) -> None:
         """Look once; while the records cannot be read, breakers stay as they are."""
-        try:
-            for model in self._routes.models:
-                self._obey(model, {o.version: o for o in standing(self._records, model)})
-        except HomeostatError as error:
-            if self._failing != str(error):
-                logger.warning("orders to breakers cannot be read: %s", error)
-            self._failing = str(error)
-        else:
-            self._failing = ""
+        failing: dict[str, str] = {}
+        for model in self._routes.models:
+            try:
+                self._orders[model] = {o.version: o for o in standing(self._records, model)}
+                live = self._routes.live(model)
+                self._obey(model, live.versions if live else {})
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one, others go on
+                failing[model] = said(error)
+        for problem in sorted({*failing.values()} - {*self._failing.values()}):
+            logger.warning("orders to breakers cannot be followed: %s", problem)
+        self._failing = failing
 
-    def _obey(self, model: str, orders: Mapping[str, BreakerOrder]) -> None:
-        live = self._routes.live(model)
-        for version, loaded in live.versions.items() if live else ():
+    def _obey(self, model: str, versions: Mapping[str, LoadedVersion]) -> None:
+        """Carry out what is ordered as of the last look on versions that serve, or are about to."""
+        orders = self._orders.get(model)
+        if orders is None:  # nobody has looked yet
+            return
+        for version, loaded in versions.items():
             order = orders.get(version)
             for circuit in (loaded.breaker, loaded.shadow_breaker):
                 done = self._done.get(circuit)

@@ -1,6 +1,7 @@
 """The route table as the engine sees it."""
 
 import logging
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.errors import ArtifactError, NotFoundError
 from homeostat.domain.route import Route
-from homeostat.entrypoints.gateway import RouteTable, ServedModel, routes
-from homeostat.entrypoints.gateway.routes import log_transition
+from homeostat.entrypoints.gateway import RouteTable, ServedModel, table
+from homeostat.entrypoints.gateway.table import log_transition
 from homeostat.serving.breaker import BreakerConfig, Cause, Event, Mode, Transition
 from homeostat.serving.fallback import Fallback, Lighter
 from homeostat.simulation.fakes.records import MemoryRecords
@@ -106,6 +107,7 @@ def test_a_missing_version_is_logged_once_and_tried_again(
     assert len([r for r in caplog.records if "cannot be loaded" in r.message]) == 2
     champion = table.live("fraud").versions["v1"]
     file.write_text(sound)
+    world.clock.advance(timedelta(seconds=1))
     table.follow(source)
     assert set(table.problems["fraud"]) == {"v9"}
     assert set(table.live("fraud").versions) == {"v1", "v2"}
@@ -121,7 +123,7 @@ def test_a_version_that_cannot_predict_is_refused(world: World) -> None:
 
 
 def test_a_version_that_hangs_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "LONGEST_WARM_UP", 0.02)
+    monkeypatch.setattr(table, "LONGEST_LOAD", 0.02)
     world.backend.hanging.add("v2")
     with pytest.raises(ArtifactError, match="gave no answer"):
         world.gateway().routes.publish(Route("fraud", "v2"))
