@@ -133,11 +133,14 @@ class Load:
 def test_sigterm_under_load_loses_no_answer(site: Site) -> None:
     gateway = site.start("gateway", "--workers", "2")
     ready(gateway)
+    until(lambda: len(re.findall("process_open_fds{", gateway.http.get("/metrics").text)) == 2)
     load_ = Load(str(gateway.http.base_url))
 
     async def play() -> list[int]:
         loading = asyncio.create_task(load_.run(4.0))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.3)
+        os.kill(gateway.process.pid, signal.SIGHUP)  # there is no certificate
+        await asyncio.sleep(0.4)
         os.kill(gateway.process.pid, signal.SIGTERM)
         statuses = []
         async with httpx.AsyncClient(base_url=load_.url, timeout=20) as client:
@@ -150,6 +153,7 @@ def test_sigterm_under_load_loses_no_answer(site: Site) -> None:
     assert asyncio.run(play()) == [503, 200]
     gateway.http.close()
     assert gateway.process.wait(30) == 0, gateway.log
+    assert "ended with code" not in gateway.log
     assert set(load_.outcomes) <= {"200", "refused"}, load_.outcomes
     assert load_.outcomes["200"] > 50
     assert load_.outcomes["refused"] > 0, "it took no more connections"

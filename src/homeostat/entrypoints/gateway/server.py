@@ -143,7 +143,8 @@ class Server(uvicorn.Server):
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             self._certificate.load(context)
             self.config.ssl = context
-            signal.signal(signal.SIGHUP, lambda *_: self.renew())
+        # Also without a certificate: otherwise the signal ends the process at once.
+        signal.signal(signal.SIGHUP, lambda *_: self.renew())
         # Once it has stopped, uvicorn raises the signal again for whoever had it before, and that
         # would end the process with its parts still open. So it gets it back itself.
         for number in (signal.SIGINT, signal.SIGTERM):
