@@ -133,16 +133,21 @@ class Inference:
         self._desk, self._routes = desk, desk.gateway.routes
 
     def ready(self) -> bool:
-        """Whether every model has a champion."""
-        return all(self._desk.gateway.ready().values())
+        """Whether every model has a champion, and the gateway is not about to stop."""
+        gateway = self._desk.gateway
+        return all(gateway.ready().values()) and not gateway.draining
 
     def model_ready(self, model: str, version: str = "") -> bool:
-        """Whether a model, or one version of it, can answer; raises RefusedError (404)."""
+        """Whether a model, or one version of it, can answer; raises RefusedError (404).
+
+        None can once the gateway is about to stop.
+        """
         live = self._live(model)
         if version:
             self._known(model, version)
-            return live is not None and version in live.versions
-        return live is not None and bool(live.route.champion)
+        if live is None or self._desk.gateway.draining:
+            return False
+        return version in live.versions if version else bool(live.route.champion)
 
     def metadata(self, model: str, version: str = "") -> Metadata:
         """Describe a model; raises RefusedError (404)."""

@@ -74,6 +74,15 @@ def test_unready_without_a_champion(world: World) -> None:
     assert infer(world.gateway(), AMOUNTS).status_code == 200, "the fallback answers"
 
 
+def test_every_health_answer_says_that_it_is_about_to_stop(gateway: Gateway) -> None:
+    call, paths = caller(gateway), ["/health/ready", "/v2/health/ready", "/ping", "/health"]
+    paths += [f"{MODEL}/ready", f"{MODEL}/versions/v1/ready"]
+    assert [call.get(path).status_code for path in paths] == [200] * 6
+    gateway.draining = True
+    assert [call.get(path).status_code for path in paths] == [503, 503, 404, 404, 503, 503]
+    assert infer(gateway, AMOUNTS).status_code == 200, "it answers on"
+
+
 def test_infer_of_a_tensor_a_feature(gateway: Gateway) -> None:
     response = infer(gateway, AMOUNTS, LANDS, id="r1")
     assert response.json()["id"] == "r1"
