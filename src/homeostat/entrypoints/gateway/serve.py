@@ -252,14 +252,15 @@ class Request:
                 call.future.cancel()
                 call.loaded.breaker.settle(call.permit, Outcome.NEUTRAL, self._monotonic())
             raise
+        if not all(call.future.done() for call in calls):
+            self._timed_out += seconds  # once: they were waited for together
         for call in calls:
-            outcome = self._outcome(call, tier, seconds)
+            outcome = self._outcome(call, tier)
             call.loaded.breaker.settle(call.permit, outcome, self._monotonic())
 
-    def _outcome(self, call: Call, tier: Answerer, seconds: float) -> Outcome:
+    def _outcome(self, call: Call, tier: Answerer) -> Outcome:
         if not call.future.done():
             call.future.cancel()  # not begun: never begin; begun: keeps its place until it ends
-            self._timed_out += seconds
             self._blame(call.rows, Reason.TIMEOUT)
             return Outcome.FAULT
         if (error := call.future.exception()) is not None:

@@ -64,6 +64,19 @@ def test_a_challenger_that_hangs_takes_no_more_than_the_model_has(
     assert seconds(gateway)["model"] == pytest.approx(0.6)
 
 
+def test_versions_that_hang_together_are_charged_once(world: World) -> None:
+    rows = pa.table({"amount": [1.0] * 20, "card": [f"card {n}" for n in range(20)]})
+    gateway = world.gateway(Fallback((Lighter("light", 0.4),), default=0.125), deadline=0.5)
+    gateway.routes.publish(Route("fraud", "v1", "v2", 0.5))
+    world.backend.calls.clear()
+    world.backend.hanging |= {"v1", "v2"}
+    got = gateway.predict("fraud", rows)
+    assert sorted(world.backend.calls) == ["light", "v1", "v2"], "rows of both"
+    assert set(got["tier"].to_pylist()) == {"lighter"}
+    assert got["latency_ms"].to_pylist() == pytest.approx([300.0] * 20)
+    assert seconds(gateway) == pytest.approx({"model": 0.3, "lighter": 0.0})
+
+
 @pytest.mark.parametrize("shares", [(0.0,), (1.0,), (0.5, 0.5), (-0.1,)])
 def test_shares_leave_the_model_some(shares: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="leave the model some"):
