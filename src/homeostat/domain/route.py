@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from homeostat.domain.arms import Arm, allot
+from homeostat.domain.arms import SLOTS, Arm, allot
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,22 @@ class Route:
         arms = (arm.version for arm in self.arms if arm.slots)
         named = (self.champion, self.challenger, *arms, *self.shadows)
         return tuple(dict.fromkeys(version for version in named if version))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The part of all entities that each version is to answer, in [0, 1]; champion first.
+
+        Examples
+        --------
+        >>> Route("fraud", "v1", "v2", 0.5).with_arms({"v3": 0.2, "v4": 0.0}).shares
+        {'v1': 0.4, 'v2': 0.4, 'v3': 0.2}
+        """
+        rest = 1.0 - round(sum(arm.share for arm in self.arms) * SLOTS) / SLOTS
+        weight = self.weight if self.challenger else 0.0
+        found = {self.champion: rest * (1.0 - weight)}
+        if self.challenger:
+            found[self.challenger] = rest * weight
+        for arm in self.arms:
+            if arm.slots:
+                found[arm.version] = found.get(arm.version, 0.0) + arm.share
+        return found

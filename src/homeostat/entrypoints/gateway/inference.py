@@ -250,7 +250,6 @@ class Inference:
         self._known(model, version)
         live = self._routes.live(model)
         assert live is not None  # else it would not be known
-        split = bool(live.route.challenger) and live.route.weight > 0
-        if version != live.route.champion or split:
+        if live.route.shares.get(version, 0.0) < 1.0:
             problem = f"the route of {model} chooses who answers; ask without a version"
             raise RefusedError(409, problem)

@@ -301,6 +301,13 @@ def test_a_version_is_asked_for_only_where_it_answers(gateway: Gateway) -> None:
     refused = [call.post(f"{MODEL}/versions/{v}/infer", json=asked) for v in ("v1", "v2")]
     assert [response.status_code for response in refused] == [409, 409]
     assert call.get(f"{MODEL}/versions/v2/ready").status_code == 200
+    arms = Route("fraud", "v1").with_arms({"v2": 0.3, "v3": 0.7}, "prices")
+    for route, answering in ((arms, ""), (arms.with_arms({"v3": 1.0}, "prices"), "v3")):
+        gateway.routes.publish(route)
+        for version in route.versions:
+            response = call.post(f"{MODEL}/versions/{version}/infer", json=asked)
+            assert response.status_code == (200 if version == answering else 409)
+            assert response.json().get("model_version", "") in {"", version}
 
 
 def test_answers_of_several_versions_name_none(gateway: Gateway) -> None:
