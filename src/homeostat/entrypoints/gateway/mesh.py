@@ -86,12 +86,13 @@ def render(mesh: Mesh, splits: Sequence[Split]) -> str:
         If a model has no champion yet, or a place is no address.
     """
     made: list[str] = []
+    comment = "".join(f"# {line}\n" for line in SAID[mesh].splitlines())
     for split in splits:
+        comment += _left_out(mesh, split.route)
         if not split.route.champion:
             problem = f"{split.route.model} has no champion yet"
             raise ConfigError(problem, "adopt one: homeostat adopt HISTORY")
         made += [yaml.safe_dump(tree, sort_keys=False) for tree in MAKERS[mesh](split)]
-    comment = "".join(f"# {line}\n" for line in SAID[mesh].splitlines())
     return comment + "---\n".join(made)
 
 
@@ -125,10 +126,22 @@ def _seconds(value: float) -> str:
 
 
 def _shares(route: Route, whole: int) -> list[tuple[str, int]]:
-    if not route.challenger:
-        return [(route.champion, whole)]
-    part = percent(route.weight, whole)
-    return [(route.champion, whole - part), (route.challenger, part)]
+    """Return each version's share in whole parts, together `whole`; none that has one has none."""
+    shares = route.shares
+    parts = {v: max(int(share * whole), 1) if share > 0 else 0 for v, share in shares.items()}
+    while (missing := whole - sum(parts.values())) > 0:
+        parts[max(parts, key=lambda version: shares[version] * whole - parts[version])] += 1
+    for _ in range(-missing):
+        parts[max(parts, key=lambda version: parts[version])] -= 1
+    return list(parts.items())
+
+
+def _left_out(mesh: Mesh, route: Route) -> str:
+    """Return a comment on what a mesh cannot express of a route."""
+    if mesh is not Mesh.KSERVE or not route.arms:
+        return ""
+    arms = ", ".join(f"{arm.version!a} ({arm.share:.2%})" for arm in route.arms if arm.slots)
+    return f"# {route.model!a}: KServe knows two versions and no arms; left out: {arms}\n"
 
 
 def _in_a_row(breaker: BreakerConfig) -> int:

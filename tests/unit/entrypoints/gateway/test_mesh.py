@@ -113,7 +113,7 @@ def test_a_champion_alone_gets_everything(mesh: Mesh) -> None:
     assert "canaryTrafficPercent:" not in text
 
 
-def found(tree: object, key: str) -> Iterator[object]:
+def found(tree: object, key: str) -> Iterator[Any]:
     if isinstance(tree, dict):
         for name, value in tree.items():
             if name == key:
@@ -122,6 +122,42 @@ def found(tree: object, key: str) -> Iterator[object]:
     elif isinstance(tree, list):
         for value in tree:
             yield from found(value, key)
+
+
+@pytest.mark.parametrize(
+    ("shares", "weights"),
+    [
+        ({"v2": 0.5, "v3": 0.5}, [0, 50, 50]),
+        ({"v2": 0.3333, "v3": 0.3333, "v4": 0.3334}, [0, 33, 33, 34]),
+        ({"v2": 0.0001, "v3": 0.0001, "v4": 0.1}, [88, 1, 1, 10]),
+        ({"v2": 0.9997, "v3": 0.0001, "v4": 0.0001}, [1, 97, 1, 1]),
+    ],
+    ids=["halves", "thirds", "tiny", "nearly-all"],
+)
+def test_arms_have_their_shares(shares: dict[str, float], weights: list[int]) -> None:
+    route = Route("m", "v1").with_arms(shares, "prices")
+    rule, service = documents(Mesh.ISTIO, route)
+    parts = service["spec"]["http"][0]["route"]
+    versions = [part["destination"]["subset"] for part in parts]
+    assert versions == ["v1", *shares]
+    assert [part["weight"] for part in parts] == weights
+    assert [each["name"] for each in rule["spec"]["subsets"]] == versions
+    (envoy,) = documents(Mesh.ENVOY, route)
+    assert sum(found(envoy, "weight")) == 10_000
+    assert [cluster["name"] for cluster in envoy["clusters"]] == [f"m-{v}" for v in versions]
+
+
+def test_arms_share_with_a_challenger() -> None:
+    route = Route("m", "v1", "v2", 0.25).with_arms({"v3": 0.2}, "prices")
+    assert list(found(documents(Mesh.ISTIO, route), "weight")) == [60, 20, 20]
+
+
+def test_kserve_says_that_it_knows_no_arms() -> None:
+    route = Route("m", "v1").with_arms({"v2": 0.25, "v3": 0.0}, "prices")
+    text = render(Mesh.KSERVE, [Split(route, CONFIG, 0.2)])
+    assert "# 'm': KServe knows two versions and no arms; left out: 'v2' (25.00%)\n" in text
+    assert len(list(yaml.safe_load_all(text))) == 1
+    assert "left out" not in render(Mesh.KSERVE, [Split(Route("m", "v1"), CONFIG, 0.2)])
 
 
 @pytest.mark.parametrize(
