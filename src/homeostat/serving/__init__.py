@@ -6,6 +6,7 @@ from homeostat.serving.classify import Upstream
 from homeostat.serving.fallback import (
     Cached,
     Fallback,
+    Kept,
     Lighter,
     Rules,
     ScoreCache,
@@ -24,6 +25,7 @@ __all__ = [
     "Choice",
     "Event",
     "Fallback",
+    "Kept",
     "Lighter",
     "Mode",
     "Outcome",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -158,7 +159,7 @@ class Fallback:
                         given = np.asarray(versions[tier.version](rows), dtype=np.float64)
             elif cache is not None and now is not None and len(entities) == size:
                 kind = Answerer.CACHED
-                given, old = cache.get(entities, now, tier.max_age)
+                given, old, _ = cache.get(entities, now, tier.max_age)
                 ages = np.where(np.isnan(scores), old, ages)
             for row in np.flatnonzero(np.isnan(scores) & np.isfinite(given)).tolist():
                 scores[row], tiers[row] = given[row], kind
@@ -195,8 +196,19 @@ def parse_rules(rules: Sequence[tuple[str, float]], schema: Schema) -> Rules:
     return Rules(tuple(Rule(parse(when, columns), float(score)) for when, score in rules))
 
 
+class Kept(NamedTuple):
+    """What a cache has for each entity: NaN, NaN and an empty version where it has nothing."""
+
+    scores: NDArray[np.float64]
+    ages: NDArray[np.float64]
+    versions: list[str]
+
+
 class ScoreCache:
     """The last score of each entity, bounded; that which was longest not used goes first.
+
+    Times may be of any clock that is not set back. Of one that is, an answer that lies in the
+    future counts as new.
 
     Parameters
     ----------
@@ -207,46 +219,71 @@ class ScoreCache:
     --------
     >>> from datetime import UTC
     >>> cache, noon, hour = ScoreCache(), datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(hours=1)
-    >>> cache.put(["anna"], np.array([0.25]), noon)
-    >>> scores, ages = cache.get(["anna", "ben"], noon + hour / 2, hour)
-    >>> scores.tolist(), ages.tolist()
-    ([0.25, nan], [1800.0, nan])
+    >>> cache.put(["anna"], np.array([0.25]), noon, ["v2"])
+    >>> scores, ages, versions = cache.get(["anna", "ben"], noon + hour / 2, hour)
+    >>> scores.tolist(), ages.tolist(), versions
+    ([0.25, nan], [1800.0, nan], ['v2', ''])
+
+    After v2 was rolled back its answers are not given any more:
+
+    >>> cache.get(["anna"], noon, hour, {"v1"}).versions
+    ['']
     """
 
     def __init__(self, capacity: int = 100_000) -> None:
         self._capacity = capacity
-        self._scores: dict[str, tuple[float, datetime]] = {}
+        self._scores: dict[str, tuple[float, datetime, str]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._scores)
 
     def put(
-        self, entities: Sequence[str], scores: NDArray[np.float64], timestamp: datetime
+        self,
+        entities: Sequence[str],
+        scores: NDArray[np.float64],
+        timestamp: datetime,
+        versions: Sequence[str] = (),
     ) -> None:
-        """Keep the scores of one batch; rows without an entity are left out."""
+        """Keep the scores of one batch, and whose they are; rows without an entity are left out."""
+        whose = versions or [""] * len(entities)
         with self._lock:
-            for entity, score in zip(entities, scores.tolist(), strict=True):
+            for entity, score, version in zip(entities, scores.tolist(), whose, strict=True):
                 if entity:
                     self._scores.pop(entity, None)
-                    self._scores[entity] = (score, timestamp)
+                    self._scores[entity] = (score, timestamp, version)
             while len(self._scores) > self._capacity:
                 del self._scores[next(iter(self._scores))]
 
     def get(
-        self, entities: Sequence[str], now: datetime, max_age: timedelta
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return scores and ages in seconds, NaN where there is none or it is too old."""
+        self,
+        entities: Sequence[str],
+        now: datetime,
+        max_age: timedelta,
+        of: Collection[str] | None = None,
+    ) -> Kept:
+        """Return what is kept and not too old, with ages in seconds.
+
+        Parameters
+        ----------
+        entities : sequence of str
+        now : datetime
+        max_age : timedelta
+        of : collection of str, optional
+            Versions whose scores are wanted; None: all.
+        """
         scores, ages = np.full((2, len(entities)), np.nan)
+        versions = [""] * len(entities)
         with self._lock:
             for place, entity in enumerate(entities):
                 kept = self._scores.get(entity)
                 if kept is None:
                     continue
-                score, timestamp = kept
-                if now - timestamp > max_age:
+                score, timestamp, version = kept
+                if now - timestamp > max_age or (of is not None and version not in of):
                     continue
                 age = (now - timestamp).total_seconds()
-                scores[place], ages[place] = score, max(age, 0.0)  # clocks may be set back
+                scores[place], ages[place] = score, max(age, 0.0)
+                versions[place] = version
                 self._scores[entity] = self._scores.pop(entity)
-        return scores, ages
+        return Kept(scores, ages, versions)

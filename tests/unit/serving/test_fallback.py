@@ -36,10 +36,10 @@ def test_cache_gives_the_last_score_until_it_is_too_old() -> None:
     cache.put(["anna", "", "ben"], np.array([0.1, 0.2, 0.3]), NOW)
     cache.put(["anna"], np.array([0.4]), NOW + timedelta(minutes=5))
     age = timedelta(minutes=10)
-    got, ages = cache.get(["anna", "ben", "", "eve"], NOW + timedelta(minutes=10), age)
+    got, ages, _ = cache.get(["anna", "ben", "", "eve"], NOW + timedelta(minutes=10), age)
     np.testing.assert_array_equal(ages, [300.0, 600.0, np.nan, np.nan])
     np.testing.assert_array_equal(got, [0.4, 0.3, np.nan, np.nan])
-    got, _ = cache.get(["anna", "ben"], NOW + timedelta(minutes=11), age)
+    got, *_ = cache.get(["anna", "ben"], NOW + timedelta(minutes=11), age)
     np.testing.assert_array_equal(got, [0.4, np.nan])
 
 
@@ -48,8 +48,22 @@ def test_cache_keeps_what_was_used_last() -> None:
     cache.put(["anna", "ben"], np.array([0.1, 0.2]), NOW)
     cache.get(["anna"], NOW, day)
     cache.put(["eve"], np.array([0.3]), NOW)
-    got, _ = cache.get(["anna", "ben", "eve"], NOW, day)
+    got, *_ = cache.get(["anna", "ben", "eve"], NOW, day)
     np.testing.assert_array_equal(got, [0.1, np.nan, 0.3])
+
+
+def test_cache_knows_whose_scores_it_has() -> None:
+    cache, day = ScoreCache(capacity=2), timedelta(1)
+    cache.put(["anna", "ben"], np.array([0.1, 0.2]), NOW, ["v1", "v2"])
+    assert cache.get(["anna", "ben", "eve"], NOW, day).versions == ["v1", "v2", ""]
+    kept = cache.get(["anna", "ben"], NOW, day, {"v1"})
+    assert kept.versions == ["v1", ""]
+    np.testing.assert_array_equal(kept.scores, [0.1, np.nan])
+    np.testing.assert_array_equal(kept.ages, [0.0, np.nan])
+    cache.put(["eve"], np.array([0.3]), NOW)
+    kept = cache.get(["anna", "ben", "eve"], NOW, day)
+    assert kept.versions == ["v1", "", ""], "ben's was not used"
+    assert kept.scores[2] == 0.3
 
 
 def test_a_clock_that_is_set_back_makes_no_negative_age() -> None:

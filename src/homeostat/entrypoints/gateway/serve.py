@@ -6,6 +6,7 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from homeostat.serving.plan import Answerer, Group, Plan, Reason, plan
 
 NO_VERSION = "none"  # on record where the fallback answers for a model without a champion
 NAN = math.nan
+START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,11 @@ class Request:
             }
         return plan(route, keys, self._uses, self._batch.broken, closed, override)
 
+    @property
+    def _at(self) -> datetime:
+        """When it began, for the cache: on a clock that nobody sets."""
+        return START + timedelta(seconds=self._started)
+
     def _elapsed(self) -> float:
         return max(self._monotonic() - self._started, self._timed_out)
 
@@ -183,9 +190,12 @@ class Request:
     ) -> Generator[Wait, None, None]:
         match tier:
             case Cached(max_age):
-                scores, ages = self._cache.get(self._batch.entities, self._batch.now, max_age)
+                entities, serving = self._batch.entities, self._route.shares
+                scores, ages, versions = self._cache.get(entities, self._at, max_age, serving)
                 self._fill(left, scores, Answerer.CACHED)
                 self._ages = {row: float(ages[row]) for row in left if not math.isnan(ages[row])}
+                for row in self._ages:
+                    self.version[row] = versions[row]
                 self._mark(Answerer.CACHED)
             case Rules():
                 usable = self._sound(tier.features, left)
@@ -298,4 +308,5 @@ class Request:
     def _remember(self) -> None:
         rows = [row for row, tier in enumerate(self.tier) if tier is Answerer.MODEL]
         entities, scores = self._batch.entities, np.array(self.scores)
-        self._cache.put([entities[row] for row in rows], scores[rows], self._batch.now)
+        versions = [self.version[row] for row in rows]
+        self._cache.put([entities[row] for row in rows], scores[rows], self._at, versions)

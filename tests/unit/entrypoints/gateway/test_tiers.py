@@ -116,6 +116,33 @@ def test_a_cached_answer_says_how_old_it_is(world: World) -> None:
     assert "age_seconds" not in second
 
 
+def test_a_cached_answer_is_its_versions_and_goes_with_it(world: World) -> None:
+    gateway = world.gateway(Fallback((Cached(HOUR),), default=0.125))
+    row = pa.table({"card": ["anna"], "amount": [10.0]})
+    gateway.routes.publish(Route("fraud", "v1", "v2", 1.0))
+    (score,) = gateway.predict("fraud", row)["score"].to_pylist()
+    for version in ("v1", "v2"):
+        world.backend.errors[version] = RuntimeError()
+    gateway.routes.publish(Route("fraud", "v1", "v2", 0.0))
+    got = gateway.predict("fraud", row).select(["tier", "version", "score"]).to_pylist()
+    assert got == [{"tier": "cached", "version": "v2", "score": score}]
+    gateway.routes.publish(Route("fraud", "v1", shadows=("v2",)))
+    got = gateway.predict("fraud", row).select(["tier", "version", "score"]).to_pylist()
+    assert got == [{"tier": "default", "version": "v1", "score": 0.125}]
+
+
+def test_a_cached_answer_grows_old_though_the_clock_is_set_back(world: World) -> None:
+    gateway = world.gateway(Fallback((Cached(HOUR),), default=0.125))
+    gateway.routes.publish(Route("fraud", "v1"))
+    row = pa.table({"card": ["anna"]})
+    gateway.predict("fraud", row)
+    world.backend.errors["v1"] = RuntimeError()
+    world.clock.set(world.clock.now() - 6 * HOUR)
+    assert gateway.predict("fraud", row)["tier"].to_pylist() == ["cached"]
+    world.clock.advance(6.5 * HOUR)
+    assert gateway.predict("fraud", row)["tier"].to_pylist() == ["default"]
+
+
 def test_a_cached_answer_is_used_up_to_its_age_and_not_renewed(world: World) -> None:
     gateway = world.gateway(Fallback((Cached(HOUR),), default=0.125))
     gateway.routes.publish(Route("fraud", "v1"))
