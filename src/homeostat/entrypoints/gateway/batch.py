@@ -21,6 +21,9 @@ TEXT: pa.DataType = pa.string()
 META = pa.schema([("prediction_id", TEXT), ("timestamp", TIMESTAMP), ("entity", TEXT)])
 Column: TypeAlias = "pa.ChunkedArray[pa.Scalar[pa.DataType]]"
 
+MOST_NAME = 1000
+"""Characters of an entity or a prediction id: they are kept in memory, by the thousand."""
+
 EXPECTED = {
     pa.float64(): "a number",
     pa.string(): "a text",
@@ -139,7 +142,8 @@ def to_batch(spec: ModelSpec, table: pa.Table, now: datetime, stem: str) -> Batc
     ------
     InputError
         If a column is unknown, absent, of the wrong type, or has a missing value that it may not,
-        or a timestamp lies so far in the future that the prediction log would not take the row.
+        a timestamp lies so far in the future that the prediction log would not take the row, or an
+        entity or id is longer than `MOST_NAME`.
     """
     types = _types(spec)
     for name in table.column_names:
@@ -212,9 +216,17 @@ def _cast(table: pa.Table, name: str, kind: pa.DataType) -> Column:
 
 
 def _meta(spec: ModelSpec, table: pa.Table, now: datetime, stem: str) -> pa.Table:
+    who = "entity"
     if "entity" not in table.column_names and spec.entity in table.column_names:
+        who = spec.entity
         table = table.append_column("entity", _cast(table, spec.entity, pa.string()))
     given = _conform(table, META)
+    for column, shown in (("prediction_id", "prediction_id"), ("entity", who)):
+        row = pc.index(
+            pc.greater(pc.utf8_length(given[column]), pa.scalar(MOST_NAME)), True
+        ).as_py()
+        if row >= 0:
+            raise InputError(f"has more than {MOST_NAME} characters", row, shown)
     entities, ids = texts(given, "entity"), texts(given, "prediction_id")
     ids = named(ids, stem)
     if len(set(ids)) != len(ids):

@@ -21,7 +21,7 @@ from homeostat.adapters.models import Row
 from homeostat.domain.admission import MAX_AHEAD
 from homeostat.domain.model import ColumnKind, ModelSpec
 from homeostat.domain.record import TIMESTAMP, feature_schema
-from homeostat.entrypoints.gateway.batch import META
+from homeostat.entrypoints.gateway.batch import META, MOST_NAME
 from homeostat.serving.constraints import Masks
 
 T = TypeVar("T")
@@ -202,6 +202,9 @@ class RowReader:
             entities.append(who or "")  # type: ignore[arg-type]
         if len(ids) > 1 and len(set(ids)) != len(ids):
             return None
+        names = [*ids, *entities]
+        if len("".join(names)) > MOST_NAME and max(map(len, names)) > MOST_NAME:
+            return None  # together they are short as a rule, and that is known quickly
         return RowBatch(self._schema, values, ids, times, entities, now)
 
     def _value(self, row: Mapping[str, object]) -> Row | None:

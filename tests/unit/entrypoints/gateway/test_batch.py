@@ -1,5 +1,6 @@
 """Requests as columns."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,6 +9,8 @@ import pytest
 
 from homeostat.domain.admission import MAX_AHEAD
 from homeostat.domain.model import Column, ColumnKind, Schema
+from homeostat.domain.route import Route
+from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.entrypoints.gateway.batch import InputError, rows_to_table, to_batch
 from unit.entrypoints.gateway.gateway_world import World
 
@@ -77,6 +80,23 @@ def test_ids_are_reproducible_and_differ_between_requests(world: World, rows: pa
     )
     assert one == same
     assert len({*one, *other}) == 8
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40])
+@pytest.mark.parametrize("column", ["prediction_id", "entity", "card"])
+def test_long_ids_and_entities_are_refused(world: World, column: str, rows: int) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(Route("fraud", "v1"))
+
+    def ask(length: int) -> Answered:
+        names = [f"{row:02}" + "é" * (length - 2) for row in range(rows)]
+        names[:-1] = [f"short {row}" for row in range(rows - 1)]
+        return asyncio.run(gateway.answer("fraud", [{"amount": 1.0, column: n} for n in names]))
+
+    assert set(ask(1000).tier) == {"model"}
+    with pytest.raises(InputError, match="has more than 1000 characters") as refused:
+        ask(1001)
+    assert (refused.value.row, refused.value.column) == (rows - 1, column)
 
 
 def test_id_twice_in_a_request(world: World, rows: pa.Table) -> None:
