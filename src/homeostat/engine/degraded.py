@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from homeostat.detectors.series import limits
 from homeostat.detectors.series.limits import LimitState
@@ -45,16 +45,23 @@ def judge_degraded(plan: ModelPlan, log: PredictionLog, watch: Watch, now: datet
     if not windows:
         return Found(replace(watch, degraded_until=since))
     span = Window(windows[0].start, windows[-1].end)
-    rows = answered(log.rows(plan.spec, span, COLUMNS))
     first, step = (span.start - EPOCH) // MICROSECOND, policy.every // MICROSECOND
-    places = (micros(rows, "timestamp") - first) // step
+    totals = np.zeros(len(windows), np.intp)
+    others = [Counter[tuple[str, str]]() for _ in windows]
+    for stretch in log.stretches(plan.spec, span):  # a window may have millions of rows
+        rows = answered(log.rows(plan.spec, stretch, COLUMNS))
+        places = (micros(rows, "timestamp") - first) // step
+        totals += np.bincount(places, minlength=len(windows))
+        elsewhere = np.asarray(pc.not_equal(rows["tier"], pa.scalar(MODEL)), np.bool_)
+        rows = rows.filter(pa.array(elsewhere))
+        marks = zip(texts(rows, "tier"), texts(rows, "reason"), strict=True)
+        for place, (tier, reason) in zip(places[elsewhere].tolist(), marks, strict=True):
+            others[place][_known(tier, TIERS), _known(reason, REASONS)] += 1
     state, told = watch.degraded, list[Verdict]()
     newest: Verdict | None = None
-    edges = np.searchsorted(places, np.arange(len(windows) + 1))  # rows come by their timestamps
-    for (low, high), window in zip(pairwise(edges.tolist()), windows, strict=True):
-        part = rows.slice(low, high - low)
+    for window, total, kinds in zip(windows, totals.tolist(), others, strict=True):
         was = state.firing
-        state, verdict = _judge(policy, state, plan.spec.name, window, part)
+        state, verdict = _judge(policy, state, plan.spec.name, window, total, kinds)
         if verdict.status not in {Status.OK, Status.DRIFT}:
             continue
         newest = verdict
@@ -67,14 +74,15 @@ def judge_degraded(plan: ModelPlan, log: PredictionLog, watch: Watch, now: datet
 
 
 def _judge(
-    policy: DegradedPolicy, state: LimitState, model: str, window: Window, rows: pa.Table
+    policy: DegradedPolicy,
+    state: LimitState,
+    model: str,
+    window: Window,
+    total: int,
+    others: Counter[tuple[str, str]],
 ) -> tuple[LimitState, Verdict]:
-    """Judge one window from its rows."""
-    pairs = zip(texts(rows, "tier"), texts(rows, "reason"), strict=True)
-    others = Counter(
-        (_known(tier, TIERS), _known(reason, REASONS)) for tier, reason in pairs if tier != MODEL
-    )
-    total, count = rows.num_rows, others.total()
+    """Judge one window from its answers, and of those by other tiers the tiers and reasons."""
+    count = others.total()
     share = count / total if total else 0.0
     state, verdict = limits.evaluate(
         policy.limit, state, model, DEGRADED, Point(window, share, rows=total)

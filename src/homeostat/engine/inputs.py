@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from homeostat.detectors.quality import detector as quality
 from homeostat.detectors.quality.reference import QualityReference
 from homeostat.detectors.quality.reference import fit as fit_quality
@@ -24,6 +26,7 @@ from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
 from homeostat.profiles.profile import Profile, merge_all
 
 MODEL_TIER = "model"
+SERVICE_COLUMNS = ("role", "version", "tier", "reason", "latency_ms")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,19 +210,24 @@ def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: dateti
     if now <= watch.service_until:
         return Found(watch)
     window = Window(watch.service_until, now)
-    rows = log.rows(plan.spec, window, ["role", "version", "tier", "reason", "latency_ms"])
-    asked = answered(rows)
-    by_model = where(asked, "tier", MODEL_TIER)
+    asked, moved, reasons, times = 0, 0, Counter[str](), [np.empty(0)]
+    for part in log.stretches(plan.spec, window):  # at full traffic a minute has millions of rows
+        rows = answered(log.rows(plan.spec, part, SERVICE_COLUMNS))
+        by_model = where(rows, "tier", MODEL_TIER)
+        challenged = where(by_model, "role", "challenger")
+        asked += rows.num_rows
+        moved += where(challenged, "version", watch.challenger.other).num_rows
+        reasons.update(texts(rows, "reason"))
+        times.append(by_model["latency_ms"].drop_null().to_numpy())
     state, verdicts = service.evaluate(
         plan.service,
         watch.service,
         plan.spec.name,
         window,
-        asked.num_rows,
-        Counter(texts(asked, "reason")),
-        by_model["latency_ms"].drop_null().to_numpy(),
+        asked,
+        reasons,
+        np.concatenate(times),
     )
-    moved = where(where(by_model, "role", "challenger"), "version", watch.challenger.other).num_rows
     pairing = replace(watch.challenger, served=watch.challenger.served + moved)
     watch = replace(watch, service_until=now, service=state, challenger=pairing)
     # A period without requests says nothing; the volume monitor judges silence.

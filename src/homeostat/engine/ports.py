@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,6 +62,10 @@ class PredictionLog(Protocol):
         self, spec: ModelSpec, window: Window, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return the window's records by timestamp, id, version; each id and version once."""
+        ...
+
+    def stretches(self, spec: ModelSpec, window: Window) -> Iterable[Window]:
+        """Return windows, one after another, that make up `window`; none has very many rows."""
         ...
 
     def labelled(

@@ -9,9 +9,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from homeostat.adapters.predlog.layout import Span
 from homeostat.adapters.predlog.log import FilePredictionLog
-from homeostat.adapters.predlog.parquet import ROW_GROUP
 from homeostat.adapters.records.codec import from_micros, to_micros
 from homeostat.domain.columns import micros
 from homeostat.domain.model import ModelSpec
@@ -44,8 +42,7 @@ def pieces(
     StorageError
         If a file is damaged.
     """
-    for start, end in _stretches(log, spec, window):
-        part = Window(from_micros(start), from_micros(end))
+    for part in log.stretches(spec, window):
         yield _rows(log, spec, part, as_of)
 
 
@@ -56,12 +53,12 @@ def page(
 
     Raises as `pieces`.
     """
-    stretches = _stretches(log, spec, window)
-    start, end = next(stretches)
-    rows = _rows(log, spec, Window(from_micros(start), from_micros(end)), as_of)
+    stretches = iter(log.stretches(spec, window))
+    part = next(stretches)
+    rows = _rows(log, spec, part, as_of)
     while not len(rows) and (found := next(stretches, None)) is not None:
-        start, end = found
-        rows = _rows(log, spec, Window(from_micros(start), from_micros(end)), as_of)
+        part, rows = found, _rows(log, spec, found, as_of)
+    end = to_micros(part.end)
     if len(rows) > most:
         times = micros(rows, "timestamp")
         # Rows of one microsecond stay together: the next page begins at another one.
@@ -78,26 +75,3 @@ def _rows(
     if as_of is None:
         return log.rows(spec, window)
     return log.labelled(spec, window, as_of, [*prediction_schema(spec).names, *spec.outcomes])
-
-
-def _stretches(
-    log: FilePredictionLog, spec: ModelSpec, window: Window
-) -> Iterator[tuple[int, int]]:
-    """Yield stretches of time that cover the window, each of about a row group of rows."""
-    start, end = to_micros(window.start), to_micros(window.end)
-    state, store = log.upkeep.state, log.upkeep.store
-    with state.lock:
-        state.refresh()
-        files, landed = state.gather(spec.name, start, end)
-    spans = [span for file in files for span in store.spans(file)]
-    for table in landed:
-        times = micros(table, "timestamp")
-        spans.append(Span(int(times.min()), int(times.max()), len(table)))
-    at, rows = start, 0
-    for span in sorted(spans, key=lambda span: span.last):
-        rows += span.rows
-        if rows >= ROW_GROUP and at <= span.last < end:
-            yield at, span.last + 1
-            at, rows = span.last + 1, 0
-    if at < end:
-        yield at, end

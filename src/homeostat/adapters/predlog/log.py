@@ -31,7 +31,7 @@ from homeostat.adapters.predlog.segments import (
 from homeostat.adapters.predlog.state import LogState
 from homeostat.adapters.predlog.status import LogStatus
 from homeostat.adapters.predlog.upkeep import ROLL_BYTES, Upkeep
-from homeostat.adapters.records.codec import to_micros
+from homeostat.adapters.records.codec import from_micros, to_micros
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.admission import Problems
 from homeostat.domain.casting import as_objects
@@ -234,6 +234,12 @@ class FilePredictionLog:
     ) -> pa.Table:
         """Return the records in the window, by timestamp, prediction_id and version."""
         return self._reader.rows(spec, to_micros(window.start), to_micros(window.end), columns)
+
+    def stretches(self, spec: ModelSpec, window: Window) -> Iterator[Window]:
+        """Yield windows, one after another, that make up `window`: each of about a row group."""
+        start, end = to_micros(window.start), to_micros(window.end)
+        for first, last in self._reader.stretches(spec, start, end):
+            yield Window(from_micros(first), from_micros(last))
 
     def labelled(
         self, spec: ModelSpec, window: Window, as_of: datetime, columns: Sequence[str] | None = None

@@ -18,7 +18,8 @@ from homeostat.adapters.predlog.hashing import Hashes, hash_texts
 from homeostat.adapters.predlog.hours import HOUR, SegmentHours, of_kinds
 from homeostat.adapters.predlog.keys import in_key_order, make_keys
 from homeostat.adapters.predlog.labels import Asked, Told, attach
-from homeostat.adapters.predlog.parquet import DAY, FileStore, align
+from homeostat.adapters.predlog.layout import Span
+from homeostat.adapters.predlog.parquet import DAY, ROW_GROUP, FileStore, align
 from homeostat.adapters.predlog.parts import Part, Places, apart, find, put_in_order
 from homeostat.adapters.predlog.roll import joined, personal_columns, profile_kinds, told_segments
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_days
@@ -57,6 +58,24 @@ class LogReader:
             return self._rows(spec, *found, start, end, columns)
 
         return self._again(read)
+
+    def stretches(self, spec: ModelSpec, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield stretches of time that cover [start, end), each of about a row group of rows."""
+        with self.state.lock:
+            self.state.refresh()
+            files, landed = self.state.gather(spec.name, start, end)
+        spans = [span for file in files for span in self.store.spans(file)]
+        for table in landed:
+            times = micros(table, "timestamp")
+            spans.append(Span(int(times.min()), int(times.max()), len(table)))
+        at, rows = start, 0
+        for span in sorted(spans, key=attrgetter("last")):
+            rows += span.rows
+            if rows >= ROW_GROUP and at <= span.last < end:
+                yield at, span.last + 1
+                at, rows = span.last + 1, 0
+        if at < end:
+            yield at, end
 
     def _again(self, read: Callable[[], T]) -> T:
         """Read; once more if a file was taken away meanwhile, as an erasure does at once."""

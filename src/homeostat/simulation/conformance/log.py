@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -89,6 +90,19 @@ def check_rows(log: PredictionLog) -> None:
     assert texts(table, "prediction_id") == ["c", "d", "a", "b"]
     assert table.slice(2).equals(predictions(["a", "b"], T0 + HOUR))
     assert log.rows(SPEC, ALL, ["amount"]).column_names == ["amount"]
+
+
+def check_stretches(log: PredictionLog) -> None:
+    """They follow one another, from the window's start to its end, and hold its rows."""
+    log.append(SPEC, predictions(["a", "b"], T0, step=HOUR))
+    assert log.roll(NOW) == 2
+    log.append(SPEC, predictions(["c"], T0 + HOUR))
+    window = Window(T0, T0 + 2 * HOUR)
+    parts = list(log.stretches(SPEC, window))
+    assert (parts[0].start, parts[-1].end) == (window.start, window.end)
+    assert all(one.end == other.start for one, other in pairwise(parts))
+    found = [name for part in parts for name in texts(log.rows(SPEC, part), "prediction_id")]
+    assert found == ["a", "b", "c"]
 
 
 def check_windows_are_half_open(log: PredictionLog) -> None:
@@ -379,6 +393,7 @@ def check_nothing_is_fine(log: PredictionLog) -> None:
 
 LOG_CHECKS: tuple[Callable[[PredictionLog], None], ...] = (
     check_rows,
+    check_stretches,
     check_windows_are_half_open,
     check_hours_are_counted,
     check_repetition_counts_once,

@@ -23,7 +23,7 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FilePredictionLog:
     monkeypatch.setattr("homeostat.adapters.predlog.parquet.ROW_GROUP", 100)
-    monkeypatch.setattr("homeostat.adapters.predlog.export.ROW_GROUP", 100)
+    monkeypatch.setattr("homeostat.adapters.predlog.reading.ROW_GROUP", 100)
     records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", SimulatedClock(NOW))
     log = FilePredictionLog(tmp_path / "log", records)
     for day in range(3):
