@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TypeAlias
 
 import orjson
@@ -19,9 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from homeostat.engine.ports import Routes
 from homeostat.entrypoints.gateway import mlflow, oip, openapi
-from homeostat.entrypoints.gateway.desk import JSON, Desk, place, read_body, refusal, reply
+from homeostat.entrypoints.gateway.answered import Answered
+from homeostat.entrypoints.gateway.desk import JSON, Desk, Rows, place, read_body, refusal, reply
 from homeostat.entrypoints.gateway.forms import RefusedError, told
 from homeostat.entrypoints.gateway.gateway import Gateway
+from homeostat.entrypoints.gateway.large import LARGE_BODY, LARGE_ROWS, read_json
 from homeostat.entrypoints.gateway.obey import Obedience
 
 logger = logging.getLogger(__name__)
@@ -218,13 +221,21 @@ class Predict:
                     version = await self._wanted(value, scope)
                     break
             _, body = await read_body(scope, receive, KINDS)
-            answered = await self._desk.answer(model, _rows(body), version)
+            rows: Rows = _rows(body) if len(body) <= LARGE_BODY else await self._large(model, body)
+            answered = await self._desk.answer(model, rows, version)
         except ClientDisconnect:  # nobody is left to be told
             return
         except RefusedError as error:
             await refusal(error, place(scope))(scope, receive, send)
             return
-        await _send(send, orjson.dumps({"predictions": answered.content()}))
+        if answered.num_rows <= LARGE_ROWS:
+            content = _told(answered)
+        else:
+            content = await self._desk.write(answered.num_rows, partial(_told, answered))
+        await _send(send, content)
+
+    async def _large(self, model: str, body: bytes) -> Rows:
+        return await self._desk.rows(model, body, partial(_rows, read=read_json))
 
     async def _wanted(self, given: bytes, scope: Scope) -> str:
         """Return the version that a header asks for, empty if it leaves that to the route."""
@@ -244,9 +255,13 @@ async def _send(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _rows(body: bytes) -> list[dict[str, object]]:
+def _told(answered: Answered) -> bytes:
+    return orjson.dumps({"predictions": answered.content()})
+
+
+def _rows(body: bytes, read: Callable[[bytes], object] = orjson.loads) -> list[dict[str, object]]:
     try:
-        content = orjson.loads(body)
+        content = read(body)
     except orjson.JSONDecodeError as error:
         raise RefusedError(400, f"the request is not JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list):

@@ -99,12 +99,15 @@ def rows_to_table(spec: ModelSpec, rows: Sequence[Mapping[str, object]]) -> pa.T
         Naming the row and the column, if a name is unknown or a value has the wrong type.
     """
     types = _types(spec)
-    unknown = set().union(*rows) - types.keys()
+    named: set[str] = set()
+    for row in rows:  # one by one: other threads get their turn
+        if not row.keys() <= named:
+            named.update(row)
+    unknown = named - types.keys()
     if unknown:
         name = min(unknown)
-        row = next(i for i, values in enumerate(rows) if name in values)
-        raise InputError(f"no such field; there are {', '.join(types)}", row, name)
-    named = set().union(*rows)
+        place = next(i for i, values in enumerate(rows) if name in values)
+        raise InputError(f"no such field; there are {', '.join(types)}", place, name)
     return pa.table(
         {
             name: _column(name, kind, [row.get(name) for row in rows])

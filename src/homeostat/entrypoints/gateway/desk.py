@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from functools import lru_cache
-from typing import TypeAlias
+from functools import lru_cache, partial
+from typing import TypeAlias, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -15,10 +15,11 @@ from starlette.types import Receive, Scope
 
 from homeostat.domain.errors import NotFoundError
 from homeostat.entrypoints.gateway.answered import Answered
-from homeostat.entrypoints.gateway.batch import InputError
+from homeostat.entrypoints.gateway.batch import InputError, rows_to_table
 from homeostat.entrypoints.gateway.forms import RefusedError, told
 from homeostat.entrypoints.gateway.gateway import Gateway
 from homeostat.entrypoints.gateway.lag import Lag
+from homeostat.entrypoints.gateway.large import LARGE_BODY, LARGE_ROWS
 
 LARGEST_BODY = 16 * 2**20
 MOST_ROWS = 20_000
@@ -28,6 +29,7 @@ LONGEST_LENGTH = 18  # digits
 JSON = "application/json"
 GONE = 499  # nobody reads it
 
+T = TypeVar("T")
 Rows: TypeAlias = "pa.Table | Sequence[Mapping[str, object]]"
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -65,14 +67,43 @@ class Desk:
 
         Raises RefusedError: 400 if they are odd, 404 if there is no such version.
         """
-        count = rows.num_rows if isinstance(rows, pa.Table) else len(rows)
-        check_count(count)
+        check_count(len(rows))
         try:
             return await self.gateway.answer(model, rows, version, seconds)
         except InputError as error:
             raise RefusedError(400, str(error), error.row, error.column) from error
         except NotFoundError as error:
             raise RefusedError(404, str(error)) from error
+
+    async def read(self, model: str, body: bytes, reader: Callable[[bytes], T]) -> T:
+        """Return what a reader makes of a body; of a large one, without keeping the event loop.
+
+        Raises RefusedError (503) if too many large ones wait, and what the reader raises.
+        """
+        if len(body) <= LARGE_BODY:
+            return reader(body)
+        if self.gateway.aside.full:
+            self.gateway.metrics.shed(model)
+            raise RefusedError(503, "too many large requests at once; send fewer rows, or later")
+        return await self.gateway.aside.run(partial(reader, body))
+
+    async def rows(self, model: str, body: bytes, reader: Callable[[bytes], Rows]) -> Rows:
+        """Return the rows that a reader finds in a body, as `read`; many as columns."""
+        spec = self.gateway.routes.models[model].spec
+
+        def columns(body: bytes) -> Rows:  # here rows are let go of, too, which takes its time
+            rows = reader(body)
+            check_count(len(rows))
+            return rows if isinstance(rows, pa.Table) else rows_to_table(spec, rows)
+
+        try:
+            return await self.read(model, body, reader if len(body) <= LARGE_BODY else columns)
+        except InputError as error:
+            raise RefusedError(400, str(error), error.row, error.column) from error
+
+    async def write(self, rows: int, writer: Callable[[], T]) -> T:
+        """Return what a writer makes of answers to so many rows, as `read`."""
+        return writer() if rows <= LARGE_ROWS else await self.gateway.aside.run(writer)
 
 
 def check_count(rows: int) -> None:

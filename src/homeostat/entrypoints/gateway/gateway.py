@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import asdict
+from functools import partial
 from typing import cast
 
 import pyarrow as pa
@@ -16,9 +17,10 @@ from homeostat.adapters.cards import Cards
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import NotFoundError
 from homeostat.entrypoints.gateway.answered import Answered
-from homeostat.entrypoints.gateway.batch import rows_to_table, to_batch
+from homeostat.entrypoints.gateway.batch import Batch, rows_to_table, to_batch
 from homeostat.entrypoints.gateway.lag import Lag
 from homeostat.entrypoints.gateway.lane import settled
+from homeostat.entrypoints.gateway.large import LARGE_ROWS, Aside
 from homeostat.entrypoints.gateway.metrics import Metrics
 from homeostat.entrypoints.gateway.predicting import AnyBatch
 from homeostat.entrypoints.gateway.process import card_lines, process_lines
@@ -59,6 +61,8 @@ class Gateway:
         Graphics cards that it tells of.
     all_metrics : callable
         Metrics of all processes that share the port.
+    aside : Aside
+        Where work on large requests is done.
     watchers : list of callable
         Are told of each answer, in the thread or task of its request.
     """
@@ -80,6 +84,7 @@ class Gateway:
         self._numbers = itertools.count()
         self._caches = {model: ScoreCache() for model in routes.models}
         self._readers = {model: RowReader(served.spec) for model, served in routes.models.items()}
+        self.aside = Aside()
         self.shadows = Shadows(writer, self.metrics, clock)
 
     def predict(self, model: str, rows: pa.Table, version: str = "") -> pa.Table:
@@ -137,6 +142,8 @@ class Gateway:
         NotFoundError, InputError
             As `predict`.
         """
+        if len(rows) > LARGE_ROWS:
+            return await self._answer_large(model, rows, version, seconds)
         served, live = self._served(model, version)
         now = self._clock.now()
         stem = self._stem()
@@ -158,6 +165,37 @@ class Gateway:
             in_flight[model] -= 1
             steps.close()
         return self._close(served, live, batch, request)
+
+    async def _answer_large(
+        self,
+        model: str,
+        rows: pa.Table | Sequence[Mapping[str, object]],
+        version: str,
+        seconds: float,
+    ) -> Answered:
+        """Answer so many rows that work on them is done beside the event loop."""
+        served, live = self._served(model, version)
+        now = self._clock.now()
+        stem = self._stem()
+
+        def checked() -> Batch:
+            spec = served.spec
+            table = rows if isinstance(rows, pa.Table) else rows_to_table(spec, rows)
+            return to_batch(spec, table, now, stem)
+
+        batch = await self.aside.run(checked)
+        cache = self._caches[model]
+        request = Request(served, live, batch, self._clock, cache, version, seconds)
+        steps = request.steps()
+        in_flight = self.metrics.in_flight
+        in_flight[model] += 1
+        try:
+            while (step := await self.aside.run(partial(next, steps, None))) is not None:
+                await settled(step.futures, step.seconds)
+        finally:
+            in_flight[model] -= 1
+            steps.close()
+        return await self.aside.run(partial(self._close, served, live, batch, request))
 
     async def predict_async(self, model: str, rows: pa.Table) -> pa.Table:
         """Answer a request under asyncio; otherwise like `predict`."""

@@ -6,13 +6,14 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as installed
 
 from homeostat.domain.model import ColumnKind, ModelSpec, Task
 from homeostat.domain.record import PROBABILITIES
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.entrypoints.gateway.batch import columns_to_table
-from homeostat.entrypoints.gateway.desk import Desk, check_count
+from homeostat.entrypoints.gateway.desk import Desk, Rows, check_count
 from homeostat.entrypoints.gateway.forms import RefusedError
 from homeostat.entrypoints.gateway.routes import Live
 from homeostat.entrypoints.gateway.rows import MOST
@@ -186,7 +187,10 @@ class Inference:
         found = columns(spec, tensors, parameters)
         size = len(next(iter(found.values())))
         check_count(size)
-        rows = rows_of(found) if size <= MOST else columns_to_table(spec, found)
+        if size <= MOST:
+            rows: Rows = rows_of(found)
+        else:
+            rows = await self._desk.write(size, partial(columns_to_table, spec, found))
         answered = await self._desk.answer(model, rows, seconds=seconds)
         same = answered.version[0] if len(set(answered.version)) == 1 else ""
         return Inferred(model, same, outputs(answered, wanted))

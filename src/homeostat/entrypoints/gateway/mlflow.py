@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 import pyarrow as pa
@@ -71,10 +72,15 @@ class _Scoring:
         self._desk.admit(model)
         spec = self._desk.gateway.routes.models[model].spec
         kind, body = await read_body(request.scope, request.receive, (JSON, CSV))
-        rows = from_csv(spec, body) if kind == CSV else from_json(spec, body)
+        reader: Callable[[bytes], Rows] = partial(from_csv if kind == CSV else from_json, spec)
+        rows = await self._desk.rows(model, body, reader)
         answered = await self._desk.answer(model, rows)
-        # What MLflow's clients read, and beside it what they cannot know of.
-        return reply({"predictions": answered.scores, "answers": answered.content()})
+
+        def told() -> Response:
+            # What MLflow's clients read, and beside it what they cannot know of.
+            return reply({"predictions": answered.scores, "answers": answered.content()})
+
+        return await self._desk.write(answered.num_rows, told)
 
 
 def from_csv(spec: ModelSpec, body: bytes) -> pa.Table:

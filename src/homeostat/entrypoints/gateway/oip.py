@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import orjson
@@ -120,18 +122,33 @@ class _Rest:
         length = request.headers.get(HEADER, "")
         kinds = (JSON, BINARY) if length else (JSON,)
         _, body = await read_body(request.scope, request.receive, kinds)
-        head, tail = _split(body, length)
-        asked = read_object(head)
-        name = asked.get("id", "")
-        if not isinstance(name, str):
-            raise RefusedError(400, "id must be a text")
-        parameters = _object(asked, "parameters", "the request")
-        wanted = _outputs(asked, all_binary=parameters.get("binary_data_output") is True)
-        tensors = _tensors(asked, tail)
-        found = await self._inference.infer(model, version, tensors, parameters, list(wanted))
-        usual = parameters.get("binary_data_output") is True
-        binary = {output.name: wanted.get(output.name, usual) for output in found.outputs}
-        return _answer(found, name, binary)
+        asked = await self._desk.read(model, body, partial(_asked, length=length))
+        found = await self._inference.infer(
+            model, version, asked.tensors, asked.parameters, list(asked.wanted)
+        )
+        usual = asked.parameters.get("binary_data_output") is True
+        binary = {output.name: asked.wanted.get(output.name, usual) for output in found.outputs}
+        rows = found.outputs[0].shape[0]
+        return await self._desk.write(rows, partial(_answer, found, asked.name, binary))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    name: str
+    parameters: Item
+    wanted: dict[str, bool]
+    tensors: list[Tensor]
+
+
+def _asked(body: bytes, length: str) -> _Asked:
+    head, tail = _split(body, length)
+    asked = read_object(head)
+    name = asked.get("id", "")
+    if not isinstance(name, str):
+        raise RefusedError(400, "id must be a text")
+    parameters = _object(asked, "parameters", "the request")
+    wanted = _outputs(asked, all_binary=parameters.get("binary_data_output") is True)
+    return _Asked(name, parameters, wanted, _tensors(asked, tail))
 
 
 def _named(request: Request) -> tuple[str, str]:
