@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from redis import Redis
 
 import redis_server
 from homeostat.adapters.breakers import RedisBreakers
 from homeostat.domain.errors import ConfigError
 from homeostat.serving.breaker import BreakerConfig, Cause, Event, Mode, Outcome, Permit
 from homeostat.serving.circuit import Circuit
-from homeostat.serving.sharing import Report, SharedCircuit
+from homeostat.serving.sharing import WISH, Report, SharedCircuit
 from redis_server import RedisServer
 
 NEVER = 3600.0
@@ -71,6 +72,16 @@ def end(circuit: SharedCircuit, outcome: Outcome, permit: Permit | None = None) 
     circuit.synchronise(now())
 
 
+def ask(circuit: SharedCircuit, at: float | None = None) -> Permit | None:
+    """Call, and where a lease is wanted first, call again when the answer is there."""
+    at = now() if at is None else at
+    permit = circuit.acquire(at)
+    if permit is None:
+        circuit.synchronise(at)
+        permit = circuit.acquire(at)
+    return permit
+
+
 def modes(circuits: list[SharedCircuit]) -> set[str]:
     for circuit in circuits:
         circuit.synchronise(now())
@@ -117,12 +128,10 @@ def test_trap_half_open_herd_of_processes(members: Members) -> None:
     circuits = opened(members, 50)
     permits: list[Permit] = []
 
-    def ask(circuit: SharedCircuit) -> None:
-        permit = circuit.acquire(now())
-        if permit is not None:
-            permits.append(permit)
+    def probe(circuit: SharedCircuit) -> None:
+        permits.extend(filter(None, [ask(circuit)]))
 
-    at_once(ask, circuits)
+    at_once(probe, circuits)
     assert len(permits) == 3
 
 
@@ -145,6 +154,15 @@ def test_successes_of_the_others_are_part_of_the_share(members: Members) -> None
     assert modes(circuits) == {"closed"}, "8 of 28, though 4 of 4 for the second alone"
 
 
+def test_fewer_calls_than_the_minimum_open_nothing(members: Members) -> None:
+    circuits = members(2, BreakerConfig(faults=1, share=0.0, minimum=3, cooldown=NEVER))
+    for circuit in circuits:
+        end(circuit, Outcome.FAULT)
+    assert modes(circuits) == {"closed"}
+    end(circuits[0], Outcome.FAULT)
+    assert modes(circuits) == {"open"}
+
+
 def test_trap_one_bad_process_does_not_poison_the_others(members: Members) -> None:
     bad, good = members(2)
     for _ in range(20):
@@ -161,16 +179,18 @@ def test_members_that_always_talk_are_one_breaker(members: Members, seed: int) -
     """Calls of three members, and of one plain breaker, that succeed, fail and are cancelled."""
     rng = np.random.default_rng([20261128, seed])
     config = BreakerConfig(
-        faults=3, share=0.0, window=86400.0, cooldown=0.0, probes=2, successes=3, lease=1e6
+        faults=3, share=0.0, window=1e6, cooldown=0.0, probes=2, successes=3, lease=1e6
     )
     at = 0.0
     circuits, one = members(3, config, lambda: at), Circuit(config)
     under_way: list[tuple[SharedCircuit, Permit, Permit]] = []
-    for second in range(150):
-        at = float(second)
+    for step in range(150):
+        at = 2 * WISH * step
+        for circuit in circuits:  # who was refused has left, and the lease is given back
+            circuit.synchronise(at)
         if rng.random() < 0.55:
             circuit = circuits[rng.integers(3)]
-            permit, expected = circuit.acquire(at), one.acquire(at)
+            permit, expected = ask(circuit, at), one.acquire(at)
             assert (permit is None) == (expected is None)
             if permit is not None and expected is not None:
                 under_way.append((circuit, permit, expected))
@@ -190,7 +210,7 @@ def test_members_that_always_talk_are_one_breaker(members: Members, seed: int) -
 
 def test_probes_of_several_processes_close_it_for_all(members: Members) -> None:
     circuits = opened(members, 3)
-    permits = [circuit.acquire(now()) for circuit in circuits]
+    permits = [ask(circuit) for circuit in circuits]
     assert None not in permits
     for circuit, permit in zip(circuits, permits, strict=True):
         end(circuit, Outcome.SUCCESS, permit)
@@ -199,7 +219,7 @@ def test_probes_of_several_processes_close_it_for_all(members: Members) -> None:
 
 def test_a_failed_probe_opens_it_again_and_stale_probes_settle_nothing(members: Members) -> None:
     circuits = opened(members, 3)
-    permits = [circuit.acquire(now()) for circuit in circuits]
+    permits = [ask(circuit) for circuit in circuits]
     end(circuits[0], Outcome.FAULT, permits[0])
     generation = circuits[0].synchronise(now())
     for circuit, permit in zip(circuits[1:], permits[1:], strict=True):
@@ -214,7 +234,7 @@ def test_a_failed_probe_opens_it_again_and_stale_probes_settle_nothing(members: 
 def test_trap_stale_faults_told_late_count_for_nothing(members: Members) -> None:
     """A member that was paused tells of the time before the breaker opened and closed."""
     (circuit,) = opened(members, 1, BreakerConfig(faults=1, cooldown=0.0, successes=1))
-    end(circuit, Outcome.SUCCESS, circuit.acquire(now()))
+    end(circuit, Outcome.SUCCESS, ask(circuit))
     late = circuit._exchange(Report(generation=0, calls=9, faults=9))
     assert late is not None
     assert (late.generation, late.mode) == (3, Mode.CLOSED)
@@ -226,32 +246,55 @@ def test_trap_stale_faults_told_late_count_for_nothing(members: Members) -> None
 def test_a_neutral_probe_gives_its_place_back(members: Members) -> None:
     config = BreakerConfig(faults=1, cooldown=0.0, probes=1, successes=1, lease=600.0)
     first, second = opened(members, 2, config)
-    permit = first.acquire(now())
-    assert second.acquire(now()) is None
+    permit = ask(first)
     end(first, Outcome.NEUTRAL, permit)
-    until(lambda: second.acquire(now()) is not None)
+    assert ask(second) is not None
     assert second.mode is Mode.HALF_OPEN
 
 
 def test_trap_hung_probe_of_another_process_does_not_wedge(members: Members) -> None:
     config = BreakerConfig(faults=1, cooldown=0.0, probes=1, successes=1, lease=0.05)
     hung, other = opened(members, 2, config)
-    assert hung.acquire(now()) is not None
-    permit: list[Permit] = []
-
-    def admitted() -> bool:
-        permit.extend(filter(None, [other.acquire(now())]))
-        return bool(permit)
-
-    until(admitted)
+    assert ask(hung) is not None
+    until(lambda: ask(other) is not None)
     assert other.mode is Mode.HALF_OPEN
 
 
-def test_probes_of_all_processes_keep_the_interval(members: Members) -> None:
+def test_only_probes_that_are_made_take_the_interval_up(members: Members) -> None:
     config = BreakerConfig(faults=1, cooldown=0.0, probes=9, successes=9, interval=NEVER)
     first, second = opened(members, 2, config)
-    assert first.acquire(now()) is not None
-    assert second.acquire(now()) is None
+    assert first.acquire(now()) is None
+    first.synchronise(now())
+    assert first.admits(now())
+    assert ask(second) is None
+    first.withdraw(now())
+    assert ask(second) is not None
+    second.withdraw(now())
+    assert ask(first) is None, "the process ended, but its probe had been made"
+
+
+def test_a_lease_counts_from_the_beginning_of_its_probe(
+    members: Members, redis: RedisServer, name: str
+) -> None:
+    (member,) = opened(members, 1)
+    client, key = Redis.from_url(redis.url), f"homeostat:breaker:{{{name}}}:probes"
+    assert member.acquire(now()) is None
+    member.synchronise(now())
+    given = client.zrange(key, 0, -1, withscores=True)
+    assert member.acquire(now()) is not None
+    member.synchronise(now())
+    assert client.zrange(key, 0, -1, withscores=True) != given
+    client.close()
+
+
+def test_what_an_operator_resets_is_closed_for_all_and_shared_again(members: Members) -> None:
+    first, second = opened(members, 2, BreakerConfig(faults=4, share=0.0, cooldown=NEVER))
+    first.command(Event.RESET, now())
+    second.command(Event.RESET, now())
+    assert modes([first, second, *members(1)]) == {"closed"}
+    for number in range(4):
+        end((first, second)[number % 2], Outcome.FAULT)
+    assert modes([first, second]) == {"open"}
 
 
 def test_an_operator_of_one_process_is_not_overruled(members: Members) -> None:
@@ -275,7 +318,18 @@ def test_closing_what_made_no_breaker(redis: RedisServer) -> None:
     breakers = quiet(redis.url)
     breakers.close()
     assert breakers.circuit("late", BreakerConfig()).alone
-    breakers.close()
+
+
+def test_a_process_that_ends_leaves_its_probes_to_the_others(redis: RedisServer, name: str) -> None:
+    ending, other = quiet(redis.url), quiet(redis.url)
+    config = BreakerConfig(faults=1, cooldown=0.0, probes=1, successes=1, lease=600.0)
+    first, second = ending.circuit(name, config), other.circuit(name, config)
+    end(first, Outcome.FAULT)
+    assert modes([second]) == {"open"}
+    assert (ask(first) is None, ask(second) is None) == (False, True)
+    ending.close()
+    assert ask(second) is not None
+    other.close()
 
 
 def test_the_thread_in_the_background_tells_and_learns(redis: RedisServer, name: str) -> None:
@@ -325,9 +379,11 @@ def test_a_redis_that_hangs_is_waited_for_once(name: str) -> None:
     end(circuit, Outcome.FAULT)
     assert not circuit.alone
     server.hang()
+    assert circuit.acquire(now()) is None, "nobody waits for the answer"
+    until(lambda: circuit.alone)
     permit = circuit.acquire(now())
     assert permit is not None, "a probe by its own leave"
-    assert (breakers.away, circuit.alone) == (True, True)
+    assert breakers.away
     server.go_on()
     end(circuit, Outcome.SUCCESS, permit)
     assert (breakers.away, circuit.mode) == (True, Mode.CLOSED), "the pause is not over"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from homeostat.serving.breaker import BreakerConfig, Cause, Event, Mode, Outcome, Transition
-from homeostat.serving.sharing import Report, SharedCircuit, View
+from homeostat.serving.breaker import BreakerConfig, Cause, Event, Mode, Outcome, Permit, Transition
+from homeostat.serving.sharing import HELD, PATIENCE, WISH, Report, SharedCircuit, Use, View
 
 CONFIG = BreakerConfig(faults=2, cooldown=10.0, successes=2, probes=2, slow=5.0)
 CLOSED = View(0, Mode.CLOSED, 0.0)
@@ -63,65 +63,194 @@ def test_others_open_it_with_the_age_of_the_opening() -> None:
 
 
 def test_it_asks_for_a_probe_only_after_the_cooldown_and_not_all_the_time() -> None:
-    no, yes = View(1, Mode.HALF_OPEN, 0.0), View(1, Mode.HALF_OPEN, 0.0, lease=7)
-    circuit, others = member(CLOSED, View(1, Mode.OPEN, 0.0), no, yes)
+    circuit, others = member(CLOSED, View(1, Mode.OPEN, 0.0))
     circuit.synchronise(0.0)
     assert circuit.acquire(9.9) is None
-    assert len(others.reports) == 2
+    assert (circuit.due, others.woken) == (False, 0)
     assert circuit.acquire(10.0) is None
     assert circuit.acquire(10.01) is None, "asked a moment ago"
+    assert (circuit.due, others.woken) == (True, 1)
+    others.views = [View(2, Mode.HALF_OPEN, 0.0), View(2, Mode.HALF_OPEN, 0.0, lease=7)]
+    circuit.synchronise(10.02)
+    assert (circuit.acquire(10.03), circuit.due) == (None, False)
+    assert circuit.acquire(10.1) is None
+    circuit.synchronise(10.1)
+    assert [report.wants for report in others.reports] == [False, False, True, True]
+    assert circuit.counts["refused"] == 5
     permit = circuit.acquire(10.1)
     assert permit is not None
-    assert [report.wants for report in others.reports] == [False, False, True, True]
-    assert circuit.counts["refused"] == 3
     circuit.settle(permit, Outcome.SUCCESS, 10.2)
-    others.views = [View(2, Mode.CLOSED, 0.0)]
+    others.views = [View(3, Mode.CLOSED, 0.0)]
     circuit.synchronise(10.3)
-    assert others.reports[-1].ended == ((7, Outcome.SUCCESS),)
+    assert others.reports[-1].leases == ((7, Use.BEGUN), (7, Outcome.SUCCESS))
+    assert not others.reports[-1].wants
     assert (circuit.mode, circuit.state.cause) == (Mode.CLOSED, Cause.SHARED)
 
 
-def half_open() -> tuple[SharedCircuit, Others]:
-    probe = View(1, Mode.HALF_OPEN, 0.0, lease=7)
-    circuit, others = member(CLOSED, View(1, Mode.OPEN, 0.0), probe)
+def test_trap_slow_others_hold_no_caller_up() -> None:
+    """Whoever calls never hands a report over; that is for the background."""
+    circuit, others = half_open(held=False)
+    before = len(others.reports)
+    for tenth in range(100, 115):
+        assert not circuit.admits(tenth / 10)
+        assert circuit.acquire(tenth / 10) is None
+    assert len(others.reports) == before
+    assert others.woken > 0
+
+
+def half_open(*, held: bool = True) -> tuple[SharedCircuit, Others]:
+    circuit, others = member(CLOSED, View(1, Mode.OPEN, 0.0))
     circuit.synchronise(0.0)
+    if held:
+        assert circuit.acquire(10.0) is None
+        others.views = [View(2, Mode.HALF_OPEN, 0.0, lease=7)]
+        circuit.synchronise(10.0)
     return circuit, others
+
+
+def test_it_admits_who_could_make_the_probe_and_asks_for_others() -> None:
+    circuit, others = half_open(held=False)
+    assert not circuit.admits(10.0)
+    others.views = [View(2, Mode.HALF_OPEN, 0.0, lease=7)]
+    circuit.synchronise(10.0)
+    assert circuit.admits(10.0)
+    assert circuit.acquire(10.0) is not None
+    assert not circuit.admits(10.1)
+    others.views = []
+    circuit.synchronise(10.1)
+    assert circuit.admits(10.1), "alone"
+
+
+def test_a_lease_that_nobody_uses_is_given_back_and_asked_for_again() -> None:
+    circuit, others = half_open()
+    others.views = [View(2, Mode.HALF_OPEN, 0.0)] * 9
+    circuit.synchronise(10.0 + HELD - 0.1)
+    assert others.reports[-1] == Report(2)
+    circuit.synchronise(10.0 + HELD)
+    assert others.reports[-1] == Report(2, leases=((7, Use.UNUSED),)), "others may have callers"
+    circuit.synchronise(10.0 + WISH - 0.1)
+    assert others.reports[-1] == Report(2, wants=True)
+    circuit.synchronise(10.0 + WISH)
+    assert others.reports[-1] == Report(2)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_question_without_an_answer_is_not_waited_for_long(meanwhile: bool) -> None:
+    circuit, others = half_open(held=False)
+    assert circuit.acquire(10.0) is None
+    if meanwhile:  # the answer to what was told before says nothing of this question
+        others.meanwhile = lambda: circuit._ask(10.1)
+        others.views = [View(1, Mode.OPEN, 0.0)]
+        circuit.synchronise(10.0)
+    since = 10.1 if meanwhile else 10.0
+    assert circuit.acquire(since + PATIENCE) is None
+    assert circuit.acquire(since + PATIENCE + 0.1) is not None, "by its own leave"
+
+
+def test_a_process_that_ends_gives_its_leases_back() -> None:
+    circuit, others = half_open()
+    assert circuit.acquire(10.0) is not None
+    others.views = [View(2, Mode.HALF_OPEN, 0.0, lease=8), View(2, Mode.HALF_OPEN, 0.0)]
+    circuit.synchronise(10.1)
+    circuit.withdraw(10.1)
+    assert others.reports[-1] == Report(2, leases=((7, Outcome.NEUTRAL), (8, Use.UNUSED)))
+    others.views = [View(2, Mode.HALF_OPEN, 0.0)]
+    circuit.withdraw(10.2)
+    assert others.reports[-1] == Report(2)
+
+
+def test_all_hear_that_an_operator_has_reset_it() -> None:
+    circuit, others = half_open()
+    circuit.command(Event.RESET, 10.0)
+    assert circuit.due
+    others.views = [None, View(3, Mode.CLOSED, 0.0), View(3, Mode.CLOSED, 0.0)]
+    for _ in range(3):
+        circuit.synchronise(10.0)
+    assert [report.reset for report in others.reports[-3:]] == [True, True, False]
+    assert circuit.mode is Mode.CLOSED
+    circuit.command(Event.FORCE_OPEN, 11.0)
+    assert not circuit.due
+
+
+def test_a_report_on_a_probe_meets_another_process_that_opens_it() -> None:
+    """The background takes the leases away between two steps of the caller's thread."""
+    circuit, others = half_open()
+    permit = circuit.acquire(10.0)
+    assert permit is not None
+    others.views = [View(3, Mode.OPEN, 0.0)]
+
+    class Raced(dict[int, int]):
+        def __contains__(self, key: object) -> bool:
+            found = super().__contains__(key)
+            circuit.synchronise(11.0)
+            return found
+
+    circuit._leases = Raced(circuit._leases)
+    circuit.settle(permit, Outcome.SUCCESS, 11.0)
+    circuit.synchronise(11.0)
+    assert circuit.mode is Mode.OPEN
+    assert others.reports[-1].leases == ()
+
+
+def test_what_was_proven_before_an_opening_that_it_missed_counts_no_more() -> None:
+    circuit, others = half_open()
+    circuit.settle(circuit.acquire(10.0), Outcome.SUCCESS, 10.1)
+    assert circuit.state.proven == 1
+    others.views = [View(4, Mode.HALF_OPEN, 0.0, lease=9)]
+    circuit.synchronise(12.0)
+    circuit.settle(circuit.acquire(12.0), Outcome.SUCCESS, 12.1)
+    assert (circuit.mode, circuit.state.proven) == (Mode.HALF_OPEN, 1)
 
 
 def test_a_slow_probe_is_told_as_a_fault() -> None:
     circuit, others = half_open()
     circuit.settle(circuit.acquire(10.0), Outcome.SUCCESS, 15.1)
     circuit.synchronise(15.1)
-    assert others.reports[-1].ended == ((7, Outcome.FAULT),)
+    assert others.reports[-1].leases == ((7, Use.BEGUN), (7, Outcome.FAULT))
 
 
 def test_the_failed_probe_of_another_takes_this_one_back() -> None:
     circuit, others = half_open()
     permit = circuit.acquire(10.0)
-    others.views = [View(2, Mode.OPEN, 1.0)]
+    others.views = [View(3, Mode.OPEN, 1.0)]
     circuit.synchronise(12.0)
     assert (circuit.mode, circuit.state.since) == (Mode.OPEN, 11.0)
     circuit.settle(permit, Outcome.SUCCESS, 12.0)
     circuit.synchronise(12.0)
-    assert others.reports[-1].ended == ()
+    assert others.reports[-1].leases == ()
 
 
 def test_a_second_probe_of_one_member() -> None:
     circuit, others = half_open()
     assert circuit.acquire(10.0) is not None
-    others.views = [View(1, Mode.HALF_OPEN, 0.0, lease=8)]
+    assert circuit.acquire(10.1) is None
+    others.views = [View(2, Mode.HALF_OPEN, 0.0, lease=8)]
+    circuit.synchronise(10.1)
     assert circuit.acquire(10.1) is not None
     assert len(circuit.state.running) == 2
 
 
 def test_a_lease_that_an_operator_overtakes_is_given_back() -> None:
     circuit, others = half_open()
-    others.meanwhile = lambda: circuit.command(Event.FORCE_OPEN, 10.0)
+    circuit.command(Event.FORCE_OPEN, 10.0)
     assert circuit.acquire(10.0) is None
-    others.meanwhile = lambda: None
     circuit.synchronise(10.0)
-    assert others.reports[-1].ended == ((7, Outcome.NEUTRAL),)
+    assert others.reports[-1].leases == ((7, Use.UNUSED),)
     assert circuit.mode is Mode.FORCED_OPEN
+
+
+def test_an_operator_comes_between_a_caller_and_its_lease() -> None:
+    circuit, others = half_open()
+    probe = circuit._probe
+
+    def late(lease: int, now: float) -> Permit | None:
+        circuit.command(Event.FORCE_OPEN, now)
+        return probe(lease, now)
+
+    circuit._probe = late  # type: ignore[method-assign]
+    assert circuit.acquire(10.0) is None
+    circuit.synchronise(10.0)
+    assert others.reports[-1].leases == ((7, Use.UNUSED),)
 
 
 def test_trap_one_bad_process_does_not_poison_the_others_and_probes_by_itself() -> None:
@@ -146,8 +275,10 @@ def test_it_is_not_closed_by_others_that_never_opened_it() -> None:
 
 
 def test_when_the_others_have_closed_it_meanwhile_it_is_closed() -> None:
-    circuit, others = half_open()
+    circuit, others = half_open(held=False)
+    assert circuit.acquire(10.0) is None
     others.views = [View(2, Mode.CLOSED, 0.0)]
+    circuit.synchronise(10.0)
     assert circuit.acquire(10.0) is not None
     assert circuit.mode is Mode.CLOSED
 
@@ -167,8 +298,8 @@ def test_alone_it_is_a_breaker_of_its_own_and_joins_again(seconds: float) -> Non
 
 
 def test_others_that_go_away_when_asked_for_a_probe_are_not_waited_for() -> None:
-    circuit, others = half_open()
-    others.views = []
+    circuit, _ = half_open()
+    circuit.synchronise(10.0)
     assert circuit.acquire(10.0) is not None
     assert circuit.alone
 
@@ -186,10 +317,10 @@ def test_listeners_hear_what_the_others_did() -> None:
 
 
 def test_a_listener_may_use_the_breaker_that_tells_it() -> None:
-    others, answers = Others(View(1, Mode.OPEN, 20.0), View(1, Mode.OPEN, 20.0)), list[object]()
+    others, answers = Others(View(1, Mode.OPEN, 20.0)), list[object]()
     circuit = SharedCircuit(
         CONFIG, others.exchange, others.wake, lambda _: answers.append(circuit.acquire(50.0))
     )
     circuit.synchronise(50.0)
     assert answers == [None]
-    assert [report.wants for report in others.reports] == [False, True]
+    assert circuit.due

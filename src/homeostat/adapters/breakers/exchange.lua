@@ -1,7 +1,7 @@
 -- One member's report, and the shared breaker after it. All times are microseconds of the server.
 -- KEYS: state (hash), probes under way (sorted by the end of their lease), window (hash)
 -- ARGV: faults window share minimum cooldown probes successes lease interval keep (durations in us)
---       generation ("" if not known) calls faults wants, then pairs: lease, outcome
+--       generation ("" if not known) calls faults wants reset, then pairs: lease, what became of it
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local function whole(number) return string.format('%.0f', number) end
@@ -21,11 +21,17 @@ end
 if mode == 'half_open' and redis.call('ZCOUNT', KEYS[2], '-inf', whole(now)) > 0 then
   turn('open')
 end
-for at = 15, #ARGV, 2 do
-  if mode == 'half_open' and redis.call('ZREM', KEYS[2], ARGV[at]) == 1 then
-    if ARGV[at + 1] == 'fault' then
+if ARGV[15] == '1' and mode ~= 'closed' then turn('closed') end
+for at = 16, #ARGV, 2 do
+  local fate = ARGV[at + 1]
+  if fate == 'begun' then
+    redis.call('ZADD', KEYS[2], 'XX', whole(now + lease), ARGV[at])
+  elseif mode == 'half_open' and redis.call('ZREM', KEYS[2], ARGV[at]) == 1 then
+    if fate == 'fault' then
       turn('open')
-    elseif ARGV[at + 1] == 'success' then
+    elseif fate == 'unused' then
+      if tonumber(ARGV[at]) == issued then probed = 0 end -- no probe was made: the next need not wait
+    elseif fate == 'success' then
       proven = proven + 1
       if proven >= successes then turn('closed') end
     end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from homeostat.adapters.clock import SystemClock
 from homeostat.domain.errors import ConfigError
 from homeostat.serving.breaker import BreakerConfig, Mode
 from homeostat.serving.circuit import Listener
-from homeostat.serving.sharing import Report, SharedCircuit, View
+from homeostat.serving.sharing import PATIENCE, Report, SharedCircuit, View
 
 if TYPE_CHECKING:
     import redis
@@ -28,10 +29,10 @@ MICRO = 1_000_000
 class RedisBreakers:
     """Makes breakers whose faults, openings and probes are shared by all processes on one Redis.
 
-    Faults are told and others' openings learnt by a thread in the background, at once and every
-    `refresh` seconds. A call waits for Redis only to ask whether it may be a probe, and no longer
-    than `timeout`. While Redis is away every process decides by itself; this is logged once, and
-    Redis is tried again every `pause` seconds.
+    Faults are told, others' openings learnt and leases of probes asked for by a thread in the
+    background, at once and every `refresh` seconds: no call waits for Redis, however slow it is.
+    While Redis is away every process decides by itself; this is logged once, and Redis is tried
+    again every `pause` seconds.
 
     Faults in a row, slow calls and windows of calls (``last``) are judged by each process for
     itself; what only one process sees opens no other's breaker.
@@ -71,7 +72,7 @@ class RedisBreakers:
         self._circuits: WeakSet[SharedCircuit] = WeakSet()  # they go with their versions
         self._again = -1.0
         self._away = False
-        self._woken, self._closing = threading.Event(), False
+        self._woken, self._stopping, self._closed = threading.Event(), False, False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -94,31 +95,44 @@ class RedisBreakers:
                     target=self._run, name="homeostat-breakers", daemon=True
                 )
                 self._thread.start()
+                atexit.register(self.close)
         return circuit
 
-    def synchronise(self) -> None:
-        """Tell and learn now."""
+    def synchronise(self, *, due: bool = False) -> None:
+        """Tell and learn now; `due`: only what should not wait for its turn."""
         with self._lock:
             circuits = list(self._circuits)
         for circuit in circuits:
-            circuit.synchronise(self._monotonic())
+            if circuit.due or not due:
+                circuit.synchronise(self._monotonic())
 
     def close(self) -> None:
-        """Stop sharing; the breakers go on alone."""
-        self._closing = True
+        """Give leases of probes back and stop sharing; the breakers go on alone."""
+        atexit.unregister(self.close)
+        self._stopping = True
         self._woken.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(PATIENCE)
+        if self._thread is None or not self._thread.is_alive():  # else it waits, and this would
+            for circuit in list(self._circuits):
+                circuit.withdraw(self._monotonic())
+            self._closed = True
+            self.synchronise()
+        self._closed = True
         self._client.close()
 
     def _run(self) -> None:
-        while not self._closing:
-            self._woken.wait(self._refresh)
+        turn = self._monotonic()
+        while not self._stopping:
+            woken = self._woken.wait(self._refresh)
             self._woken.clear()
-            self.synchronise()
+            now = self._monotonic()
+            due = woken and now - turn < self._refresh
+            turn = turn if due else now
+            self.synchronise(due=due)
 
     def _exchange(self, name: str, config: BreakerConfig, report: Report) -> View | None:
-        if self._closing or self._monotonic() < self._again:
+        if self._closed or self._monotonic() < self._again:
             return None
         from redis.exceptions import RedisError  # noqa: PLC0415 - optional
 
@@ -161,12 +175,12 @@ def _client(url: str, timeout: float) -> redis.Redis:
 def _arguments(config: BreakerConfig, report: Report) -> list[str | int | float]:
     generation = "" if report.generation is None else report.generation
     window = 0.0 if config.last else config.window
-    ended = [part for lease, outcome in report.ended for part in (lease, outcome.value)]
+    leases = [part for lease, fate in report.leases for part in (lease, fate.value)]
     return [
         *(config.faults, _micro(window), config.share, config.minimum, _micro(config.cooldown)),
         *(config.probes, config.successes, _micro(config.lease), _micro(config.interval), KEEP),
-        *(generation, report.calls, report.faults, int(report.wants)),
-        *ended,
+        *(generation, report.calls, report.faults, int(report.wants), int(report.reset)),
+        *leases,
     ]
 
 
