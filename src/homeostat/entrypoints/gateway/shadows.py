@@ -72,7 +72,7 @@ class Shadows:
         """Have a version score rows, some time or never; returns at once."""
         loaded, size, key = live.versions[version], len(rows), (served.spec.name, version)
         champion = live.versions.get(live.route.champion)
-        waiting = champion is not None and champion.lane.busy > max(served.workers, 1)
+        waiting = champion is not None and _crowded(served, champion)
         copy = Copy(served, loaded, batch, rows, copy_context())
         if waiting or self._rows[key] + size > MOST_ROWS or self.pressed(served):
             self._count(copy, "dropped", size)
@@ -184,3 +184,11 @@ class Shadows:
     def _count(self, copy: Copy, result: str, rows: int) -> None:
         if rows:
             self._metrics.shadowed(copy.served.spec.name, copy.loaded.version, result, rows)
+
+
+def _crowded(served: ServedModel, champion: LoadedVersion) -> bool:
+    """Whether callers wait in line; of a champion elsewhere, whether half its places are taken."""
+    under_way = champion.limit.under_way
+    if champion.awaited is not None:
+        return 2 * under_way > champion.limit.places
+    return under_way > max(served.workers, 1)

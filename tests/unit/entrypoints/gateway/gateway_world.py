@@ -80,6 +80,7 @@ class World:
         workers: int = 4,
         waiting: int = 8,
         capacity: int = 10_000,
+        batch: int = 0,
     ) -> Gateway:
         served = ServedModel(
             self.spec,
@@ -88,6 +89,7 @@ class World:
             deadline,
             workers,
             waiting,
+            batch,
         )
         routes = RouteTable(self.registry, [served], self.clock, self.backend.load)
         return Gateway(routes, LogWriter(self.log, capacity), self.clock)

@@ -1,13 +1,23 @@
 """Shadows never cost a caller anything, and stop costing at all while they fail."""
 
 import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import FrameType
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
+from homeostat.domain.answers import Answers
 from homeostat.domain.route import Route
-from homeostat.entrypoints.gateway import Gateway, shadows
+from homeostat.entrypoints.gateway import Gateway, app, shadows
+from homeostat.entrypoints.gateway.lag import Lag
 from homeostat.serving.breaker import Mode
 from unit.entrypoints.gateway.gateway_world import World
 
@@ -87,35 +97,129 @@ def test_scores_that_are_no_numbers_are_faults_of_a_shadow(world: World, rows: p
     assert mode(gateway) == (Mode.CLOSED, Mode.OPEN)
 
 
+class Late(Lag):
+    """An event loop that is as late as it is told to be."""
+
+    late = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.late
+
+
 def test_shadows_are_dropped_while_callers_wait(world: World, rows: pa.Table) -> None:
-    gateway = world.gateway()
+    gateway = world.gateway(deadline=5.0)
+    gateway.lag = lag = Late()
+    app(gateway)
     gateway.routes.publish(SHADOWED)
-    gateway.shadows.pressed = lambda served: served.spec.name == "fraud"
-    assert set(gateway.predict("fraud", rows)["tier"].to_pylist()) == {"model"}
-    assert counts(gateway) == {"dropped": 4}
+    for lag.late, expected in ((0.24, {"scored": 4}), (0.26, {"scored": 4, "dropped": 4})):
+        assert set(gateway.predict("fraud", rows)["tier"].to_pylist()) == {"model"}
+        assert gateway.drain()
+        assert counts(gateway) == expected
 
 
+@pytest.mark.parametrize("batch", [0, 8], ids=["alone", "joined"])
 def test_shadows_are_dropped_while_the_champion_has_more_work_than_threads(
-    world: World, rows: pa.Table
+    world: World, rows: pa.Table, batch: int
 ) -> None:
-    gateway = world.gateway(workers=1)
+    gateway = world.gateway(workers=1, batch=batch)
     gateway.routes.publish(SHADOWED)
     live = gateway.routes.live("fraud")
     assert live is not None
-    champion = live.versions["v1"].lane
-    held = [champion.submit(world.backend.released.wait) for _ in range(2)]
-    served, batch = gateway.routes.models["fraud"], world.batch(rows)
-    gateway.shadows.send(served, live, "v2", batch, range(4))
+    champion, asked = live.versions["v1"], world.batch(rows)
+    world.backend.hanging.add("v1")
+    held = [champion.start(world.spec, asked, range(4), 5.0) for _ in range(2)]
+    served = gateway.routes.models["fraud"]
+    gateway.shadows.send(served, live, "v2", asked, range(4))
     assert counts(gateway) == {"dropped": 4}
     world.backend.released.set()
     for future in held:
         assert future is not None
         future.result(20)
-    while champion.busy:
+    while champion.limit.under_way:
         pass
-    gateway.shadows.send(served, live, "v2", batch, range(4))
+    gateway.shadows.send(served, live, "v2", asked, range(4))
     assert gateway.drain()
     assert counts(gateway) == {"dropped": 4, "scored": 4}
+
+
+class Elsewhere:
+    """A predictor that never answers, of which two may be asked at once."""
+
+    features, most, matrix_encoding = ("amount",), 2, None
+
+    def predict(self, table: pa.Table) -> NDArray[np.float64]:
+        raise AssertionError(table)
+
+    def begin(self, *_: object) -> Future[Answers]:
+        return Future()
+
+
+def test_shadows_are_dropped_while_a_champion_elsewhere_has_much_to_do(
+    world: World, rows: pa.Table
+) -> None:
+    load = world.backend.load
+    world.backend.load = lambda path, flavour: (  # type: ignore[method-assign]
+        Elsewhere() if path.name == "v1" else load(path, flavour)
+    )
+    gateway = world.gateway()
+    gateway.routes.publish(SHADOWED)
+    live = gateway.routes.live("fraud")
+    assert live is not None
+    served, asked = gateway.routes.models["fraud"], world.batch(rows)
+    for expected in ({"scored": 4}, {"scored": 4, "dropped": 4}):
+        assert live.versions["v1"].start(world.spec, asked, range(4), 5.0) is not None
+        gateway.shadows.send(served, live, "v2", asked, range(4))
+        assert gateway.drain()
+        assert counts(gateway) == expected
+
+
+@pytest.mark.parametrize("batch", [0, 8], ids=["alone", "joined"])
+def test_fewer_calls_are_let_in_while_they_take_more_than_half_of_the_deadline(
+    world: World, rows: pa.Table, batch: int
+) -> None:
+    gateway = world.gateway(deadline=5.0, workers=1, waiting=19, batch=batch)
+    gateway.routes.publish(Route("fraud", "v1"))
+    live = gateway.routes.live("fraud")
+    assert live is not None
+    places = []
+    for seconds in (2.4, 2.6):
+        world.backend.meanwhile = partial(world.clock.advance, timedelta(seconds=seconds))
+        gateway.predict("fraud", rows)
+        places.append(live.versions["v1"].limit.places)
+    assert places == [20, 18]
+
+
+def waits(work: Callable[[], object]) -> list[str]:
+    """Return the functions in which this thread waited for others."""
+    found: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name.startswith("wait"):
+            found.append(f"{Path(code.co_filename).name}:{code.co_name}")
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def test_trap_a_shadow_that_hangs_is_waited_for_by_no_caller(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway(workers=0)
+    gateway.routes.publish(Route("fraud", "v1"))
+    gateway.predict("fraud", rows)
+    without = waits(lambda: gateway.predict("fraud", rows))
+    gateway.routes.publish(SHADOWED)
+    world.backend.hanging.add("v2")
+    gateway.predict("fraud", rows)  # its thread hangs from here on
+    assert waits(lambda: gateway.predict("fraud", rows)) == without
+    assert not gateway.drain(0.0)
+    world.backend.released.set()
+    assert gateway.drain()
+    assert counts(gateway) == {"scored": 8}
 
 
 def test_rows_that_wait_for_a_shadow_are_bounded(
