@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from homeostat.entrypoints.breaker import Breaker
-from homeostat.serving.breaker import Outcome
+from homeostat.serving.breaker import Outcome, Permit
 from homeostat.serving.classify import Upstream, of_status
 
 LARGEST_BODY = 16 * 2**20
@@ -21,7 +22,8 @@ class BreakerMiddleware:
     """Answers for an endpoint of the application while it fails or takes too long.
 
     Requests and answers of the endpoint are held until they are complete, so that half an answer
-    is never followed by another. Answers of 500 and more, exceptions, and time-outs are faults and
+    is never followed by another. What the endpoint does after its answer, such as background tasks,
+    is neither timed nor judged. Answers of 500 and more, exceptions, and time-outs are faults and
     are answered by `fallback`. What is wrong with a request is the caller's and is passed on, as
     are exceptions that the breaker excludes.
 
@@ -65,42 +67,34 @@ class BreakerMiddleware:
         if body is None:  # the caller has gone, or sends more than a prediction is made of
             await _reply(send, 413, {"error": f"more than {LARGEST_BODY} bytes"})
             return
-        answer = await self._ask(scope, receive, body)
-        if answer is None:
-            await self._stand_in(send, body)
-            return
-        for message in answer:
-            await send(message)
-
-    async def _ask(self, scope: Scope, receive: Receive, body: bytes) -> list[Message] | None:
-        """Return what the application answers; None if that is nothing to pass on."""
-        circuit, monotonic = self._breaker.circuit, self._breaker.monotonic
-        permit = circuit.acquire(monotonic())
+        permit = self._breaker.circuit.acquire(self._breaker.monotonic())
         if permit is None:
-            return None
-        answer: list[Message] = []
+            await self._stand_in(send, body)
+        else:
+            await self._ask(permit, scope, receive, send, body)
+
+    async def _ask(
+        self, permit: Permit, scope: Scope, receive: Receive, send: Send, body: bytes
+    ) -> None:
+        held = _Held(self._breaker, permit, send, partial(self._stand_in, send, body))
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def hear() -> Message:
             return waiting.pop() if waiting else await receive()
 
-        async def say(message: Message) -> None:
-            answer.append(message)
-
-        outcome = Outcome.NEUTRAL
         try:
-            async with asyncio.timeout(self._deadline):
-                await self._app(scope, hear, say)
+            async with asyncio.timeout(self._deadline) as held.limit:
+                await self._app(scope, hear, held.say)
+            if held.outcome is None:
+                await held.tell()
         except Exception as error:
-            outcome = self._breaker.outcome_of(error)
-            if outcome is not Outcome.FAULT:
+            if held.outcome is None:
+                await held.fail(error)
+            if not held.stood_in:
                 raise
-        else:
-            status = answer[0]["status"] if answer else 500
-            outcome = of_status(Upstream.JSON, status, checked=False)
         finally:
-            circuit.settle(permit, outcome, monotonic())
-        return None if outcome is Outcome.FAULT else answer
+            if held.outcome is None:
+                held.settle(Outcome.NEUTRAL)
 
     async def _stand_in(self, send: Send, body: bytes) -> None:
         if self._fallback is None:
@@ -111,6 +105,55 @@ class BreakerMiddleware:
         except orjson.JSONDecodeError:
             asked = None
         await _reply(send, 200, self._fallback(asked))
+
+
+class _Held:
+    """An answer that is held until it is complete, and then judged and passed on, or replaced."""
+
+    limit: asyncio.Timeout
+
+    def __init__(
+        self, breaker: Breaker, permit: Permit, send: Send, stand_in: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._breaker, self._permit, self._send, self._stand_in = breaker, permit, send, stand_in
+        self._messages: list[Message] = []
+        self.outcome: Outcome | None = None
+        self.stood_in = False
+
+    async def say(self, message: Message) -> None:
+        """Take a message of the application."""
+        if self.outcome is not None or self.limit.expired():
+            return
+        self._messages.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self.limit.reschedule(None)  # what is done after the answer is not waited for
+            await self.tell()
+
+    async def tell(self) -> None:
+        """Judge what there is, and answer."""
+        said = self._messages and not self.limit.expired()
+        status = self._messages[0]["status"] if said else 500
+        self.settle(of_status(Upstream.JSON, status, checked=False))
+        if self.outcome is Outcome.FAULT:
+            await self._replace()
+            return
+        for message in self._messages:
+            await self._send(message)
+
+    async def fail(self, error: Exception) -> None:
+        """Answer in place of an application that raised this, if it is its fault."""
+        self.settle(self._breaker.outcome_of(error))
+        if self.outcome is Outcome.FAULT:
+            await self._replace()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Report how the call ended."""
+        self.outcome = outcome
+        self._breaker.circuit.settle(self._permit, outcome, self._breaker.monotonic())
+
+    async def _replace(self) -> None:
+        await self._stand_in()
+        self.stood_in = True
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -1,13 +1,16 @@
 """Breaker, deadline and fallback around an application's own endpoint."""
 
 import asyncio
+import contextlib
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 import homeostat as hs
 from homeostat.entrypoints import guarded
@@ -18,7 +21,7 @@ class Endpoint:
     """An endpoint in any mood, and how often it was asked."""
 
     def __init__(self) -> None:
-        self.mood, self.asked = "well", 0
+        self.mood, self.asked, self.audits = "well", 0, 0
 
     async def answer(self, request: Request) -> Response:
         self.asked += 1
@@ -31,8 +34,16 @@ class Endpoint:
             raise KeyError(body["customer"])
         if self.mood == "streams":
             return StreamingResponse(iter([b'{"sco', b're": 0.5}']))
-        codes = {"well": 200, "fails": 500, "client": 422}
-        return JSONResponse({"score": body["amount"] / 10}, codes[self.mood])
+        codes = {"fails": 500, "audited_fails": 500, "client": 422}
+        task = BackgroundTask(self.audit) if self.mood.startswith("audited") else None
+        status = codes.get(self.mood, 200)
+        return JSONResponse({"score": body["amount"] / 10}, status, background=task)
+
+    async def audit(self) -> None:
+        await asyncio.sleep(0.1)
+        self.audits += 1
+        if self.mood == "audited_badly":
+            raise RuntimeError("boom")
 
 
 def default(asked: object) -> object:
@@ -93,6 +104,65 @@ def test_what_hangs_is_answered_at_the_deadline() -> None:
     for _ in range(3):
         assert site.ask("hangs").json()["tier"] == "rules"
     assert (site.endpoint.asked, site.breaker.mode) == (2, Mode.OPEN)
+
+
+@pytest.mark.parametrize("mood", ["audited", "audited_badly", "audited_fails"])
+def test_what_is_done_after_the_answer_is_neither_timed_nor_judged(mood: str) -> None:
+    site = Site(deadline=0.05)
+    answer = site.ask(mood)
+    fails = mood == "audited_fails"
+    assert answer.status_code == 200
+    assert ("x-homeostat-tier" in answer.headers) == fails
+    assert site.endpoint.audits == 1
+    assert site.breaker.circuit.counts[Outcome.SUCCESS] == (not fails)
+    assert site.breaker.circuit.counts[Outcome.FAULT] == fails
+
+
+def test_what_goes_wrong_after_the_answer_is_raised_on() -> None:
+    site = Site()
+    site.endpoint.mood = "audited_badly"
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(site.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            await client.post("/predict", content=b'{"amount": 7}')
+
+    with pytest.raises(RuntimeError, match="boom"):
+        asyncio.run(run())
+
+
+def test_a_fallback_that_fails_is_told() -> None:
+    app, breaker = Site().endpoint, hs.Breaker()
+
+    def bad(_: object) -> object:
+        raise ValueError("no fallback")
+
+    async def run() -> None:
+        app.mood = "fails"
+        routes = Starlette(routes=[Route("/predict", app.answer, methods=["POST"])])
+        transport = httpx.ASGITransport(hs.BreakerMiddleware(routes, breaker, bad))
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            await client.post("/predict", content=b'{"amount": 7}')
+
+    with pytest.raises(ValueError, match="no fallback"):
+        asyncio.run(run())
+    assert breaker.circuit.counts[Outcome.FAULT] == 1
+
+
+def test_an_answer_that_comes_in_spite_of_the_deadline_is_too_late() -> None:
+    async def stubborn(_scope: object, _receive: object, send: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def run() -> httpx.Response:
+        app = hs.BreakerMiddleware(stubborn, hs.Breaker(), default, deadline=0.02)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            return await client.post("/predict", content=b'{"amount": 7}')
+
+    assert asyncio.run(run()).json()["tier"] == "rules"
 
 
 def test_a_clients_mistakes_are_passed_on_and_open_nothing() -> None:
