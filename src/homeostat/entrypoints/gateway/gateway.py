@@ -21,7 +21,7 @@ from homeostat.entrypoints.gateway.batch import Batch, rows_to_table, to_batch
 from homeostat.entrypoints.gateway.lag import Lag
 from homeostat.entrypoints.gateway.lane import settled
 from homeostat.entrypoints.gateway.large import LARGE_ROWS, Aside
-from homeostat.entrypoints.gateway.metrics import Metrics
+from homeostat.entrypoints.gateway.metrics import Metrics, place_lines
 from homeostat.entrypoints.gateway.predicting import AnyBatch
 from homeostat.entrypoints.gateway.process import card_lines, process_lines
 from homeostat.entrypoints.gateway.routes import Live, ServedModel
@@ -224,14 +224,23 @@ class Gateway:
     def metrics_text(self) -> str:
         """Return this process's metrics in the Prometheus text format."""
         waiting = {"memory": self.writer.waiting, "disk": self.writer.spilled}
-        breakers = {
-            (model, name): breaker
+        lives = {
+            model: live
             for model in self.routes.models
             if (live := self.routes.live(model)) is not None
+        }
+        breakers = {
+            (model, name): breaker
+            for model, live in lives.items()
             for name, breaker in live.breakers.items()
         }
+        places = {
+            (model, version): loaded.places
+            for model, live in lives.items()
+            for version, loaded in live.versions.items()
+        }
         counted = self.metrics.text(asdict(self.writer.counts), waiting, breakers)
-        machine = process_lines(self.worker, self.lag.seconds)
+        machine = place_lines(places) + process_lines(self.worker, self.lag.seconds)
         if self.cards is not None:
             machine += card_lines(self.cards.read())
         return counted + "\n".join(machine) + "\n"

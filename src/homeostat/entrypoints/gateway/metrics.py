@@ -176,6 +176,24 @@ class Metrics:
         return lines
 
 
+def place_lines(versions: Mapping[tuple[str, str], tuple[int, int, int]]) -> list[str]:
+    """Return what there is of places for calls and of threads that are lost.
+
+    Parameters
+    ----------
+    versions : mapping
+        Places that are held, places that there are, and lost threads, by model and version.
+    """
+    lines = []
+    for place, name in enumerate(("calls_under_way", "call_places", "lost_threads")):
+        lines.append(f"# TYPE homeostat_{name} gauge")
+        lines += [
+            _line(f"homeostat_{name}", ("model", "version"), key, figures[place])
+            for key, figures in sorted(versions.items())
+        ]
+    return lines
+
+
 SPLIT = ""  # in place of a tier: requests that more than the model worked on
 
 

@@ -119,6 +119,11 @@ class LoadedVersion:
         """How many calls may be under way."""
         return (self.joining or self.awaited or self.lane).limit
 
+    @property
+    def places(self) -> tuple[int, int, int]:
+        """Places that are held, places that there are, and threads that are lost."""
+        return self.limit.under_way, self.limit.places, (self.joining or self.lane).lost
+
     def start(
         self, spec: ModelSpec, batch: AnyBatch, rows: Sequence[int], seconds: float
     ) -> Future[Answers] | None:

@@ -3,6 +3,7 @@
 import gc
 import threading
 from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +20,10 @@ class Worker:
         self.calls: list[list[int]] = []
 
     def __call__(self, asked: Sequence[int]) -> list[int]:
+        gate = self.gate
         self.calls.append(list(asked))
         self.begun.set()
-        assert self.gate.wait(60)
+        assert gate.wait(60)
         if 13 in asked:
             raise ValueError("unlucky")
         return [2 * number for number in asked]
@@ -58,8 +60,61 @@ def test_batch_poisoning() -> None:
     assert futures[3].result(60) == 6
     with pytest.raises(ValueError, match="unlucky"):
         futures[1].result(60)
-    assert work.calls == [[0], [1, 13, 3], [1], [13], [3]]
+    assert work.calls == [[0], [1, 13, 3], [1], [13, 3], [13], [3]]
     assert joined.limit.under_way == 0
+
+
+def test_the_neighbours_of_a_poisoned_piece_are_done_in_a_few_calls() -> None:
+    work = Worker()
+    joined = lane(work, most=64)
+    busy(work, joined)
+    asked = [13, *range(100, 131)]
+    futures = [joined.submit(number, 1) for number in asked]
+    work.gate.set()
+    assert [future.result(60) for future in futures[1:]] == [2 * number for number in asked[1:]]
+    with pytest.raises(ValueError, match="unlucky"):
+        futures[0].result(60)
+    assert [len(call) for call in work.calls[1:]] == [32, 16, 16, 8, 8, 4, 4, 2, 2, 1, 1]
+
+
+def test_what_nobody_waits_for_any_more_is_not_done_again() -> None:
+    futures: list[Future[int]] = []
+
+    def work(asked: Sequence[int]) -> list[int]:
+        calls.append(list(asked))
+        assert gate.wait(60)
+        if len(calls) == 2:
+            assert not futures[2].cancel(), "its waiter has gone, though it is under way"
+        if 13 in asked:
+            raise ValueError("unlucky")
+        return list(asked)
+
+    gate, calls = threading.Event(), list[list[int]]()
+    joined = JoiningLane(work, 1, 32, 1.0, lambda: 0.0, 8)
+    first = joined.submit(0, 1)
+    while not calls:
+        pass
+    futures += [joined.submit(number, 1) for number in (1, 2, 13)]
+    gate.set()
+    assert [future.result(60) for future in (first, *futures[:2])] == [0, 1, 2]
+    with pytest.raises(CancelledError):
+        futures[2].result(60)
+    assert calls == [[0], [1, 2, 13], [1], [2]]
+    assert joined.limit.under_way == 0
+
+
+def test_calls_that_never_end_do_not_hold_their_places_for_ever() -> None:
+    work, now = Worker(), [0.0]
+    joined = JoiningLane(work, 1, 3, 0.5, lambda: now[0], 8)
+    busy(work, joined)
+    futures = [joined.submit(number, 1) for number in (1, 2, 3)]
+    assert joined.submit(4, 1) is None
+    now[0] = 10.1
+    work.gate = threading.Event()
+    work.gate.set()  # for calls from now on
+    last = joined.submit(5, 1)
+    assert [future.result(60) for future in (*futures, last)] == [2, 4, 6, 10]
+    assert (joined.lost, joined.limit.under_way) == (1, 0)
 
 
 def test_many_rows_go_alone_and_no_call_has_more() -> None:

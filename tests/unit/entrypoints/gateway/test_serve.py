@@ -65,7 +65,7 @@ def test_champion_stands_in_when_the_challenger_fails(world: World, rows: pa.Tab
     assert column(gateway.predict("fraud", rows), "reason") == ["breaker_open"] * 4
 
 
-def test_trap_retry_storm_no_version_is_asked_twice(world: World, rows: pa.Table) -> None:
+def test_trap_retry_storm_the_champion_is_asked_once_more_and_nobody_else(world: World) -> None:
     gateway = world.gateway()
     gateway.routes.publish(Route("fraud", "v1", "v2", 0.5))
     world.backend.calls.clear()
@@ -283,3 +283,22 @@ def test_lighter_version_has_a_breaker_of_its_own(world: World, rows: pa.Table) 
     assert world.backend.calls == []
     assert column(got, "reason") == ["breaker_open"] * 4
     assert mode(gateway, "light") is Mode.OPEN
+
+
+def test_trap_a_model_that_hung_answers_again_once_it_is_well(world: World, rows: pa.Table) -> None:
+    once = BreakerConfig(faults=1, cooldown=60.0, successes=1)
+    gateway = world.gateway(breaker=once, deadline=HANG, workers=1, waiting=0)
+    gateway.routes.publish(Route("fraud", "v1"))
+    world.backend.hanging.add("v1")
+    assert set(column(gateway.predict("fraud", rows), "reason")) == {"timeout"}
+    assert mode(gateway, "v1") is Mode.OPEN
+    world.backend.hanging.clear()  # for calls from now on; the one under way never ends
+    world.clock.advance(timedelta(seconds=61))
+    assert set(column(gateway.predict("fraud", rows), "tier")) == {"model"}
+    assert mode(gateway, "v1") is Mode.CLOSED
+    text = gateway.metrics_text()
+    labels = '{model="fraud",version="v1"}'
+    assert f"homeostat_lost_threads{labels} 1\n" in text
+    assert f"homeostat_calls_under_way{labels} 0\n" in text
+    assert f"homeostat_call_places{labels} 1\n" in text
+    world.backend.released.set()
