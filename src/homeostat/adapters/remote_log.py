@@ -52,7 +52,7 @@ class RemoteLog:
     Raises
     ------
     ConfigError
-        If the address is not one of http or https.
+        If the address is not one of http or https, or the token cannot be sent.
     """
 
     url: str
@@ -63,6 +63,11 @@ class RemoteLog:
 
     def __post_init__(self) -> None:
         self._parts = _parts(self.url)
+        if not (self.token.isascii() and self.token.isprintable()):
+            raise ConfigError(
+                "the token for the log holds a line break or others that HTTP cannot send",
+                "take them out, as by: echo -n TOKEN",
+            )
 
     def append(self, spec: ModelSpec, rows: pa.Table) -> Receipt:
         """Store prediction records, durably.

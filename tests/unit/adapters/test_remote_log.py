@@ -147,6 +147,13 @@ def test_nobody_there_is_a_storage_error() -> None:
         RemoteLog("https://127.0.0.1:9").append(SPEC, ROWS)
 
 
+@pytest.mark.parametrize("token", ["s3cret\n", "s3\tcret", "gehe\u00efm"], ids=ascii)
+def test_a_token_that_cannot_be_sent_is_told_at_the_start(token: str) -> None:
+    with pytest.raises(ConfigError, match="line break") as raised:
+        RemoteLog("https://homeostat.example.org", token)
+    assert "s3" not in str(raised.value)
+
+
 @pytest.mark.parametrize("url", ["ftp://h", "http://", "http://h:0", "http://h:x", "nothing"])
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(ConfigError, match="the log's address"):

@@ -12,11 +12,12 @@ from typing import Protocol, TypeAlias
 import pyarrow as pa
 
 from homeostat.adapters.predlog.spill import Spill
-from homeostat.domain.errors import HomeostatError, NotFoundError, OverloadError, StorageError
+from homeostat.domain.errors import NotFoundError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.personal import Protector
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.gateway.answered import Answered, records
+from homeostat.entrypoints.gateway.away import AWAY, REFUSED, later
 from homeostat.entrypoints.release import Release
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ FIRST_WAIT = 0.05
 LONGEST_WAIT = 5.0
 PATIENCE = 1.0  # seconds that an append may take before what comes after it goes to the disk
 UNPROTECTED = Protector()
-AWAY = (StorageError, OverloadError, OSError)
 
 Item: TypeAlias = tuple[ModelSpec, Answered, float]
 
@@ -51,7 +51,7 @@ class WriterCounts:
     duplicates: int = 0
     quarantined: int = 0
     dropped: int = 0  # no room in line or on disk, or the writer was closed
-    failed: int = 0  # the log refused the whole batch
+    failed: int = 0  # the log refused the whole batch, or it could not be made into records
 
 
 class LogWriter:
@@ -188,8 +188,7 @@ class LogWriter:
         while True:
             if self._away and self._spill is not None and not self._return(self._spill):
                 return
-            if self._release is not None:
-                self._release.step()
+            self._let_go()
             with self._changed:
                 every = None if self._release is None else self._release.every
                 if not self._changed.wait_for(lambda: bool(self._line) or self._closed, every):
@@ -209,6 +208,15 @@ class LogWriter:
                 self._away = self._away or self.spilled > 0
                 self._changed.notify_all()
 
+    def _let_go(self) -> None:
+        if self._release is None:
+            return
+        try:
+            with later("letting go of what is gone from the log"):
+                self._release.step()
+        except AWAY as error:
+            logger.warning("%s", error)
+
     def _begin(self) -> None:
         self._busy = True
         self._takings += 1
@@ -218,10 +226,15 @@ class LogWriter:
         grouped: dict[str, tuple[ModelSpec, list[Answered]]] = {}
         for spec, rows, _ in items:
             grouped.setdefault(spec.name, (spec, []))[1].append(rows)
-        return [
-            (spec, self._protector.table(spec, records(batches)))
-            for spec, batches in grouped.values()
-        ]
+        found = []
+        for spec, batches in grouped.values():
+            try:
+                with later("making records"):
+                    found.append((spec, self._protector.table(spec, records(batches))))
+            except (*AWAY, *REFUSED):
+                logger.exception("%s: answers that cannot be made into records", spec.name)
+                self.counts.failed += sum(rows.num_rows for rows in batches)
+        return found
 
     def _append(self, spec: ModelSpec, rows: pa.Table) -> None:
         pause = FIRST_WAIT
@@ -232,7 +245,7 @@ class LogWriter:
                 if self._stowed(spec, rows, error) or not self._retry(spec, rows, error, pause):
                     return
                 pause = min(2 * pause, LONGEST_WAIT)
-            except (HomeostatError, pa.ArrowException) as error:
+            except REFUSED as error:
                 logger.error("%s: %d records refused by the log: %s", spec.name, len(rows), error)  # noqa: TRY400
                 self.counts.failed += rows.num_rows
                 return
@@ -243,7 +256,8 @@ class LogWriter:
         spec = self._specs.get(model)
         if spec is None:
             raise NotFoundError(f"no model named {model!r} is served here any more")
-        receipt = self._log.append(spec, rows)
+        with later("the log", *REFUSED):
+            receipt = self._log.append(spec, rows)
         self.counts.accepted += receipt.accepted
         self.counts.duplicates += receipt.duplicates
         self.counts.quarantined += len({bad.row for bad in receipt.rejected})
@@ -261,7 +275,8 @@ class LogWriter:
         if self._spill is None or self._closed:  # at the end `close` does it
             return False
         try:
-            kept = self._spill.keep([(spec.name, rows)])
+            with later(str(self._spill.folder)):
+                kept = self._spill.keep([(spec.name, rows)])
         except StorageError as problem:
             logger.warning("%s: cannot be kept on disk either: %s", spec.name, problem)
             return False
@@ -279,12 +294,12 @@ class LogWriter:
         pause, told = FIRST_WAIT, ""
         while True:
             try:
-                spill.replay(self._send)
+                self._replay(spill)
                 with self._changed:
                     self._away = False
                     self._begin()
                     self._changed.wait_for(lambda: not self._spilling)
-                spill.replay(self._send)  # what was diverted meanwhile
+                self._replay(spill)  # what was diverted meanwhile
             except AWAY as error:
                 if told != str(error):
                     logger.warning("log still away: %s", error)
@@ -301,6 +316,10 @@ class LogWriter:
                     self._busy = False
                     self._changed.notify_all()
                 return True
+
+    def _replay(self, spill: Spill) -> None:
+        with later(str(spill.folder)):
+            spill.replay(self._send)
 
     def _divert(self, spill: Spill) -> None:
         """Bring what is in line to the disk while the log is away, or an append takes too long."""
@@ -348,7 +367,8 @@ class LogWriter:
             some = [item for item in items if item[2] == share]
             tables = [(spec.name, rows) for spec, rows in self._tables(some)]
             try:
-                kept = spill.keep(tables, share)
+                with later(str(spill.folder)):
+                    kept = spill.keep(tables, share)
             except StorageError as error:
                 logger.warning("answers cannot be kept on disk: %s", error)
                 return False

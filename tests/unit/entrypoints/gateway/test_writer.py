@@ -1,7 +1,7 @@
 """The line in front of the prediction log."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pytest
@@ -10,6 +10,7 @@ from homeostat.domain.errors import DataError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.gateway import LogWriter, writer
+from homeostat.entrypoints.release import Release
 from homeostat.simulation.fakes.log import MemoryLog
 from unit.entrypoints.gateway.gateway_world import World, answers
 
@@ -29,6 +30,13 @@ class Unsteady(MemoryLog):
             raise self.problems.pop(0)
         self.batches.append(rows.num_rows)
         return super().append(spec, rows)
+
+
+class Stuck:
+    """Cannot let go, for a reason that nobody thought of."""
+
+    def release(self) -> None:
+        raise RuntimeError("stuck")
 
 
 @pytest.fixture
@@ -68,7 +76,11 @@ def test_less_important_rows_go_first(world: World, log: Unsteady) -> None:
     log.stalled.set()
 
 
-@pytest.mark.parametrize("error", [StorageError("locked"), OSError(28, "No space left")])
+@pytest.mark.parametrize(
+    "error",
+    [StorageError("locked"), OSError(28, "No space left"), RuntimeError("driver"), ValueError("x")],
+    ids=repr,
+)
 def test_failing_log_is_tried_again(world: World, log: Unsteady, error: Exception) -> None:
     log.problems = [error, error]
     line = LogWriter(log)
@@ -88,6 +100,30 @@ def test_refused_batch_is_counted_and_the_next_one_written(
     line.put(world.spec, answers(world.spec, "b"))
     assert line.flush(5)
     assert (line.counts.failed, line.counts.accepted) == (2, 2)
+
+
+def test_answers_that_make_no_records_are_counted_and_the_next_ones_written(
+    world: World, log: Unsteady, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = LogWriter(log)
+    good = answers(world.spec, "a")
+    line.put(world.spec, replace(good, scores=["odd", "odd"]))  # type: ignore[list-item]
+    assert line.flush(5)
+    line.put(world.spec, good)
+    assert line.flush(5)
+    assert (line.counts.failed, line.counts.accepted) == (2, 2)
+    assert "fraud: answers that cannot be made into records" in caplog.text
+
+
+def test_a_log_that_cannot_let_go_is_written_on(
+    world: World, log: Unsteady, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = LogWriter(log, release=Release(Stuck(), world.clock, every=0.0))
+    line.put(world.spec, answers(world.spec, "a"))
+    assert line.flush(5)
+    assert line.counts.accepted == 2
+    assert line.close(5)
+    assert "letting go of what is gone from the log failed: RuntimeError: stuck" in caplog.text
 
 
 def test_quarantined_and_repeated_rows_are_counted(world: World, log: Unsteady) -> None:

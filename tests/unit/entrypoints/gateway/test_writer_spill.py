@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,6 +38,14 @@ class Distant(MemoryLog):
         return super().append(spec, rows)
 
 
+@dataclass
+class Odd(Spill):
+    """A disk whose file system has a fault of its own."""
+
+    def keep(self, batches: Sequence[tuple[str, pa.Table]], share: float = 1.0) -> bool:
+        raise RuntimeError("odd")
+
+
 @pytest.fixture
 def log(world: World) -> Distant:
     return Distant(world.clock)
@@ -69,8 +77,13 @@ def put(line: LogWriter, world: World, names: range, share: float = 1.0) -> list
 
 @pytest.mark.parametrize(
     "problem",
-    [StorageError("database is locked"), OSError(5, "Input/output error"), OverloadError("full")],
-    ids=["storage", "disk", "overload"],
+    [
+        StorageError("database is locked"),
+        OSError(5, "Input/output error"),
+        OverloadError("full"),
+        RuntimeError("nobody thought of it"),
+    ],
+    ids=["storage", "disk", "overload", "unknown"],
 )
 def test_rows_wait_on_disk_while_the_log_is_away_and_come_back(
     world: World, log: Distant, folder: Path, problem: Exception
@@ -179,6 +192,19 @@ def test_close_without_log_and_disk_counts_what_is_lost(
     put(line, world, range(5))
     assert not line.close(0.05)
     assert line.counts.dropped == 10
+
+
+def test_a_disk_that_fails_in_a_way_nobody_thought_of_holds_rows_in_line(
+    world: World, log: Distant, folder: Path
+) -> None:
+    log.problem = StorageError("away")
+    line = LogWriter(log, 100, Odd(folder))
+    put(line, world, range(5))
+    threading.Event().wait(0.05)
+    assert (line.waiting, line.spilled, line.counts.dropped) == (10, 0, 0)
+    log.problem = None
+    assert line.flush(10)
+    assert line.counts.accepted == 10
 
 
 def test_refused_rows_are_set_aside(
