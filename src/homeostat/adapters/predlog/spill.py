@@ -106,9 +106,11 @@ class Spill:
         StorageError, OverloadError, OSError
             As `send`: what is not sent yet stays where it is.
         """
-        if not self.folder.is_dir():
-            return
-        for name in segment_names(self.folder):
+        with self._lock:
+            names = segment_names(self.folder) if self.folder.is_dir() else []
+            for gone in self._rows.keys() - set(names):  # another process brought them to the log
+                del self._rows[gone]
+        for name in names:
             with self._lock:
                 if self._writer is not None and name == self._writer.segment:
                     self._writer.close()

@@ -191,7 +191,10 @@ class LogWriter:
             self._let_go()
             with self._changed:
                 every = None if self._release is None else self._release.every
+                if self.spilled:  # another process was at it: it may be done, or have given up
+                    every = FIRST_WAIT
                 if not self._changed.wait_for(lambda: bool(self._line) or self._closed, every):
+                    self._away = self._away or self.spilled > 0
                     continue
                 self._changed.wait_for(self._ripe, LINGER)
                 if not self._line and self._closed:

@@ -1,5 +1,6 @@
 """The log away or slow: answers go to the disk and come back."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -69,6 +70,14 @@ def until(true: Callable[[], object]) -> None:
             return
         threading.Event().wait(0.005)
     raise AssertionError("did not happen")
+
+
+def locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def put(line: LogWriter, world: World, names: range, share: float = 1.0) -> list[bool]:
@@ -243,6 +252,44 @@ def test_the_segment_of_a_living_process_is_left_to_it(world: World, folder: Pat
     theirs.close()
     ours.replay(lambda _, found: sent.append(found.num_rows))
     assert (sent, ours.waiting) == ([2, 2], False)
+
+
+def test_rows_that_another_process_brought_to_the_log_are_waited_for_no_more(
+    world: World, log: Distant, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spilling, "SEGMENT_BYTES", 1)
+    log.problem = StorageError("away")
+    line = LogWriter(log, 100, Spill(folder))
+    for number in range(3):
+        put(line, world, range(number, number + 1))
+        until(lambda: line.waiting == 0)
+    assert line.spilled == 6
+    sent: list[int] = []
+    other = Spill(folder)
+    while other.waiting:
+        other.replay(lambda _, rows: sent.append(rows.num_rows))
+    log.problem = None
+    assert line.flush(5)
+    assert (sum(sent), line.spilled, line.counts.accepted) == (6, 0, 0)
+
+
+def test_what_another_process_is_at_is_looked_for_until_it_is_done(
+    world: World, log: Distant, folder: Path
+) -> None:
+    log.problem = StorageError("away")
+    line = LogWriter(log, 100, Spill(folder))
+    put(line, world, range(1))
+    until(lambda: line.spilled == 2)
+    (segment,) = folder.iterdir()
+    with segment.open("rb") as file:
+        until(lambda: locked(file.fileno()))
+        log.problem = None
+        put(line, world, range(1, 2))
+        until(lambda: line.counts.accepted == 2)
+        assert not line.flush(0.1)
+        segment.unlink()
+    assert line.flush(5)
+    assert line.counts.accepted == 2
 
 
 def test_a_write_cut_short_costs_only_itself(world: World, folder: Path) -> None:
