@@ -104,18 +104,13 @@ class CalibrationReference:
         odds = log_odds(scores)
         low, high = (np.interp(odds, self.knots, ends) for ends in (self.low, self.high))
         terms = _terms(odds, self.joints)
-        below = self._reach(terms, _chance(odds + low))
-        above = self._reach(terms, _chance(-odds - high))
+        error = np.array(self.error).reshape(terms.shape[1], -1)
+        below = _reach(error, terms, _chance(odds + low))
+        above = _reach(error, terms, _chance(-odds - high))
         return (
             _chance(odds + np.minimum(0.0, low - below) - tolerance),
             _chance(odds + np.maximum(0.0, high + above) + tolerance),
         )
-
-    def _reach(self, terms: Floats, weights: Floats) -> float:
-        """Return the error of the curve's weighted mean over rows; 0 for no rows."""
-        mean = weights @ terms / max(float(weights.sum()), _FEW)
-        error = np.reshape(self.error, (mean.size, mean.size))
-        return math.sqrt(max(0.0, float(mean @ error @ mean)))
 
 
 def fit(
@@ -192,6 +187,12 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
     return true, said
 
 
+def _reach(error: Floats, terms: Floats, weights: Floats) -> float:
+    """Return the error of the curve's weighted mean over rows; 0 for no rows."""
+    mean = weights @ terms / max(float(weights.sum()), _FEW)
+    return math.sqrt(max(0.0, float(mean @ error @ mean)))
+
+
 def _ends() -> tuple[float, float]:
     furthest = -logit(EXTREME)
     return -furthest, furthest + _STEP
@@ -204,9 +205,15 @@ def _chance(odds: Floats) -> Floats:
 
 def _terms(odds: Floats, joints: tuple[float, ...] = ()) -> Floats:
     """Return what shift, slope, bend and what is off at each joint are factors of."""
-    bend = np.logaddexp(0.0, odds) + np.logaddexp(0.0, -odds)
-    hats = [np.interp(odds, joints, one) for one in np.eye(len(joints))]
-    return np.column_stack((np.ones(odds.size), odds, bend / 2.0, *hats))
+    terms = np.ones((odds.size, 3 + len(joints)))
+    terms[:, 1] = odds
+    # Half of log(1 + exp(odds)) + log(1 + exp(-odds)).
+    terms[:, 2] = np.abs(odds) / 2.0 + np.log1p(np.exp(-np.abs(odds)))
+    if joints:
+        order = np.arange(float(len(joints)))
+        between = np.interp(odds, joints, order)
+        terms[:, 3:] = np.maximum(0.0, 1.0 - np.abs(between[:, None] - order))
+    return terms
 
 
 def _curve(
