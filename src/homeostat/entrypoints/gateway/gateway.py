@@ -161,6 +161,7 @@ class Gateway:
         try:
             for step in steps:
                 await settled(step.futures, step.seconds)
+                self.lag.note()  # what is left to do for it keeps others waiting
         finally:
             in_flight[model] -= 1
             steps.close()
