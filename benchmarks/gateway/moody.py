@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Backend:
         Versions that wait for `released`, at most `LONGEST` seconds.
     calls : list of str, optional
         Versions that were asked, in order; None: nobody counts.
+    meanwhile : callable, optional
+        Is called while a version works.
     """
 
     errors: dict[str, BaseException] = field(default_factory=dict)
@@ -34,6 +37,7 @@ class Backend:
     hanging: set[str] = field(default_factory=set)
     released: threading.Event = field(default_factory=threading.Event)
     calls: list[str] | None = None
+    meanwhile: Callable[[], object] | None = None
 
     def load(self, path: Path, flavour: str) -> Predictor:
         """Load a version behind these moods."""
@@ -58,6 +62,8 @@ class Moody:
         backend, version = self.backend, self.version
         if backend.calls is not None:
             backend.calls.append(version)
+        if backend.meanwhile is not None:
+            backend.meanwhile()
         if version in backend.hanging:
             backend.released.wait(LONGEST)
         error = backend.errors.get(version)
