@@ -32,6 +32,8 @@ class RetryBudget:
     (True, False)
     >>> budget.earn(); budget.earn(); budget.spend()
     True
+    >>> budget.restore(); budget.spend()
+    True
     """
 
     def __init__(self, share: float = SHARE, burst: float = BURST) -> None:
@@ -42,6 +44,11 @@ class RetryBudget:
         """Count a request."""
         with self._lock:
             self._tokens = min(self._tokens + self._share, self._burst)
+
+    def restore(self) -> None:
+        """Give a token back that was taken for a call which was not made after all."""
+        with self._lock:
+            self._tokens = min(self._tokens + 1, self._burst)
 
     def spend(self) -> bool:
         """Take the token for an extra call; False if there is none."""

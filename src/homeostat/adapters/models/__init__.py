@@ -5,7 +5,13 @@ from homeostat.adapters.models.encoding import Encoding, Row, RowReader, fit_enc
 from homeostat.adapters.models.linear import Term, save_linear, save_softmax
 from homeostat.adapters.models.loading import FLAVOURS, Loader, load_predictor
 from homeostat.adapters.models.onnx import save_onnx
-from homeostat.adapters.models.predictor import AwaitedPredictor, Load, MatrixPredictor, Predictor
+from homeostat.adapters.models.predictor import (
+    AwaitedPredictor,
+    Load,
+    MatrixPredictor,
+    Predictor,
+    SpreadPredictor,
+)
 from homeostat.adapters.models.remote import save_remote
 from homeostat.adapters.models.scorer import RegistryScorer
 from homeostat.adapters.models.sklearn import save_joblib, save_skops
@@ -22,6 +28,7 @@ __all__ = [
     "RegistryScorer",
     "Row",
     "RowReader",
+    "SpreadPredictor",
     "Term",
     "fit_encoding",
     "load_predictor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -12,9 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.adapters.models.encoding import Encoding
+from homeostat.serving.breaker import Transition
+from homeostat.serving.circuit import Circuit
 
 T = TypeVar("T")
 Ended: TypeAlias = "Callable[[BaseException | None], None]"
+Heard: TypeAlias = "Callable[[str, Transition], None]"
 
 
 class Predictor(Protocol):
@@ -78,6 +81,20 @@ class AwaitedPredictor(Predictor, Protocol):
         The future has what `read` makes of it. `ended` is called once, with the error if there is
         one, when nothing of the call is left: later than the future's end if that is cancelled.
         """
+        ...
+
+
+@runtime_checkable
+class SpreadPredictor(Predictor, Protocol):
+    """A predictor that asks one of several equal endpoints, each behind a breaker of its own."""
+
+    @property
+    def circuits(self) -> Mapping[str, Circuit]:
+        """The breaker of each endpoint by its name."""
+        ...
+
+    def watch(self, heard: Heard) -> None:
+        """Have one listener told of each transition of them: (name, transition)."""
         ...
 
 

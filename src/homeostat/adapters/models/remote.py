@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from homeostat.adapters.models.artifact import needing
 from homeostat.adapters.models.caller import Caller, shared_caller
 from homeostat.adapters.models.encoding import Encoding
-from homeostat.adapters.models.predictor import Ended
+from homeostat.adapters.models.predictor import Ended, Heard
 from homeostat.adapters.models.upstream import (
     UpstreamSpec,
     header_values,
@@ -29,7 +29,8 @@ from homeostat.adapters.models.upstream import (
 from homeostat.adapters.models.wire import decode, encode, shown
 from homeostat.adapters.telemetry import calling
 from homeostat.domain.errors import DataError
-from homeostat.serving.breaker import BreakerConfig, Event, Outcome, Permit
+from homeostat.serving.breaker import BreakerConfig, Event, Outcome, Permit, Transition
+from homeostat.serving.breakers import Breakers, Key
 from homeostat.serving.circuit import Circuit
 from homeostat.serving.classify import UpstreamError, of_status
 from homeostat.serving.retries import HedgeDelay, RetryBudget
@@ -113,7 +114,11 @@ class RemotePredictor:
     ) -> None:
         self._spec, self._caller, self._monotonic = spec, caller, monotonic
         self._headers = {**headers, "content-type": "application/json"}
-        self._endpoints = [Endpoint(url, Circuit(breaker)) for url in spec.urls]
+        self._breakers = Breakers(monotonic, breaker, listener=self._tell)
+        self._heard: Heard = lambda _name, _change: None
+        self._endpoints = [
+            Endpoint(url, self._breakers[_name(url, spec.urls),].circuit) for url in spec.urls
+        ]
         if len(self._endpoints) == 1:
             self._endpoints[0].circuit.command(Event.DISABLE, monotonic())
         self._turns = itertools.count()
@@ -131,8 +136,17 @@ class RemotePredictor:
 
     @property
     def circuits(self) -> dict[str, Circuit]:
-        """The breaker of each address."""
-        return {endpoint.url: endpoint.circuit for endpoint in self._endpoints}
+        """The breaker of each endpoint by its host and port; none if there is only one endpoint."""
+        if len(self._endpoints) == 1:
+            return {}
+        return {key[0]: breaker.circuit for key, breaker in self._breakers.items()}
+
+    def watch(self, heard: Heard) -> None:
+        """Have one listener told of each transition of an endpoint's breaker."""
+        self._heard = heard
+
+    def _tell(self, key: Key, change: Transition) -> None:
+        self._heard(key[0], change)
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Return one score a row, or shape (n, classes).
@@ -195,12 +209,15 @@ class RemotePredictor:
                     raise
                 tried.append(endpoint)
 
-    def _choose(self, tried: Sequence[Endpoint]) -> tuple[Endpoint, Permit] | None:
+    def _choose(
+        self, tried: Sequence[Endpoint], but: Endpoint | None = None
+    ) -> tuple[Endpoint, Permit] | None:
         """Return the least busy endpoint that is let through, those not yet tried first."""
         turn, count = next(self._turns), len(self._endpoints)
         order = sorted(
             (endpoint in tried, endpoint.under_way, (place - turn) % count, place)
             for place, endpoint in enumerate(self._endpoints)
+            if endpoint is not but
         )
         for *_, place in order:
             endpoint = self._endpoints[place]
@@ -231,13 +248,13 @@ class RemotePredictor:
     def _second(
         self, first: Endpoint, sent: Sent, seconds: float
     ) -> list[asyncio.Future[NDArray[np.float64]]]:
-        chosen = self._choose([first])
+        if not self._budget.spend():  # before a half-open breaker gives its only probe for it
+            return []
+        chosen = self._choose([], but=first)
         if chosen is None:
+            self._budget.restore()
             return []
         endpoint, permit = chosen
-        if endpoint is first or not self._budget.spend():
-            endpoint.circuit.settle(permit, Outcome.NEUTRAL, self._monotonic())
-            return []
         return [asyncio.ensure_future(self._call(endpoint, permit, sent, seconds))]
 
     async def _call(
@@ -297,6 +314,12 @@ class RemotePredictor:
             ) as response:
                 call.status = response.status
                 return response.status, await _content(response)
+
+
+def _name(url: str, urls: Sequence[str]) -> str:
+    """Return the host and port of an address, or all of it if others have the same."""
+    host = urlsplit(url).netloc
+    return url if [urlsplit(other).netloc for other in urls].count(host) > 1 else host
 
 
 def load_remote(

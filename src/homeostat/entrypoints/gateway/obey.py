@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
@@ -60,9 +60,9 @@ class Obedience:
         orders = self._orders.get(model)
         if orders is None:  # nobody has looked yet
             return
-        for version, loaded in versions.items():
-            order = orders.get(version)
-            for circuit in (loaded.breaker, loaded.shadow_breaker):
+        for name, circuits in _steered(versions):
+            order = orders.get(name)
+            for circuit in circuits:
                 done = self._done.get(circuit)
                 self._done[circuit] = order.number if order else 0
                 fresh = done is None
@@ -70,3 +70,13 @@ class Obedience:
                     continue
                 with suppress(IllegalTransitionError):  # it is so already
                     circuit.command(order.event, self._clock.monotonic())
+
+
+def _steered(
+    versions: Mapping[str, LoadedVersion],
+) -> Iterator[tuple[str, tuple[Circuit, ...]]]:
+    """Go through breakers by what orders call them: versions and their endpoints."""
+    for version, loaded in versions.items():
+        yield version, (loaded.breaker, loaded.shadow_breaker)
+        for name, circuit in loaded.endpoints.items():
+            yield name, (circuit,)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import cast
 
-from homeostat.adapters.models import AwaitedPredictor, Predictor
+from homeostat.adapters.models import AwaitedPredictor, Predictor, SpreadPredictor
 from homeostat.domain.answers import Answers, read_outputs
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
@@ -32,6 +32,11 @@ from homeostat.serving.limit import Limit
 def shadow_of(version: str) -> str:
     """Return the name under which a version's shadow scores have a breaker."""
     return f"{version} (shadow)"
+
+
+def endpoint_of(version: str, name: str) -> str:
+    """Return the name under which an endpoint of a version elsewhere has a breaker."""
+    return f"{version}@{name}"
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,16 @@ class LoadedVersion:
     awaited: AwaitedLane | None = None
     to_matrix: FromRows | None = None
 
+    @cached_property
+    def endpoints(self) -> Mapping[str, Circuit]:
+        """Breakers of the endpoints that it asks, if they are several, as ``version@endpoint``."""
+        if not isinstance(self.predictor, SpreadPredictor):
+            return {}
+        return {
+            endpoint_of(self.version, name): circuit
+            for name, circuit in self.predictor.circuits.items()
+        }
+
     @property
     def limit(self) -> Limit:
         """How many calls may be under way."""
@@ -176,9 +191,10 @@ class Live:
 
     @property
     def breakers(self) -> dict[str, Circuit]:
-        """Breakers by version, those of shadow scores by `shadow_of` it."""
+        """Breakers by version, of shadow scores by `shadow_of` it, of endpoints by their names."""
         shadows = [name for name in self.route.shadows if name in self.versions]
         return {
             **{name: loaded.breaker for name, loaded in self.versions.items()},
             **{shadow_of(name): self.versions[name].shadow_breaker for name in shadows},
+            **{k: v for loaded in self.versions.values() for k, v in loaded.endpoints.items()},
         }

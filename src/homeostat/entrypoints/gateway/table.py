@@ -11,7 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from homeostat.adapters.models import AwaitedPredictor, Load, Predictor, load_predictor
+from homeostat.adapters.models import (
+    AwaitedPredictor,
+    Load,
+    Predictor,
+    SpreadPredictor,
+    load_predictor,
+)
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import ArtifactError, HomeostatError, NotFoundError
 from homeostat.domain.record import feature_schema
@@ -21,7 +27,13 @@ from homeostat.entrypoints.gateway.joining import JoiningLane
 from homeostat.entrypoints.gateway.lane import AwaitedLane, Lane
 from homeostat.entrypoints.gateway.loads import LONGEST_LOAD, Loads, foreign, said
 from homeostat.entrypoints.gateway.predicting import FromRows, from_rows_of, joint_answers
-from homeostat.entrypoints.gateway.routes import Live, LoadedVersion, ServedModel, shadow_of
+from homeostat.entrypoints.gateway.routes import (
+    Live,
+    LoadedVersion,
+    ServedModel,
+    endpoint_of,
+    shadow_of,
+)
 from homeostat.entrypoints.gateway.warming import is_quick, warm_up
 from homeostat.serving.breaker import BreakerConfig, Transition
 from homeostat.serving.circuit import Circuit, Listener
@@ -234,6 +246,8 @@ class RouteTable:
             places = (served.workers, served.waiting, late, monotonic)
             joint = JoiningLane(work, *places, served.batch)
         listener = partial(self._tell, model, version)
+        if isinstance(predictor, SpreadPredictor):
+            predictor.watch(lambda name, to: self._tell(model, endpoint_of(version, name), to))
         return LoadedVersion(
             version,
             predictor,

@@ -284,7 +284,7 @@ def test_without_a_second_server_to_ask_the_first_is_waited_for(
     predictor = remote(tmp_path, "json", server, second, hedge=True, timeout=60)
     for _ in range(40):
         predictor.predict(ROWS)
-    circuit = predictor.circuits[second.url("/score")]
+    circuit = predictor.circuits[second.host]
     circuit.command(Event.FORCE_OPEN, 0.0)
     server.delay = 0.1
     before = len(second.bodies)

@@ -13,9 +13,12 @@ import pytest
 from homeostat.adapters.models import Loader, save_remote
 from homeostat.domain.model import ModelVersion
 from homeostat.domain.route import Route
+from homeostat.engine.orders import give_order
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
-from homeostat.serving.breaker import BreakerConfig, Mode
+from homeostat.entrypoints.gateway.obey import Obedience
+from homeostat.serving.breaker import BreakerConfig, Event, Mode
 from homeostat.serving.fallback import Fallback
+from homeostat.simulation.fakes.records import MemoryRecords
 from unit.entrypoints.gateway.gateway_world import NOW, World
 from upstreams import ModelServer
 
@@ -179,3 +182,38 @@ def test_quick_versions_are_joined_as_rows(world: World, tmp_path: Path) -> None
 
     np.testing.assert_allclose(asyncio.run(ask()), 1 / (1 + np.exp(-0.1 * np.arange(20.0))))
     assert made.close()
+
+
+def test_breakers_of_endpoints_are_seen_and_steered(world: World, server: ModelServer) -> None:
+    second = ModelServer()
+    urls = [each.url("/v2/models/m/infer") for each in (server, second)]
+    save_remote(world.root / "two", "mlserver", urls, ["amount", "age"], retries=1)
+    world.registry.register(ModelVersion("fraud", "two", "remote", "", NOW), world.root / "two")
+    once = BreakerConfig(faults=1, cooldown=600.0)
+    load = Loader(hosts=frozenset({server.host, second.host}), breaker=once)
+    routes = RouteTable(world.registry, [ServedModel(world.spec)], world.clock, load)
+    made, records = Gateway(routes, LogWriter(world.log), world.clock), MemoryRecords(world.clock)
+    routes.publish(Route("fraud", "two"))
+    server.mood = "500"
+    for _ in range(2):
+        answers = asyncio.run(made.predict_async("fraud", ROWS))
+        assert told(answers, "tier") == ["model", "model"]
+    labels = [f'model="fraud",version="two@{each.host}"' for each in (server, second)]
+    text = made.metrics_text()
+    assert f'homeostat_breaker_mode{{{labels[0]},mode="open"}} 1\n' in text
+    assert f'homeostat_breaker_mode{{{labels[1]},mode="closed"}} 1\n' in text
+    assert f'homeostat_breaker_calls_total{{{labels[0]},outcome="fault"}} 1\n' in text
+    assert f'homeostat_breaker_transitions_total{{{labels[0]},to="open"}} 1\n' in text
+    now, asked = world.clock.now(), len(second.bodies)
+    server.mood = "fine"
+    give_order(records, "fraud", f"two@{server.host}", Event.RESET, "olga", "", now)
+    give_order(records, "fraud", f"two@{second.host}", Event.FORCE_OPEN, "olga", "", now)
+    orders = Obedience(records, routes, world.clock)
+    orders.follow()
+    give_order(records, "fraud", f"two@{server.host}", Event.RESET, "olga", "again", now)
+    orders.follow()
+    for _ in range(2):
+        assert set(told(asyncio.run(made.predict_async("fraud", ROWS)), "tier")) == {"model"}
+    assert len(second.bodies) == asked
+    assert made.close()
+    second.close()
