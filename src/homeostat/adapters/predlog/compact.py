@@ -25,8 +25,8 @@ FAN = 8
 """Files of about one size that are worth merging."""
 LARGEST = 4_000_000
 """Rows of a file that is not merged any more."""
-SLICE = 4 * ROW_GROUP
-"""About as many rows are held in memory at a time."""
+SLICE = ROW_GROUP
+"""About as many rows are held in memory at a time, twice while they are put in order."""
 
 
 def choose(
@@ -110,12 +110,17 @@ def merged(store: FileStore, files: Sequence[FileEntry]) -> Iterator[pa.Table]:
     """Yield the rows of files of one schema by time, some at a time."""
     kind, schema = files[0].kind, store.schema(files[0])
     for start, end in slices([span for file in files for span in store.spans(file)]):
-        here = [file for file in files if file.first < end and file.last >= start]
-        parts = [store.read(file, None, start, end, cache=False) for file in here]
-        inside = [within(part, TIME_FIELD[kind], start, end) for part in parts]
-        found = [align(part, schema) for part in inside if len(part)]
-        if found:
-            yield in_order(pa.concat_tables(found).combine_chunks(), kind)
+        found = [schema.empty_table()]
+        for file in files:
+            if file.first < end and file.last >= start:
+                # What is read of a row group and lies outside is let go of before the next.
+                part = store.read(file, None, start, end, cache=False)
+                found.append(align(within(part, TIME_FIELD[kind], start, end), schema))
+                del part
+        table = pa.concat_tables(found).combine_chunks()
+        found.clear()
+        if len(table):
+            yield in_order(table, kind)
 
 
 def slices(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
