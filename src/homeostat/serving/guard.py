@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -92,6 +94,7 @@ class Breaker:
         self.name, self.monotonic = name, monotonic
         self.circuit = Circuit(config, listener) if circuit is None else circuit
         self._exclude, self._exclude_if, self._of_result = classes, exclude_if, of_result
+        self._forgotten: deque[tuple[Permit, float]] = deque()
 
     @property
     def config(self) -> BreakerConfig:
@@ -145,10 +148,13 @@ class Breaker:
         return cast("Callable[P, R]", guarded)
 
     def _sync(self, function: Callable[P, R]) -> Callable[P, R]:
-        circuit, monotonic = self.circuit, self.monotonic
+        circuit, monotonic, forgotten = self.circuit, self.monotonic, self._forgotten
 
         @functools.wraps(function)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            while forgotten:
+                gone, at = forgotten.popleft()
+                circuit.settle(gone, Outcome.NEUTRAL, at)
             permit = circuit.acquire(monotonic())
             if permit is None:
                 raise self.refusal()
@@ -158,13 +164,26 @@ class Breaker:
                 self.failed(permit, error)
                 raise
             if hasattr(type(result), "__await__"):
-                return cast("R", self._awaited(permit, cast("Awaitable[object]", result)))
+                return cast("R", self._begin(permit, cast("Awaitable[object]", result)))
             self.returned(permit, result)
             return result
 
         return guarded
 
-    async def _awaited(self, permit: Permit, waiting: Awaitable[T]) -> T:
+    def _begin(self, permit: Permit, waiting: Awaitable[T]) -> Awaitable[T]:
+        begun: list[bool] = []
+        awaited = self._awaited(permit, waiting, begun)
+
+        # Wherever it is collected, which may be while this thread holds the circuit's lock.
+        def collected() -> None:
+            if not begun:  # closed, or never awaited: it was no call
+                self._forgotten.append((permit, self.monotonic()))
+
+        weakref.finalize(awaited, collected).atexit = False
+        return awaited
+
+    async def _awaited(self, permit: Permit, waiting: Awaitable[T], begun: list[bool]) -> T:
+        begun.append(True)
         try:
             result = await waiting
         except BaseException as error:

@@ -186,6 +186,29 @@ def test_a_coroutine_that_nobody_awaits_is_no_success() -> None:
     assert breaker.circuit.counts["success"] == 0
 
 
+def test_a_coroutine_that_is_closed_before_it_began_is_no_call_that_hangs() -> None:
+    now = [0.0]
+    breaker = Breaker(lambda: now[0], BreakerConfig(faults=2, slow=1.0, slow_share=0.0))
+
+    class Later:
+        def __await__(self) -> Iterator[int]:
+            yield from ()
+            return 1
+
+    async def ask() -> int:
+        return await guarded()
+
+    guarded = breaker(lambda: Later())  # noqa: PLW0108 - a plain function
+    for _ in range(6):
+        guarded().close()
+    now[0] = 2.0
+    assert asyncio.run(ask()) == 1
+    assert breaker.mode is Mode.CLOSED
+    assert breaker.circuit.state.running == ()
+    counts = breaker.circuit.counts
+    assert (counts[Outcome.NEUTRAL], counts[Outcome.SUCCESS]) == (6, 1)
+
+
 def test_guarded_functions_keep_their_name_and_arguments() -> None:
     breaker = Breaker(MONOTONIC)
 
