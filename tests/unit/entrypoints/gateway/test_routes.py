@@ -79,9 +79,10 @@ def test_a_corrupt_lighter_version_is_passed_over(world: World, rows: pa.Table) 
     assert list(gateway.routes.problems["fraud"]) == ["light"]
 
 
-def test_rollback_and_degraded_update_with_a_corrupt_challenger(
+def test_trap_rollback_skipped_because_another_version_is_corrupt(
     world: World, rows: pa.Table
 ) -> None:
+    """What failed before, or fails beside it, keeps no rollback or degraded update away."""
     gateway = world.gateway()
     gateway.routes.publish(Route("fraud", "v3"))
     (world.root / "v2" / "model.json").write_text("{}")
@@ -92,6 +93,8 @@ def test_rollback_and_degraded_update_with_a_corrupt_challenger(
     with pytest.raises(ArtifactError, match="v2"):
         gateway.routes.publish(Route("fraud", "v2"))
     assert gateway.routes.current("fraud") == route
+    gateway.routes.publish(Route("fraud", "v3"))
+    assert set(gateway.predict("fraud", rows)["version"].to_pylist()) == {"v3"}
 
 
 def test_a_missing_version_is_logged_once_and_tried_again(
