@@ -1,16 +1,20 @@
 """The gateway's door: tokens for other machines, health for everybody."""
 
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from asgi import Caller
 from homeostat.domain.errors import StorageError
+from homeostat.entrypoints.gateway import door as door_module
 from homeostat.entrypoints.gateway.door import Door
 from homeostat.entrypoints.http.auth import Scope as TokenScope
-from homeostat.entrypoints.http.auth import Tokens
+from homeostat.entrypoints.http.auth import Token, Tokens
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
 
@@ -84,6 +88,86 @@ def test_known_tokens_stay_good_while_the_records_are_away(
 
     monkeypatch.setattr(tokens, "all", away)
     clock.advance(timedelta(minutes=5))
+    assert caller.post(PREDICT, headers=bearer(secret)).status_code == 200
+
+
+def together(door: Door, secret: str, count: int) -> list[int]:
+    """Statuses of as many requests at the same time."""
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(door)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway.lan") as http:
+            asked = [http.post(PREDICT, headers=bearer(secret)) for _ in range(count)]
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    return asyncio.run(ask())
+
+
+def test_the_first_requests_wait_for_one_look_at_the_tokens(
+    tokens: Tokens, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tokens.create("app", [TokenScope.INGEST], NOW)
+    looks, read = list[None](), tokens.all
+
+    def slowly() -> tuple[Token, ...]:
+        looks.append(None)
+        threading.Event().wait(0.05)
+        return read()
+
+    monkeypatch.setattr(tokens, "all", slowly)
+    assert together(Door(inside, tokens, clock), secret, 10) == [200] * 10
+    assert len(looks) == 1
+
+
+def test_no_request_waits_for_records_that_hang(
+    tokens: Tokens, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tokens.create("app", [TokenScope.INGEST], NOW)
+    door, read, looks = Door(inside, tokens, clock), tokens.all, list[None]()
+    freed, begun = threading.Event(), threading.Event()
+
+    def hang() -> tuple[Token, ...]:
+        looks.append(None)
+        begun.set()
+        freed.wait(20)
+        return read()
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(door)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway.lan") as http:
+
+            async def post() -> int:
+                return (await http.post(PREDICT, headers=bearer(secret))).status_code
+
+            assert await post() == 200
+            tokens.revoke("app")
+            monkeypatch.setattr(tokens, "all", hang)
+            for seconds in (4, 60, 60):
+                clock.advance(timedelta(seconds=seconds))
+                assert await asyncio.wait_for(post(), 0.5) == 200, "nor does any wait a second time"
+                assert await asyncio.to_thread(begun.wait, 5)
+            assert len(looks) == 1
+            freed.set()
+            for _ in range(1000):
+                if await post() == 401:
+                    return
+                await asyncio.sleep(0.005)
+            raise AssertionError
+
+    asyncio.run(ask())
+
+
+def test_while_no_token_could_be_read_yet_none_is_said_to_be_wrong(
+    tokens: Tokens, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, freed = tokens.create("app", [TokenScope.INGEST], NOW), threading.Event()
+    monkeypatch.setattr(door_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(tokens, "all", lambda: freed.wait(0.2) and ())
+    caller = Caller(Door(inside, tokens, clock), "http://gateway.lan", peer="192.0.2.7")
+    refused = caller.post(PREDICT, headers=bearer(secret))
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    monkeypatch.undo()
+    clock.advance(timedelta(seconds=4))
     assert caller.post(PREDICT, headers=bearer(secret)).status_code == 200
 
 
