@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Spill:
     folder : Path
         Made when it is first needed.
     most_bytes : int
-        Of all that is kept in the folder, by all processes.
+        Of all that is kept in the folder, by all processes; of what was refused, as much again.
     fsync : bool
         Off only in simulations.
     """
@@ -99,7 +100,8 @@ class Spill:
     def replay(self, send: Send) -> None:
         """Send what is kept, oldest first, and delete it; what others write to is left to them.
 
-        A segment of which rows were refused is set aside under a name that ends with ``.refused``.
+        A segment of which rows were refused is set aside under a name that ends with ``.refused``;
+        when there are too many of them the oldest go.
 
         Raises
         ------
@@ -122,6 +124,17 @@ class Spill:
             if self._writer is not None:
                 self._writer.close()
 
+    def _make_room(self) -> None:
+        """Delete the oldest of what was refused, if it is too much; raises OSError."""
+        used = _size(self.folder, refused=True)
+        for path in sorted(self.folder.glob(f"*{REFUSED}")):
+            if used <= self.most_bytes:
+                return
+            logger.error("%s is deleted: more than %d bytes were refused", path, self.most_bytes)
+            with suppress(FileNotFoundError):  # another process was faster
+                used -= path.stat().st_size
+                path.unlink()
+
     def _replay(self, path: Path, send: Send) -> None:
         try:
             descriptor = os.open(path, os.O_RDONLY)
@@ -134,6 +147,7 @@ class Spill:
             refused = _sent(path, send)
             if refused:
                 path.rename(path.with_name(path.name + REFUSED))
+                self._make_room()
             else:
                 path.unlink()
             self._rows.pop(path.name, None)
@@ -160,9 +174,12 @@ def _sent(path: Path, send: Send) -> bool:
     return refused
 
 
-def _size(folder: Path) -> int:
+def _size(folder: Path, *, refused: bool = False) -> int:
+    """Return the bytes of what was refused, or of what waits."""
     total = 0
     for entry in os.scandir(folder):
+        if entry.name.endswith(REFUSED) is not refused:
+            continue
         try:
             total += entry.stat().st_size
         except FileNotFoundError:  # replayed and deleted by another process

@@ -260,6 +260,7 @@ def _manner(
         keys=None if is_loopback(host) else Keys(Tokens(deployment.records), clock),
         credentials=None if certificate is None else Credentials(certificate),
         tracing=None if telemetry is None else partial(tracing, telemetry, clock),
+        grace=deployment.settings.gateway.grace.total_seconds(),
     )
 
 

@@ -230,6 +230,28 @@ def test_refused_rows_are_set_aside(
     line.close()
 
 
+def test_what_was_refused_takes_no_room_from_what_waits(
+    world: World, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = [("fraud", answers(world.spec, "a", rows=50).records())]
+    spill = Spill(folder, 40_000)
+
+    def refuse(_: str, __: pa.Table) -> None:
+        raise DataError("no such column: land")
+
+    names = list[list[str]]()
+    for _ in range(3):
+        count = 0
+        while spill.keep(batch):
+            count += 1
+        assert count > 2, "there is room again"
+        spill.replay(refuse)
+        names.append(sorted(path.name for path in folder.iterdir()))
+    assert [len(found) for found in names] == [1, 1, 1], "the oldest goes"
+    assert len({found[0] for found in names}) == 3
+    assert "were refused" in caplog.text
+
+
 def test_rows_of_a_model_that_is_gone_are_set_aside(
     world: World, log: Distant, folder: Path
 ) -> None:

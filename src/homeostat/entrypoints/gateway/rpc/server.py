@@ -26,7 +26,6 @@ Handler: TypeAlias = "Callable[[Message, float], Awaitable[Message]]"
 Call: TypeAlias = "Callable[[Message, grpc.aio.ServicerContext], Awaitable[Message]]"
 Tracing: TypeAlias = "Callable[[Exchange], AbstractContextManager[Running]]"
 
-GRACE = 20.0  # seconds that calls under way have to finish
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -61,12 +60,15 @@ class Manner:
         Whether other processes may serve on the same port: the system spreads connections.
     tracing : callable, optional
         Makes a span of an exchange.
+    grace : float
+        Seconds that calls under way have to finish in the end.
     """
 
     keys: Keys | None = None
     credentials: Credentials | None = None
     shared: bool = False
     tracing: Tracing | None = None
+    grace: float = 20.0
 
 
 @asynccontextmanager
@@ -117,7 +119,7 @@ async def serving(
     try:
         yield
     finally:
-        await server.stop(GRACE)
+        await server.stop(manner.grace)
 
 
 def _traced(name: str, call: Call, manner: Manner) -> Call:
