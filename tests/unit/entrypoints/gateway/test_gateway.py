@@ -10,6 +10,7 @@ import pytest
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import Task
 from homeostat.domain.route import Route
+from homeostat.serving.plan import Answerer
 from unit.entrypoints.gateway.gateway_world import World
 
 
@@ -97,3 +98,27 @@ def test_close_writes_everything(world: World, rows: pa.Table) -> None:
     gateway.predict("fraud", rows)
     assert gateway.close()
     assert world.logged().num_rows == 8
+
+
+def test_work_that_waits_is_not_begun_once_its_caller_has_left(world: World) -> None:
+    made = world.gateway(workers=1)
+    made.routes.publish(Route("fraud", "v1"))
+    world.backend.hanging.add("v1")
+    before = len(world.backend.calls)
+    rows = [{"amount": 1.0, "age": 2.0}]
+
+    async def run() -> None:
+        asked = [asyncio.create_task(made.answer("fraud", rows)) for _ in range(3)]
+        while len(world.backend.calls) == before:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.005)
+        for task in asked[1:]:
+            task.cancel()
+        await asyncio.wait(asked[1:])
+        world.backend.released.set()
+        assert (await asked[0]).tier == [Answerer.MODEL]
+        world.backend.hanging.clear()
+        assert (await made.answer("fraud", rows)).tier == [Answerer.MODEL]
+
+    asyncio.run(run())
+    assert len(world.backend.calls) == before + 2
+    assert made.close()

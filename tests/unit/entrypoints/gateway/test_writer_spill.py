@@ -327,6 +327,24 @@ def test_a_write_cut_short_costs_only_itself(world: World, folder: Path) -> None
     assert sent == [2]
 
 
+def test_what_is_kept_is_on_the_disk_when_that_is_said(
+    world: World, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, sync = dict[str, int](), os.fsync
+
+    def watched(descriptor: int) -> None:
+        sync(descriptor)
+        synced[str(Path(f"/proc/self/fd/{descriptor}").readlink())] = os.fstat(descriptor).st_size
+
+    monkeypatch.setattr(os, "fsync", watched)
+    spill = Spill(folder)
+    for name in "ab":
+        assert spill.keep([("fraud", answers(world.spec, name).records())])
+        (segment,) = folder.iterdir()
+        assert synced[str(segment)] == segment.stat().st_size
+    assert str(folder) in synced, "so is its name"
+
+
 def test_a_failing_replay_keeps_what_is_left(
     world: World, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
