@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TypeAlias
 from urllib.parse import SplitResult, quote, urlsplit
 
 import pyarrow as pa
 
+from homeostat.adapters.telemetry import Calling, calling
 from homeostat.domain.errors import ConfigError, DataError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Receipt, Rejected
@@ -23,11 +26,7 @@ LARGEST_ANSWER = 16 * 2**20
 REFUSALS = frozenset({400, 413, 415, 422})
 """Answers that sending the same rows again cannot change."""
 REMEDY = "use an address such as https://homeostat.example.org"
-Headers = Callable[[], Mapping[str, str]]
-
-
-def _no_headers() -> Mapping[str, str]:
-    return {}
+Calls: TypeAlias = "Callable[[str], AbstractContextManager[Calling]]"
 
 
 @dataclass
@@ -46,8 +45,8 @@ class RemoteLog:
         Of scope ``ingest``.
     timeout : timedelta
         For the connection and for each read.
-    headers : callable
-        More headers for each request, such as those of a trace.
+    calls : callable
+        Makes each request to a URL a span, and says which headers it takes along.
 
     Raises
     ------
@@ -58,7 +57,7 @@ class RemoteLog:
     url: str
     token: str = field(default="", repr=False)
     timeout: timedelta = timedelta(seconds=10)
-    headers: Headers = _no_headers
+    calls: Calls = calling
     _connection: HTTPConnection | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -103,16 +102,20 @@ class RemoteLog:
             "Content-Type": ARROW,
             "User-Agent": "homeostat-gateway",
             "Idempotency-Key": hashlib.blake2b(body, digest_size=16).hexdigest(),
-            **self.headers(),
         }
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
-            status, answer = self._ask(f"{path}/predictions", body, headers)
+            with self.calls(
+                f"{self._parts.scheme}://{self._parts.netloc}{path}/predictions"
+            ) as call:
+                sent = {**headers, **call.headers}
+                call.status, answer = self._ask(f"{path}/predictions", body, sent)
         except (OSError, HTTPException) as error:
             self.close()
             why = f"{type(error).__name__}: {error}"
             raise StorageError(f"the log at {self._parts.netloc} is away: {why}") from error
+        status = call.status
         receipt = _receipt(answer) if status in {200, 422} else None
         if receipt is not None:
             return receipt

@@ -26,8 +26,9 @@ from homeostat.adapters.predlog.place import Place
 from homeostat.adapters.predlog.spill import Spill
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.adapters.registry.local import LocalRegistry
-from homeostat.adapters.remote_log import RemoteLog
+from homeostat.adapters.remote_log import Calls, RemoteLog
 from homeostat.adapters.routes import RecordsRoutes
+from homeostat.adapters.telemetry import calling
 from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import HomeostatError, StorageError
@@ -140,15 +141,18 @@ class Deployment:
         load = load or loader(self.settings, os.environ)
         return RouteTable(self.registry, served, self.clock, load, log_transition, circuit)
 
-    def gateway(self, routes: RouteTable, instance: str = "") -> Gateway:
-        """Return a gateway that logs into this deployment's prediction log, or one elsewhere."""
+    def gateway(self, routes: RouteTable, instance: str = "", calls: Calls = calling) -> Gateway:
+        """Return a gateway that logs into this deployment's prediction log, or one elsewhere.
+
+        Calls to a log elsewhere are traced by `calls`.
+        """
         configured = self.settings.gateway
         log: Appends = self.log
         if configured.log:
             token, variable = "", configured.log_token_env
             if variable is not None:
                 token = secret(os.environ, variable, "gateway.log_token_env", self.settings.file)
-            log = RemoteLog(configured.log, token)
+            log = RemoteLog(configured.log, token, calls=calls)
         room = int(configured.spill.max_mb * 2**20)
         spill = Spill(self.settings.spill_folder, room)
         specs, protector = self.settings.specs, self.log.protector

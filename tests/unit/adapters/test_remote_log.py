@@ -8,9 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from homeostat.adapters import remote_log
 from homeostat.adapters.remote_log import RemoteLog
+from homeostat.adapters.telemetry import Telemetry
 from homeostat.domain.errors import ConfigError, DataError, StorageError
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
 from homeostat.engine.ports import Receipt, Rejected
@@ -145,6 +149,27 @@ def test_nobody_there_is_a_storage_error() -> None:
         RemoteLog("http://127.0.0.1:9").append(SPEC, ROWS)
     with pytest.raises(StorageError):
         RemoteLog("https://127.0.0.1:9").append(SPEC, ROWS)
+
+
+def test_each_request_is_a_trace_of_its_own_that_the_control_plane_can_join(plane: Plane) -> None:
+    spans, tracer = InMemorySpanExporter(), TracerProvider()
+    tracer.add_span_processor(SimpleSpanProcessor(spans))
+    log = RemoteLog(plane.url, "s3cret", calls=Telemetry(metrics=False, tracer=tracer).calling)
+    plane.answers = [(200, took(3)), (503, "busy"), (0, "")]
+    assert log.append(SPEC, ROWS) == Receipt(3)
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            log.append(SPEC, ROWS)
+    log.close()
+    made = spans.get_finished_spans()
+    joined = [headers["traceparent"][:-3] for _, headers, _ in plane.seen]
+    contexts = [span.context for span in made if span.context is not None]
+    assert joined == [f"00-{one.trace_id:032x}-{one.span_id:016x}" for one in contexts]
+    assert len({one.trace_id for one in contexts}) == 3
+    seen = [dict(span.attributes or {}) for span in made]
+    assert {one["url.full"] for one in seen} == {plane.url + plane.seen[0][0]}
+    assert [one.get("http.response.status_code") for one in seen] == [200, 503, None]
+    assert [one.get("error.type") for one in seen] == [None, "503", "RemoteDisconnected"]
 
 
 @pytest.mark.parametrize("token", ["s3cret\n", "s3\tcret", "gehe\u00efm"], ids=ascii)

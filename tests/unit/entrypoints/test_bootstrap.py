@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.notifiers.console import ConsoleNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.routes import RecordsRoutes
+from homeostat.adapters.telemetry import Calling
 from homeostat.alerting.incident import IncidentState, Stage
 from homeostat.domain.errors import ConfigError, StorageError
 from homeostat.domain.window import Window
@@ -122,10 +125,18 @@ def test_answers_for_a_log_elsewhere_wait_on_disk_while_it_is_away(
     with pytest.raises(ConfigError, match=r"gateway\.log_token_env: .*TOKEN is not set"):
         deployment.gateway(deployment.route_table())
     monkeypatch.setenv("TOKEN", "s3cret")
-    gateway = deployment.gateway(deployment.route_table())
+    called = set[str]()
+
+    @contextmanager
+    def calls(url: str) -> Iterator[Calling]:
+        called.add(url)
+        yield Calling()
+
+    gateway = deployment.gateway(deployment.route_table(), calls=calls)
     gateway.predict("fraud", pa.table({"amount": [1.0, 2.0]}))
     assert gateway.close(0.1), "nothing is given up"
     assert gateway.writer.spilled == 2
+    assert called == {"http://127.0.0.1:9/api/v1/models/fraud/predictions"}
     deployment.close()
     path.write_text("gateway: {spill: {folder: kept}}\n" + CONFIG)
     again = opened(folder)

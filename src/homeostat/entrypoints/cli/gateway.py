@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from homeostat.adapters.cards import Cards
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.routes import RecordsRoutes
-from homeostat.adapters.telemetry import Telemetry
+from homeostat.adapters.telemetry import Telemetry, calling
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import StorageError, UserError
 from homeostat.domain.route import Route
@@ -213,7 +213,9 @@ def _run(
         for model, problem in table.follow(routes).items():
             logger.error("%s: %s; its fallback answers", model, problem)
         started = clock.now().isoformat()
-        data_plane = deployment.gateway(table, f"{socket.gethostname()}-{os.getpid()}-{started}")
+        instance = f"{socket.gethostname()}-{os.getpid()}-{started}"
+        calls = calling if telemetry is None else telemetry.calling
+        data_plane = deployment.gateway(table, instance, calls)
         figures = _figures(data_plane, place)
         try:
             tokens = Tokens(deployment.records)

@@ -13,7 +13,20 @@ from homeostat.domain.clock import Clock
 from homeostat.entrypoints.gateway.answered import Answered
 
 _RUNNING: ContextVar[Running | None] = ContextVar("homeostat_running", default=None)
-MODELS = "/v1/models/"
+ROUTES = (
+    "/v1/models/{model}/predict",
+    "/v2/models/{model}/infer",
+    "/v2/models/{model}/versions/{version}/infer",
+    "/v2/repository/index",
+    "/v2/repository/models/{model}/load",
+    "/v2/repository/models/{model}/unload",
+    "/models/{model}/invocations",
+    "/invocations",
+)
+_BY_SHAPE = {
+    (len(parts), parts[-1]): (one, parts)
+    for one, parts in ((one, one.split("/")) for one in ROUTES)
+}
 
 
 class Traced:
@@ -69,13 +82,18 @@ def route(path: str) -> str:
 
     Examples
     --------
-    >>> route("/v1/models/fraud/predict"), route("/admin.php")
-    ('/v1/models/{model}/predict', '/{other}')
+    >>> route("/v1/models/fraud/predict"), route("/v2/models/fraud/infer"), route("/admin.php")
+    ('/v1/models/{model}/predict', '/v2/models/{model}/infer', '/{other}')
     """
-    parts = path.split("/")
-    if path.startswith(MODELS) and len(parts) == 5 and parts[4] == "predict":
-        return f"{MODELS}{{model}}/predict"
-    return "/{other}"
+    given = path.split("/")
+    found = _BY_SHAPE.get((len(given), given[-1]))
+    if found is None:
+        return "/{other}"
+    one, parts = found
+    same = all(
+        mine == its or (its[:1] == "{" and mine) for mine, its in zip(given, parts, strict=True)
+    )
+    return one if same else "/{other}"
 
 
 def told(answered: Answered) -> None:

@@ -12,13 +12,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from starlette.routing import Route as HttpRoute
 from starlette.types import Message, Scope
 
 from homeostat.adapters.models import Loader, save_remote
 from homeostat.adapters.telemetry import Telemetry, calling
 from homeostat.domain.route import Route
-from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
-from homeostat.entrypoints.gateway.traced import Traced, told
+from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel, app
+from homeostat.entrypoints.gateway.traced import Traced, route, told
 from homeostat.simulation.clock import SimulatedClock
 from unit.entrypoints.gateway.gateway_world import NOW, World, answers
 from upstreams import ModelServer
@@ -99,6 +100,22 @@ def test_a_span_joins_the_callers_trace_and_goes_on_to_upstreams(
     }
     with calling("http://models/score") as call:
         assert call.headers == {}
+
+
+def test_every_way_of_asking_has_a_name_of_its_own(world: World) -> None:
+    plane = app(world.gateway())
+    posts = [one for one in plane.routes if isinstance(one, HttpRoute) and one.methods == {"POST"}]
+    assert len(posts) == 8
+    for one in posts:
+        assert route(one.path.replace("{model}", "fraud").replace("{version}", "v1")) == one.path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/models//infer", "/v3/models/fraud/infer", "/", "", "/invocations/", "/x/invocations"],
+)
+def test_paths_that_callers_make_up_have_one_name(path: str) -> None:
+    assert route(path) == "/{other}"
 
 
 def test_failures_are_errors_and_hostile_paths_make_no_new_names(
