@@ -10,9 +10,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.routes import RecordsRoutes
 from homeostat.domain.route import Route
-from homeostat.entrypoints.gateway import Gateway, app
+from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel, app
 from homeostat.simulation.fakes.records import MemoryRecords
 from unit.entrypoints.gateway.gateway_world import World
 
@@ -175,25 +176,25 @@ def test_lifespan_without_a_source(world: World) -> None:
     assert not gateway.writer.put(world.spec, world.logged())
 
 
+async def ask(application: Starlette, seconds: float) -> dict[str, Any]:
+    """Ask; the event loop stands still for so long while the request is read."""
+    body, sent = b'{"rows": [{"amount": 0}]}', list[dict[str, Any]]()
+
+    async def receive() -> dict[str, object]:
+        threading.Event().wait(seconds)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        sent.append(dict(message))
+
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": []}
+    await application(scope, receive, send)
+    return sent[0]
+
+
 def test_too_many_requests_are_refused_before_they_are_late(world: World) -> None:
     gateway = world.gateway(deadline=0.1)
     gateway.routes.publish(Route("fraud", "v1"))
-
-    body = b'{"rows": [{"amount": 0}]}'
-
-    async def ask(application: Starlette, seconds: float) -> dict[str, Any]:
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, object]:
-            threading.Event().wait(seconds)
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: MutableMapping[str, object]) -> None:
-            sent.append(dict(message))
-
-        scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": []}
-        await application(scope, receive, send)
-        return sent[0]
 
     async def run() -> list[dict[str, Any]]:
         application = app(gateway)
@@ -206,6 +207,28 @@ def test_too_many_requests_are_refused_before_they_are_late(world: World) -> Non
     assert [one["status"] for one in (first, second, third)] == [200, 503, 200]
     assert (b"retry-after", b"1") in second["headers"]
     assert 'homeostat_shed_requests_total{model="fraud"} 1\n' in gateway.metrics_text()
+
+
+def test_shadows_are_dropped_before_requests_are_while_the_loop_is_late(world: World) -> None:
+    # In the event loop: while a thread answers, the loop makes up for what it was late.
+    table = RouteTable(world.registry, [ServedModel(world.spec, deadline=4.0)], SystemClock())
+    gateway = Gateway(table, LogWriter(world.log), SystemClock())
+    table.publish(Route("fraud", "v1", shadows=("v2",)))
+
+    async def run() -> list[object]:
+        application = app(gateway)
+        async with application.router.lifespan_context(application):
+            asked = [await ask(application, 0.0)]
+            await asyncio.sleep(0)
+            asked.append(await ask(application, 0.4))  # a tenth of the deadline
+            assert await asyncio.to_thread(gateway.drain)
+        return [one["status"] for one in asked]
+
+    assert asyncio.run(run()) == [200, 200]
+    assert dict(gateway.metrics.shadows) == {
+        ("fraud", "v2", "scored"): 1,
+        ("fraud", "v2", "dropped"): 1,
+    }
 
 
 def test_mounted_beside_others_it_answers_too(world: World) -> None:

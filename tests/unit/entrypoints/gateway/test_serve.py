@@ -302,3 +302,27 @@ def test_trap_a_model_that_hung_answers_again_once_it_is_well(world: World, rows
     assert f"homeostat_calls_under_way{labels} 0\n" in text
     assert f"homeostat_call_places{labels} 1\n" in text
     world.backend.released.set()
+
+
+def test_work_of_a_caller_who_left_is_not_begun(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway(workers=1)
+    gateway.routes.publish(Route("fraud", "v1"))
+    live = gateway.routes.live("fraud")
+    assert live is not None
+    lane = live.versions["v1"].lane
+    world.backend.calls.clear()
+    world.backend.hanging.add("v1")
+
+    async def leave() -> None:
+        first, second = (asyncio.create_task(gateway.answer("fraud", rows)) for _ in range(2))
+        while lane.busy < 2 or not world.backend.calls:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        world.backend.released.set()
+        await first
+
+    asyncio.run(leave())
+    assert gateway.predict("fraud", rows)["tier"].to_pylist() == ["model"] * 4
+    assert world.backend.calls == ["v1"] * 2, "the first and the last"
