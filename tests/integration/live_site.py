@@ -49,6 +49,7 @@ def train(rows, spec, out):
     return {"rows": len(rows)}
 """
 
+ADDRESS = r"on (http://\S+)/\n"
 MAIN = "import sys; from homeostat.entrypoints.cli import main; main(sys.argv[1:])"
 
 
@@ -103,10 +104,14 @@ class Service:
     @cached_property
     def http(self) -> httpx.Client:
         """A client of it, once it has started."""
-        until(lambda: "startup complete" in self.log or self.ended, 60, "start")
-        found = re.search(r"on (http://\S+)/", self.log)
+        until(lambda: self._started or self.ended, 60, "start")
+        found = re.search(ADDRESS, self.log)
         assert found is not None, self.log
         return httpx.Client(base_url=found[1], timeout=20)
+
+    @property
+    def _started(self) -> bool:
+        return "startup complete" in self.log and re.search(ADDRESS, self.log) is not None
 
     @property
     def log(self) -> str:

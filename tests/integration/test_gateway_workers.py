@@ -23,6 +23,25 @@ with open(f"{folder}/starts", "a") as starts:
     starts.write(f"{number} {socket.socket(fileno=int(descriptor)).getsockname()[1]}\\n")
 sys.exit(7)
 """
+SERVE = """
+import os, signal, sys, time
+number, descriptor, line, folder = sys.argv[1].split(":", 3)
+open(f"{folder}/begun", "w").close()
+while os.path.exists(f"{folder}/hold"):
+    time.sleep(0.02)
+signal.signal(signal.SIGHUP, lambda *_: open(f"{folder}/renewed", "w").close())
+os.write(int(line), b"s\\0\\0")
+time.sleep(60)
+"""
+MISTAKEN = """
+import os, sys, time
+folder = sys.argv[1].split(":", 3)[3]
+while not os.path.exists(f"{folder}/serving"):
+    time.sleep(0.02)
+with open(f"{folder}/starts", "a") as starts:
+    starts.write("0\\n")
+sys.exit(2)
+"""
 WAIT = "import time; time.sleep(60)"
 DEAF = (
     "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
@@ -47,7 +66,9 @@ def supervisor(
         return [sys.executable, "-S", "-E", "-c", programs[place.number], str(place)]
 
     port: int = bound[0].getsockname()[1]
-    return Supervisor(bound, command, SystemClock(), folder, patience, 16), port
+    serving = folder / "serving"
+    made = Supervisor(bound, command, SystemClock(), folder, patience, 16, serving.touch)
+    return made, port
 
 
 def later(what: Callable[[], object], then: Callable[[], object]) -> Thread:
@@ -82,6 +103,42 @@ def test_a_mistake_in_the_configuration_ends_all(tmp_path: Path) -> None:
     assert made.run() == 2
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_mistake_that_a_worker_makes_later_leaves_those_that_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_PAUSE", 0.01)
+    dies = SERVE.replace("time.sleep(60)", MISTAKEN)
+    made, _ = supervisor(tmp_path, [dies, SERVE])
+    starts = tmp_path / "starts"
+    thread = later(
+        lambda: starts.exists() and starts.read_text().count("\n") >= 3,
+        lambda: signal.raise_signal(signal.SIGTERM),
+    )
+    assert made.run() in {0, 2}, "what the last of them ended with"
+    thread.join()
+    assert "worker 0 ended with code 2, next start in 0.01 s" in caplog.text
+    assert "worker 1 ended" not in caplog.text
+
+
+def test_a_worker_that_is_starting_renews_its_certificate_once_it_serves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, _ = supervisor(tmp_path, [SERVE])
+    hold = tmp_path / "hold"
+    hold.touch()
+
+    def renew() -> None:
+        signal.raise_signal(signal.SIGHUP)
+        hold.unlink()
+        until((tmp_path / "renewed").exists)
+        signal.raise_signal(signal.SIGTERM)
+
+    thread = later((tmp_path / "begun").exists, renew)
+    assert made.run() == 0
+    thread.join()
+    assert caplog.text == ""
 
 
 def test_workers_that_do_not_end_are_killed(

@@ -35,6 +35,7 @@ from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
 from homeostat.entrypoints.gateway.traced import Traced, told, tracing
 from homeostat.entrypoints.gateway.workers import (
+    SETTINGS,
     Place,
     Supervisor,
     reserved,
@@ -80,23 +81,23 @@ def gateway(
     if context.invoked_subcommand is not None:
         return 0
     log_to_stderr()
-    settings = load(config_path)
+    place = None if place_text is None else Place.read(place_text)
+    settings = load(config_path, None if place is None else place.settings)
     where = (
         settings.gateway.host if host is None else host,
         settings.gateway.port if port is None else port,
     )
-    if place_text is not None:
-        place = Place.read(place_text)
-        place.tie()
-        _run(settings, where[0], place.listening(), place, grpc_port)
+    if place is not None:
+        attach = place.tie().attach
+        _run(settings, where[0], place.listening(), attach, place, grpc_port)
         return 0
     count = settings.gateway.workers if workers is None else workers
     if count > 1:
         return _supervise(settings, config_path, where, count)
     _check(settings, where[0])
     with listen(*where, "gateway.port") as bound:
-        _tell(settings, where[0], bound)
-        _run(settings, where[0], bound)
+        tell = partial(_tell, settings, where[0], bound)
+        _run(settings, where[0], bound, lambda server: server.beginnings.append(tell))
     return 0
 
 
@@ -157,14 +158,18 @@ def _supervise(settings: Settings, config: Path, where: tuple[str, int], count: 
     port = alone.getsockname()[1]
     alone.close()
     bound = sockets(host, port, count, BACKLOG)
-    _tell(settings, host, bound[0])
     kept = _keep_for_grpc(settings, host)
     stop = settings.gateway
     patience = stop.notice.total_seconds() + 2 * stop.grace.total_seconds()
     with tempfile.TemporaryDirectory(prefix="homeostat-gateway-") as folder:
         grpc_port = kept.getsockname()[1] if kept is not None else None
         command = partial(worker_command, config, host, grpc_port=grpc_port)
-        supervisor = Supervisor(bound, command, SystemClock(), Path(folder), patience, BACKLOG)
+        # A worker that is started later must not find what has been changed meanwhile.
+        (Path(folder) / SETTINGS).write_text(settings.text, encoding="utf-8")
+        tell = partial(_tell, settings, host, bound[0])
+        supervisor = Supervisor(
+            bound, command, SystemClock(), Path(folder), patience, BACKLOG, tell
+        )
         try:
             return supervisor.run()
         finally:
@@ -192,6 +197,7 @@ def _run(
     settings: Settings,
     host: str,
     bound: socket.socket,
+    attach: Callable[[Server], None],
     place: Place | None = None,
     grpc_port: int | None = None,
 ) -> None:
@@ -232,6 +238,7 @@ def _run(
                 data_plane.watchers.append(told)
             server = _server(settings, plane, data_plane, certificate)
             server.renewals += renewals
+            attach(server)
             server.serve_on([bound])
         finally:
             if telemetry is not None:

@@ -116,6 +116,8 @@ class Server(uvicorn.Server):
     ----------
     renewals : list of callable
         Are called, too, when the certificate is read again; they raise ConfigError.
+    beginnings, endings : list of callable
+        Are called, too, once connections are taken, and when it is told to stop.
     """
 
     def __init__(
@@ -138,7 +140,10 @@ class Server(uvicorn.Server):
         )
         self._stop, self._certificate, self._on_stop = stop, certificate, on_stop
         self._hasty = False
+        self._lent: dict[int, tuple[asyncio.Server, socket.socket]] = {}
         self.renewals: list[Callable[[], None]] = []
+        self.beginnings: list[Callable[[], None]] = []
+        self.endings: list[Callable[[], None]] = []
 
     def serve_on(self, bound: Sequence[socket.socket]) -> None:
         """Serve until told to stop; raises ConfigError if the certificate cannot be used."""
@@ -175,15 +180,43 @@ class Server(uvicorn.Server):
         else:
             logger.info("certificate renewed")
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections, and tell."""
+        await super().startup(sockets)
+        if self.started:
+            for beginning in self.beginnings:
+                beginning()
+
+    async def stand_in(self, number: int, bound: socket.socket) -> None:
+        """Take the connections of another server's socket, too, until told to stand down."""
+        if self.should_exit:
+            bound.close()
+            return
+        bound.setblocking(False)
+        lent = await asyncio.get_running_loop().create_server(
+            self._protocol, sock=bound, ssl=self.config.ssl, backlog=self.config.backlog
+        )
+        self._lent[number] = lent, bound
+        self.servers.append(lent)
+
+    async def stand_down(self, number: int) -> None:
+        """Leave the connections of the socket of that number to the other server again."""
+        if number in self._lent and not self.should_exit:
+            lent, bound = self._lent.pop(number)
+            self.servers.remove(lent)
+            lent.close()
+            bound.close()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop without losing what was asked already."""
-        self._on_stop()
+        for ending in (self._on_stop, *self.endings):
+            ending()
         self.server_state.default_headers = [
             *self.server_state.default_headers,
             (b"connection", b"close"),
         ]
         await self._wait(self._stop.notice, lambda: self._hasty)
-        await self._accept_last(sockets or [])
+        await self._accept_last([*(sockets or []), *(bound for _, bound in self._lent.values())])
         await self._wait(QUIET, lambda: self.force_exit or not self.server_state.connections)
         await self._wait(self._stop.grace, lambda: self.force_exit or not self._half_read())
         await super().shutdown()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from homeostat.domain.clock import Clock
+from homeostat.entrypoints.gateway.line import Ear, Line, Word
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ LOOK = 0.05  # seconds between two looks at the workers
 FORGOTTEN = 60.0  # seconds after which a death no longer makes the next start wait
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 MISTAKE = 2  # exit code of a process whose configuration is wrong: starting again does not help
+SETTINGS = "homeostat.yaml"
 LAST_WORDS = 15.0  # seconds for what was answered to reach the log
 
 
@@ -46,7 +47,7 @@ def pause(deaths: Sequence[float], now: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a worker is given: its number, a socket, a pipe and a folder.
+    """What a worker is given: its number, a socket, a line and a folder.
 
     Attributes
     ----------
@@ -54,9 +55,9 @@ class Place:
     descriptor : int
         Of the listening socket.
     lifeline : int
-        Of a pipe that ends when the process that started the worker does.
+        Of the line to the process that started the worker.
     folder : str
-        Where workers leave their metrics for each other.
+        Where workers leave their metrics for each other, and the configuration is kept.
     """
 
     number: int
@@ -83,14 +84,14 @@ class Place:
         """Return the socket."""
         return socket.socket(fileno=self.descriptor)
 
-    def tie(self) -> None:
-        """Have this process stop when the one that started it is gone."""
+    @property
+    def settings(self) -> Path:
+        """A copy of the configuration, as it was when the gateway started."""
+        return Path(self.folder) / SETTINGS
 
-        def wait() -> None:
-            os.read(self.lifeline, 1)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=wait, daemon=True).start()
+    def tie(self) -> Ear:
+        """Have this process obey the one that started it, and stop when that one is gone."""
+        return Ear(Line(socket.socket(fileno=self.lifeline)))
 
 
 def sockets(host: str, port: int, count: int, backlog: int) -> list[socket.socket]:
@@ -142,16 +143,23 @@ class _Worker:
     number: int
     bound: socket.socket | None
     process: subprocess.Popen[bytes] | None = None
+    line: Line | None = None
+    serving: bool = False
+    renew: bool = False  # once it serves
     due: float = 0.0
     deaths: list[float] = field(default_factory=list)
+    others: set[int] = field(default_factory=set)  # for whom it stands in
 
 
 class Supervisor:
     """Starts workers, starts those again that die, and passes signals on.
 
-    It holds a copy of each worker's socket: connections that wait while a worker is started again
-    are answered by the new one. One that dies again and again gives its socket up until it runs, so
-    that the system spreads its connections over the others.
+    It holds a copy of each worker's socket. The workers that serve take the connections of those
+    that do not: nothing waits for a start. Where none serves, connections wait; but a worker that
+    dies again and again gives its socket up until it runs, and they are refused.
+
+    A mistake (exit code 2) ends all, unless a worker has served already: then it is a death like
+    another.
 
     Parameters
     ----------
@@ -164,6 +172,8 @@ class Supervisor:
     patience : float
         Seconds from SIGTERM until workers that have not ended are killed.
     backlog : int
+    on_serving : callable
+        Is called once all workers serve for the first time.
     """
 
     def __init__(
@@ -174,6 +184,7 @@ class Supervisor:
         folder: Path,
         patience: float,
         backlog: int,
+        on_serving: Callable[[], None] = lambda: None,
     ) -> None:
         self._address: tuple[str, int] = bound[0].getsockname()[:2]
         self._workers = [_Worker(number, one) for number, one in enumerate(bound)]
@@ -181,22 +192,22 @@ class Supervisor:
         self._patience, self._backlog = patience, backlog
         self._look = threading.Event()
         self._told: list[signal.Signals] = []
+        self._on_serving, self._served, self._complete = on_serving, False, False
 
     def run(self) -> int:
         """Run until told to stop; return the worst exit code of the workers."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, _: self._told.append(signal.Signals(number)))
-        reading, writing = os.pipe()
         try:
-            return self._watch(reading)
+            return self._watch()
         finally:
-            os.close(reading)
-            os.close(writing)
             for worker in self._workers:
+                if worker.line is not None:
+                    worker.line.close()
                 if worker.bound is not None:
                     worker.bound.close()
 
-    def _watch(self, lifeline: int) -> int:
+    def _watch(self) -> int:
         while True:
             stop = False
             while self._told:
@@ -206,45 +217,87 @@ class Supervisor:
             if stop:
                 return self._stop()
             for worker in self._workers:
-                self._tend(worker, lifeline)
+                self._listen(worker)
+                self._tend(worker)
                 if worker.process is not None and worker.process.returncode == MISTAKE:
                     self._pass_on(signal.SIGTERM)
                     return self._stop()
+            self._arrange()
             self._look.wait(LOOK)
 
-    def _tend(self, worker: _Worker, lifeline: int) -> None:
+    def _listen(self, worker: _Worker) -> None:
+        while worker.line is not None and (message := worker.line.hear()) is not None:
+            worker.serving = message.word is Word.SERVES
+            self._served = self._served or worker.serving
+            if worker.serving and worker.renew and worker.process is not None:
+                worker.process.send_signal(signal.SIGHUP)
+                worker.renew = False
+
+    def _tend(self, worker: _Worker) -> None:
         now = self._clock.monotonic()
         if worker.process is not None:
             code = worker.process.poll()
-            if code is None or code == MISTAKE:
+            if code is None or (code == MISTAKE and not self._served):
                 return
-            worker.process = None
-            worker.deaths = [*(d for d in worker.deaths if d > now - FORGOTTEN), now]
-            wait = pause(worker.deaths, now)
-            worker.due = now + wait
-            logger.error(
-                "worker %d ended with code %d, next start in %g s", worker.number, code, wait
-            )
-            if wait and worker.bound is not None:
-                worker.bound.close()
-                worker.bound = None
+            self._bury(worker, code, now)
         if now >= worker.due:
-            self._start(worker, lifeline)
+            self._start(worker)
 
-    def _start(self, worker: _Worker, lifeline: int) -> None:
+    def _bury(self, worker: _Worker, code: int, now: float) -> None:
+        worker.process, worker.serving, worker.renew = None, False, False
+        worker.others.clear()
+        if worker.line is not None:
+            worker.line.close()
+            worker.line = None
+        worker.deaths = [*(d for d in worker.deaths if d > now - FORGOTTEN), now]
+        wait = pause(worker.deaths, now)
+        worker.due = now + wait
+        logger.error("worker %d ended with code %d, next start in %g s", worker.number, code, wait)
+        if wait and worker.bound is not None and not any(each.serving for each in self._workers):
+            worker.bound.close()
+            worker.bound = None
+
+    def _start(self, worker: _Worker) -> None:
         if worker.bound is None:
             worker.bound = _shared(*self._address, self._backlog)
-        place = Place(worker.number, worker.bound.fileno(), lifeline, str(self._folder))
+        worker.line, end = Line.pair()
+        place = Place(worker.number, worker.bound.fileno(), end.fileno(), str(self._folder))
         worker.process = subprocess.Popen(  # noqa: S603 - our own command
             self._command(place),
             pass_fds=(place.descriptor, place.lifeline),
             # Ctrl-C reaches all of a terminal's processes; workers are told once, by this one.
             start_new_session=True,
         )
+        end.close()
+
+    def _arrange(self) -> None:
+        """Have those that serve stand in for those that do not."""
+        absent = {
+            worker.number: worker.bound
+            for worker in self._workers
+            if not worker.serving and worker.bound is not None
+        }
+        serving = [worker for worker in self._workers if worker.serving]
+        for worker in serving:
+            line = worker.line
+            if line is None:
+                continue
+            for number in absent.keys() - worker.others:
+                line.tell(Word.TAKE, number, absent[number])
+            for number in worker.others - absent.keys():
+                line.tell(Word.LEAVE, number)
+            worker.others = set(absent)
+        if not self._complete and len(serving) == len(self._workers):
+            self._complete = True
+            self._on_serving()
 
     def _pass_on(self, number: signal.Signals) -> None:
         for worker in self._workers:
-            if worker.process is not None and worker.process.poll() is None:
+            if worker.process is None or worker.process.poll() is not None:
+                continue
+            if number == signal.SIGHUP and not worker.serving:
+                worker.renew = True  # it may have read its certificate, and not listen yet
+            else:
                 worker.process.send_signal(number)
 
     def _stop(self) -> int:

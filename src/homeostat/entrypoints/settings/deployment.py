@@ -157,6 +157,7 @@ class Settings(Part):
     """The models under care."""
 
     _file: Path = PrivateAttr(default=Path("homeostat.yaml"))
+    _text: str = PrivateAttr(default="")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -221,6 +222,11 @@ class Settings(Part):
     def file(self) -> Path:
         """The file that this was read from."""
         return self._file
+
+    @property
+    def text(self) -> str:
+        """The text that this was read from."""
+        return self._text
 
     @property
     def folder(self) -> Path:

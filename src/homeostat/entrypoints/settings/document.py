@@ -42,6 +42,7 @@ class Document:
     file: str
     values: object
     root: Node
+    text: str
 
     def locate(self, path: Sequence[str | int], *, lacking: bool = False) -> tuple[int, str]:
         """Return the one-based line and the dotted name of the value at `path`.
@@ -60,8 +61,8 @@ class Document:
         return line, ".".join(named)
 
 
-def read(path: Path) -> Document:
-    """Read a YAML file.
+def read(path: Path, copy: Path | None = None) -> Document:
+    """Read a YAML file, or a copy of it under its name.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def read(path: Path) -> Document:
         If it is missing, unreadable, empty, no YAML, no mapping, or has a key twice.
     """
     name = str(path)
-    text = _text(path)
+    text = _text(copy or path)
     try:
         loader = Loader(text)
         root = loader.get_single_node()
@@ -90,7 +91,7 @@ def read(path: Path) -> Document:
         line = root.start_mark.line + 1
         remedy = "begin with a line such as 'models:'"
         raise ConfigError("the file must be a mapping of settings", remedy, name, line)
-    return Document(name, values, root)
+    return Document(name, values, root, text)
 
 
 def _text(path: Path) -> str:

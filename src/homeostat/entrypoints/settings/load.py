@@ -33,15 +33,22 @@ REMEDIES = {
 }
 
 
-def load(path: Path | str) -> Settings:
+def load(path: Path | str, copy: Path | None = None) -> Settings:
     """Read a deployment's settings.
+
+    Parameters
+    ----------
+    path : Path or str
+        Paths in the file start from its folder.
+    copy : Path, optional
+        Of an earlier state of the file, which is read instead of it.
 
     Raises
     ------
     ConfigError
         The first thing that is wrong, in the order of the file; `problems` has all of them.
     """
-    settings, errors = _read(Path(path))
+    settings, errors = _read(Path(path), copy)
     if settings is None:
         raise errors[0]
     return settings
@@ -55,15 +62,15 @@ def problems(path: Path | str) -> tuple[ConfigError, ...]:
         return (error,)
 
 
-def _read(path: Path) -> tuple[Settings | None, tuple[ConfigError, ...]]:
-    source = document.read(path)
+def _read(path: Path, copy: Path | None = None) -> tuple[Settings | None, tuple[ConfigError, ...]]:
+    source = document.read(path, copy)
     try:
         settings = Settings.model_validate(source.values)
     except ValidationError as error:
         details = error.errors(include_url=False)
         found = [_explain(detail, source) for detail in details if not _echo(detail)]
         return None, tuple(sorted(found, key=lambda item: item.line or 0))
-    settings._file = path  # noqa: SLF001
+    settings._file, settings._text = path, source.text  # noqa: SLF001
     return settings, ()
 
 
