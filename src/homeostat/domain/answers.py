@@ -18,6 +18,7 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import PROBABILITIES
 
 Floats = NDArray[np.float64]
+FEW = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +52,8 @@ def read_outputs(spec: ModelSpec, outputs: ArrayLike, rows: int) -> Answers:
     spec : ModelSpec
     outputs : array_like
         Shape (rows,), or (rows, classes) with one probability a class. A multi-class row that is
-        not finite, in [0, 1] and of sum 1 is no answer, nor is a number that is no class index.
+        not finite, in [0, 1] and of sum 1 is no answer, nor is a number that is no class index, or
+        of a binary model one that is not in [0, 1].
     rows : int
 
     Raises
@@ -72,10 +74,10 @@ def read_outputs(spec: ModelSpec, outputs: ArrayLike, rows: int) -> Answers:
     if given.shape == (rows,):
         if spec.task is Task.MULTICLASS:
             given = np.where(class_indices(spec, given), given, np.nan)
-        return Answers(given)
+        return Answers(_chances(given) if spec.task is Task.BINARY else given)
     columns = given.shape[1] if given.ndim == 2 and given.shape[0] == rows else 0
     if spec.task is Task.BINARY and columns == 2:
-        return Answers(given[:, 1])
+        return Answers(_chances(given[:, 1]))
     named = len(spec.classes)
     if spec.task is not Task.MULTICLASS or columns < 2 or (named and columns != named):
         raise ArtifactError(f"{rows} rows gave scores of shape {given.shape}")
@@ -85,6 +87,16 @@ def read_outputs(spec: ModelSpec, outputs: ArrayLike, rows: int) -> Answers:
     likeliest = np.where(sound, np.where(sound[:, None], given, 0.0).argmax(axis=1), np.nan)
     chances = np.where(sound[:, None], np.clip(given, 0.0, 1.0), np.nan)
     return Answers(likeliest, chances if named else None)
+
+
+def _chances(given: Floats) -> Floats:
+    """Return probabilities without rounding errors, NaN for what is none."""
+    # A few numbers are looked at sooner as Python's own.
+    if len(given) <= FEW and all([0.0 <= number <= 1.0 for number in given.tolist()]):  # noqa: C419
+        return given
+    with np.errstate(invalid="ignore"):
+        sound = (given >= -RANGE_SLACK) & (given <= 1 + RANGE_SLACK)
+    return np.where(sound, np.clip(given, 0.0, 1.0), np.nan)
 
 
 def probability_lists(probabilities: Floats | None, rows: int) -> pa.Array[pa.Scalar[pa.DataType]]:

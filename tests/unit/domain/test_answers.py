@@ -34,6 +34,16 @@ def test_a_number_that_is_no_class_index_is_no_answer() -> None:
     assert read_outputs(spec(Task.REGRESSION), given, 5).scores.tolist() == given
 
 
+@pytest.mark.parametrize("repeats", [1, 20])
+def test_a_number_that_is_no_probability_is_no_answer_of_a_binary_model(repeats: int) -> None:
+    given = [0.0, 0.25, 1.0, 1 + 1e-9, -1e-9, 2.5, -0.1, np.inf, np.nan]
+    expected = [0.0, 0.25, 1.0, 1.0, 0.0, *[np.nan] * 4]
+    found = read_outputs(spec(Task.BINARY), given * repeats, 9 * repeats)
+    np.testing.assert_array_equal(found.scores, expected * repeats)
+    columns = np.column_stack([1 - np.array(given), given])
+    np.testing.assert_array_equal(read_outputs(spec(Task.BINARY), columns, 9).scores, expected)
+
+
 def test_two_columns_of_a_binary_model_are_its_classes() -> None:
     found = read_outputs(spec(Task.BINARY), [[0.75, 0.25]], 1)
     assert (found.scores.tolist(), found.probabilities) == ([0.25], None)

@@ -112,8 +112,8 @@ def _tensor(spec: UpstreamSpec, content: dict[str, list[dict[str, object]]]) -> 
     chosen = outputs[-1]
     if spec.output:
         chosen = next(one for one in [*outputs, {}] if one.get("name", spec.output) == spec.output)
-    if chosen["datatype"] == "BYTES":
-        raise ValueError("texts are no scores")
+    if chosen["datatype"] in {"BYTES", "BOOL"}:
+        raise ValueError("texts and truth values are no scores")
     shape = chosen["shape"]
     if not isinstance(shape, list):
         raise TypeError("a shape is a list")
@@ -128,13 +128,14 @@ def _listed(spec: UpstreamSpec, content: object) -> NDArray[np.float64]:
 
 
 def _score(spec: UpstreamSpec, item: object) -> object:
-    if isinstance(item, str):
-        raise TypeError("a text is no score")
-    if not isinstance(item, dict):
-        return item
-    if spec.output or "score" in item:
-        return item[spec.output or "score"]
-    (value,) = item.values()
+    value = item
+    if isinstance(item, dict):
+        (value,) = (
+            [item[spec.output or "score"]] if spec.output or "score" in item else item.values()
+        )
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, (str, bool)):
+            raise TypeError("texts and truth values are no scores")
     return value
 
 

@@ -82,8 +82,15 @@ def test_lists_are_read(content: object, output: str, expected: list[object]) ->
         [{"a": 1, "b": 2}] * 2,
         [[1], [1, 2]],
         [[[1]]] * 2,
+        [True, False],
+        [{"score": 0.5}, {"score": True}],
+        [{"score": 0.5}, {"score": "0.5"}],
+        [[0.5, 0.5], [True, False]],
     ],
-    ids=["empty", "number", "text", "texts", "two_fields", "ragged", "cube"],
+    ids=[
+        *("empty", "number", "text", "texts", "two_fields", "ragged", "cube"),
+        *("truths", "truth_named", "text_named", "truths_of_classes"),
+    ],
 )
 def test_other_answers_are_refused(content: object) -> None:
     with pytest.raises(UpstreamError):
