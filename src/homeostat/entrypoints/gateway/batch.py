@@ -108,6 +108,8 @@ def rows_to_table(spec: ModelSpec, rows: Sequence[Mapping[str, object]]) -> pa.T
         name = min(unknown)
         place = next(i for i, values in enumerate(rows) if name in values)
         raise InputError(f"no such field; there are {', '.join(types)}", place, name)
+    # Rows in which nothing is given are rows all the same: a column keeps their number.
+    named = named or set(list(types)[:1])
     return pa.table(
         {
             name: _column(name, kind, [row.get(name) for row in rows])

@@ -67,6 +67,16 @@ def test_required_value(world: World) -> None:
         to_batch(spec, pa.table({"card": ["anna"]}), world.clock.now(), "s")
 
 
+def test_rows_in_which_nothing_is_given_are_rows(world: World) -> None:
+    batch = to_batch(world.spec, rows_to_table(world.spec, [{}, {}]), world.clock.now(), "s")
+    assert batch.size == 2
+    assert batch.features["amount"].to_pylist() == [None, None]
+    columns = (Column("amount", ColumnKind.NUMERIC, nullable=False),)
+    strict = replace(world.spec, schema=Schema(columns))
+    with pytest.raises(InputError, match="row 0, column 'amount': a value is required"):
+        to_batch(strict, rows_to_table(strict, [{}]), world.clock.now(), "s")
+
+
 def test_columns_of_the_wrong_type_or_name(world: World) -> None:
     with pytest.raises(InputError, match="column 'amount': is not a number"):
         to_batch(world.spec, pa.table({"amount": ["x"]}), world.clock.now(), "s")
