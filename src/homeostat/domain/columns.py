@@ -67,6 +67,19 @@ def answered(table: pa.Table) -> pa.Table:
     return _kept(table, pc.not_equal(table.column("role"), pa.scalar("shadow")))
 
 
+def by_split(table: pa.Table) -> pa.Table:
+    """Return what a caller saw without having named the version.
+
+    Examples
+    --------
+    >>> rows = pa.table({"role": ["champion", "override", "shadow"]})
+    >>> by_split(rows)["role"].to_pylist()
+    ['champion']
+    """
+    seen = answered(table)
+    return _kept(seen, pc.not_equal(seen.column("role"), pa.scalar("override")))
+
+
 def _kept(table: pa.Table, chosen: pa.BooleanArray) -> pa.Table:
     """Return the chosen rows, without copying them if all are."""
     every = not chosen.null_count and pc.all(chosen).as_py()

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from homeostat.detectors.series import limits
 from homeostat.detectors.series.limits import LimitState
 from homeostat.detectors.series.point import Point
-from homeostat.domain.columns import answered, micros, texts
+from homeostat.domain.columns import by_split, micros, texts
 from homeostat.domain.verdict import DEGRADED, Status, Verdict
 from homeostat.domain.window import EPOCH, Window, closed_windows
 from homeostat.engine.outcomes import Found
@@ -33,9 +33,10 @@ MICROSECOND = timedelta(microseconds=1)
 def judge_degraded(plan: ModelPlan, log: PredictionLog, watch: Watch, now: datetime) -> Found:
     """Hold each closed window's share of answers by other tiers to the owner's limit.
 
-    Shadows answer nobody and do not count. The share is counted, not estimated, and the limit is
-    the owner's: it spends nothing of the alarm budget. Windows of too few answers say nothing. Of
-    one tick only the newest verdict is told, and those that begin or end an alarm.
+    Shadows answer nobody and do not count, nor do versions that callers name. The share is
+    counted, not estimated, and the limit is the owner's: it spends nothing of the alarm budget.
+    Windows of too few answers say nothing. Of one tick only the newest verdict is told, and those
+    that begin or end an alarm.
     """
     policy = plan.degraded
     if policy is None:
@@ -49,7 +50,7 @@ def judge_degraded(plan: ModelPlan, log: PredictionLog, watch: Watch, now: datet
     totals = np.zeros(len(windows), np.intp)
     others = [Counter[tuple[str, str]]() for _ in windows]
     for stretch in log.stretches(plan.spec, span):  # a window may have millions of rows
-        rows = answered(log.rows(plan.spec, stretch, COLUMNS))
+        rows = by_split(log.rows(plan.spec, stretch, COLUMNS))
         places = (micros(rows, "timestamp") - first) // step
         totals += np.bincount(places, minlength=len(windows))
         elsewhere = np.asarray(pc.not_equal(rows["tier"], pa.scalar(MODEL)), np.bool_)

@@ -13,7 +13,7 @@ from homeostat.detectors.quality.reference import QualityReference
 from homeostat.detectors.quality.reference import fit as fit_quality
 from homeostat.detectors.service import detector as service
 from homeostat.detectors.volume import detector as volume
-from homeostat.domain.columns import answered, texts, where
+from homeostat.domain.columns import by_split, texts, where
 from homeostat.domain.decision import Decision
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import Status, Verdict
@@ -206,13 +206,13 @@ def judge_volume(
 
 
 def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: datetime) -> Found:
-    """Judge availability and latency of what was answered since the last tick."""
+    """Judge availability and latency of what the split answered since the last tick."""
     if now <= watch.service_until:
         return Found(watch)
     window = Window(watch.service_until, now)
     asked, moved, reasons, times = 0, 0, Counter[str](), [np.empty(0)]
     for part in log.stretches(plan.spec, window):  # at full traffic a minute has millions of rows
-        rows = answered(log.rows(plan.spec, part, SERVICE_COLUMNS))
+        rows = by_split(log.rows(plan.spec, part, SERVICE_COLUMNS))
         by_model = where(rows, "tier", MODEL_TIER)
         challenged = where(by_model, "role", "challenger")
         asked += rows.num_rows

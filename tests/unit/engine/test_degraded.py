@@ -46,8 +46,8 @@ def log(*windows: Sequence[tuple[str, str, str]]) -> MemoryLog:
 
 
 def share(degraded: int) -> list[tuple[str, str, str]]:
-    """Return the rows of a window of which so many are degraded, and shadows beside them."""
-    shadows = [("shadow", "rules", "")] * EACH
+    """Return a window of which so many are degraded, with shadows and named versions beside it."""
+    shadows = [("shadow", "rules", ""), ("override", "rules", "error")] * EACH
     return [*shadows, *[RULES] * degraded, *[ROW] * (EACH - degraded)]
 
 
@@ -83,7 +83,7 @@ def test_two_windows_in_a_row_above_the_limit_alarm(
 
 def test_the_reason_counts_tiers_and_shows_no_strange_text() -> None:
     kinds = [("champion", "<b>", "<i>"), ("arm:2", "default", "overload"), ROW, ROW]
-    kinds += [("champion", "cached", "error"), ("override", "lighter", "")]
+    kinds += [("champion", "cached", "error"), ("arm:3", "lighter", "")]
     found = judge_degraded(JUDGED, log(kinds * 10), watch(), START + STEP)
     (told,) = found.verdicts
     assert told.reason == (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from homeostat.domain.verdict import Monitor, Status
@@ -15,7 +16,7 @@ from homeostat.engine.watch import Fault, baseline_key
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRecords
 from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
-from unit.engine.bench import verdict, watch
+from unit.engine.bench import logged, verdict, watch
 
 BAD = verdict(Monitor.DATA_QUALITY, "amount")
 WORSE = verdict(Monitor.DATA_QUALITY, "signal")
@@ -134,3 +135,20 @@ def test_the_service_is_judged_once_and_silence_says_nothing(world: World) -> No
     later = world.clock.now() + DAY
     quiet = replace(found.watch, service_until=world.clock.now())
     assert inputs.judge_service(PLAN, log, quiet, later).verdicts == ()
+
+
+def test_versions_that_callers_name_are_no_evidence_on_the_service() -> None:
+    rows = 200
+    log = logged(
+        SPEC,
+        np.full(rows, np.nan),
+        score=np.full(rows, 0.5),
+        prediction=np.ones(rows),
+        timestamp=[START] * rows,
+        role=["champion", "override"] * (rows // 2),
+        tier=["model", "rules"] * (rows // 2),
+        reason=["", "error"] * (rows // 2),
+    )
+    found = inputs.judge_service(PLAN, log, watch(), START + HOUR)
+    (told,) = (v for v in found.verdicts if v.subject == "availability")
+    assert told.status is Status.OK

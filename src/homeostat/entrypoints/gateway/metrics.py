@@ -12,7 +12,7 @@ from homeostat.entrypoints.exposition import line as _line
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.serving.breaker import Mode, Transition
 from homeostat.serving.circuit import Circuit
-from homeostat.serving.plan import Answerer
+from homeostat.serving.plan import Answerer, Role
 
 TOGETHER = 64
 """Most rows, and most answers, that are kept to be counted at once."""
@@ -49,7 +49,13 @@ class Metrics:
             tiers = answered.tier
             for marks in zip(answered.version, answered.role, tiers, answered.reason, strict=True):
                 self._answers[(model, *marks)] += 1
-            self._degraded[model] += len(tiers) - tiers.count(Answerer.MODEL)
+            degraded = len(tiers) - tiers.count(Answerer.MODEL)
+            if degraded and Role.OVERRIDE in answered.role:
+                degraded = sum(
+                    tier is not Answerer.MODEL and role != Role.OVERRIDE
+                    for tier, role in zip(tiers, answered.role, strict=True)
+                )
+            self._degraded[model] += degraded
             timed = model, (tiers[0] if len(set(tiers)) == 1 else MIXED)
             buckets = self._buckets.setdefault(timed, [0] * (len(BOUNDS) + 1))
             buckets[bisect_left(BOUNDS, seconds)] += 1

@@ -114,6 +114,17 @@ def test_an_override_is_not_remembered_for_others(world: World, rows: pa.Table) 
     assert set(gateway.predict("fraud", rows)["tier"].to_pylist()) == {"default"}
 
 
+def test_an_override_that_falls_back_is_not_counted_as_degraded(world: World) -> None:
+    gateway = world.gateway()
+    gateway.routes.publish(Route("fraud", "v1", "v2"))
+    world.backend.errors |= {"v1": RuntimeError(), "v2": RuntimeError()}
+    for version, counted in (("v2", 0), ("", 3), ("v2", 3)):
+        got = gateway.predict("fraud", MANY.slice(0, 3), version)
+        assert set(got["tier"].to_pylist()) == {"default"}
+        line = f'homeostat_degraded_predictions_total{{model="fraud"}} {counted}\n'
+        assert line in gateway.metrics_text()
+
+
 def test_an_override_of_a_version_that_is_not_loaded_is_refused(world: World) -> None:
     gateway = world.gateway()
     with pytest.raises(NotFoundError, match="there are: none"):
