@@ -3,13 +3,19 @@
 Additive increase, multiplicative decrease (Chiu & Jain 1989): a call that ends in time while at
 least half of the places are taken adds one place a round of calls; a call that ends late takes a
 tenth of them away, at most once a round. What counts as late is given, so nothing has to be
-measured first, and the limit is never lowered to find something out.
+measured first, and the limit is never lowered to find something out. Work that takes long by itself
+is not late for that: what it takes while nothing else is under way is allowed for.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+
+ALLOWED = 1.5  # times what a call takes alone, within which it is not late
+LATEST = 2.0  # times `late`, after which it is in any case
+LEARNT = 0.25  # weight of the newest call that was alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,8 @@ class LimitBounds:
     most : int
         Highest limit, from 1.
     late : float
-        Seconds; a call that takes longer, its waiting included, is late.
+        Seconds; a call that takes longer, its waiting included, is late, unless a call that is
+        alone takes about as long. After twice the time it is late in any case.
     least : int
         Lowest limit, from 1 to `most`.
     start : int
@@ -39,10 +46,11 @@ class LimitBounds:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """The limit now, and when it was lowered last."""
+    """The limit now, when it was lowered last, and the seconds that a call takes alone."""
 
     limit: float
     lowered: float = float("-inf")
+    alone: float = 0.0
 
 
 def ended(
@@ -54,6 +62,7 @@ def ended(
     *,
     good: bool,
     dropped: bool = False,
+    alone: bool = False,
 ) -> LimitState:
     """Return the state after a call has ended.
 
@@ -69,6 +78,8 @@ def ended(
         Whether it did its work; one that was cancelled or failed early raises no limit.
     dropped : bool
         Whether it was refused because there is too much to do: as bad as late.
+    alone : bool
+        Whether no other call was under way at any time between.
 
     Examples
     --------
@@ -78,13 +89,20 @@ def ended(
     >>> lowered = ended(config, LimitState(10.0), 10, 0.0, 0.5, good=True)
     >>> lowered.limit, ended(config, lowered, 9, 0.1, 0.6, good=True).limit  # of the same round
     (9.0, 9.0)
+    >>> ended(config, LimitState(1.0), 1, 0.0, 0.11, good=True, alone=True)
+    LimitState(limit=2.0, lowered=-inf, alone=0.11)
     """
-    if dropped or now - began > config.late:
+    taken = now - began
+    if good and alone:
+        change = LEARNT if state.alone else 1.0
+        state = replace(state, alone=state.alone + change * (taken - state.alone))
+    late = min(max(config.late, ALLOWED * state.alone), LATEST * config.late)
+    if dropped or taken > late:
         if began < state.lowered:
             return state
-        return LimitState(max(state.limit * config.shrink, float(config.least)), now)
+        return LimitState(max(state.limit * config.shrink, float(config.least)), now, state.alone)
     if good and 2 * under_way >= state.limit:
-        return LimitState(min(state.limit + 1 / state.limit, float(config.most)), state.lowered)
+        return replace(state, limit=min(state.limit + 1 / state.limit, float(config.most)))
     return state
 
 
@@ -100,6 +118,7 @@ class Limit:
         self.config = config
         self._state = LimitState(float(config.start or config.most))
         self._under_way = 0
+        self._company = False  # whether calls have been under way together since none was
         self._lock = threading.Lock()
 
     @property
@@ -117,6 +136,7 @@ class Limit:
         with self._lock:
             if self._under_way >= int(self._state.limit):
                 return False
+            self._company = self._under_way > 0
             self._under_way += 1
             return True
 
@@ -124,6 +144,13 @@ class Limit:
         """Give a place back; parameters as of `ended`."""
         with self._lock:
             self._state = ended(
-                self.config, self._state, self._under_way, began, now, good=good, dropped=dropped
+                self.config,
+                self._state,
+                self._under_way,
+                began,
+                now,
+                good=good,
+                dropped=dropped,
+                alone=not self._company,
             )
             self._under_way -= 1

@@ -11,7 +11,12 @@ from homeostat.serving.limit import Limit, LimitBounds, LimitState, ended
 
 
 def simulate(
-    limit: Limit, capacity: int, work: float, rate: float, seconds: float
+    limit: Limit,
+    capacity: int,
+    work: float,
+    rate: float,
+    seconds: float,
+    start: float = 0.0,
 ) -> dict[str, float]:
     """Offer `rate` calls a second to a server that does `capacity` at once, the rest in line.
 
@@ -22,7 +27,7 @@ def simulate(
     late = done = shed = 0
     lowest = limit.places
     for step in range(int(rate * seconds)):
-        now = step / rate
+        now = start + step / rate
         while ends and ends[0][0] <= now:
             end, began = heapq.heappop(ends)
             limit.leave(began, end, good=True)
@@ -46,6 +51,22 @@ def test_three_times_too_much_is_shed_and_the_rest_is_in_time() -> None:
     assert seen["done"] > 0.95 * 400
     assert seen["late"] == 0
     assert seen["shed"] > 0
+
+
+@pytest.mark.parametrize("work", [0.06, 0.11, 0.16])
+def test_work_that_takes_long_by_itself_is_not_starved(work: float) -> None:
+    limit = Limit(LimitBounds(most=256, late=0.1, start=16))
+    simulate(limit, capacity=10**3, work=work, rate=300.0, seconds=20)
+    seen = simulate(limit, capacity=10**3, work=work, rate=300.0, seconds=20, start=100.0)
+    assert (seen["late"], seen["shed"]) == (0, 0)
+
+
+def test_work_that_takes_long_is_still_shed_before_it_is_late() -> None:
+    limit = Limit(LimitBounds(most=256, late=0.1, start=16))
+    simulate(limit, capacity=8, work=0.11, rate=300.0, seconds=20)
+    seen = simulate(limit, capacity=8, work=0.11, rate=300.0, seconds=20, start=100.0)
+    assert seen["done"] > 0.95 * 8 / 0.11
+    assert seen["late"] < 0.02
 
 
 def test_adaptive_limit_dips() -> None:
