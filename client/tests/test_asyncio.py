@@ -158,7 +158,9 @@ class Asgi:
         await send({"type": "http.response.body", "body": b""})
 
 
-def call(app: Any, body: object, path: str = "/predict") -> tuple[dict[bytes, bytes], bytes]:
+def call(
+    app: Any, body: object, path: str = "/predict", **more: object
+) -> tuple[dict[bytes, bytes], bytes]:
     """Call an application with a body in two parts; return the answer's headers and body."""
     text = json.dumps(body).encode()
     parts = [
@@ -173,7 +175,7 @@ def call(app: Any, body: object, path: str = "/predict") -> tuple[dict[bytes, by
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], **more}
     asyncio.run(app(scope, receive, send))
     content = b"".join(message.get("body", b"") for message in sent[1:])
     return dict(sent[0]["headers"]), content
@@ -196,6 +198,15 @@ def test_the_middleware_logs_and_changes_no_answer(server: Server, make: Make) -
     }
     assert rows[key]["version"] == "7"
     assert rows[key]["latency_ms"] > 0
+
+
+def test_the_middleware_finds_its_paths_below_a_prefix(make: Make) -> None:
+    with Peer(lambda _, body: receipt(body)) as peer:
+        client = make(peer.url)
+        app = HomeostatMiddleware(Asgi(b'{"score": 0.5}'), client)
+        headers = call(app, {"features": ROW}, "/svc/predict", root_path="/svc")[0]
+        assert b"x-prediction-id" in headers
+        assert b"x-prediction-id" not in call(app, {"features": ROW}, "/svc/predict")[0]
 
 
 def test_an_answer_of_a_fallback_tier_is_logged_as_such() -> None:

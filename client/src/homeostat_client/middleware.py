@@ -51,7 +51,7 @@ class HomeostatMiddleware:
     app : ASGI application
     client : Client or AsyncClient
     paths : sequence of str
-        Paths whose POSTs are predictions.
+        Paths whose POSTs are predictions, below whatever the application is mounted at.
     read : callable, optional
         Given the JSON of request and answer, returns rows; by default `read_json`.
     version : str
@@ -77,7 +77,7 @@ class HomeostatMiddleware:
             await self._app(scope, receive, self._until_the_end(send))
             return
         wanted = scope["type"] == "http" and scope["method"] == "POST"
-        if not wanted or scope["path"] not in self._paths:
+        if not wanted or _place(scope) not in self._paths:
             await self._app(scope, receive, send)
             return
         seen = _Exchange(self._client.new_id(), self._max)
@@ -121,6 +121,12 @@ class HomeostatMiddleware:
             self._client.log_prediction(
                 row.features, row.score, timestamp=moment, latency_ms=latency, **fields
             )
+
+
+def _place(scope: MutableMapping[str, Any]) -> str:
+    """Return the path below whatever the application is mounted at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class _Exchange:

@@ -35,7 +35,7 @@ class BreakerMiddleware:
         Makes the answer from the JSON of the request (None if that is none); it must be quick. By
         default such requests are answered with 503.
     paths : sequence of str
-        Paths whose POSTs are guarded.
+        Paths whose POSTs are guarded, below whatever the application is mounted at.
     deadline : float
         Seconds that the endpoint may take. Its task is then cancelled; work in threads goes on.
 
@@ -60,7 +60,7 @@ class BreakerMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, or answer it."""
         guarded = scope["type"] == "http" and scope["method"] == "POST"
-        if not guarded or scope["path"] not in self._paths:
+        if not guarded or _place(scope) not in self._paths:
             await self._app(scope, receive, send)
             return
         body = await _body(receive)
@@ -154,6 +154,12 @@ class _Held:
     async def _replace(self) -> None:
         await self._stand_in()
         self.stood_in = True
+
+
+def _place(scope: Scope) -> str:
+    """Return the path below whatever the application is mounted at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-
 ALLOWED = 1.5  # times what a call takes alone, within which it is not late
 LATEST = 2.0  # times `late`, after which it is in any case
 LEARNT = 0.25  # weight of the newest call that was alone

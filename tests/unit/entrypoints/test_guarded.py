@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import Send
 
 import homeostat as hs
@@ -201,6 +201,24 @@ def test_large_bodies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site()
     assert site.ask("well").status_code == 413
     assert site.endpoint.asked == 0
+
+
+@pytest.mark.parametrize("how", ["mount", "root_path"])
+def test_paths_are_those_below_a_prefix(how: str) -> None:
+    async def fails(request: Request) -> Response:
+        return Response(status_code=500)
+
+    inner = Starlette(routes=[Route("/predict", fails, methods=["POST"])])
+    guard = hs.BreakerMiddleware(inner, hs.Breaker(), default)
+    outer = Starlette(routes=[Mount("/svc", guard)]) if how == "mount" else guard
+    root = "" if how == "mount" else "/svc"
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(outer, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            return await client.post("/svc/predict", content=b"{}")
+
+    assert asyncio.run(run()).json()["tier"] == "rules"
 
 
 def test_an_application_that_says_nothing_has_failed() -> None:
