@@ -30,6 +30,7 @@ COMMANDS: Table = {
     "gateway": (f"{HERE}.gateway:gateway", "Run the data plane in front of the models."),
     "consume": (f"{HERE}.consume:consume", "Read Kafka topics into the prediction log."),
     "adopt": (f"{HERE}.serve:adopt", "Train a first version on labelled history."),
+    "register": (f"{HERE}.register:register", "Keep a model trained elsewhere as a version."),
     "init": (f"{HERE}.setup:init", "Look at data and write a commented homeostat.yaml."),
     "config": (f"{HERE}.setup:config", "Check the configuration, or print its JSON Schema."),
     "status": (f"{HERE}.status:status", "Show where each model stands."),

@@ -81,6 +81,10 @@ def examine(opened: Deployment) -> Iterator[Finding]:
         if model.retraining is not None:
             yield _try(f"trainer of {model.name}", partial(_trainer, settings, model.name))
         yield _champion(opened, model.name)
+        for tier in model.fallback:
+            if tier.lighter is not None:
+                look = partial(_version, opened, model.name, tier.lighter.version)
+                yield _try(f"lighter version of {model.name}", look)
 
 
 def _try(check: str, look: Callable[[], str]) -> Finding:
@@ -146,5 +150,9 @@ def _champion(opened: Deployment, model: str) -> Finding:
     version = current.rollout(opened.records, model).champion
     if not version:
         return Finding(check, Grade.WARNING, "no version yet: train or push one")
+    return _try(check, partial(_version, opened, model, version))
+
+
+def _version(opened: Deployment, model: str, version: str) -> str:
     registry = LocalRegistry(opened.settings.models_folder, opened.clock)
-    return _try(check, lambda: f"{version} is whole at {registry.path(model, version)}")
+    return f"{version} is whole at {registry.path(model, version)}"

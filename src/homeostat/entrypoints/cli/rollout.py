@@ -56,7 +56,7 @@ def status(*, config_path: Path, model: str, as_json: bool) -> None:
 @click.argument("version")
 @steering_options
 def push(version: str, config_path: Path, model: str, reason: str) -> None:
-    """Serve VERSION at once, whatever the evidence; the champion before it is kept."""
+    """Serve VERSION, whatever the evidence; the champion before it is kept."""
     _ask(config_path, model, Request.PUSH, reason, version)
 
 

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.alerting.incident import IncidentState, Stage
 from homeostat.domain.decision import Decision, Severity
@@ -341,3 +343,27 @@ def test_orders_to_breakers(running: Path) -> None:
     standing = json.loads(call("status", "--json")[1])["models"][0]["breakers"]
     assert [order["version"] for order in standing] == ["v1"]
     assert "force_open_breaker" in call("decisions")[1]
+
+
+def test_a_model_trained_elsewhere_becomes_a_version(here: Path) -> None:
+    made, odd = here / "made", here / "odd"
+    save_linear(made, 0.0, [Term("amount", 1.0, 0.0, 1.0)])
+    save_linear(odd, 0.0, [Term("colour", 1.0, 0.0, 1.0)])
+    text = (here / "homeostat.yaml").read_text()
+    fallback = "    fallback: [{lighter: {version: small}}, {default: {score: 0.5}}]\n"
+    (here / "homeostat.yaml").write_text(text + fallback)
+    code, out, _ = call("doctor")
+    assert code == 1, out
+    assert re.search(r"failed +lighter version of fraud", out)
+    code, out, err = call("register", "made", "-m", "fraud", "--version", "small")
+    assert (code, out) == (0, "fraud: version small (linear) is registered\n"), err
+    assert re.search(r"ok +lighter version of fraud +small is whole", call("doctor")[1])
+    assert call("register", "made", "-m", "fraud")[1] == "fraud: version 1 (linear) is registered\n"
+    for wrong, told in (
+        (["odd"], "takes colour, not in fraud's schema"),
+        (["."], "give --flavour"),
+        (["made", "--flavour", "onnx"], "made/meta.json: cannot be read"),
+    ):
+        code, _, err = call("register", *wrong)
+        assert code == 2
+        assert told in err
