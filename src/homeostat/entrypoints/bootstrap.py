@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -43,6 +44,10 @@ from homeostat.entrypoints.gateway.writer import Appends
 from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
+from homeostat.entrypoints.worker import Pulse
+
+if TYPE_CHECKING:
+    from homeostat.entrypoints.monitoring.control import ControlFigures
 
 
 @dataclass(frozen=True)
@@ -160,13 +165,17 @@ class Deployment:
         writer = LogWriter(log, spill=spill, specs=specs, protector=protector, release=release)
         return Gateway(routes, writer, self.clock, instance)
 
-    def pages(self) -> list[BaseRoute]:
-        """Return the routes of the control plane: API and UI."""
+    def pages(self, pulse: Pulse | None = None) -> list[BaseRoute]:
+        """Return the routes of the control plane: API, UI and figures to scrape.
+
+        Those of the ticks come from the pulse of the worker beside it.
+        """
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
         from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
         from homeostat.entrypoints.http.intake import Intake  # noqa: PLC0415
         from homeostat.entrypoints.http.openapi import described  # noqa: PLC0415
+        from homeostat.entrypoints.http.scrape import scrape  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
 
         specs = {name: plan.spec for name, plan in self.plans.items()}
@@ -177,10 +186,25 @@ class Deployment:
         own = runbooks if runbooks.is_dir() else None
         return [
             *described(list(specs), tokens),
+            scrape(self.figures(pulse), self.clock, tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]
+
+    def figures(self, pulse: Pulse | None = None) -> ControlFigures:
+        """Return what the control plane exports to monitoring tools."""
+        from homeostat.entrypoints.monitoring.control import ControlFigures  # noqa: PLC0415
+
+        return ControlFigures(
+            self.records,
+            self.registry,
+            self.plans,
+            self.clock,
+            pulse or Pulse(),
+            self.settings.server.tick,
+            self.records.undelivered,
+        )
 
 
 def application(routes: list[BaseRoute]) -> Starlette:

@@ -22,6 +22,29 @@ ROLL_EVERY = timedelta(minutes=5)
 
 
 @dataclass
+class Pulse:
+    """What a worker's ticks came to so far; written by its thread alone.
+
+    Attributes
+    ----------
+    ticks, failed : int
+        Failed ones had a problem in them, or could not roll the log.
+    seconds : float
+        Time that they took.
+    succeeded : datetime or None
+        The newest that went well.
+    leads : bool
+        Whether this process is the one that ticks.
+    """
+
+    ticks: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    succeeded: datetime | None = None
+    leads: bool = False
+
+
+@dataclass
 class Worker:
     """Ticks an engine in a thread of its own.
 
@@ -46,6 +69,8 @@ class Worker:
         and should end early once `stopping`. It returns what went wrong.
     release : Release, optional
         Has what is gone from the log let go of; also while another one leads.
+    pulse : Pulse
+        Where it counts its ticks.
     """
 
     engine: Engine
@@ -57,6 +82,7 @@ class Worker:
     leadership: Leadership | None = None
     chore: Callable[[], tuple[str, ...]] | None = None
     release: Release | None = None
+    pulse: Pulse = field(default_factory=Pulse)
     problems: tuple[str, ...] = ()
     last_tick: datetime | None = None
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
@@ -118,7 +144,8 @@ class Worker:
             self._wake.clear()
             if self.release is not None:
                 self.release.step()
-            if self.leads:
+            self.pulse.leads = self.leads
+            if self.pulse.leads:
                 self.once()
             spent = self.clock.monotonic() - began
             self._wait(max(self.every.total_seconds() - spent, 0.0))
@@ -173,12 +200,22 @@ class Worker:
 
     def once(self) -> None:
         """Roll if it is time, and tick."""
+        began = self.clock.monotonic()
         before, self.problems = self.problems, (*_attempt(self._roll), *_attempt(self._tick))
+        self._count(self.clock.monotonic() - began)
         for problem in self.problems:
             if problem not in before:
                 logger.error("%s", problem)
         if before and not self.problems:
             logger.info("well again")
+
+    def _count(self, seconds: float) -> None:
+        self.pulse.ticks += 1
+        self.pulse.seconds += seconds
+        if self.problems:
+            self.pulse.failed += 1
+        else:
+            self.pulse.succeeded = self.last_tick
 
     def _tick(self) -> tuple[str, ...]:
         now = self.clock.now()

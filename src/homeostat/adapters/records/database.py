@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -152,6 +153,15 @@ class DatabaseRecords:
             )
             for row in rows
         )
+
+    def undelivered(self) -> dict[str, int]:
+        """Return how many notifications to each receiver were given up."""
+        query = sa.select(effects.c.kind, effects.c.body).where(
+            effects.c.status == "dead", effects.c.kind == Notify.__name__
+        )
+        with self.database.read() as connection:
+            found = [_effect(row.kind, row.body) for row in connection.execute(query)]
+        return dict(Counter(effect.receiver for effect in found if isinstance(effect, Notify)))
 
     def save_reference(
         self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]

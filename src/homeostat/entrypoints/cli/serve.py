@@ -27,7 +27,7 @@ from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.patience import PatientProtocol
 from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings import load
-from homeostat.entrypoints.worker import Worker
+from homeostat.entrypoints.worker import Pulse, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -132,13 +132,15 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
     server = settings.server
     deployment = open_deployment(settings, clock)
     try:
-        leadership, pages = deployment.leadership(), deployment.pages()
+        pulse = Pulse()
+        leadership, pages = deployment.leadership(), deployment.pages(pulse)
         engine = deployment.engine(deployment.ports(leadership=leadership))
         where = server.host if host is None else host, server.port if port is None else port
         bound = _listen(deployment, "server", *where)
         log = deployment.log
         worker = Worker(engine, log, clock, server.tick, full=log.full, leadership=leadership)
         worker.release = Release(log, clock)
+        worker.pulse = pulse
         worker.chore = deployment.label_files(lambda: worker.stopping)
         worker.start()
         try:

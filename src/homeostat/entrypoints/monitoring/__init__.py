@@ -1,0 +1,1 @@
+"""What other monitoring tools see of a deployment: figures to scrape, rules, routes, dashboards."""
