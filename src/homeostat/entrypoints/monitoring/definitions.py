@@ -56,7 +56,9 @@ DEFINITIONS: dict[str, Definition] = {
         GAUGE, ("model", "version"), "Newest row that the champion was trained on, or its making."
     ),
     "homeostat_champion_since_timestamp_seconds": Definition(
-        GAUGE, ("model", "version"), "When the champion was promoted."
+        GAUGE,
+        ("model", "version"),
+        "When it was promoted; of a first version, when monitoring began.",
     ),
     "homeostat_judged_rows": Definition(
         GAUGE, MONITOR, "Rows behind the newest verdicts of a monitor."

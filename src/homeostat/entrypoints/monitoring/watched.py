@@ -54,7 +54,7 @@ class Watched:
         run = current.run(self.records, model) or RunState(model)
         sheet.put("homeostat_model", model, plan.spec.task, rollout.champion, number=1)
         sheet.put("homeostat_watched_features", model, number=len(plan.spec.schema.names))
-        self._put_version(sheet, rollout)
+        self._put_version(sheet, rollout, watch)
         _put_rollout(sheet, rollout)
         _put_run(sheet, run)
         self._put_incidents(sheet, plan)
@@ -67,7 +67,7 @@ class Watched:
             _put_faults(sheet, model, watch)
         return rollout.champion
 
-    def _put_version(self, sheet: Sheet, rollout: RolloutState) -> None:
+    def _put_version(self, sheet: Sheet, rollout: RolloutState, watch: Watch | None) -> None:
         if not rollout.champion:
             return
         model, version = rollout.model, rollout.champion
@@ -75,7 +75,7 @@ class Watched:
         if trained is not None:
             at = trained.timestamp()
             sheet.put("homeostat_champion_trained_timestamp_seconds", model, version, number=at)
-        since = rollout.promoted_at
+        since = rollout.promoted_at or (watch.since if watch else None)
         if since is not None:
             at = since.timestamp()
             sheet.put("homeostat_champion_since_timestamp_seconds", model, version, number=at)
