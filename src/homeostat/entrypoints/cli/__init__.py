@@ -48,6 +48,7 @@ COMMANDS: Table = {
     "token": (f"{HERE}.tokens:token", "Make, list or revoke API tokens."),
     "backup": (f"{HERE}.backup:backup", "Back everything up, while it goes on."),
     "restore": (f"{HERE}.backup:restore", "Bring a backup into an empty deployment."),
+    "monitoring": (f"{HERE}.monitoring:monitoring", "Files for Prometheus and Grafana."),
     "doctor": (f"{HERE}.doctor:doctor", "Check that this deployment can run."),
 }
 

@@ -157,6 +157,14 @@ class Pages:
         }
         return self.render(request, "incident", values)
 
+    def runbook(self, request: Request) -> Response:
+        """One runbook, as alerts of other tools link to it."""
+        name = request.path_params["name"]
+        text = render(name, self.runbooks)
+        if text is None:
+            raise NotFoundError(f"there is no runbook {name!r} on this server")
+        return self.render(request, "runbook", {"name": name, "runbook": text})
+
     def decisions(self, request: Request) -> Response:
         """The decision log, newest first, of one model or all."""
         model = request.query_params.get("model", "")

@@ -117,8 +117,8 @@ def ui(
     Returns
     -------
     list of BaseRoute
-        ``/``, ``/models/…``, ``/incidents/…``, ``/decisions``, ``/charts/…``, ``/reports/…``,
-        ``/actions`` and ``/static``. All but the last are guarded by `PageGate`.
+        ``/``, ``/models/…``, ``/incidents/…``, ``/runbooks/…``, ``/decisions``, ``/charts/…``,
+        ``/reports/…``, ``/actions`` and ``/static``. All but the last are guarded by `PageGate`.
     """
     reader = Reader(records, specs, clock)
     pages = Pages(reader, log, registry, environment(), runbooks or shelf())
@@ -127,6 +127,7 @@ def ui(
         "/": pages.overview,
         "/models/{model:path}": pages.model,
         "/incidents/{key:path}": pages.incident,
+        "/runbooks/{name}": pages.runbook,
         "/decisions": pages.decisions,
         "/charts/{chart}/{model:path}": pages.chart,
         "/reports/{model:path}": pages.report,

@@ -1,0 +1,119 @@
+"""Writes the files of other monitoring tools for a deployment's own models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from homeostat.domain.errors import StorageError
+from homeostat.entrypoints.http.runbooks import is_address
+from homeostat.entrypoints.monitoring.dashboards import dashboards
+from homeostat.entrypoints.monitoring.limits import limits
+from homeostat.entrypoints.settings.deployment import Settings
+
+MADE = "# Made by: homeostat monitoring export. Changes are lost when it is run again.\n"
+RUNBOOKS = "RUNBOOKS"
+GATEWAY_JOB, CONTROL_JOB = "homeostat-gateway", "homeostat"
+RULES = ("models.yml", "platform.yml")
+SERVING = "serving.yml"
+
+
+def monitoring_files(settings: Settings, *, gateway: bool = True) -> dict[str, str]:
+    """Return every file by its path below the folder of monitoring.
+
+    Parameters
+    ----------
+    settings : Settings
+    gateway : bool
+        False leaves out what gateways are watched by, where the models are served by others.
+    """
+    rules = (*RULES, SERVING) if gateway else RULES
+    found = {
+        "prometheus/prometheus.yml": MADE + _yaml(_prometheus(settings, gateway=gateway)),
+        "prometheus/rules/limits.yml": MADE + _yaml(limits(settings)),
+    }
+    base = runbook_base(settings)
+    for name in rules:
+        found[f"prometheus/rules/{name}"] = MADE + _template(name).replace(RUNBOOKS, base)
+    found["alertmanager/alertmanager.yml"] = MADE + _template("alertmanager.yml")
+    for name in ("datasources", "dashboards"):
+        found[f"grafana/provisioning/{name}/homeostat.yml"] = MADE + _template(f"{name}.yml")
+    alerts = _template("grafana_alerts.yml").replace(RUNBOOKS, base)
+    found["grafana/provisioning/alerting/homeostat.yml"] = MADE + alerts
+    for dashboard in dashboards(gateway=gateway):
+        text = json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
+        found[f"grafana/dashboards/{dashboard['uid']}.json"] = text
+    return found
+
+
+def write_monitoring(settings: Settings, folder: Path, *, gateway: bool = True) -> tuple[str, ...]:
+    """Write them below a folder and return their paths.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
+    """
+    found = monitoring_files(settings, gateway=gateway)
+    for name, text in found.items():
+        path = folder / PurePosixPath(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror or "unknown reason"
+            raise StorageError(f"cannot write {path}: {reason}; give another folder") from error
+    return tuple(found)
+
+
+def runbook_base(settings: Settings) -> str:
+    """Return the address below which runbooks are found: the configured one, or the web pages."""
+    if is_address(settings.runbooks):
+        return settings.runbooks.rstrip("/")
+    return f"{control_plane(settings)}/runbooks"
+
+
+def control_plane(settings: Settings) -> str:
+    """Return the address of the control plane as its configuration has it."""
+    return f"http://{_target(settings.server.host, settings.server.port)}"
+
+
+def _target(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _prometheus(settings: Settings, *, gateway: bool) -> dict[str, object]:
+    return {
+        "global": {"scrape_interval": "15s", "evaluation_interval": "30s"},
+        "rule_files": ["rules/*.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:9093"]}]}]},
+        "scrape_configs": list(_jobs(settings, gateway=gateway)),
+    }
+
+
+def _jobs(settings: Settings, *, gateway: bool) -> Iterator[dict[str, object]]:
+    server, plane = settings.server, settings.gateway
+    jobs = {CONTROL_JOB: _target(server.host, server.port)}
+    if gateway:
+        jobs[GATEWAY_JOB] = _target(plane.host, plane.port)
+    for name, target in jobs.items():
+        job: dict[str, object] = {
+            "job_name": name,
+            "static_configs": [{"targets": [target]}],
+        }
+        if name == GATEWAY_JOB and plane.tls is not None:
+            job["scheme"] = "https"
+        yield job
+
+
+def _yaml(tree: object) -> str:
+    text: str = yaml.safe_dump(tree, sort_keys=False, width=100)
+    return text
+
+
+def _template(name: str) -> str:
+    return (files(__package__) / "files" / name).read_text(encoding="utf-8")
