@@ -10,7 +10,7 @@ WHYLOGS := .venv-whylogs
 SHAP := .venv-shap
 CLIENTS := .venv-clients
 
-.PHONY: help setup libraries browser database cache compiler spark demo test lint type unit figures bench prove clients peers lock clean
+.PHONY: help setup libraries browser database cache scraper compiler spark demo test lint type unit figures bench prove clients peers lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,6 +41,9 @@ database:
 cache:
 	@sh .ci/system redis-server
 
+scraper:  # Prometheus, Alertmanager and their tools
+	@sh .ci/system prometheus prometheus-alertmanager
+
 compiler:  # for the library that tests power cuts
 	@sh .ci/system gcc libc6-dev
 
@@ -65,12 +68,12 @@ type: setup
 
 # Types are checked beside the tests: alone, that leaves a core idle. What apt brings comes before,
 # one after another.
-test: setup lint libraries browser database cache compiler spark  ## everything CI checks
+test: setup lint libraries browser database cache scraper compiler spark  ## everything CI checks
 	@$(MAKE) --no-print-directory --jobs=2 type unit
 
 # Statistics and state machines have every branch tested; what touches the world, nearly all.
 # Workers have one thread each; tests/conftest.py says how many there are and which files begin.
-unit: setup libraries browser database cache compiler spark
+unit: setup libraries browser database cache scraper compiler spark
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 		$(BIN)/python -m pytest --quiet -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=95

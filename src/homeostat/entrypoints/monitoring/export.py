@@ -34,7 +34,7 @@ def monitoring_files(settings: Settings, *, gateway: bool = True) -> dict[str, s
     rules = (*RULES, SERVING) if gateway else RULES
     found = {
         "prometheus/prometheus.yml": MADE + _yaml(_prometheus(settings, gateway=gateway)),
-        "prometheus/rules/limits.yml": MADE + _yaml(limits(settings)),
+        "prometheus/rules/limits.yml": MADE + _yaml(limits(settings, gateway=gateway)),
     }
     base = runbook_base(settings)
     for name in rules:

@@ -27,20 +27,25 @@ RANGES = ("5m", "1h")
 Rule = dict[str, object]
 
 
-def limits(settings: Settings) -> dict[str, object]:
+def limits(settings: Settings, *, gateway: bool = True) -> dict[str, object]:
     """Return the rule file of limits, as YAML has it."""
-    groups = [
-        {"name": f"homeostat-limits-{model.name}", "interval": "30s", "rules": list(_rules(model))}
-        for model in settings.models
-    ]
+    groups: list[Rule] = []
+    for model in settings.models:
+        rules = [*(_served(model) if gateway else ()), *_judged(model)]
+        name = f"homeostat-limits-{model.name}"
+        groups.append({"name": name, "interval": "30s", "rules": rules})
     return {"groups": groups}
 
 
-def _rules(model: Model) -> Iterator[Rule]:
+def _served(model: Model) -> Iterator[Rule]:
     service = model.monitors.service
     yield _limit(model, "expected", 1)
     yield _limit(model, "limit_error_ratio", MOST_ERRORS)
     yield _limit(model, "limit_fallback_ratio", service.max_fallback)
+    yield from _slow(model, bound(service.max_latency))
+
+
+def _judged(model: Model) -> Iterator[Rule]:
     if model.task is not Task.REGRESSION:
         yield _limit(model, "limit_accuracy", least_accuracy(model))
         yield _limit(model, "limit_accuracy_drop", MOST_DROP)
@@ -51,7 +56,6 @@ def _rules(model: Model) -> Iterator[Rule]:
     for cohort in cohorts(model.spec()):
         late = cohort.maturity + WINDOWS_LATE * model.monitors.performance.window
         yield _limit(model, "limit_label_age_seconds", late.total_seconds(), cohort=cohort.name)
-    yield from _slow(model, bound(service.max_latency))
 
 
 def _limit(model: Model, name: str, number: float, **labels: str) -> Rule:

@@ -113,7 +113,7 @@ def test_metrics_come_with_interval_rows_and_what_was_usual(samples: dict[str, f
     def figures(part: str) -> dict[tuple[str, str], float]:
         begin = f'homeostat_metric_{part}{{model="fraud",metric="accuracy",cohort="'
         found = {key: n for key, n in samples.items() if key.startswith(begin)}
-        return {tuple(re.findall(r'"(\w+)"', key)[2:]): n for key, n in found.items()}  # type: ignore[misc]
+        return {tuple(re.findall(r'"(\w+)"', key)[2:]): n for key, n in found.items()}
 
     newest = {("matured", "2"): 0.8, ("matured", "1"): 0.85}
     assert figures("value") == newest | {("estimated", "2"): 0.78, ("weighted", "2"): 0.77}

@@ -116,7 +116,7 @@ def _models(*, gateway: bool) -> Panel:
         ]
         columns |= {"Value #G": "Requests a second", "Value #H": "Share of fallbacks"}
     return table(
-        "Models",
+        "Model by model",
         "One row a model. Alarm budget spent: alarms of the newest period over the false ones that "
         "are accepted.",
         columns,
@@ -129,7 +129,7 @@ def _lately(*, gateway: bool) -> tuple[Panel, ...]:
     mine = f"{{{MODEL}}}"
     found = [
         lines(
-            "Open incidents", COUNT, "By model.",
+            "Open incidents by model", COUNT, "Somebody was told of them and they are not over.",
             Query(
                 f"sum by (model) (max by (model, rule) (homeostat_incident_open{mine}))",
                 "{{model}}",

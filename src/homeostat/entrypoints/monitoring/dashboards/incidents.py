@@ -7,6 +7,7 @@ from homeostat.entrypoints.monitoring.dashboards.panels import (
     COUNT,
     MODEL,
     SHARE,
+    Panel,
     Query,
     Section,
     Tree,
@@ -21,7 +22,17 @@ MINE = f"{{{MODEL}}}"
 
 def incidents() -> Tree:
     """Return the dashboard of incidents and alerts."""
-    now = (
+    return dashboard(
+        "homeostat-incidents",
+        "Homeostat / Incidents",
+        "What fires, what fired, and whether anybody was told.",
+        [Section("Now", _now()), Section("Course", _course())],
+        [MODELS],
+    )
+
+
+def _now() -> tuple[Panel, ...]:
+    return (
         table(
             "Open incidents", "Homeostat's own: somebody was told, and they are not over.",
             {"model": "Model", "rule": "Rule", "severity": "Severity"},
@@ -38,7 +49,10 @@ def incidents() -> Tree:
             width=12,
         ),
     )  # fmt: skip
-    course = (
+
+
+def _course() -> tuple[Panel, ...]:
+    return (
         history(
             "Incidents by rule", COUNT, "Open incidents of each alert rule.",
             Query(
@@ -78,10 +92,3 @@ def incidents() -> Tree:
             span=(0.0,),
         ),
     )  # fmt: skip
-    return dashboard(
-        "homeostat-incidents",
-        "Homeostat / Incidents",
-        "What fires, what fired, and whether anybody was told.",
-        [Section("Now", now), Section("Course", course)],
-        [MODELS],
-    )

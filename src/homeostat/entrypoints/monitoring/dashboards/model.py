@@ -206,7 +206,7 @@ def _monitors() -> tuple[Panel, ...]:
             ),
         ),
         table(
-            "Broken columns", "Columns that are broken upstream now; empty is well.",
+            "Which columns are broken", "Columns that are broken upstream now; empty is well.",
             {"feature": "Column"},
             Query(f"max by (feature) (homeostat_data_fault_open{{{ONE}}})", instant=True),
             height=5,

@@ -107,8 +107,15 @@ class Variable:
     many: bool = True
 
 
-LEGEND = {"displayMode": "list", "placement": "bottom", "showLegend": True}
-NUMBER = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
+LEGEND = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": list[str]()}
+NUMBER = {
+    "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+    "justifyMode": "auto",
+    "orientation": "auto",
+    "wideLayout": True,
+    "showPercentChange": False,
+    "percentChangeColorMode": "standard",
+}
 FIGURE = {**NUMBER, "colorMode": "value", "graphMode": "none", "textMode": "auto"}
 NAME = {**NUMBER, "colorMode": "none", "graphMode": "none", "textMode": "name"}
 """Options of a big number, and of a panel that shows the name of its series instead."""
@@ -146,11 +153,10 @@ def table(
     title: str, about: str, columns: Mapping[str, str], *queries: Query, **more: Unpack[More]
 ) -> Panel:
     """Return a table whose rows are the series of all queries, joined by their labels."""
-    options = {"showHeader": True, "cellHeight": "sm"}
-    wide = Panel(
-        title, "table", PLAIN, queries, about, width=COLUMNS, options=options, columns=columns
-    )
-    return replace(wide, **more)
+    options = {"showHeader": True, "cellHeight": "sm", "frameIndex": 0}
+    custom = {"align": "auto", "inspect": False}
+    plain = Panel(title, "table", PLAIN, queries, about, options=options, custom=custom)
+    return replace(replace(plain, width=COLUMNS, columns=columns), **more)
 
 
 def dashboard(
@@ -287,7 +293,7 @@ def _variable(variable: Variable) -> Tree:
         "type": "query",
         "label": variable.label,
         "datasource": SOURCE,
-        "query": {"query": variable.of, "refId": variable.name},
+        "query": variable.of,
         "definition": variable.of,
         "hide": 0,
         "refresh": 2,

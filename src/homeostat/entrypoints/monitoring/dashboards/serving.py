@@ -83,7 +83,7 @@ def _requests() -> tuple[Panel, ...]:
     bucket = f"rate(homeostat_request_duration_seconds_bucket{MINE}[$__rate_interval])"
     return (
         lines(
-            "Requests", PER_SECOND, "By model.",
+            "Requests by model", PER_SECOND, "Requests a second that gateways answered.",
             Query(
                 "sum by (model) (rate(homeostat_request_duration_seconds_count"
                 f"{MINE}[$__rate_interval]))",
@@ -118,7 +118,7 @@ def _requests() -> tuple[Panel, ...]:
             span=(0.0,),
         ),
         lines(
-            "Requests under way", COUNT, "By model.",
+            "Requests under way", COUNT, "Requests that wait for their answer.",
             Query(f"sum by (model) (homeostat_requests_in_flight{MINE})", "{{model}}"),
             span=(0.0,),
         ),
@@ -136,7 +136,7 @@ def _requests() -> tuple[Panel, ...]:
 def _errors() -> tuple[Panel, ...]:
     return (
         lines(
-            "Errors", SHARE, "Rows that met errors, timeouts or overload, over five minutes.",
+            "Errors by model", SHARE, "Rows that met errors, timeouts or overload.",
             Query(f"homeostat:errors:ratio_rate5m{MINE}", "{{model}}"),
             span=(0.0,),
         ),
@@ -150,7 +150,7 @@ def _errors() -> tuple[Panel, ...]:
             span=(0.0,),
         ),
         lines(
-            "Fallbacks", SHARE, "Rows that the model did not answer itself, over five minutes.",
+            "Fallbacks by model", SHARE, "Rows that the model did not answer itself.",
             Query(f"homeostat:fallback:ratio_rate5m{MINE}", "{{model}}"),
             span=(0.0,),
         ),
