@@ -64,6 +64,11 @@ def test_a_bad_version_is_served_noticed_and_taken_back(adopted: Site) -> None:
         adopted.label(server, adopted.predict(gateway))
     assert "fraud" in server.http.get("/").text
     assert server.http.get("/models/fraud").status_code == 200
+    assert "data drift" in server.http.get("/runbooks/data-drift.md").text.lower()
+    assert server.http.get("/runbooks/none.md").status_code == 404
+    figures = server.http.get("/metrics").text
+    assert 'homeostat_model_info{model="fraud",task="binary",champion="1"} 1' in figures
+    assert "homeostat_leading 1" in figures
     bad = push_bad_version(adopted)
     until(lambda: champion(server) == bad, what="push")
 

@@ -114,8 +114,11 @@ def test_a_full_disk_keeps_the_log_where_it_is_but_not_the_engine_from_looking(
         world.worker.once()
     assert world.worker.problems == ("[Errno 28] No space left on device",)
     assert world.worker.last_tick == NOW, "the engine goes on looking"
+    pulse = world.worker.pulse
+    assert (pulse.ticks, pulse.failed, pulse.succeeded) == (3, 3, None)
     world.log.full = False
     world.worker.once()
+    assert (pulse.ticks, pulse.failed, pulse.succeeded) == (4, 3, NOW)
     assert (world.log.rolls, world.worker.problems) == (1, ())
     said = [record.getMessage() for record in caplog.records]
     assert said == ["[Errno 28] No space left on device", "well again"], "each change is told once"

@@ -16,11 +16,13 @@ from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.records.codec import encode, to_micros
 from homeostat.adapters.records.engine import MIGRATIONS
 from homeostat.adapters.records.tables import metadata, metrics
-from homeostat.domain.decision import Decision
+from homeostat.domain.decision import Decision, Severity
+from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
 from homeostat.domain.errors import ConflictError, StorageError
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
+from homeostat.engine.ports import Settled
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW
 
@@ -35,6 +37,25 @@ def test_records_survive_a_restart(tmp_path: Path) -> None:
         unit.save("a", Route("fraud", "1"))
     first.close()
     assert opened(tmp_path).read("a", Route) == Route("fraud", "1")
+
+
+def test_notifications_that_were_given_up_are_counted_by_receiver(tmp_path: Path) -> None:
+    records = opened(tmp_path)
+
+    def notice(receiver: str, incident: str) -> Notify:
+        action, severity = NotifyAction.TRIGGER, Severity.CRITICAL
+        return Notify(incident, action, receiver, severity, "fraud", "t", "b", "r", NOW)
+
+    names = (("duty", "1"), ("duty", "2"), ("chat", "1"), ("duty", "3"))
+    with records.begin() as unit:
+        unit.intend(*(notice(*name) for name in names), CancelTraining("fraud-0001", "fraud"))
+    found = {pending.effect.key: pending.number for pending in records.pending(NOW)}
+    dead = [number for key, number in found.items() if key != "notify:duty:3:trigger"]
+    assert len(dead) == 4
+    with records.begin() as unit:
+        unit.settle(*(Settled(number, "dead", NOW, "gone") for number in dead))
+    assert records.undelivered() == {"duty": 2, "chat": 1}
+    records.close()
 
 
 def test_migrations_lead_to_the_tables_in_the_code(tmp_path: Path) -> None:

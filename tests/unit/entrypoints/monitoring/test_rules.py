@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,11 +10,12 @@ import pytest
 import yaml
 
 from homeostat.domain.errors import StorageError
-from homeostat.entrypoints.cli import run
+from homeostat.entrypoints.cli import run as homeostat
 from homeostat.entrypoints.gateway.metrics import BOUNDS
 from homeostat.entrypoints.monitoring.export import monitoring_files, write_monitoring
 from homeostat.entrypoints.monitoring.limits import bound
 from homeostat.entrypoints.settings import load
+from scrapers import run
 from unit.entrypoints.monitoring.exported import (
     ALERTING,
     FILES,
@@ -30,10 +29,6 @@ from unit.entrypoints.monitoring.exported import (
     rules,
 )
 from unit.entrypoints.monitoring.promql import ALERTS, QUERIES, Fault, flat, labelled_by_value
-
-PROMTOOL, AMTOOL = shutil.which("promtool"), shutil.which("amtool")
-needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="no promtool (make scraper)")
-needs_amtool = pytest.mark.skipif(AMTOOL is None, reason="no amtool (make scraper)")
 
 
 def test_what_is_committed_is_what_is_written_for_the_example() -> None:
@@ -90,48 +85,32 @@ def test_every_series_that_a_rule_asks_for_is_exported_or_recorded() -> None:
     assert asked <= known()
 
 
-@needs_promtool
 @pytest.mark.parametrize("name", ["models", "platform", "serving"])
 def test_rules_fire_when_they_should_and_are_silent_when_they_should(name: str) -> None:
     path = MONITORING / "prometheus" / "tests" / f"{name}_test.yml"
-    done = subprocess.run(
-        ["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False
-    )
+    done = run("promtool", "test", "rules", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@needs_promtool
 def test_prometheus_takes_the_configuration_and_its_rules() -> None:
     for config in sorted((MONITORING / "prometheus").glob("*.yml")):
-        done = subprocess.run(
-            ["promtool", "check", "config", str(config)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run("promtool", "check", "config", str(config))
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@needs_amtool
 def test_alertmanager_takes_routes_and_receivers() -> None:
     path = MONITORING / "alertmanager" / "alertmanager.yml"
-    done = subprocess.run(
-        ["amtool", "check-config", str(path)], capture_output=True, text=True, check=False
-    )
+    done = run("amtool", "check-config", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@needs_amtool
 @pytest.mark.parametrize(
     ("severity", "receiver"), [("critical", "on-call"), ("warning", "chat"), ("info", "chat")]
 )
 def test_alerts_are_routed_by_severity(severity: str, receiver: str) -> None:
     path = MONITORING / "alertmanager" / "alertmanager.yml"
-    done = subprocess.run(
-        ["amtool", "config", "routes", "test", f"--config.file={path}", f"severity={severity}"],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run(
+        "amtool", "config", "routes", "test", f"--config.file={path}", f"severity={severity}"
     )
     assert done.stdout.split() == [receiver]
 
@@ -186,7 +165,7 @@ def limit(files: dict[str, str], name: str) -> dict[str, str]:
 def test_limits_follow_from_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "homeostat.yaml"
     path.write_text(CONFIG)
-    assert run(["monitoring", "export", "-c", str(path), "-o", str(tmp_path / "out")]) == 0
+    assert homeostat(["monitoring", "export", "-c", str(path), "-o", str(tmp_path / "out")]) == 0
     files = {
         found.relative_to(tmp_path / "out").as_posix(): found.read_text()
         for found in (tmp_path / "out").rglob("*")
