@@ -135,6 +135,39 @@ def render(families: Iterable[Family], *, openmetrics: bool) -> str:
     return text + TAIL if openmetrics else text
 
 
+def dressed(text: str, abouts: Mapping[str, str], *, openmetrics: bool) -> str:
+    r"""Give an exposition that has TYPE lines only its HELP lines, and OpenMetrics' form if asked.
+
+    Parameters
+    ----------
+    text : str
+        In the classic format, families of one name together.
+    abouts : mapping of name to str
+        What the families say, by their name as it stands in the TYPE line.
+    openmetrics : bool
+
+    Examples
+    --------
+    >>> text = "# TYPE asked_total counter\nasked_total 3\n"
+    >>> print(dressed(text, {"asked_total": "Requests."}, openmetrics=True), end="")
+    # HELP asked Requests.
+    # TYPE asked counter
+    asked_total 3
+    # EOF
+    """
+    lines: list[str] = []
+    for each in text.splitlines():
+        if each.startswith("# TYPE "):
+            _, _, name, kind = each.split(" ")
+            shown = name.removesuffix("_total") if openmetrics else name
+            if name in abouts:
+                lines.append(f"# HELP {shown} {_helped(abouts[name])}")
+            lines.append(f"# TYPE {shown} {kind}")
+        elif each:
+            lines.append(each)
+    return "\n".join(lines) + "\n" + (TAIL if openmetrics else "")
+
+
 def wants_openmetrics(accept: str) -> bool:
     """Whether a scraper would rather have OpenMetrics, by its Accept header.
 

@@ -14,11 +14,12 @@ import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from homeostat.engine.ports import Routes
+from homeostat.entrypoints.exposition import CLASSIC, OPENMETRICS, dressed, wants_openmetrics
 from homeostat.entrypoints.gateway import mlflow, oip, openapi
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.entrypoints.gateway.desk import JSON, Desk, Rows, place, read_body, refusal, reply
@@ -26,6 +27,7 @@ from homeostat.entrypoints.gateway.forms import RefusedError, told
 from homeostat.entrypoints.gateway.gateway import Gateway
 from homeostat.entrypoints.gateway.large import LARGE_BODY, LARGE_ROWS, read_json
 from homeostat.entrypoints.gateway.obey import Obedience
+from homeostat.entrypoints.monitoring.served import SERVED
 
 logger = logging.getLogger(__name__)
 
@@ -137,9 +139,12 @@ def _looks(gateway: Gateway) -> list[Route]:
     async def ready(_: Request) -> Response:
         return _readiness(gateway)
 
-    async def metrics(_: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         text = await asyncio.to_thread(gateway.all_metrics)
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
+        shown = dressed(text, SERVED, openmetrics=openmetrics)
+        kind = OPENMETRICS if openmetrics else CLASSIC
+        return Response(shown, headers={"content-type": kind, "vary": "Accept"})
 
     async def described(_: Request) -> Response:
         return reply(openapi.document(list(gateway.routes.models)))

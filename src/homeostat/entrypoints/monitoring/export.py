@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from homeostat.domain.errors import StorageError
+from homeostat.entrypoints.http.auth import is_loopback
 from homeostat.entrypoints.http.runbooks import is_address
 from homeostat.entrypoints.monitoring.dashboards import dashboards
 from homeostat.entrypoints.monitoring.limits import limits
@@ -20,6 +21,8 @@ RUNBOOKS = "RUNBOOKS"
 GATEWAY_JOB, CONTROL_JOB = "homeostat-gateway", "homeostat"
 RULES = ("models.yml", "platform.yml")
 SERVING = "serving.yml"
+TOKEN = "/etc/prometheus/homeostat_token"  # noqa: S105 - where it is, not what
+"""File of the token of scope read that a scrape from another machine needs."""
 
 
 def monitoring_files(settings: Settings, *, gateway: bool = True) -> dict[str, str]:
@@ -97,14 +100,16 @@ def _prometheus(settings: Settings, *, gateway: bool) -> dict[str, object]:
 
 def _jobs(settings: Settings, *, gateway: bool) -> Iterator[dict[str, object]]:
     server, plane = settings.server, settings.gateway
-    jobs = {CONTROL_JOB: _target(server.host, server.port)}
+    jobs = {CONTROL_JOB: (server.host, server.port)}
     if gateway:
-        jobs[GATEWAY_JOB] = _target(plane.host, plane.port)
-    for name, target in jobs.items():
+        jobs[GATEWAY_JOB] = plane.host, plane.port
+    for name, (host, port) in jobs.items():
         job: dict[str, object] = {
             "job_name": name,
-            "static_configs": [{"targets": [target]}],
+            "static_configs": [{"targets": [_target(host, port)]}],
         }
+        if not is_loopback(host):
+            job["authorization"] = {"credentials_file": TOKEN}
         if name == GATEWAY_JOB and plane.tls is not None:
             job["scheme"] = "https"
         yield job

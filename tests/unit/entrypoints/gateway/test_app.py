@@ -126,6 +126,11 @@ def test_metrics_count_what_was_answered(world: World) -> None:
     talk(gateway, lambda client: client.post(PREDICT, json={"rows": [{}, {"amount": -1}]}))
     assert gateway.flush()
     text = talk(gateway, lambda client: client.get("/metrics")).text
+    modern = {"accept": "application/openmetrics-text"}
+    other = talk(gateway, lambda client: client.get("/metrics", headers=modern))
+    assert other.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert "# TYPE homeostat_predictions counter\nhomeostat_predictions_total{" in other.text
+    assert other.text.endswith("\n# EOF\n")
     fixed = 'homeostat_predictions_total{model="fraud",version="v1",role="champion"'
     assert f'{fixed},tier="model",reason=""}} 1\n' in text
     assert f'{fixed},tier="default",reason="invalid_input"}} 1\n' in text

@@ -131,7 +131,7 @@ def test_inhibition_names_alerts_that_there_are_and_secrets_are_in_files() -> No
 
 CONFIG = """\
 runbooks: https://wiki.example/runbooks/
-server: {port: 9000}
+server: {host: homeostat.lan, port: 9000}
 gateway: {host: "::1", port: 9001, tls: {certificate: a.pem, key: b.pem}}
 models:
   - name: price
@@ -179,7 +179,9 @@ def test_limits_follow_from_the_configuration(tmp_path: Path) -> None:
     assert 'le="10.0"' in slow[0].expr
     config = yaml.safe_load(files["prometheus/prometheus.yml"])
     control, gateway = config["scrape_configs"]
-    assert control["static_configs"][0]["targets"] == ["127.0.0.1:9000"]
+    assert control["static_configs"][0]["targets"] == ["homeostat.lan:9000"]
+    assert control["authorization"] == {"credentials_file": "/etc/prometheus/homeostat_token"}
+    assert "authorization" not in gateway
     assert gateway["static_configs"][0]["targets"] == ["[::1]:9001"]
     assert gateway["scheme"] == "https"
     assert "https://wiki.example/runbooks/data-fault.md" in files["prometheus/rules/models.yml"]
