@@ -42,6 +42,7 @@ models:
     classes: [no, yes]
     features: {signal: numeric, amount: numeric}
     labels: {maturity: 1d}
+    monitors: {thresholds: [{metric: accuracy, below: 0.7}]}
   - name: fraud
     task: binary
     classes: [no, yes]
@@ -276,4 +277,5 @@ def test_a_warning_goes_to_the_chat_and_what_a_fault_explains_goes_nowhere(site:
 
     until(lambda: stands().get("HomeostatPerformanceDrop") == "suppressed", stands)
     assert stands()["HomeostatDataFault"] == "active"
-    assert stands()["HomeostatCalibrationDrift"] == "suppressed"
+    for name in ("HomeostatCalibrationDrift", "HomeostatAccuracyLow", "HomeostatAccuracyDrop"):
+        assert stands()[name] == "suppressed", name

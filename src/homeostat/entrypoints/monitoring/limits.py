@@ -47,7 +47,11 @@ def _served(model: Model) -> Iterator[Rule]:
 
 def _judged(model: Model) -> Iterator[Rule]:
     if model.task is not Task.REGRESSION:
-        yield _limit(model, "limit_accuracy", least_accuracy(model))
+        least = least_accuracy(model)
+        if least is None:
+            yield _limit(model, "limit_accuracy", LEAST_ACCURACY, given="default")
+        else:
+            yield _limit(model, "limit_accuracy", least, given="configured")
         yield _limit(model, "limit_accuracy_drop", MOST_DROP)
         rows = max(LEAST_ROWS, model.monitors.performance.min_rows)
         yield _limit(model, "limit_rows", rows)
@@ -94,14 +98,13 @@ def bound(limit: timedelta) -> float:
     return next((bound for bound in BOUNDS if bound >= seconds), BOUNDS[-1])
 
 
-def least_accuracy(model: Model) -> float:
-    """Return the accuracy below which the owner is told: a configured limit or floor, else 0.8."""
+def least_accuracy(model: Model) -> float | None:
+    """Return the accuracy below which the owner wants to be told; None if there is none."""
     for threshold in model.monitors.thresholds:
         plain = threshold.metric == ACCURACY and not threshold.segment
         if plain and threshold.below is not None:
             return threshold.below
-    floor = model.retraining.floor.get(ACCURACY) if model.retraining else None
-    return LEAST_ACCURACY if floor is None else floor
+    return model.retraining.floor.get(ACCURACY) if model.retraining else None
 
 
 def oldest(model: Model) -> timedelta:

@@ -151,6 +151,12 @@ models:
     features: {size: numeric}
     labels: {maturity: 1d}
     retraining: {trainer: "train.py:train", floor: {accuracy: 0.9}}
+  - name: hard
+    task: multiclass
+    classes: [a, b, c]
+    features: {size: numeric}
+    labels: {maturity: 1d}
+    retraining: {trainer: "train.py:train", schedule: 10d}
 """
 
 
@@ -171,8 +177,19 @@ def test_limits_follow_from_the_configuration(tmp_path: Path) -> None:
         for found in (tmp_path / "out").rglob("*")
         if found.is_file()
     }
-    assert limit(files, "limit_accuracy") == {"tone": "vector(0.6)", "spam": "vector(0.9)"}
-    assert limit(files, "limit_version_age_seconds")["price"] == "vector(2592000)"
+    assert limit(files, "limit_accuracy") == {
+        "tone": "vector(0.6)",
+        "spam": "vector(0.9)",
+        "hard": "vector(0.8)",
+    }
+    given = {
+        asked.rule["labels"]["model"]: asked.rule["labels"]["given"]
+        for asked in rules(files)
+        if asked.name == "homeostat:limit_accuracy"
+    }
+    assert given == {"tone": "configured", "spam": "configured", "hard": "default"}
+    ages = limit(files, "limit_version_age_seconds")
+    assert (ages["price"], ages["hard"]) == ("vector(2592000)", "vector(1468800)")
     assert limit(files, "limit_label_age_seconds")["price"] == "vector(432000)"
     slow = [a for a in rules(files) if a.name == "homeostat:slow_requests:ratio_rate5m"]
     assert slow[0].rule["labels"]["limit"] == "10"
