@@ -25,6 +25,8 @@ from homeostat.entrypoints.http.problem import endpoint
 
 FRESH = 5.0
 """Seconds for which figures are given again without a look at the records."""
+EFFORT = 10.0
+"""Times as long as reading took they stay fresh, if that is longer: a tenth of a core at most."""
 
 
 class Figures(Protocol):
@@ -46,9 +48,11 @@ class _Kept:
 
     def families(self) -> Sequence[Family]:
         with self._lock:
-            moment = self.clock.monotonic()
-            if self._read is None or moment - self._read[0] >= FRESH:
-                self._read = (moment, self.figures.families())
+            began = self.clock.monotonic()
+            if self._read is None or began >= self._read[0]:
+                found = self.figures.families()
+                spent = self.clock.monotonic() - began
+                self._read = (began + max(FRESH, EFFORT * spent), found)
             return self._read[1]
 
 
@@ -60,7 +64,7 @@ def scrape(figures: Figures, clock: Clock, tokens: Tokens) -> Route:
     Parameters
     ----------
     figures : Figures
-        Asked in a worker thread, at most every `FRESH` seconds.
+        Asked in a worker thread, at most every `FRESH` seconds, and more seldom if that takes long.
     clock : Clock
     tokens : Tokens
     """

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from homeostat import __version__
 from homeostat.domain.clock import Clock
 from homeostat.domain.effect import Notify
+from homeostat.engine.loop import state_keys
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Records, Registry
 from homeostat.engine.watch import Watch, watch_key
@@ -74,10 +75,12 @@ class ControlFigures:
         self._put_engine(sheet)
         self._put_notifications(sheet)
         for plan in self.plans.values():
-            watch = self.records.read(watch_key(plan.spec.name), Watch)
-            champion = self._watched.put(sheet, plan, watch)
-            if watch is not None:
-                self._measured.put(sheet, plan, watch, champion)
+            with self.records.begin() as uow:  # to read many states together; nothing is written
+                uow.prepare(state_keys(plan))
+                watch = uow.load(watch_key(plan.spec.name), Watch)
+                rollout = self._watched.put(sheet, plan, uow, watch)
+                if watch is not None:
+                    self._measured.put(sheet, plan, uow, watch, rollout)
         return sheet.families()
 
     def _put_engine(self, sheet: Sheet) -> None:

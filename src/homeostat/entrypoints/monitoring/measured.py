@@ -15,11 +15,11 @@ from homeostat.engine.early import early_key
 from homeostat.engine.estimates import ESTIMATED, PREFIX, estimates_key
 from homeostat.engine.importance import IMPORTANCE
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Records
+from homeostat.engine.ports import Records, UnitOfWork
 from homeostat.engine.series import WHOLE, SeriesMemory, series_key
 from homeostat.engine.watch import Progress, Watch
-from homeostat.entrypoints import current
 from homeostat.entrypoints.exposition import Sheet
+from homeostat.rollout.state import RolloutState
 
 LOOK_BACK = 3
 """Windows in which the newest figure is looked for; older ones say nothing of the present."""
@@ -50,11 +50,13 @@ class Measured:
         default_factory=dict, init=False
     )
 
-    def put(self, sheet: Sheet, plan: ModelPlan, watch: Watch, champion: str) -> None:
+    def put(
+        self, sheet: Sheet, plan: ModelPlan, uow: UnitOfWork, watch: Watch, rollout: RolloutState
+    ) -> None:
         """Write the figures of one model down."""
         model, business = plan.spec.name, {metric.name for metric in plan.business}
-        newest = self._newest(plan, watch)
-        usual = self._reference(plan, watch, champion)
+        newest = self._newest(plan, uow, watch)
+        usual = self._reference(plan, watch, rollout)
         for series, point in newest.items():
             if point.name in business:
                 continue
@@ -65,41 +67,31 @@ class Measured:
             sheet.put("homeostat_metric_rows", *labels, number=point.n)
             if series in usual:
                 sheet.put("homeostat_metric_reference_value", *labels, number=usual[series])
-        _put_worth(sheet, model, champion, [p for p in newest.values() if p.name in business])
+        _put_worth(
+            sheet, model, rollout.champion, [p for p in newest.values() if p.name in business]
+        )
         self._put_ages(sheet, plan, watch, newest.values())
 
-    def _newest(self, plan: ModelPlan, watch: Watch) -> dict[Series, MetricPoint]:
+    def _newest(self, plan: ModelPlan, uow: UnitOfWork, watch: Watch) -> dict[Series, MetricPoint]:
         """Return the newest point of each metric, cohort and version near the cursors."""
         found: dict[Series, MetricPoint] = {}
-        for until, cohorts in self._cursors(plan, watch).items():
+        for until, cohorts in _cursors(plan, uow, watch).items():
             since = until - LOOK_BACK * plan.metric_window
             for point in self.records.metrics(plan.spec.name, "", since, until):
                 if point.cohort in cohorts and not point.name.startswith(IMPORTANCE):
                     found[point.name.removeprefix(PREFIX), point.cohort, point.version] = point
         return found
 
-    def _cursors(self, plan: ModelPlan, watch: Watch) -> dict[datetime, set[str]]:
-        """Return up to where windows were measured, and of which cohorts."""
-        model, found = plan.spec.name, dict[datetime, set[str]]()
-        ends: list[tuple[str, datetime | None]] = list(watch.metrics_until)
-        for cohort, key in ((ESTIMATED, estimates_key), (WEIGHTED, early_key)):
-            memory = self.records.read(key(model), Progress)
-            ends.append((cohort, memory.until if memory else None))
-        if plan.business:
-            series = self.records.read(series_key(model), SeriesMemory)
-            ends.append((MATURED, series.valued_until if series else None))
-        for cohort, end in ends:
-            if end is not None:
-                found.setdefault(end, set()).add(cohort)
-        return dict(sorted(found.items()))
-
-    def _reference(self, plan: ModelPlan, watch: Watch, champion: str) -> dict[Series, float]:
+    def _reference(
+        self, plan: ModelPlan, watch: Watch, rollout: RolloutState
+    ) -> dict[Series, float]:
         """Return what metrics were in the first windows that the champion answered in."""
+        champion = rollout.champion
         key, moment = (plan.spec.name, champion), self.clock.monotonic()
         known = self._usual.get(key)
         if known is not None and moment - known[0] < RENEWED:
             return known[1]
-        first = self._first(plan, watch, champion)
+        first = rollout.promoted_at or watch.since
         sums: dict[Series, tuple[float, int]] = {}
         until = first + USUAL * plan.metric_window
         for point in self.records.metrics(plan.spec.name, "", first, until):
@@ -111,11 +103,6 @@ class Measured:
         kept = {k: v for k, v in self._usual.items() if k[0] != plan.spec.name}
         self._usual = {**kept, key: (moment, usual)}
         return usual
-
-    def _first(self, plan: ModelPlan, watch: Watch, champion: str) -> datetime:
-        rollout = current.rollout(self.records, plan.spec.name)
-        promoted = rollout.promoted_at if rollout.champion == champion else None
-        return promoted or watch.since
 
     def _put_ages(
         self, sheet: Sheet, plan: ModelPlan, watch: Watch, points: Iterable[MetricPoint]
@@ -138,6 +125,25 @@ class Measured:
         name = NAMES[plan.spec.task][0]
         points = self.records.metrics(plan.spec.name, name, limit=LAST)
         return next((p for p in reversed(points) if p.cohort == cohort), None)
+
+
+def _cursors(plan: ModelPlan, uow: UnitOfWork, watch: Watch) -> dict[datetime, set[str]]:
+    """Return up to where windows were measured, and of which cohorts."""
+    model, found = plan.spec.name, dict[datetime, set[str]]()
+    ends: list[tuple[str, datetime | None]] = list(watch.metrics_until)
+    for asked, cohort, key in (
+        (plan.estimation, ESTIMATED, estimates_key),
+        (plan.early, WEIGHTED, early_key),
+    ):
+        memory = uow.load(key(model), Progress) if asked is not None else None
+        ends.append((cohort, memory.until if memory else None))
+    if plan.business:
+        series = uow.load(series_key(model), SeriesMemory)
+        ends.append((MATURED, series.valued_until if series else None))
+    for cohort, end in ends:
+        if end is not None:
+            found.setdefault(end, set()).add(cohort)
+    return dict(sorted(found.items()))
 
 
 def _put_worth(sheet: Sheet, model: str, champion: str, points: Iterable[MetricPoint]) -> None:

@@ -13,10 +13,10 @@ from homeostat.alerting.incident import Stage as IncidentStage
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.verdict import Monitor, Status, Verdict
+from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Records, Registry
-from homeostat.engine.watch import Watch, incident_key
-from homeostat.entrypoints import current
+from homeostat.engine.ports import Records, Registry, UnitOfWork
+from homeostat.engine.watch import Watch, incident_key, retraining_key, rollout_key
 from homeostat.entrypoints.exposition import Sheet
 from homeostat.entrypoints.monitoring.definitions import MOST, OTHER
 from homeostat.retraining.run import RunState
@@ -47,25 +47,27 @@ class Watched:
     _alarms: dict[str, tuple[float, int]] = field(default_factory=dict, init=False)
     _trained: dict[tuple[str, str], datetime] = field(default_factory=dict, init=False)
 
-    def put(self, sheet: Sheet, plan: ModelPlan, watch: Watch | None) -> str:
-        """Write down what is known of one model, and return its champion."""
+    def put(
+        self, sheet: Sheet, plan: ModelPlan, uow: UnitOfWork, watch: Watch | None
+    ) -> RolloutState:
+        """Write down what is known of one model, and return where its rollout stands."""
         model = plan.spec.name
-        rollout = current.rollout(self.records, model)
-        run = current.run(self.records, model) or RunState(model)
+        rollout = uow.load(rollout_key(model), RolloutState) or RolloutState(model)
+        run = uow.load(retraining_key(model), RunState) or RunState(model)
         sheet.put("homeostat_model", model, plan.spec.task, rollout.champion, number=1)
         sheet.put("homeostat_watched_features", model, number=len(plan.spec.schema.names))
         self._put_version(sheet, rollout, watch)
         _put_rollout(sheet, rollout)
         _put_run(sheet, run)
-        self._put_incidents(sheet, plan)
+        _put_incidents(sheet, plan, uow)
         self._put_budget(sheet, plan)
-        late = current.late(self.records, model)
+        late = uow.load(late_key(model), LateMemory) or LateMemory()
         sheet.put("homeostat_late_rows", model, number=late.rows)
         sheet.put("homeostat_late_labels", model, number=late.labels + late.corrected)
         if watch is not None:
             put_verdicts(sheet, model, watch.latest, plan.spec.schema.names)
             _put_faults(sheet, model, watch)
-        return rollout.champion
+        return rollout
 
     def _put_version(self, sheet: Sheet, rollout: RolloutState, watch: Watch | None) -> None:
         if not rollout.champion:
@@ -90,20 +92,6 @@ class Watched:
             self._trained[model, version] = card.trained_until or card.created
         return self._trained[model, version]
 
-    def _put_incidents(self, sheet: Sheet, plan: ModelPlan) -> None:
-        model, stages = plan.spec.name, Counter[IncidentStage]()
-        for rule in plan.rules:
-            found = self.records.read(incident_key(model, rule.name), IncidentState)
-            state = found or IncidentState(model, rule.name)
-            severity = state.severity if state.open else rule.severity
-            labels = (model, rule.name, severity)
-            sheet.put("homeostat_incident_open", *labels, number=int(state.open))
-            number = state.episode
-            sheet.put("homeostat_incident_episodes", model, rule.name, number=number)
-            stages[state.stage] += 1
-        for stage in IncidentStage:
-            sheet.put("homeostat_incidents", model, stage, number=stages[stage])
-
     def _put_budget(self, sheet: Sheet, plan: ModelPlan) -> None:
         """Write down what the owner accepts, and the alarms of the newest period."""
         model, budget, moment = plan.spec.name, plan.performance.budget, self.clock.monotonic()
@@ -114,6 +102,21 @@ class Watched:
             self._alarms[model] = counted = (moment, fired)
         sheet.put("homeostat_alarms_accepted", model, number=budget.alarms)
         sheet.put("homeostat_alarms_fired", model, number=counted[1])
+
+
+def _put_incidents(sheet: Sheet, plan: ModelPlan, uow: UnitOfWork) -> None:
+    model, stages = plan.spec.name, Counter[IncidentStage]()
+    for rule in plan.rules:
+        found = uow.load(incident_key(model, rule.name), IncidentState)
+        state = found or IncidentState(model, rule.name)
+        severity = state.severity if state.open else rule.severity
+        labels = (model, rule.name, severity)
+        sheet.put("homeostat_incident_open", *labels, number=int(state.open))
+        number = state.episode
+        sheet.put("homeostat_incident_episodes", model, rule.name, number=number)
+        stages[state.stage] += 1
+    for stage in IncidentStage:
+        sheet.put("homeostat_incidents", model, stage, number=stages[stage])
 
 
 def put_verdicts(

@@ -22,7 +22,7 @@ from homeostat.domain.window import Window
 from homeostat.engine.early import early_key
 from homeostat.engine.estimates import estimates_key
 from homeostat.engine.late import LateMemory, late_key
-from homeostat.engine.plan import ModelPlan
+from homeostat.engine.plan import EarlyPolicy, EstimationPolicy, ModelPlan
 from homeostat.engine.ports import Settled
 from homeostat.engine.series import SeriesMemory, series_key
 from homeostat.engine.watch import (
@@ -65,6 +65,8 @@ PLAN = ModelPlan(
     metric_window=DAY,
     rules=default_rules(("duty",)),
     rollout=RolloutPolicy(),
+    estimation=EstimationPolicy(),
+    early=EarlyPolicy(),
     business=(parse_metric("saved", "mean(score)", {"score": Type.NUMBER}),),
 )
 

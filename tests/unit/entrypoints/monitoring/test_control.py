@@ -307,6 +307,23 @@ def test_scrapes_at_about_the_same_time_read_the_records_once() -> None:
     assert f"{sample} 2\n" in client.get("/metrics").text
 
 
+def test_figures_that_take_long_to_read_are_read_more_seldom() -> None:
+    found, sample = deployed(), "homeostat_ticks_total"
+    client, pulse = caller(found), found.figures.pulse
+
+    def slow() -> dict[str, int]:
+        found.clock.advance(timedelta(seconds=2))
+        pulse.ticks += 1
+        return {}
+
+    found.figures.undelivered = slow
+    assert f"{sample} 0\n" in client.get("/metrics").text
+    found.clock.advance(timedelta(seconds=17))
+    assert f"{sample} 0\n" in client.get("/metrics").text
+    found.clock.advance(timedelta(seconds=1))
+    assert f"{sample} 1\n" in client.get("/metrics").text
+
+
 def test_records_that_cannot_be_read_fail_the_scrape() -> None:
     found = deployed()
 
