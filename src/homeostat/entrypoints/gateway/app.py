@@ -27,7 +27,7 @@ from homeostat.entrypoints.gateway.forms import RefusedError, told
 from homeostat.entrypoints.gateway.gateway import Gateway
 from homeostat.entrypoints.gateway.large import LARGE_BODY, LARGE_ROWS, read_json
 from homeostat.entrypoints.gateway.obey import Obedience
-from homeostat.entrypoints.monitoring.served import SERVED
+from homeostat.entrypoints.monitoring.served import SERVED, built
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def _looks(gateway: Gateway) -> list[Route]:
     async def metrics(request: Request) -> Response:
         text = await asyncio.to_thread(gateway.all_metrics)
         openmetrics = wants_openmetrics(request.headers.get("accept", ""))
-        shown = dressed(text, SERVED, openmetrics=openmetrics)
+        shown = dressed(built("gateway") + text, SERVED, openmetrics=openmetrics)
         kind = OPENMETRICS if openmetrics else CLASSIC
         return Response(shown, headers={"content-type": kind, "vary": "Accept"})
 

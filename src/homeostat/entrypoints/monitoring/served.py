@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import platform
+
+from homeostat import __version__
+from homeostat.entrypoints.exposition import line
+
 SERVED: dict[str, str] = {
+    "homeostat_build_info": "What runs here.",
     "homeostat_predictions_total": (
         "Rows answered, by version, role, the tier that answered and why it was not the model."
     ),
@@ -26,3 +32,21 @@ SERVED: dict[str, str] = {
     "homeostat_gpu_memory_used_bytes": "Memory of the card that is in use.",
     "homeostat_gpu_memory_bytes": "Memory of the card.",
 }
+
+
+def built(part: str) -> str:
+    """Return the family that says what runs, in the classic format.
+
+    Parameters
+    ----------
+    part : str
+        Such as ``gateway``.
+
+    Examples
+    --------
+    >>> print(built("gateway").splitlines()[0])
+    # TYPE homeostat_build_info gauge
+    """
+    labels, values = ("version", "python", "part"), (__version__, platform.python_version(), part)
+    name = "homeostat_build_info"
+    return f"# TYPE {name} gauge\n{line(name, labels, values, 1)}\n"

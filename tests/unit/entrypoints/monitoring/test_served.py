@@ -11,7 +11,7 @@ import pytest
 from homeostat.domain.route import Route
 from homeostat.entrypoints.exposition import dressed
 from homeostat.entrypoints.gateway.process import card_lines
-from homeostat.entrypoints.monitoring.served import SERVED
+from homeostat.entrypoints.monitoring.served import SERVED, built
 from homeostat.serving.fallback import Fallback
 from scrapers import run
 from unit.entrypoints.gateway.gateway_world import World
@@ -24,7 +24,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     gateway.routes.publish(Route("fraud", "v1"))
     for amount in (1.0, 2000.0):
         gateway.predict("fraud", pa.table({"amount": [amount], "age": [4.0], "land": ["PT"]}))
-    told = gateway.metrics_text()
+    told = built("gateway") + gateway.metrics_text()
     gateway.close()
     return told
 
