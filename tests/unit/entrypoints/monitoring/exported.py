@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from homeostat.entrypoints.exposition import Kind
-from homeostat.entrypoints.gateway import metrics, process
 from homeostat.entrypoints.monitoring.definitions import DEFINITIONS
 from homeostat.entrypoints.monitoring.export import monitoring_files
+from homeostat.entrypoints.monitoring.served import SERVED
 from homeostat.entrypoints.settings import load
 from unit.entrypoints.monitoring.promql import flat
 
@@ -22,6 +22,7 @@ MONITORING = ROOT / "monitoring"
 FRAUD = ROOT / "examples" / "fraud" / "homeostat.yaml"
 RUNBOOKS = ROOT / "runbooks"
 NAME = re.compile(r"\b(?:homeostat|process)(?:_[a-z0-9]+)+\b|\bhomeostat:[a-z0-9_:]+")
+TIMED = ("homeostat_request_duration_seconds", "homeostat_tier_duration_seconds")
 ENDINGS = {
     Kind.COUNTER: ("_total",),
     Kind.GAUGE: ("",),
@@ -67,8 +68,5 @@ def names(expr: str) -> set[str]:
 def known() -> set[str]:
     """Return what can be asked for: exported by control plane or gateway, or recorded."""
     found = {name + end for name, d in DEFINITIONS.items() for end in ENDINGS[d.kind]}
-    for module in (metrics, process):
-        text = Path(str(module.__file__)).read_text()
-        bases = set(re.findall(r'"(?:# TYPE )?((?:homeostat|process)_[a-z_]+)', text))
-        found |= bases | {base + end for base in bases for end in ("_sum", "_count", "_bucket")}
+    found |= set(SERVED) | {f"{name}_{end}" for name in TIMED for end in ("sum", "count", "bucket")}
     return found | {asked.name for asked in RULES if "record" in asked.rule}

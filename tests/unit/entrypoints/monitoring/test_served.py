@@ -36,7 +36,7 @@ def test_promtool_finds_no_fault(text: str) -> None:
 
 def test_every_family_says_what_it_is(text: str) -> None:
     kinds = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
-    assert kinds <= set(SERVED)
+    assert kinds <= set(SERVED), "say what it is in monitoring/served.py"
     assert set(SERVED) - kinds == {name for name in SERVED if "_gpu_" in name}
     assert card_lines([]) == []
 

@@ -80,6 +80,10 @@ def _now() -> tuple[Panel, ...]:
 
 
 def _requests() -> tuple[Panel, ...]:
+    return (*_latency(), *_work())
+
+
+def _latency() -> tuple[Panel, ...]:
     bucket = f"rate(homeostat_request_duration_seconds_bucket{MINE}[$__rate_interval])"
     return (
         lines(
@@ -117,10 +121,24 @@ def _requests() -> tuple[Panel, ...]:
             ),
             span=(0.0,),
         ),
+    )  # fmt: skip
+
+
+def _work() -> tuple[Panel, ...]:
+    return (
         lines(
             "Requests under way", COUNT, "Requests that wait for their answer.",
             Query(f"sum by (model) (homeostat_requests_in_flight{MINE})", "{{model}}"),
             span=(0.0,),
+        ),
+        lines(
+            "Places for calls", SHARE, "Calls of a version under way, over the places for them.",
+            Query(
+                f"sum by (model, version) (homeostat_calls_under_way{MINE})"
+                f" / (sum by (model, version) (homeostat_call_places{MINE}) > 0)",
+                "{{model}} {{version}}",
+            ),
+            span=(0.0, 1.0),
         ),
         lines(
             "Rows by tier", PER_SECOND, "Rows a second by who answered.",
