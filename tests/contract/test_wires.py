@@ -1,11 +1,8 @@
 """The suites of routers, notifiers and trainers on the real adapters."""
 
 import io
-import json
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,9 @@ import pyarrow as pa
 import pytest
 
 from homeostat.adapters.notifiers.console import ConsoleNotifier
+from homeostat.adapters.notifiers.http import Poster
+from homeostat.adapters.notifiers.opsgenie import OpsgenieNotifier
+from homeostat.adapters.notifiers.pagerduty import PagerDutyNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.routes import RecordsRoutes
@@ -22,6 +22,7 @@ from homeostat.engine.ports import Notifier, Routes, Trainer
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance import NOTIFIER_CHECKS, ROUTES_CHECKS, TRAINER_CHECKS
 from homeostat.simulation.conformance.log import NOW, SPEC, predictions
+from receivers import GENIE_KEY, ROUTING_KEY, Receivers, serving
 
 Delivered = Callable[[], list[tuple[str, str]]]
 
@@ -34,26 +35,9 @@ def records(tmp_path: Path) -> Iterator[DatabaseRecords]:
 
 
 @pytest.fixture
-def hook() -> Iterator[tuple[str, Delivered]]:
-    got: list[tuple[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            got.append((sent["incident"], sent["action"]))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", lambda: got
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def receivers() -> Iterator[Receivers]:
+    with serving() as state:
+        yield state
 
 
 @pytest.mark.parametrize("check", ROUTES_CHECKS)
@@ -86,8 +70,27 @@ def test_console(check: Callable[[Notifier, Delivered], None]) -> None:
 
 
 @pytest.mark.parametrize("check", NOTIFIER_CHECKS)
-def test_webhook(check: Callable[[Notifier, Delivered], None], hook: tuple[str, Delivered]) -> None:
-    check(WebhookNotifier(hook[0], SimulatedClock(NOW), "secret"), hook[1])
+def test_webhook(check: Callable[[Notifier, Delivered], None], receivers: Receivers) -> None:
+    def delivered() -> list[tuple[str, str]]:
+        return [(body["incident"], body["action"]) for body in receivers.taken()]
+
+    poster = Poster("webhook", f"{receivers.url}/hook", SimulatedClock(NOW))
+    check(WebhookNotifier(poster, "secret"), delivered)
+
+
+PAGING: dict[str, Callable[[Poster], Notifier]] = {
+    "pagerduty": lambda poster: PagerDutyNotifier(poster, ROUTING_KEY),
+    "opsgenie": lambda poster: OpsgenieNotifier(poster, GENIE_KEY),
+}
+
+
+@pytest.mark.parametrize("check", NOTIFIER_CHECKS)
+@pytest.mark.parametrize("name", PAGING)
+def test_paging_services(
+    check: Callable[[Notifier, Delivered], None], name: str, receivers: Receivers
+) -> None:
+    notifier = PAGING[name](Poster(name, receivers.url, SimulatedClock(NOW)))
+    check(notifier, lambda: receivers.paged)
 
 
 @pytest.mark.parametrize("check", TRAINER_CHECKS)

@@ -352,6 +352,8 @@ def _tell(
             body=body,
             runbook=state.runbook,
             at=now,
+            rule=state.rule,
+            since=state.fired_at,
         )
         for receiver in dict.fromkeys(state.receivers)
     )

@@ -20,7 +20,11 @@ class NotifyAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Tell a receiver about an incident. ``incident`` is stable from trigger to resolve."""
+    """Tell a receiver about an incident.
+
+    ``incident`` and ``since``, when it fired, are the same from trigger to resolve; ``rule`` is
+    the alert rule's name.
+    """
 
     incident: str
     action: NotifyAction
@@ -31,6 +35,8 @@ class Notify:
     body: str
     runbook: str
     at: datetime
+    rule: str = ""
+    since: datetime | None = None
 
     @property
     def key(self) -> str:

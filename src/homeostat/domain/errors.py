@@ -20,6 +20,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 
 class HomeostatError(Exception):
     """Root of the tree; also an internal failure (exit code 3)."""
@@ -134,9 +136,10 @@ class TrainingError(HomeostatError):
 class DeliveryError(HomeostatError):
     """A receiver did not take a notification.
 
-    ``retry`` tells whether trying again can help.
+    ``retry`` tells whether trying again can help; ``after`` how long the receiver asked to be left
+    alone, None if it did not say.
     """
 
-    def __init__(self, message: str, *, retry: bool) -> None:
-        self.retry = retry
+    def __init__(self, message: str, *, retry: bool, after: timedelta | None = None) -> None:
+        self.retry, self.after = retry, after
         super().__init__(message)

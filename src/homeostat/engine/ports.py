@@ -320,8 +320,11 @@ class Routes(Protocol):
 class Notifier(Protocol):
     """Brings a notification to one receiver."""
 
-    def send(self, notice: Notify) -> None:
-        """Deliver it; raises DeliveryError. May be called again with the same key."""
+    def send(self, notice: Notify) -> str | None:
+        """Deliver it; what the receiver said is returned for the log. Raises DeliveryError.
+
+        May be called again with the same key.
+        """
         ...
 
 

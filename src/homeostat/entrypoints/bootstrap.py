@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from homeostat.adapters.breakers import RedisBreakers
 from homeostat.adapters.models import Load, RegistryScorer
-from homeostat.adapters.notifiers.console import ConsoleNotifier
-from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.post import FilePost
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.predlog.place import Place
@@ -41,8 +38,9 @@ from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.table import MakeCircuit, log_transition, own_circuit
 from homeostat.entrypoints.gateway.writer import Appends
+from homeostat.entrypoints.receivers import receivers
 from homeostat.entrypoints.release import Release
-from homeostat.entrypoints.settings.deployment import Settings, Webhook, secret
+from homeostat.entrypoints.settings.deployment import Settings, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 from homeostat.entrypoints.worker import Pulse
 
@@ -318,21 +316,3 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         reason = error.strerror or "unknown reason"
         raise StorageError(f"cannot make the folder {path}: {reason}") from error
-
-
-def receivers(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> dict[str, Notifier]:
-    """Return a notifier for each receiver, secrets taken from the environment."""
-    found: dict[str, Notifier] = {}
-    for name, receiver in settings.receivers.items():
-        if isinstance(receiver, Webhook):
-            where = f"receivers.{name}"
-            url = receiver.url or secret(
-                environ, receiver.url_env or "", f"{where}.url_env", settings.file
-            )
-            key = ""
-            if receiver.secret_env:
-                key = secret(environ, receiver.secret_env, f"{where}.secret_env", settings.file)
-            found[name] = WebhookNotifier(url, clock, key, receiver.timeout)
-        else:
-            found[name] = ConsoleNotifier(sys.stdout)
-    return found

@@ -10,8 +10,6 @@ import pytest
 
 from asgi import Caller
 from homeostat.adapters.models import Term, save_linear
-from homeostat.adapters.notifiers.console import ConsoleNotifier
-from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.telemetry import Calling
 from homeostat.alerting.incident import IncidentState, Stage
@@ -25,7 +23,6 @@ from homeostat.entrypoints.bootstrap import (
     application,
     open_deployment,
     open_records,
-    receivers,
 )
 from homeostat.entrypoints.settings import load
 from homeostat.serving.sharing import SharedCircuit
@@ -172,20 +169,6 @@ def test_only_models_that_are_retrained_have_a_trainer(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"fraud\.retraining\.trainer: there is no file"):
         deployment.trainers()
     deployment.close()
-
-
-def test_receivers_take_their_secrets_from_the_environment(folder: Path) -> None:
-    settings, clock = load(folder / "homeostat.yaml"), SimulatedClock(NOW)
-    found = receivers(settings, clock, SECRETS)
-    assert isinstance(found["console"], ConsoleNotifier)
-    hook, plain = found["hook"], found["plain"]
-    assert isinstance(hook, WebhookNotifier)
-    assert isinstance(plain, WebhookNotifier)
-    assert (hook.url, hook.secret) == ("https://example.org/secret", "key")
-    assert (plain.url, plain.secret) == ("https://example.org/hook", "")
-    for name in SECRETS:
-        with pytest.raises(ConfigError, match=f"{name} is not set"):
-            receivers(settings, clock, {**SECRETS, name: ""})
 
 
 def test_the_pages_are_served_compressed_with_the_deployments_own_runbooks(folder: Path) -> None:

@@ -24,7 +24,7 @@ class ConsoleNotifier:
     ...     "fraud: data fault (amount)", "amount is 100 times too big",
     ...     "runbooks/data-fault.md", datetime(2024, 1, 1, 12, tzinfo=UTC),
     ... )
-    >>> ConsoleNotifier(sys.stdout).send(notice)
+    >>> _ = ConsoleNotifier(sys.stdout).send(notice)
     2024-01-01 12:00 CRITICAL trigger fraud:data_fault:1 fraud: data fault (amount)
       amount is 100 times too big
       runbook: runbooks/data-fault.md
@@ -32,7 +32,7 @@ class ConsoleNotifier:
 
     stream: TextIO
 
-    def send(self, notice: Notify) -> None:
+    def send(self, notice: Notify) -> str:
         """Write the notification.
 
         Raises
@@ -53,6 +53,7 @@ class ConsoleNotifier:
         except (OSError, ValueError) as error:
             retry = isinstance(error, OSError)
             raise DeliveryError(f"console: cannot write: {error}", retry=retry) from error
+        return "written"
 
 
 def _printable(line: str) -> str:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
 
-from homeostat.domain.clock import Clock
+from homeostat.adapters.notifiers.http import Poster
 from homeostat.domain.effect import Notify
-from homeostat.domain.errors import ConfigError, DeliveryError
+from homeostat.domain.errors import ConfigError
 
 SIGNATURE = "X-Homeostat-Signature"
 TIMESTAMP = "X-Homeostat-Timestamp"
 IDEMPOTENCY = "Idempotency-Key"
-TOO_MANY = 429
-REMEDY = "use an address such as https://example.org/hook"
+PLACE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+FIELDS = (
+    "key", "incident", "action", "receiver", "severity", "model", "title", "body", "runbook", "at",
+)  # fmt: skip
+
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | float | bool | None
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -41,77 +45,41 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 class WebhookNotifier:
     """Posts notifications to one http(s) address.
 
-    It talks to the configured host and to no other: redirects are not followed and proxies of the
-    environment are not used. ``Idempotency-Key`` holds the notification's key, by which a receiver
-    tells repeated deliveries.
+    ``Idempotency-Key`` holds the notification's key, by which a receiver tells repeated deliveries.
 
     Parameters
     ----------
-    url : str
-        Not shown in errors, since a path may be a secret.
-    clock : Clock
-        For the signature's timestamp.
+    poster : Poster
     secret : str
         Key of the signature; empty: not signed.
-    timeout : timedelta
-        For the connection and for each read.
+    template : JSON value, optional
+        What is posted instead of all fields; see `filled`.
 
     Raises
     ------
     ConfigError
-        If the address is not one of http or https, or holds a password.
+        If the template names a field that there is not.
     """
 
-    url: str = field(repr=False)
-    clock: Clock
+    poster: Poster
     secret: str = field(default="", repr=False)
-    timeout: timedelta = timedelta(seconds=10)
+    template: Json = None
 
     def __post_init__(self) -> None:
-        _parts(self.url)
+        check_template(self.template)
 
-    def send(self, notice: Notify) -> None:
-        """Post the notification.
-
-        Raises
-        ------
-        DeliveryError
-            With ``retry`` for network problems, 429 and 5xx; without for any other answer that is
-            not 2xx.
-        """
-        parts = _parts(self.url)
-        body = payload(notice)
-        timestamp = str(int(self.clock.now().timestamp()))
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "homeostat",
-            IDEMPOTENCY: quote(notice.key, safe=":"),
-            TIMESTAMP: timestamp,
-        }
+    def send(self, notice: Notify) -> str:
+        """Post the notification; raises DeliveryError."""
+        body = payload(notice, self.template)
+        timestamp = str(int(self.poster.clock.now().timestamp()))
+        headers = {IDEMPOTENCY: quote(notice.key, safe=":"), TIMESTAMP: timestamp}
         if self.secret:
             headers[SIGNATURE] = signature(self.secret, timestamp, body)
-        try:
-            status = self._post(parts, body, headers)
-        except (OSError, HTTPException) as error:
-            problem = f"webhook {parts.hostname}: {type(error).__name__}: {error}"
-            raise DeliveryError(problem, retry=True) from error
-        if not 200 <= status < 300:
-            hint = "; redirects are not followed" if 300 <= status < 400 else ""
-            retry = status == TOO_MANY or status >= 500
-            raise DeliveryError(f"webhook {parts.hostname} answered {status}{hint}", retry=retry)
-
-    def _post(self, parts: SplitResult, body: bytes, headers: dict[str, str]) -> int:
-        connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = connect(parts.hostname or "", parts.port, timeout=self.timeout.total_seconds())
-        try:
-            connection.request("POST", _target(parts), body, headers)
-            return connection.getresponse().status
-        finally:
-            connection.close()
+        return str(self.poster.post(body, headers))
 
 
-def payload(notice: Notify) -> bytes:
-    """Return the JSON body: every field of the notification and its key."""
+def payload(notice: Notify, template: Json = None) -> bytes:
+    """Return the JSON body: every field of the notification and its key, or the template filled."""
     fields = {
         "key": notice.key,
         "incident": notice.incident,
@@ -124,24 +92,35 @@ def payload(notice: Notify) -> bytes:
         "runbook": notice.runbook,
         "at": notice.at.isoformat(),
     }
-    return json.dumps(fields, separators=(",", ":")).encode()
+    value = fields if template is None else filled(template, fields)
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _parts(url: str) -> SplitResult:
+def filled(template: Json, fields: Mapping[str, str]) -> Json:
+    """Return a JSON value with ``{{field}}`` in its texts replaced.
+
+    Only names of fields are known, nothing is computed, and what a field holds is not looked at
+    again; the result is JSON whatever it holds.
+
+    Examples
+    --------
+    >>> filled({"text": "{{title}}!", "tags": ["{{ model }}"]}, {"title": 'a"b', "model": "m"})
+    {'text': 'a"b!', 'tags': ['m']}
+    """
+    if isinstance(template, str):
+        return PLACE.sub(lambda found: fields[found[1]], template)
+    if isinstance(template, Mapping):
+        return {key: filled(value, fields) for key, value in template.items()}
+    if isinstance(template, Sequence):
+        return [filled(value, fields) for value in template]
+    return template
+
+
+def check_template(template: Json) -> None:
+    """Raise ConfigError if a template names a field that there is not."""
+    known = dict.fromkeys(FIELDS, "")
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-        if host:
-            host.encode("idna")
-    except ValueError as error:
-        raise ConfigError("the webhook's address is not a URL", REMEDY) from error
-    if parts.scheme not in {"http", "https"} or not host or port == 0:
-        raise ConfigError("the webhook's address is not an http or https URL", REMEDY)
-    if parts.username or parts.password:
-        raise ConfigError("the webhook's address holds a user or a password", REMEDY)
-    return parts
-
-
-def _target(parts: SplitResult) -> str:
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
-    return f"{path}?{quote(parts.query, safe='/%:@!$&()*+,;=~?')}" if parts.query else path
+        filled(template, known)
+    except KeyError as error:
+        remedy = f"use one of {', '.join(FIELDS)}"
+        raise ConfigError(f"the template names {error.args[0]!r}", remedy) from None

@@ -23,7 +23,8 @@ from homeostat.entrypoints.bootstrap import make_folder, open_log
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.http.auth import Tokens, check_bind
-from homeostat.entrypoints.settings import Settings, Webhook, secret
+from homeostat.entrypoints.settings import Console, Settings, Webhook, secret
+from homeostat.entrypoints.settings.receivers import Receiver, secrets_of
 
 LEAST_FREE = 1024**3
 FINDINGS = 1
@@ -75,7 +76,7 @@ def examine(opened: Deployment) -> Iterator[Finding]:
     yield _port("server", settings.server.host, settings.server.port)
     yield _port("gateway", settings.gateway.host, settings.gateway.port)
     for name, receiver in settings.receivers.items():
-        if isinstance(receiver, Webhook):
+        if not isinstance(receiver, Console):
             yield _try(f"receiver {name}", partial(_secrets, settings, receiver))
     for model in settings.models:
         if model.retraining is not None:
@@ -132,12 +133,11 @@ def _port(name: str, host: str, port: int) -> Finding:
     return Finding(f"{name} port", Grade.OK, f"{host}:{port} is free")
 
 
-def _secrets(settings: Settings, receiver: Webhook) -> str:
-    for field in ("url_env", "secret_env"):
-        variable: str | None = getattr(receiver, field)
-        if variable is not None:
-            secret(os.environ, variable, field, settings.file)
-    return "configured" if receiver.secret_env else "configured; without secret_env it is unsigned"
+def _secrets(settings: Settings, receiver: Receiver) -> str:
+    for field, variable in secrets_of(receiver).items():
+        secret(os.environ, variable, field, settings.file)
+    unsigned = isinstance(receiver, Webhook) and receiver.secret_env is None
+    return "configured; without secret_env it is unsigned" if unsigned else "configured"
 
 
 def _trainer(settings: Settings, model: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from os.path import normpath
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -17,7 +17,8 @@ from homeostat.domain.personal import LEAST_KEY, Protector, handled
 from homeostat.entrypoints.settings.gateway import Gateway
 from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
-from homeostat.entrypoints.settings.part import Part, only_one
+from homeostat.entrypoints.settings.part import Part
+from homeostat.entrypoints.settings.receivers import Receiver, to_console
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -38,6 +39,8 @@ class Server(Part):
     """Address to listen on; others than loopback need a token (homeostat token create)."""
     port: Port = 8420
     """TCP port."""
+    url: str = ""
+    """Address at which people reach these pages, for links in notifications."""
     tick: Duration = timedelta(seconds=60)
     """Time between two looks at everything."""
     lease: Duration = timedelta(seconds=30)
@@ -46,6 +49,13 @@ class Server(Part):
     """Larger requests are refused."""
     rows_per_second: Number = Field(default=0.0, ge=0)
     """Rows that each sender may send on average, with bursts of ten seconds; 0: any number."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        problem = url_problem(self.url) if self.url else ""
+        if problem:
+            raise wrong(problem, "use a URL such as https://homeostat.example.org", "url")
+        return self
 
 
 class Storage(Part):
@@ -78,37 +88,6 @@ class Storage(Part):
         return self
 
 
-class Console(Part):
-    """Writes notifications to the terminal."""
-
-    type: Literal["console"]
-    """console"""
-
-
-class Webhook(Part):
-    """Posts notifications as signed JSON."""
-
-    type: Literal["webhook"]
-    """webhook"""
-    url: str = ""
-    """Where to; for a URL that is itself a secret use url_env."""
-    url_env: Variable | None = None
-    """Environment variable that holds the URL."""
-    secret_env: Variable | None = None
-    """Environment variable that holds the key which signs the body (HMAC-SHA256)."""
-    timeout: Duration = timedelta(seconds=10)
-    """Gives up after this time; it is tried again later."""
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        only_one(self, "url", "url_env")
-        if self.url:
-            problem = url_problem(self.url)
-            if problem:
-                raise wrong(problem, "use a URL such as https://example.org/hook", "url")
-        return self
-
-
 def _store_problem(address: str) -> str:
     try:
         parts = urlsplit(address)
@@ -121,13 +100,6 @@ def _store_problem(address: str) -> str:
     if parts.password or parts.query:
         return "holds a password or options; access is granted by the environment"
     return ""
-
-
-Receiver = Annotated[Console | Webhook, Field(discriminator="type")]
-
-
-def _to_console() -> dict[str, Console | Webhook]:
-    return {"console": Console(type="console")}
 
 
 class Settings(Part):
@@ -151,7 +123,7 @@ class Settings(Part):
     """Environment variable that holds the secret with which personal columns are hashed."""
     runbooks: str = Field(default="runbooks", min_length=1)
     """Folder or base address of the runbooks that alerts link to."""
-    receivers: dict[Name, Receiver] = Field(default_factory=_to_console)
+    receivers: dict[Name, Receiver] = Field(default_factory=to_console)
     """Where notifications go, by name."""
     models: tuple[Model, ...] = Field(min_length=1)
     """The models under care."""

@@ -1,19 +1,28 @@
-"""Signed webhooks, against a real server on the loopback address."""
+"""Signed webhooks and the HTTP that all receivers on the web have in common."""
 
 import json
+import re
 import socket
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from homeostat.adapters.notifiers.webhook import WebhookNotifier, payload, signature
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.notifiers.http import Poster
+from homeostat.adapters.notifiers.webhook import (
+    Json,
+    WebhookNotifier,
+    filled,
+    payload,
+    signature,
+)
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import ConfigError, DeliveryError
+from homeostat.simulation.clock import SimulatedClock
+from receivers import Receivers, serving
 
 NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
 NOTICE = Notify(
@@ -22,65 +31,21 @@ NOTICE = Notify(
 )  # fmt: skip
 
 
-class Noon:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
-@dataclass
-class Receiver:
-    """What the server answers, and what it got."""
-
-    port: int = 0
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    delay: threading.Event | None = None
-    got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    state = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            state.got.append((self.path, dict(self.headers), body))
-            if state.delay is not None:
-                state.delay.wait(10)
-            self.send_response(state.status)
-            for name, value in state.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def receiver() -> Iterator[Receivers]:
+    with serving() as state:
+        yield state
 
 
-def test_everything_arrives_signed(receiver: Receiver) -> None:
-    WebhookNotifier(receiver.url, Noon(), "secret").send(NOTICE)
-    ((path, headers, body),) = receiver.got
-    assert path == "/hook"
-    assert json.loads(body) == {
+def hook(url: str, secret: str = "", template: Json = None) -> WebhookNotifier:
+    return WebhookNotifier(Poster("webhook", url, SimulatedClock(NOW)), secret, template)
+
+
+def test_everything_arrives_signed(receiver: Receivers) -> None:
+    assert hook(f"{receiver.url}/hook", "secret").send(NOTICE) == "204"
+    (got,) = receiver.got
+    assert got.path == "/hook"
+    assert got.body == {
         "key": "notify:hook:fraud:data_fault:1:trigger",
         "incident": "fraud:data_fault:1",
         "action": "trigger",
@@ -92,10 +57,11 @@ def test_everything_arrives_signed(receiver: Receiver) -> None:
         "runbook": "runbooks/data-fault.md",
         "at": "2024-01-01T12:00:00+00:00",
     }
-    assert headers["Content-Type"] == "application/json"
-    assert headers["Idempotency-Key"] == NOTICE.key
-    assert headers["X-Homeostat-Timestamp"] == "1704110400"
-    assert headers["X-Homeostat-Signature"] == signature("secret", "1704110400", body)
+    assert got.headers["Content-Type"] == "application/json"
+    assert got.headers["Idempotency-Key"] == NOTICE.key
+    assert got.headers["X-Homeostat-Timestamp"] == "1704110400"
+    expected = signature("secret", "1704110400", payload(NOTICE))
+    assert got.headers["X-Homeostat-Signature"] == expected
 
 
 def test_the_signature_is_what_openssl_computes() -> None:
@@ -104,54 +70,111 @@ def test_the_signature_is_what_openssl_computes() -> None:
     assert signature("secret", "1704110400", b"{}") == f"sha256={expected}"
 
 
-def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
-    WebhookNotifier(receiver.url, Noon()).send(NOTICE)
-    assert "X-Homeostat-Signature" not in receiver.got[0][1]
+def test_without_a_secret_nothing_is_signed(receiver: Receivers) -> None:
+    hook(f"{receiver.url}/hook").send(NOTICE)
+    assert "X-Homeostat-Signature" not in receiver.got[0].headers
 
 
-@pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_any_success_will_do(receiver: Receiver, status: int) -> None:
-    receiver.status = status
-    WebhookNotifier(receiver.url, Noon()).send(NOTICE)
-    assert len(receiver.got) == 1
+def test_a_template_says_what_is_posted(receiver: Receivers) -> None:
+    template = {"text": "{{ title }}: {{body}}", "n": 1, "to": [{"who": "{{severity}}"}, None]}
+    hook(f"{receiver.url}/hook", template=template).send(
+        replace(NOTICE, title='"{{key}}"', body="a\nb")
+    )
+    expected = {"text": '"{{key}}": a\nb', "n": 1, "to": [{"who": "critical"}, None]}
+    assert receiver.bodies == [expected]
+
+
+@pytest.mark.parametrize("name", ["titel", "title.__class__", "", "7*7"])
+def test_a_template_names_fields_only(name: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"the template names {name!r}; use one of")):
+        hook("http://localhost/", template={"text": [f"{{{{{name}}}}}"]})
+
+
+def test_what_a_field_holds_is_not_looked_at_again() -> None:
+    assert filled("{{a}}", {"a": "{{b}}", "b": "secret"}) == "{{b}}"
+
+
+@pytest.mark.parametrize("status", ["200", "201", "202"])
+def test_any_success_will_do_and_is_told(receiver: Receivers, status: str) -> None:
+    receiver.moods = [status]
+    assert hook(f"{receiver.url}/hook").send(NOTICE) == f"{status} said {status}"
 
 
 @pytest.mark.parametrize(
     ("status", "retry"),
-    [(429, True), (500, True), (503, True), (400, False), (401, False), (404, False), (410, False)],
+    [
+        *((status, True) for status in (408, 429, 500, 503)),
+        *((status, False) for status in (400, 401, 404, 410)),
+    ],
 )
 def test_refusals_say_whether_trying_again_helps(
-    receiver: Receiver, status: int, retry: bool
+    receiver: Receivers, status: int, retry: bool
 ) -> None:
-    receiver.status = status
-    with pytest.raises(DeliveryError, match=f"127.0.0.1 answered {status}$") as caught:
-        WebhookNotifier(receiver.url, Noon()).send(NOTICE)
+    receiver.moods = [str(status)]
+    expected = f"webhook 127.0.0.1 answered {status}: said {status}$"
+    with pytest.raises(DeliveryError, match=expected) as caught:
+        hook(f"{receiver.url}/hook").send(NOTICE)
     assert caught.value.retry is retry
+    assert caught.value.after is None
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects_are_not_followed(receiver: Receiver, status: int) -> None:
-    receiver.status, receiver.headers = status, {"Location": "/elsewhere"}
+@pytest.mark.parametrize(
+    ("said", "after"),
+    [
+        ("120", timedelta(minutes=2)),
+        ("Mon, 01 Jan 2024 12:00:30 GMT", timedelta(seconds=30)),
+        ("Mon, 01 Jan 2024 11:00:00 -0000", timedelta(0)),
+        ("99999999999999", timedelta(seconds=999999999)),
+        ("soon", None),
+        ("-1", None),
+        ("\u00b2", None),
+    ],
+)
+def test_when_to_come_back_is_read_as_seconds_or_a_date(said: str, after: timedelta | None) -> None:
+    assert Poster("webhook", "http://localhost", SimulatedClock(NOW))._after(said) == after
+
+
+def test_a_refusal_says_when_to_come_back(receiver: Receivers) -> None:
+    receiver.moods = ["later"]
+    with pytest.raises(DeliveryError, match="429: slow down") as caught:
+        hook(f"{receiver.url}/hook").send(NOTICE)
+    assert (caught.value.retry, caught.value.after) == (True, timedelta(seconds=120))
+
+
+def test_redirects_are_not_followed(receiver: Receivers) -> None:
+    receiver.moods = ["redirect"]
     with pytest.raises(DeliveryError, match="redirects are not followed") as caught:
-        WebhookNotifier(receiver.url, Noon()).send(NOTICE)
+        hook(f"{receiver.url}/hook").send(NOTICE)
     assert not caught.value.retry
-    assert [path for path, _, _ in receiver.got] == ["/hook"]
+    assert receiver.got == []
 
 
 def test_proxies_of_the_environment_are_not_used(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    receiver: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    WebhookNotifier(receiver.url, Noon()).send(NOTICE)
+    hook(f"{receiver.url}/hook").send(NOTICE)
     assert len(receiver.got) == 1
 
 
-def test_a_slow_receiver_is_given_up(receiver: Receiver) -> None:
-    receiver.delay = threading.Event()
-    notifier = WebhookNotifier(receiver.url, Noon(), timeout=timedelta(milliseconds=100))
+@pytest.mark.parametrize("mood", ["hang", "drip"])
+def test_a_slow_receiver_is_given_up(receiver: Receivers, mood: str) -> None:
+    """The time is for all of it: a byte now and then does not prolong it."""
+    receiver.moods = [mood]
+    quick = timedelta(milliseconds=100)
+    notifier = WebhookNotifier(Poster("webhook", f"{receiver.url}/hook", SystemClock(), quick))
     with pytest.raises(DeliveryError, match="timed out") as caught:
         notifier.send(NOTICE)
-    receiver.delay.set()
+    assert caught.value.retry
+
+
+@pytest.mark.parametrize(
+    ("mood", "problem"), [("drop", "RemoteDisconnected"), ("nonsense", "BadStatusLine")]
+)
+def test_no_answer_may_be_tried_again(receiver: Receivers, mood: str, problem: str) -> None:
+    receiver.moods = [mood]
+    with pytest.raises(DeliveryError, match=problem) as caught:
+        hook(f"{receiver.url}/hook").send(NOTICE)
     assert caught.value.retry
 
 
@@ -160,48 +183,44 @@ def test_nobody_there_may_be_tried_again() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(DeliveryError, match="ConnectionRefusedError") as caught:
-        WebhookNotifier(f"http://127.0.0.1:{port}", Noon()).send(NOTICE)
+        hook(f"http://127.0.0.1:{port}").send(NOTICE)
     assert caught.value.retry
 
 
-def test_an_answer_that_is_no_http_may_be_tried_again() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"what?\r\n\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(DeliveryError, match="BadStatusLine") as caught:
-            WebhookNotifier(f"http://127.0.0.1:{server.getsockname()[1]}", Noon()).send(NOTICE)
-        thread.join()
+def test_an_unknown_host_may_be_tried_again() -> None:
+    with pytest.raises(DeliveryError, match=r"webhook nowhere\.invalid: gaierror") as caught:
+        hook("http://nowhere.invalid/hook").send(NOTICE)
     assert caught.value.retry
 
 
-def test_https_does_not_fall_back_to_plain(receiver: Receiver) -> None:
-    notifier = WebhookNotifier(receiver.url.replace("http:", "https:"), Noon())
+def test_https_does_not_fall_back_to_plain(receiver: Receivers) -> None:
     with pytest.raises(DeliveryError, match="SSL"):
-        notifier.send(NOTICE)
+        hook(f"{receiver.url}/hook".replace("http:", "https:")).send(NOTICE)
     assert receiver.got == []
 
 
-def test_hostile_names_stay_in_their_header(receiver: Receiver) -> None:
+def test_a_page_of_html_becomes_one_line(receiver: Receivers) -> None:
+    receiver.moods = ["html"]
+    with pytest.raises(DeliveryError) as caught:
+        hook(f"{receiver.url}/hook").send(NOTICE)
+    expected = "502: <html><body><h1>502</h1> Bad Gateway</body></html>"
+    assert str(caught.value).endswith(expected)
+
+
+def test_hostile_names_stay_in_their_header(receiver: Receivers) -> None:
     hostile = replace(NOTICE, incident="m\r\nX-Evil: 1:r\u00e9gle:1", title="\u2028\r\n")
-    WebhookNotifier(receiver.url, Noon()).send(hostile)
-    _, headers, body = receiver.got[0]
-    assert "X-Evil" not in headers
-    assert headers["Idempotency-Key"].startswith("notify:hook:m%0D%0AX-Evil")
-    assert json.loads(body)["title"] == "\u2028\r\n"
+    hook(f"{receiver.url}/hook").send(hostile)
+    (got,) = receiver.got
+    assert "X-Evil" not in got.headers
+    assert got.headers["Idempotency-Key"].startswith("notify:hook:m%0D%0AX-Evil")
+    assert got.body["title"] == "\u2028\r\n"
 
 
-def test_path_and_query_are_kept(receiver: Receiver) -> None:
-    WebhookNotifier(f"{receiver.url}/a b?token=x%20y&z=1", Noon()).send(NOTICE)
-    assert receiver.got[0][0] == "/hook/a%20b?token=x%20y&z=1"
-    WebhookNotifier(f"http://127.0.0.1:{receiver.port}", Noon()).send(NOTICE)
-    assert receiver.got[1][0] == "/"
+def test_path_and_query_are_kept(receiver: Receivers) -> None:
+    hook(f"{receiver.url}/hook/a b?token=x%20y&z=1").send(NOTICE)
+    assert receiver.got[0].path == "/hook/a%20b?token=x%20y&z=1"
+    with pytest.raises(DeliveryError, match="404"):
+        hook(receiver.url).send(NOTICE)
 
 
 @pytest.mark.parametrize(
@@ -221,18 +240,21 @@ def test_path_and_query_are_kept(receiver: Receiver) -> None:
 )
 def test_an_unusable_address_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError, match="the webhook's address"):
-        WebhookNotifier(url, Noon())
+        hook(url)
 
 
-def test_the_path_and_the_key_stay_out_of_errors_and_reprs(receiver: Receiver) -> None:
-    receiver.status = 500
-    notifier = WebhookNotifier(f"{receiver.url}/T0KEN", Noon(), "secret")
+def test_secrets_stay_out_of_errors_and_reprs(receiver: Receivers) -> None:
+    """A receiver that repeats a key or its path does not bring them into our records."""
+    url, key = f"{receiver.url}/unknown/T0KEN-0123456789", "secret-key"
+    poster = Poster("webhook", url, SimulatedClock(NOW), secrets=(key, url))
+    receiver.take = lambda path, _headers, _data: (400, f"no {path} with {key}")  # type: ignore[method-assign]
     with pytest.raises(DeliveryError) as caught:
-        notifier.send(NOTICE)
-    shown = f"{caught.value} {notifier!r}"
-    assert "T0KEN" not in shown
-    assert "secret=" not in shown
+        WebhookNotifier(poster, key).send(NOTICE)
+    assert str(caught.value).endswith("answered 400: no /unknown/*** with ***")
+    assert "T0KEN" not in repr(WebhookNotifier(poster, key))
+    assert "secret-key" not in repr(WebhookNotifier(poster, key))
 
 
 def test_the_payload_is_plain_ascii() -> None:
     assert payload(replace(NOTICE, body="\u00e9")).isascii()
+    assert json.loads(payload(NOTICE))["key"] == NOTICE.key

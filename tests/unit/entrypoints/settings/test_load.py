@@ -147,7 +147,7 @@ AT_TOP = [
     ("records: here.db", "records", "not a database URL", "sqlite:///"),
     ("records: 'postgresql://u:hunter2@h/d'", "records", "holds a password", "records_env"),
     ("records_env: 'not a name'", "records_env", "not the name of an env", "environment"),
-    ("receivers: {x: {type: mail}}", "receivers.x", "'mail' is not known", "'webhook'"),
+    ("receivers: {x: {type: fax}}", "receivers.x", "'fax' is not known", "'webhook'"),
     ("receivers: {x: {url: 'http://a'}}", "receivers.x", "has no type", "type: console"),
     ("receivers: {x: {type: webhook}}", "receivers.x", "exactly one of url, url_env", ""),
     ("receivers: {x: {type: webhook, url: 'ftp://a'}}", "receivers.x.url", "http", "https://"),

@@ -1,0 +1,89 @@
+"""Notifications as alerts of Prometheus' Alertmanager (API v2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from homeostat.adapters.notifiers.http import Poster
+from homeostat.adapters.notifiers.text import (
+    incident_page,
+    no_pairs,
+    one_line,
+    runbook_link,
+    stable_key,
+)
+from homeostat.domain.effect import Notify, NotifyAction
+
+KEPT = timedelta(hours=1)
+LONGEST_LABEL = 1000
+LONGEST_ANNOTATION = 4000
+
+
+@dataclass(frozen=True)
+class AlertmanagerNotifier:
+    """Posts alerts that end by themselves unless they are sent again, as Prometheus does.
+
+    Alertmanager keeps alerts in memory only, so one that fires is sent again at each tick
+    (`renew`); its end is then moved on, and lies in the past once it is resolved. The labels, which
+    are its identity, are the same each time. An acknowledgement changes nothing there.
+
+    Parameters
+    ----------
+    poster : Poster
+        To the base address.
+    base : str
+        Address of Homeostat's pages, for links; may be empty.
+    kept : timedelta
+        How long after the last renewal an alert ends, should Homeostat stop.
+    labels : mapping
+        Further labels of every alert.
+    token : str
+        Bearer token, if Alertmanager is behind something that asks for one.
+    """
+
+    poster: Poster
+    base: str = ""
+    kept: timedelta = KEPT
+    labels: Mapping[str, str] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+
+    def send(self, notice: Notify) -> str:
+        """Post the alert; raises DeliveryError."""
+        if notice.action is NotifyAction.ACKNOWLEDGE:
+            return "Alertmanager has no acknowledgement"
+        if notice.action is NotifyAction.RESOLVE:
+            return self._post([self._alert(notice, notice.at)])
+        return self.renew([notice], notice.at)
+
+    def renew(self, notices: Sequence[Notify], now: datetime) -> str:
+        """Post triggers that were sent before, whose alerts still fire; raises DeliveryError."""
+        return self._post([self._alert(notice, now + self.kept) for notice in notices])
+
+    def _post(self, alerts: list[dict[str, object]]) -> str:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return str(self.poster.post_json(alerts, headers, "/api/v2/alerts"))
+
+    def _alert(self, notice: Notify, ends: datetime) -> dict[str, object]:
+        runbook = runbook_link(self.base, notice) or notice.runbook
+        own = {
+            "alertname": notice.rule or "homeostat",
+            "model": notice.model,
+            "severity": notice.severity.value,
+            "incident": stable_key(notice.incident, LONGEST_LABEL),
+        }
+        annotations = {
+            "summary": no_pairs(one_line(notice.title, LONGEST_ANNOTATION)),
+            "description": no_pairs(one_line(notice.body, LONGEST_ANNOTATION)),
+            "runbook_url": one_line(runbook, LONGEST_ANNOTATION),
+        }
+        starts = min(notice.since or notice.at, ends)
+        page = incident_page(self.base, notice)
+        alert: dict[str, object] = {
+            "labels": {**self.labels, **{k: one_line(v, LONGEST_LABEL) for k, v in own.items()}},
+            "annotations": annotations,
+            "startsAt": starts.isoformat(),
+            "endsAt": ends.isoformat(),
+        }
+        return {**alert, "generatorURL": page} if page else alert
