@@ -336,12 +336,17 @@ def _resolve(state: IncidentState, reason: str, now: datetime, actor: str) -> St
 def _tell(
     state: IncidentState, action: NotifyAction, reason: str, now: datetime, actor: str
 ) -> Stepped:
-    body = (
-        reason
-        if action is not NotifyAction.TRIGGER or not state.cause
-        else (f"{reason}\n{state.cause}")
-    )
-    notices = tuple(
+    body = _told(state, reason) if action is NotifyAction.TRIGGER else reason
+    notices = _notices(state, action, body, now)
+    verb = "fire" if action is NotifyAction.TRIGGER else action.value
+    decision = Decision(state.model, now, actor, verb, state.key, reason)
+    return state, notices, (decision,)
+
+
+def _notices(
+    state: IncidentState, action: NotifyAction, body: str, now: datetime
+) -> tuple[Notify, ...]:
+    return tuple(
         Notify(
             incident=state.key,
             action=action,
@@ -357,6 +362,20 @@ def _tell(
         )
         for receiver in dict.fromkeys(state.receivers)
     )
-    verb = "fire" if action is NotifyAction.TRIGGER else action.value
-    decision = Decision(state.model, now, actor, verb, state.key, reason)
-    return state, notices, (decision,)
+
+
+def retold(state: IncidentState) -> tuple[Notify, ...]:
+    """Return the triggers of an open incident anew, with what is known of it by now.
+
+    Raises
+    ------
+    ValueError
+        If it never fired.
+    """
+    if state.fired_at is None:
+        raise ValueError(f"{state.key} never fired")
+    return _notices(state, NotifyAction.TRIGGER, _told(state, state.reason), state.fired_at)
+
+
+def _told(state: IncidentState, reason: str) -> str:
+    return f"{reason}\n{state.cause}" if state.cause else reason

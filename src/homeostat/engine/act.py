@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from homeostat.alerting.delivery import Manners
 from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTraining
 from homeostat.domain.errors import DeliveryError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
-from homeostat.engine.ports import Notifier, PendingEffect, Records, Settled, Trainer
+from homeostat.domain.window import EPOCH
+from homeostat.engine.outbox import Outbox
+from homeostat.engine.ports import (
+    Notifier,
+    PendingEffect,
+    Records,
+    Renewing,
+    Settled,
+    Trainer,
+)
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=10)
+LONGEST_REST = timedelta(hours=1)
+"""A receiver may ask to be left alone; for longer it is not believed."""
 MOST_ATTEMPTS = 50
 LONGEST_LIFE = timedelta(days=365)  # far longer than any effect is tried
+MOMENT = timedelta(microseconds=1)
 TRAINING = (StartTraining, CancelTraining)
 ALL = (Notify, *TRAINING)
 
@@ -51,6 +64,7 @@ class Dispatcher:
     specs : mapping of model name to ModelSpec
     training_rows : callable
         Returns the rows of a training request, as they are known at its ``as_of``.
+    manners : mapping of receiver name to Manners
     """
 
     records: Records
@@ -58,12 +72,20 @@ class Dispatcher:
     trainers: Mapping[str, Trainer]
     specs: Mapping[str, ModelSpec]
     training_rows: Callable[[ModelSpec, StartTraining], pa.Table]
+    manners: Mapping[str, Manners] = field(default_factory=dict)
+    _outbox: Outbox = field(init=False)
+    _resting: dict[str, datetime] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_outbox", Outbox(self.records, self.manners))
 
     def run(self, now: datetime, kinds: tuple[type[Effect], ...] = ALL) -> int:
         """Try every effect that is due; return how many were done.
 
         Effects about one incident and receiver, or one training run, keep their order: none is
-        tried while an older one waits, or a resolve could arrive before its trigger.
+        tried while an older one waits, or a resolve could arrive before its trigger. A receiver
+        that failed is left alone for the rest of this call, and for as long as it asked for: one
+        that hangs costs its time once.
 
         Parameters
         ----------
@@ -78,25 +100,64 @@ class Dispatcher:
         """
         waiting: set[str] = set()
         done = 0
+        held = frozenset[int]()
+        if Notify in kinds and self.manners:
+            held = self._outbox.sort(self.records.pending(now + LONGEST_LIFE), now)
         for pending in self.records.pending(now + LONGEST_LIFE):
             lane = _lane(pending.effect)
             if lane in waiting or not isinstance(pending.effect, kinds):
                 continue
-            if pending.not_before <= now and self._attempt(pending, now):
+            due = pending.not_before <= now and pending.number not in held
+            if due and not self._rests(pending.effect, now) and self._attempt(pending, now):
                 done += 1
             else:
                 waiting.add(lane)
         return done
 
+    def renew(self, firing: Sequence[Notify], now: datetime) -> tuple[str, ...]:
+        """Tell receivers that forget by themselves what still fires; return what failed.
+
+        Parameters
+        ----------
+        firing : sequence of Notify
+            The triggers of open incidents. One of which something waits still is left out.
+        now : datetime
+
+        Raises
+        ------
+        ConflictError
+            If another control plane leads.
+        """
+        due: dict[str, list[Notify]] = {}
+        for notice in firing:
+            if isinstance(self.notifiers.get(notice.receiver), Renewing):
+                due.setdefault(notice.receiver, []).append(notice)
+        waiting = {_lane(p.effect) for p in self.records.pending(now + LONGEST_LIFE)} if due else ()
+        problems = []
+        for receiver, notices in due.items():
+            told = [notice for notice in notices if _lane(notice) not in waiting]
+            notifier = self.notifiers[receiver]
+            if told and isinstance(notifier, Renewing):
+                try:
+                    notifier.renew(told, now)
+                except DeliveryError as error:
+                    problems.append(f"{receiver}: alerts not renewed: {error}")
+        return tuple(problems)
+
+    def _rests(self, effect: Effect, now: datetime) -> bool:
+        return isinstance(effect, Notify) and now <= self._resting.get(effect.receiver, EPOCH)
+
     def _attempt(self, pending: PendingEffect, now: datetime) -> bool:
         try:
-            self._do(pending.effect)
+            said = self._do(pending.effect)
         except HomeostatError as error:
             return self._failed(pending, error, now)
         except Exception as error:  # noqa: BLE001 - one effect's fault must not stop the others
             fault = HomeostatError(f"a fault in Homeostat: {type(error).__name__}: {error}")
             return self._failed(pending, fault, now)
-        self._settle(Settled(pending.number, "done", now))
+        self._settle(Settled(pending.number, "done", now, said or ""))
+        if isinstance(pending.effect, Notify):
+            self._outbox.sent(pending.effect, now)
         return True
 
     def _failed(self, pending: PendingEffect, error: HomeostatError, now: datetime) -> bool:
@@ -105,18 +166,23 @@ class Dispatcher:
         if final or isinstance(error, NotFoundError) or pending.attempts + 1 >= MOST_ATTEMPTS:
             self._settle(Settled(pending.number, "dead", now, str(error)))
         else:
-            again = now + backoff(pending.attempts + 1)
-            self._settle(Settled(pending.number, "pending", again, str(error)))
+            wait = backoff(pending.attempts + 1)
+            if isinstance(error, DeliveryError) and isinstance(pending.effect, Notify):
+                asked = error.after
+                wait = wait if asked is None else min(max(asked, FIRST_WAIT), LONGEST_REST)
+                rests = now if asked is None else now + wait - MOMENT
+                self._resting[pending.effect.receiver] = rests
+            self._settle(Settled(pending.number, "pending", now + wait, str(error)))
         return False
 
     def _settle(self, settled: Settled) -> None:
         with self.records.begin() as uow:
             uow.settle(settled)
 
-    def _do(self, effect: Effect) -> None:
+    def _do(self, effect: Effect) -> str | None:
         match effect:
             case Notify():
-                self._notifier(effect.receiver).send(effect)
+                return self._notifier(effect.receiver).send(effect)
             case StartTraining():
                 trainer, spec = self._trainer(effect.model), self.specs.get(effect.model)
                 if spec is None:
@@ -124,6 +190,7 @@ class Dispatcher:
                 trainer.start(effect, spec, self.training_rows(spec, effect))
             case _:
                 self._trainer(effect.model).cancel(effect.model, effect.run_id)
+        return None
 
     def _notifier(self, receiver: str) -> Notifier:
         if receiver not in self.notifiers:

@@ -21,7 +21,7 @@ from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
-from homeostat.engine.ports import PendingEffect, Records, UnitOfWork
+from homeostat.engine.ports import Delivery, PendingEffect, Records, UnitOfWork
 from homeostat.profiles.profile import Profile
 
 S = TypeVar("S")
@@ -227,6 +227,10 @@ class FencedRecords:
         with self.records.begin() as uow:
             self.leadership.fence(uow)
         return self.records.pending(now)
+
+    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
+        """Return the newest notices and what became of them, newest first."""
+        return self.records.deliveries(limit, receiver)
 
     def read(self, key: str, kind: type[S]) -> S | None:
         """Return a state without intent to change it."""

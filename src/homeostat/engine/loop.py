@@ -9,6 +9,7 @@ from datetime import datetime
 
 import numpy as np
 
+from homeostat.alerting.incident import IncidentState, retold
 from homeostat.domain.errors import ConflictError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
@@ -60,6 +61,7 @@ class Engine:
     seed: int = 0
     _references: References = field(init=False)
     _dispatcher: Dispatcher = field(init=False)
+    _open: dict[str, tuple[IncidentState, ...]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         specs: dict[str, ModelSpec] = {name: plan.spec for name, plan in self.plans.items()}
@@ -70,6 +72,7 @@ class Engine:
             self.ports.trainers,
             specs,
             TrainingRows(self.ports.log),
+            self.ports.manners,
         )
 
     def tick(self, now: datetime) -> tuple[str, ...]:
@@ -85,7 +88,12 @@ class Engine:
         self._dispatcher.run(now, TRAINING)
         problems = tuple(told for plan in self.plans.values() for told in self._tend(plan, now))
         self._dispatcher.run(now)
-        return problems
+        return (*problems, *self._renew(now))
+
+    def _renew(self, now: datetime) -> tuple[str, ...]:
+        """Tell receivers that forget by themselves which incidents are open."""
+        opened = (state for states in self._open.values() for state in states)
+        return self._dispatcher.renew([n for state in opened for n in retold(state)], now)
 
     def _tend(self, plan: ModelPlan, now: datetime) -> Iterator[str]:
         """Obey, decide and publish for one model; yield what failed.
@@ -148,6 +156,7 @@ class Engine:
             wanted = turn.run(watch, rollout, inbox.commands)
             if inbox.commands:
                 uow.save(inbox_key(name), Inbox())
+        self._open[name] = tuple(turn.opened)
         problems += (f"{name}: {problem}" for problem in turn.bulkhead.problems)
         return (wanted,)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.alerting.delivery import Manners
 from homeostat.domain.answers import Answers
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect, Notify, StartTraining
@@ -117,13 +118,14 @@ class Settled:
     """What became of an attempt at the effect with this number.
 
     ``pending``: it failed and is tried again from ``at`` on; ``dead``: it is given up, and stays on
-    record as a dead letter. ``done`` and ``dead`` it is since ``at``.
+    record as a dead letter. ``done`` and ``dead`` it is since ``at``. ``said`` is what went wrong,
+    or what a receiver answered.
     """
 
     number: int
     status: Literal["done", "pending", "dead"]
     at: datetime
-    problem: str = ""
+    said: str = ""
 
 
 class UnitOfWork(Protocol):
@@ -188,6 +190,31 @@ class PendingEffect:
     not_before: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A notice and what has become of it.
+
+    Attributes
+    ----------
+    number : int
+    notice : Notify
+    status : {"pending", "done", "dead"}
+    attempts : int
+        Those that failed, and the one that did not.
+    at : datetime
+        Since when it is done or given up, or when it is tried next.
+    said : str
+        What the receiver answered, or what went wrong last.
+    """
+
+    number: int
+    notice: Notify
+    status: Literal["pending", "done", "dead"]
+    attempts: int
+    at: datetime
+    said: str
+
+
 class Records(Protocol):
     """Everything that is decided and why."""
 
@@ -233,6 +260,10 @@ class Records(Protocol):
 
     def pending(self, now: datetime) -> tuple[PendingEffect, ...]:
         """Return effects due at `now`, oldest first."""
+        ...
+
+    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
+        """Return the newest notices and what became of them, newest first."""
         ...
 
     def save_reference(
@@ -328,11 +359,20 @@ class Notifier(Protocol):
         ...
 
 
+@runtime_checkable
+class Renewing(Protocol):
+    """A notifier whose receiver forgets what is not told again, as Alertmanager does."""
+
+    def renew(self, notices: Sequence[Notify], now: datetime) -> str | None:
+        """Tell again, at each tick, what was sent before and still fires; raises DeliveryError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ports:
     """The world as the engine sees it.
 
-    ``notifiers`` are by receiver, ``trainers`` by model.
+    ``notifiers`` and ``manners`` are by receiver, ``trainers`` by model.
     """
 
     records: Records
@@ -342,3 +382,4 @@ class Ports:
     routes: Routes
     notifiers: Mapping[str, Notifier]
     trainers: Mapping[str, Trainer]
+    manners: Mapping[str, Manners] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from homeostat.alerting.incident import IncidentState
 from homeostat.detectors.calibration.detector import CalibrationState
 from homeostat.detectors.performance.detector import PerformanceState
 from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
@@ -95,6 +96,7 @@ class Turn:
     now: datetime
     rng: np.random.Generator
     bulkhead: Bulkhead = field(default_factory=Bulkhead)
+    opened: list[IncidentState] = field(default_factory=list)
 
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
@@ -106,6 +108,7 @@ class Turn:
         found, broken, noted = self._diagnose(judged.watch, rolled.state, for_rows)
         after = replace(judged.watch, diagnosis=found)
         alerted = alert(self.plan, self.uow, after.latest, found, commands, self.now)
+        self.opened.extend(state for state in alerted.states if state.open)
         rolled = guard(self.plan, rolled, after, found, self.now)
         learnable = unsound(self.plan, after, broken, self.now)
         rolled, retrained = self._retrain(learnable, rolled, commands)

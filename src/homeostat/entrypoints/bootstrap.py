@@ -42,6 +42,7 @@ from homeostat.entrypoints.receivers import receivers
 from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings.deployment import Settings, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
+from homeostat.entrypoints.settings.receivers import manners_of
 from homeostat.entrypoints.worker import Pulse
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Deployment:
             if notifiers is None
             else notifiers,
             trainers=self.trainers(wait=wait),
+            manners=manners_of(self.settings.receivers),
         )
 
     def leadership(self) -> Leadership:

@@ -19,6 +19,7 @@ from homeostat.alerting.incident import (
     Stage,
     is_inhibited,
     keep_firing,
+    retold,
     step,
 )
 from homeostat.alerting.rules import AlertRule
@@ -215,6 +216,18 @@ def test_nobody_acknowledges_twice() -> None:
 def test_an_unchanged_state_is_the_same_object() -> None:
     state, _ = play(NEW, RULE, {0: BAD})
     assert step(state, BAD, START + MINUTE, RULE)[0] is state
+
+
+def test_an_open_incident_is_retold_under_the_key_and_with_the_time_of_its_trigger() -> None:
+    state, first, _ = step(NEW, BAD, START, RULE)
+    assert retold(state) == first
+    worse = Observed(True, "country drifted too", ("amount", "country"))
+    state, _, _ = step(state, worse, START + MINUTE, RULE)
+    (again,) = retold(state)
+    assert (again.key, again.since, again.rule) == (first[0].key, START, "data_drift")
+    assert again.body == "country drifted too\ncovariate shift"
+    with pytest.raises(ValueError, match="never fired"):
+        retold(NEW)
 
 
 def test_every_stage_is_reached_and_left() -> None:

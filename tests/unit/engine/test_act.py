@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from homeostat.domain.effect import CancelTraining, Effect, Notify, NotifyAction
 from homeostat.domain.errors import DeliveryError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window
-from homeostat.engine.act import FIRST_WAIT, LONGEST_WAIT, MOST_ATTEMPTS, Dispatcher
+from homeostat.engine.act import FIRST_WAIT, LONGEST_REST, LONGEST_WAIT, MOST_ATTEMPTS, Dispatcher
 from homeostat.engine.ports import Training
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryNotifier, MemoryRecords, MemoryTrainer
@@ -52,11 +53,13 @@ class Bench:
         self.rows += 1
         return pa.table({})
 
-    def run(self, after: timedelta = timedelta(0)) -> int:
+    def dispatcher(self) -> Dispatcher:
         specs, trainers = {MODEL: SPEC}, {MODEL: self.trainer}
         receivers = {"duty": self.notifier}
-        dispatcher = Dispatcher(self.records, receivers, trainers, specs, self.read)
-        return dispatcher.run(START + after)
+        return Dispatcher(self.records, receivers, trainers, specs, self.read)
+
+    def run(self, after: timedelta = timedelta(0)) -> int:
+        return self.dispatcher().run(START + after)
 
     def problem(self) -> tuple[str, str]:
         (entry,) = self.records._effects.values()
@@ -171,3 +174,83 @@ def test_a_fault_of_ours_postpones_the_effect_and_lets_the_others_pass() -> None
     assert bench.run() == 1
     (first, _) = bench.records._effects.values()
     assert "a fault in Homeostat: ZeroDivisionError: a bug" in first.problem
+
+
+def test_a_receiver_that_failed_is_left_alone_until_the_next_call() -> None:
+    """One that hangs costs its time once a tick, however many incidents wait for it."""
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("timed out", retry=True)]
+    bench.intend(*map(notice, "abc"))
+    dispatcher = bench.dispatcher()
+    assert dispatcher.run(START) == 0
+    assert len(bench.notifier.attempts) == 1
+    assert dispatcher.run(START + FIRST_WAIT / 2) == 2, "only the one that failed waits longer"
+    assert dispatcher.run(START + FIRST_WAIT) == 1
+
+
+def test_a_final_refusal_of_one_notice_does_not_hold_up_the_others() -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("bad request", retry=False)]
+    bench.intend(*map(notice, "abc"))
+    assert bench.run() == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        (timedelta(0), FIRST_WAIT),
+        (timedelta(minutes=2), timedelta(minutes=2)),
+        (timedelta(days=9), LONGEST_REST),
+    ],
+)
+def test_a_receiver_says_when_to_come_back(asked: timedelta, waits: timedelta) -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("429", retry=True, after=asked)]
+    bench.intend(notice("a"), notice("b"))
+    dispatcher = bench.dispatcher()
+    assert dispatcher.run(START) == 0
+    assert dispatcher.run(START + waits - timedelta(seconds=1)) == 0
+    assert len(bench.notifier.attempts) == 1
+    assert dispatcher.run(START + waits) == 2
+
+
+def test_what_the_receiver_said_is_kept() -> None:
+    class Talking(MemoryNotifier):
+        def send(self, notice: Notify) -> str:
+            super().send(notice)
+            return "202 taken"
+
+    bench = Bench(notifier=Talking())
+    bench.intend(notice("a"))
+    bench.run()
+    (delivery,) = bench.records.deliveries(5)
+    assert (delivery.status, delivery.said, delivery.attempts) == ("done", "202 taken", 1)
+
+
+class Forgetful(MemoryNotifier):
+    """Like Alertmanager: it must be told again."""
+
+    renewed: list[str]
+
+    def renew(self, notices: Sequence[Notify], now: datetime) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.renewed = [notice.incident for notice in notices]
+
+
+def test_what_fires_is_renewed_once_it_was_told() -> None:
+    forgetful = Forgetful()
+    forgetful.renewed = []
+    bench = Bench(notifier=forgetful)
+    bench.intend(notice("a"), notice("b"))
+    bench.run()
+    bench.intend(notice("c"), replace(notice("b"), action=NotifyAction.RESOLVE))
+    dispatcher = bench.dispatcher()
+    others = notice("a", "nobody")
+    assert dispatcher.renew([*map(notice, "abc"), others], START) == ()
+    assert forgetful.renewed == ["a"], "c was not told yet, and b is over"
+    forgetful.failures = [DeliveryError("away", retry=True)]
+    assert dispatcher.renew([notice("a")], START) == ("duty: alerts not renewed: away",)
+    forgetful.renewed = []
+    assert dispatcher.renew([notice("b")], START) == ()
+    assert forgetful.renewed == []

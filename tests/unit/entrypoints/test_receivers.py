@@ -1,5 +1,6 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,10 +12,13 @@ from homeostat.adapters.notifiers.pagerduty import PagerDutyNotifier
 from homeostat.adapters.notifiers.slack import SlackNotifier
 from homeostat.adapters.notifiers.teams import TeamsNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
+from homeostat.alerting.delivery import Limit, Manners
+from homeostat.alerting.hours import Hours
 from homeostat.domain.errors import ConfigError
 from homeostat.engine.ports import Notifier
 from homeostat.entrypoints.receivers import receivers
 from homeostat.entrypoints.settings import load
+from homeostat.entrypoints.settings.receivers import manners_of
 from homeostat.simulation.clock import SimulatedClock
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -137,3 +141,37 @@ def test_the_address_of_the_pages_is_checked(tmp_path: Path) -> None:
     file.write_text("server: {url: 'ml.example.org'}\n" + MODELS)
     with pytest.raises(ConfigError, match=r"server\.url: is not an http or https URL"):
         load(file)
+
+
+def test_quiet_hours_and_limits_become_manners(tmp_path: Path) -> None:
+    file = tmp_path / "homeostat.yaml"
+    night = '{start: "22:00", end: "07:00", zone: Europe/Berlin, days: [sat, sun]}'
+    file.write_text(
+        f"{HEAD}  plain: {{type: console}}\n"
+        f"  slack: {{type: slack, url_env: U, limit: {{notices: 5}}, quiet: [{night}]}}\n{MODELS}"
+    )
+    settings = load(file)
+    assert manners_of(settings.receivers) == {
+        "slack": Manners(
+            Limit(5, timedelta(hours=1)),
+            (Hours(time(22), time(7), ZoneInfo("Europe/Berlin"), frozenset({5, 6})),),
+        )
+    }
+    shown = settings.model_dump(mode="json")["receivers"]["slack"]["quiet"][0]
+    assert (shown["start"], shown["end"]) == ("22:00", "07:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('start: 22:00, end: "07:00"', "is no time of day: 1320; write it in quotes"),
+        ('start: "7:00", end: "08:00"', "is no time of day: '7:00'"),
+        ('start: "22:00", end: "24:00"', "is no time of day: '24:00'"),
+        ('start: "22:00", end: "07:00", zone: Europe/Bonn', "is no known time zone"),
+        ('start: "22:00", end: "07:00", zone: ../etc', "is no known time zone"),
+        ('start: "22:00", end: "07:00", days: [monday]', "'monday' is not known"),
+    ],
+)
+def test_wrong_hours_are_told(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        made(tmp_path, f"  r: {{type: slack, url_env: HOOK_URL, quiet: [{{{text}}}]}}\n", SECRETS)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from homeostat.adapters.records.codec import decode, from_micros, key_text, to_micros
+from homeostat.adapters.records.codec import as_given, decode, from_micros, key_text, to_micros
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import (
     decisions,
@@ -28,7 +28,7 @@ from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTrainin
 from homeostat.domain.errors import StorageError
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
-from homeostat.engine.ports import PendingEffect
+from homeostat.engine.ports import Delivery, PendingEffect
 from homeostat.profiles.format import from_bytes, to_bytes
 from homeostat.profiles.profile import Profile
 
@@ -163,6 +163,18 @@ class DatabaseRecords:
             found = [_effect(row.kind, row.body) for row in connection.execute(query)]
         return dict(Counter(effect.receiver for effect in found if isinstance(effect, Notify)))
 
+    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
+        """Return the newest notices and what became of them, newest first."""
+        query = sa.select(effects).where(effects.c.kind == Notify.__name__)
+        if receiver:
+            # Keys begin so; names of receivers hold nothing that LIKE knows but underscores.
+            prefix = f"notify:{receiver}:"
+            query = query.where(effects.c.key.startswith(prefix, autoescape=True))
+        query = query.order_by(effects.c.number.desc()).limit(limit)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple(_delivery(row) for row in rows)
+
     def save_reference(
         self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]
     ) -> None:
@@ -209,6 +221,18 @@ def _period(
     if until is not None:
         bounds.append(start < to_micros(until))
     return bounds
+
+
+def _delivery(row: sa.Row[Any]) -> Delivery:
+    waits, done = row.status == "pending", row.status == "done"
+    return Delivery(
+        number=row.number,
+        notice=decode(row.body, Notify),
+        status=row.status,
+        attempts=row.attempts + done,
+        at=from_micros(row.not_before if waits else row.changed),
+        said=as_given(row.problem),
+    )
 
 
 def _effect(kind: str, body: str) -> Effect:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from homeostat.adapters.records.codec import decode, encode, key_text, to_micros
+from homeostat.adapters.records.codec import decode, encode, key_text, storable, to_micros
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import decisions, effects, metrics, states, verdicts
 from homeostat.domain.decision import Decision
@@ -226,7 +226,7 @@ class Unit:
 def _settle(connection: sa.Connection, settled: Settled) -> None:
     """Change an effect that is pending still."""
     table, at = effects, to_micros(settled.at)
-    values: dict[str, object] = {"status": settled.status, "problem": settled.problem}
+    values: dict[str, object] = {"status": settled.status, "problem": storable(settled.said)}
     values |= {"not_before": at} if settled.status == "pending" else {"changed": at}
     if settled.status != "done":
         values["attempts"] = table.c.attempts + 1

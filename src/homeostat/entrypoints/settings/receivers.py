@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from homeostat.adapters.notifiers.webhook import check_template
+from homeostat.alerting import delivery as alerting
+from homeostat.alerting.delivery import Manners
 from homeostat.domain.errors import ConfigError
+from homeostat.entrypoints.settings.hours import Stretch
 from homeostat.entrypoints.settings.part import Part, only_one
-from homeostat.entrypoints.settings.values import Duration, Port, Variable, url_problem, wrong
+from homeostat.entrypoints.settings.values import (
+    Count,
+    Duration,
+    Port,
+    Variable,
+    url_problem,
+    wrong,
+)
 
 LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OURS = frozenset({"alertname", "model", "severity", "incident"})
+
+
+class Limit(Part):
+    """How many new incidents are told one by one; the last notice is a summary of the others."""
+
+    notices: Count
+    """Notices in that time, the summary included."""
+    per: Duration = timedelta(hours=1)
+    """The time."""
+
+
+class Told(Part):
+    """When, and how often, a receiver is told."""
+
+    quiet: tuple[Stretch, ...] = ()
+    """In these hours all but critical incidents wait; what is over by then is not told at all."""
+    limit: Limit | None = None
+    """At most so many; without it each incident is told."""
+
+    def manners(self) -> Manners:
+        """Return the domain's view of it."""
+        limit = None if self.limit is None else alerting.Limit(self.limit.notices, self.limit.per)
+        return Manners(limit, tuple(stretch.hours() for stretch in self.quiet))
 
 
 class Console(Part):
@@ -24,7 +58,7 @@ class Console(Part):
     """console"""
 
 
-class Webhook(Part):
+class Webhook(Told):
     """Posts notifications as signed JSON."""
 
     type: Literal["webhook"]
@@ -51,7 +85,7 @@ class Webhook(Part):
         return self
 
 
-class PagerDuty(Part):
+class PagerDuty(Told):
     """Triggers, acknowledges and resolves alerts of a PagerDuty service (Events API v2)."""
 
     type: Literal["pagerduty"]
@@ -69,7 +103,7 @@ class PagerDuty(Part):
         return self
 
 
-class Opsgenie(Part):
+class Opsgenie(Told):
     """Creates, acknowledges and closes alerts of Opsgenie."""
 
     type: Literal["opsgenie"]
@@ -98,7 +132,7 @@ class Jira(Opsgenie):
     """Base address."""
 
 
-class Slack(Part):
+class Slack(Told):
     """Posts messages to a Slack channel."""
 
     type: Literal["slack"]
@@ -109,7 +143,7 @@ class Slack(Part):
     """Gives up after this time; it is tried again later."""
 
 
-class Teams(Part):
+class Teams(Told):
     """Posts cards to a Microsoft Teams channel."""
 
     type: Literal["teams"]
@@ -146,7 +180,7 @@ class Alertmanager(Part):
         return self
 
 
-class Mail(Part):
+class Mail(Told):
     """Sends e-mail."""
 
     type: Literal["mail"]
@@ -181,7 +215,7 @@ class Mail(Part):
         return self
 
 
-class Apprise(Part):
+class Apprise(Told):
     """Sends through Apprise (pip install 'homeostat[apprise]'), which knows many other services."""
 
     type: Literal["apprise"]
@@ -190,7 +224,6 @@ class Apprise(Part):
     """Environment variable that holds the Apprise URL."""
 
 
-Remote = Webhook | PagerDuty | Opsgenie | Jira | Slack | Teams | Alertmanager | Mail | Apprise
 Receiver = Annotated[
     Console | Webhook | PagerDuty | Opsgenie | Jira | Slack | Teams | Alertmanager | Mail | Apprise,
     Field(discriminator="type"),
@@ -213,6 +246,12 @@ def secrets_of(receiver: Receiver) -> dict[str, str]:
     fields = type(receiver).model_fields
     named = {name: getattr(receiver, name) for name in fields if name.endswith("_env")}
     return {name: variable for name, variable in named.items() if variable is not None}
+
+
+def manners_of(receivers: Mapping[str, Receiver]) -> dict[str, Manners]:
+    """Return how those receivers want to be told that have a limit or quiet hours."""
+    told = {n: r.manners() for n, r in receivers.items() if isinstance(r, Told)}
+    return {name: manners for name, manners in told.items() if manners != Manners()}
 
 
 def _check_url(url: str, example: str) -> None:

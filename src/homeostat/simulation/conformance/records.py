@@ -296,6 +296,31 @@ def check_effects_are_settled_once(records: Records) -> None:
     assert records.decisions() == ()
 
 
+def check_deliveries_are_logged(records: Records) -> None:
+    """Of each notice it is known what became of it: when, at which attempt, and what was said."""
+    with records.begin() as unit:
+        unit.intend(
+            _notify("one"), CancelTraining("run", "fraud"), _notify("two"), _notify("three")
+        )
+    one, cancel, two, three = records.pending(T0)
+    settle(records, Settled(one.number, "pending", T0 + HOUR, "busy"))
+    settle(records, Settled(one.number, "done", T0 + 2 * HOUR, "202 taken\0"))
+    settle(records, Settled(cancel.number, "done", T0))
+    settle(records, Settled(two.number, "dead", T0 + HOUR, "400 no"))
+    settle(records, Settled(three.number, "pending", T0 + 3 * HOUR, "busy"))
+    newest = records.deliveries(10)
+    assert [(d.notice, d.status, d.attempts, d.at, d.said) for d in newest] == [
+        (three.effect, "pending", 1, T0 + 3 * HOUR, "busy"),
+        (two.effect, "dead", 1, T0 + HOUR, "400 no"),
+        (one.effect, "done", 2, T0 + 2 * HOUR, "202 taken\0"),
+    ]
+    assert [d.number for d in newest] == [three.number, two.number, one.number]
+    receiver = newest[0].notice.receiver
+    assert records.deliveries(2, receiver) == newest[:2]
+    assert records.deliveries(10, "nobody") == ()
+    assert records.deliveries(10, receiver[:-1]) == ()
+
+
 def check_held_states_fence_effects(records: Records) -> None:
     """An effect stays as it is if a state that the unit holds has changed since."""
     with records.begin() as unit:
@@ -356,6 +381,7 @@ RECORDS_CHECKS: tuple[Callable[[Records], None], ...] = (
     check_segments_are_apart,
     check_effects,
     check_effects_are_settled_once,
+    check_deliveries_are_logged,
     check_held_states_fence_effects,
     check_intent_is_idempotent,
     check_reference,

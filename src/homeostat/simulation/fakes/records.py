@@ -7,15 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from itertools import islice
+from typing import Literal, TypeVar
 
 from homeostat.domain.clock import Clock
 from homeostat.domain.decision import Decision
-from homeostat.domain.effect import Effect
+from homeostat.domain.effect import Effect, Notify
 from homeostat.domain.errors import ConflictError, NotFoundError, StorageError
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import EPOCH, Window
-from homeostat.engine.ports import PendingEffect, Settled
+from homeostat.engine.ports import Delivery, PendingEffect, Settled
 from homeostat.profiles.profile import Profile
 
 S = TypeVar("S")
@@ -30,8 +31,9 @@ class _State:
 @dataclass(frozen=True, slots=True)
 class _Entry:
     pending: PendingEffect
-    status: str = "pending"
+    status: Literal["pending", "done", "dead"] = "pending"
     problem: str = ""
+    at: datetime = EPOCH
 
 
 MetricKey = tuple[str, Window, str, str, str, str]
@@ -243,6 +245,12 @@ class MemoryRecords:
             if entry.status == "pending" and entry.pending.not_before <= now
         )
 
+    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
+        """Return the newest notices and what became of them, newest first."""
+        found = (_delivery(entry) for entry in reversed(self._effects.values()))
+        mine = (d for d in found if d is not None and receiver in {"", d.notice.receiver})
+        return tuple(islice(mine, limit))
+
     def _entry(self, number: int) -> _Entry:
         if not 1 <= number <= len(self._numbers):
             raise NotFoundError(f"there is no effect number {number}")
@@ -259,13 +267,21 @@ class MemoryRecords:
         return self._references.get((model, version), ())
 
 
+def _delivery(entry: _Entry) -> Delivery | None:
+    pending = entry.pending
+    if not isinstance(pending.effect, Notify):
+        return None
+    attempts = pending.attempts + (entry.status == "done")
+    return Delivery(pending.number, pending.effect, entry.status, attempts, entry.at, entry.problem)
+
+
 def _after(entry: _Entry, settled: Settled) -> _Entry:
     pending = entry.pending
     if settled.status != "done":
         pending = replace(pending, attempts=pending.attempts + 1)
     if settled.status == "pending":
         pending = replace(pending, not_before=settled.at)
-    return _Entry(pending, settled.status, settled.problem)
+    return _Entry(pending, settled.status, settled.said, settled.at)
 
 
 def _order(point: MetricPoint) -> tuple[Window, str, str, str, str]:
