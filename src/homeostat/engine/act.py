@@ -40,6 +40,14 @@ def _lane(effect: Effect) -> str:
     return effect.run_id
 
 
+def _asked(
+    effect: Effect, kinds: tuple[type[Effect], ...], incidents: frozenset[str] | None
+) -> bool:
+    if not isinstance(effect, kinds):
+        return False
+    return incidents is None or not isinstance(effect, Notify) or effect.incident in incidents
+
+
 def backoff(attempts: int) -> timedelta:
     """Return how long to wait after the given number of failed attempts.
 
@@ -79,7 +87,12 @@ class Dispatcher:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_outbox", Outbox(self.records, self.manners))
 
-    def run(self, now: datetime, kinds: tuple[type[Effect], ...] = ALL) -> int:
+    def run(
+        self,
+        now: datetime,
+        kinds: tuple[type[Effect], ...] = ALL,
+        incidents: frozenset[str] | None = None,
+    ) -> int:
         """Try every effect that is due; return how many were done.
 
         Effects about one incident and receiver, or one training run, keep their order: none is
@@ -92,6 +105,8 @@ class Dispatcher:
         now : datetime
         kinds : tuple of type
             Only these; the others wait for another call.
+        incidents : frozenset of str, optional
+            Of notices only those about these.
 
         Raises
         ------
@@ -105,7 +120,7 @@ class Dispatcher:
             held = self._outbox.sort(self.records.pending(now + LONGEST_LIFE), now)
         for pending in self.records.pending(now + LONGEST_LIFE):
             lane = _lane(pending.effect)
-            if lane in waiting or not isinstance(pending.effect, kinds):
+            if lane in waiting or not _asked(pending.effect, kinds, incidents):
                 continue
             due = pending.not_before <= now and pending.number not in held
             if due and not self._rests(pending.effect, now) and self._attempt(pending, now):

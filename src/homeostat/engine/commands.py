@@ -23,13 +23,15 @@ class Request(StrEnum):
     APPROVE = "approve"
     RETRAIN = "retrain"
     ACKNOWLEDGE = "acknowledge"
+    CLOSE = "close"  # end an incident by hand; it fires again if what it is about goes on
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """A request by a person.
 
-    ``subject`` is a version (push, submit) or an incident's key (acknowledge); else empty.
+    ``subject`` is a version (push, submit) or an incident's key (acknowledge, close);
+    else empty.
     """
 
     request: Request

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from homeostat.alerting.incident import (
     Acknowledge,
+    Close,
     Event,
     IncidentState,
     Observed,
@@ -23,6 +24,8 @@ from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import UnitOfWork
 from homeostat.engine.watch import incident_key
+
+ABOUT_INCIDENTS = frozenset({Request.ACKNOWLEDGE, Request.CLOSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def alert(
         cause = f"{diagnosis.text} {diagnosis.advice}" if diagnosis else ""
         event: Event = Observed(found.active, found.reason, found.subjects, cause)
         inhibited = is_inhibited(rule, states)
-        for each in (event, *_acknowledgements(state, commands)):
+        for each in (event, *_by_hand(state, commands)):
             try:
                 state, told, decided = step(state, each, now, rule, inhibited=inhibited)
             except IllegalTransitionError as error:
@@ -80,18 +83,21 @@ def alert(
     return Alerted(tuple(states.values()), tuple(effects), tuple(decisions))
 
 
-def _acknowledgements(state: IncidentState, commands: tuple[Command, ...]) -> list[Acknowledge]:
-    mine = (c for c in commands if c.request is Request.ACKNOWLEDGE and c.subject == state.key)
-    return [Acknowledge(command.actor) for command in mine]
+def _by_hand(state: IncidentState, commands: tuple[Command, ...]) -> Iterator[Acknowledge | Close]:
+    for command in commands:
+        if command.subject == state.key and command.request is Request.ACKNOWLEDGE:
+            yield Acknowledge(command.actor)
+        elif command.subject == state.key and command.request is Request.CLOSE:
+            yield Close(command.actor, command.reason)
 
 
 def _unknown(
     plan: ModelPlan, states: Iterable[IncidentState], commands: tuple[Command, ...], now: datetime
 ) -> Iterator[Decision]:
-    """Refuse acknowledgements of incidents that are not there."""
+    """Refuse what is asked for incidents that are not there."""
     keys = {state.key for state in states}
     for command in commands:
-        if command.request is Request.ACKNOWLEDGE and command.subject not in keys:
+        if command.request in ABOUT_INCIDENTS and command.subject not in keys:
             text = f"there is no incident {command.subject!r} now"
             yield Decision(plan.spec.name, now, command.actor, "refuse", command.subject, text)
 
@@ -99,5 +105,5 @@ def _unknown(
 def _refused(
     plan: ModelPlan, event: Event, state: IncidentState, error: Exception, now: datetime
 ) -> Decision:
-    actor = event.actor if isinstance(event, Acknowledge) else "homeostat"
+    actor = "homeostat" if isinstance(event, Observed) else event.actor
     return Decision(plan.spec.name, now, actor, "refuse", state.key, str(error))

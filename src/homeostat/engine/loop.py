@@ -38,7 +38,7 @@ from homeostat.engine.watch import (
 )
 from homeostat.rollout.state import RolloutState, route
 
-FOR_THE_TURN = frozenset({Request.RETRAIN, Request.ACKNOWLEDGE})
+FOR_THE_TURN = frozenset({Request.RETRAIN, Request.ACKNOWLEDGE, Request.CLOSE})
 
 
 @dataclass

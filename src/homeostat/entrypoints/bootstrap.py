@@ -175,8 +175,10 @@ class Deployment:
         from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
         from homeostat.entrypoints.http.intake import Intake  # noqa: PLC0415
         from homeostat.entrypoints.http.openapi import described  # noqa: PLC0415
+        from homeostat.entrypoints.http.paging import paging_api  # noqa: PLC0415
         from homeostat.entrypoints.http.scrape import scrape  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
+        from homeostat.entrypoints.inbound import inbound  # noqa: PLC0415
 
         specs = {name: plan.spec for name, plan in self.plans.items()}
         largest = int(self.settings.server.max_request_mb * 2**20)
@@ -188,6 +190,7 @@ class Deployment:
             *described(list(specs), tokens),
             scrape(self.figures(pulse), self.clock, tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
+            *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -97,8 +97,13 @@ class _Maker:
         return Poster(receiver.type, url, self.clock, receiver.timeout, hidden)
 
 
-def receivers(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> dict[str, Notifier]:
-    """Return a notifier for each receiver, secrets taken from the environment.
+def receivers(
+    settings: Settings,
+    clock: Clock,
+    environ: Mapping[str, str],
+    names: Collection[str] | None = None,
+) -> dict[str, Notifier]:
+    """Return a notifier for each receiver, or those named, secrets taken from the environment.
 
     Raises
     ------
@@ -109,6 +114,8 @@ def receivers(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> d
     read = partial(secret, environ, file=settings.file)
     found: dict[str, Notifier] = {}
     for name, receiver in settings.receivers.items():
+        if names is not None and name not in names:
+            continue
         secrets = {
             field: read(variable, field=f"receivers.{name}.{field}")
             for field, variable in parts.secrets_of(receiver).items()

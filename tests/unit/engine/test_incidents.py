@@ -91,3 +91,18 @@ def test_other_commands_acknowledge_nothing() -> None:
     step(records, BROKEN)
     found = step(records, BROKEN, commands=(Command(Request.PUSH, MODEL, "ana", KEY),))
     assert found.decisions == ()
+
+
+def test_an_incident_is_ended_by_hand_once_and_fires_again_if_it_goes_on() -> None:
+    records = MemoryRecords(SimulatedClock(START))
+    step(records, BROKEN)
+    close = Command(Request.CLOSE, MODEL, "ana", KEY, "the column is gone")
+    found = step(records, BROKEN, commands=(close, close), hour=1)
+    assert [(d.actor, d.action) for d in found.decisions] == [("ana", "resolve"), ("ana", "refuse")]
+    (notice,) = found.effects
+    assert isinstance(notice, Notify)
+    assert (notice.action, notice.body) == (NotifyAction.RESOLVE, "the column is gone")
+    again = step(records, BROKEN, hour=2)
+    assert [(d.action, d.subject) for d in again.decisions] == [("fire", f"{MODEL}:data_fault:2")]
+    (refused,) = step(records, commands=(replace(close, subject="toy:x:1"),), hour=3).decisions
+    assert refused.action == "refuse"

@@ -16,6 +16,8 @@ from homeostat.alerting.delivery import Limit, Manners
 from homeostat.alerting.hours import Hours
 from homeostat.domain.errors import ConfigError
 from homeostat.engine.ports import Notifier
+from homeostat.entrypoints.http.paging import Inbound
+from homeostat.entrypoints.inbound import inbound
 from homeostat.entrypoints.receivers import receivers
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.settings.receivers import manners_of
@@ -164,8 +166,7 @@ def test_quiet_hours_and_limits_become_manners(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('start: 22:00, end: "07:00"', "is no time of day: 1320; write it in quotes"),
-        ('start: "7:00", end: "08:00"', "is no time of day: '7:00'"),
+        ('start: 7, end: "08:00"', "is no time of day: 7"),
         ('start: "22:00", end: "24:00"', "is no time of day: '24:00'"),
         ('start: "22:00", end: "07:00", zone: Europe/Bonn', "is no known time zone"),
         ('start: "22:00", end: "07:00", zone: ../etc', "is no known time zone"),
@@ -175,3 +176,19 @@ def test_quiet_hours_and_limits_become_manners(tmp_path: Path) -> None:
 def test_wrong_hours_are_told(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         made(tmp_path, f"  r: {{type: slack, url_env: HOOK_URL, quiet: [{{{text}}}]}}\n", SECRETS)
+
+
+def test_only_receivers_with_a_secret_may_answer(tmp_path: Path) -> None:
+    file = tmp_path / "homeostat.yaml"
+    file.write_text(
+        f"{HEAD}  console: {{type: console}}\n"
+        "  duty: {type: pagerduty, key_env: PD_KEY, inbound_env: BACK}\n"
+        "  jira: {type: jira, key_env: OG_KEY, inbound_env: BACK}\n"
+        f"  mute: {{type: opsgenie, key_env: OG_KEY}}\n{MODELS}"
+    )
+    settings = load(file)
+    found = inbound(settings, {"BACK": "s3cret"})
+    assert found == {"duty": Inbound("pagerduty", "s3cret"), "jira": Inbound("jira", "s3cret")}
+    assert "s3cret" not in repr(found)
+    with pytest.raises(ConfigError, match=r"receivers\.duty\.inbound_env: .*BACK is not set"):
+        inbound(settings, {})

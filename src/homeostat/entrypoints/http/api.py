@@ -39,6 +39,7 @@ NEEDS_SUBJECT = {
     commands.Request.PUSH: "the version to serve",
     commands.Request.SUBMIT: "the version to roll out",
     commands.Request.ACKNOWLEDGE: "the incident's key",
+    commands.Request.CLOSE: "the incident's key",
 }
 
 E = TypeVar("E", bound=StrEnum)

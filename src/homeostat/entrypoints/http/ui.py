@@ -22,6 +22,7 @@ from homeostat.domain.clock import Clock
 from homeostat.domain.errors import ConflictError, DataError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine import commands
+from homeostat.engine.incidents import ABOUT_INCIDENTS
 from homeostat.engine.ports import PredictionLog, Records, Registry
 from homeostat.entrypoints.http.auth import PageGate, Tokens
 from homeostat.entrypoints.http.pages import Pages
@@ -64,7 +65,7 @@ class Actions:
         reason = fields.get("reason", "").strip()[:LONGEST_REASON]
         command = commands.Command(request, model, who, subject, reason)
         commands.submit(reader.records, command, reader.clock.now())
-        if request is commands.Request.ACKNOWLEDGE:
+        if request in ABOUT_INCIDENTS:
             return f"/incidents/{quote(subject)}"
         return f"/models/{quote(model)}"
 
@@ -75,6 +76,10 @@ class Actions:
             case commands.Request.ACKNOWLEDGE:
                 line = reader.incident(subject)
                 if not line.open or line.acknowledged_by:
+                    raise ConflictError(f"this incident is {line.stage} already; look at it again")
+            case commands.Request.CLOSE:
+                line = reader.incident(subject)
+                if not line.open:
                     raise ConflictError(f"this incident is {line.stage} already; look at it again")
             case commands.Request.PUSH | commands.Request.SUBMIT:
                 self.pages.registry.get(model, subject)

@@ -23,7 +23,7 @@ def _read_clock(value: object) -> object:
     if isinstance(value, time):
         return value
     if not isinstance(value, str) or not re.fullmatch(CLOCK, value):
-        raise wrong(f"is no time of day: {value!r}", 'write it in quotes, such as "22:00"')
+        raise wrong(f"is no time of day: {value!r}", 'write it such as "22:00"')
     return time.fromisoformat(value)
 
 

@@ -71,6 +71,9 @@ class Webhook(Told):
     """Environment variable that holds the key which signs the body (HMAC-SHA256)."""
     template: dict[str, JsonValue] | None = None
     """What is posted instead of all fields; {{title}} and the like are replaced in its texts."""
+    inbound_env: Variable | None = None
+    """Environment variable that holds the secret of calls by which somebody there acknowledges or
+    resolves; default: nothing may come back."""
     timeout: Duration = timedelta(seconds=10)
     """Gives up after this time; it is tried again later."""
 
@@ -94,6 +97,9 @@ class PagerDuty(Told):
     """Environment variable that holds the service's integration key."""
     url: str = "https://events.pagerduty.com"
     """Base address; in Europe https://events.eu.pagerduty.com."""
+    inbound_env: Variable | None = None
+    """Environment variable that holds the secret of calls by which somebody there acknowledges or
+    resolves; default: nothing may come back."""
     timeout: Duration = timedelta(seconds=10)
     """Gives up after this time; it is tried again later."""
 
@@ -114,6 +120,9 @@ class Opsgenie(Told):
     """Base address; in Europe https://api.eu.opsgenie.com."""
     team: str = ""
     """Team that alerts are sent to; default: as the integration says."""
+    inbound_env: Variable | None = None
+    """Environment variable that holds the secret of calls by which somebody there acknowledges or
+    resolves; default: nothing may come back."""
     timeout: Duration = timedelta(seconds=10)
     """Gives up after this time; it is tried again later."""
 

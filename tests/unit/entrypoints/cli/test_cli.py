@@ -232,7 +232,12 @@ def test_alerts(running: Path) -> None:
     assert "data_drift" in call("alerts", "list", "--all")[1]
     assert "only an open one" in call("alerts", "ack", "fraud:data_drift:1")[2]
     assert call("alerts", "ack", "fraud:data_fault:2")[0] == 0
-    assert asked(running) == [(Request.ACKNOWLEDGE, "fraud:data_fault:2", "")]
+    assert "only an open one" in call("alerts", "close", "fraud:data_drift:1", "--reason", "x")[2]
+    assert call("alerts", "close", "fraud:data_fault:2", "--reason", "mended")[0] == 0
+    assert asked(running) == [
+        (Request.ACKNOWLEDGE, "fraud:data_fault:2", ""),
+        (Request.CLOSE, "fraud:data_fault:2", "mended"),
+    ]
 
 
 def test_what_people_ask_lands_in_the_inbox(running: Path) -> None:
