@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from homeostat.alerting.routes import receivers_at
 from homeostat.alerting.rules import AlertRule
 from homeostat.domain.decision import Decision, Severity
 from homeostat.domain.effect import Effect, Notify, NotifyAction
@@ -310,7 +311,7 @@ def _fire(state: IncidentState, event: Observed, now: datetime, rule: AlertRule)
         state,
         episode=state.episode + 1,
         severity=rule.severity,
-        receivers=rule.receivers,
+        receivers=receivers_at(rule.routes, rule.receivers, now),
         runbook=rule.runbook,
         title=f"{state.model}: {rule.name.replace('_', ' ')}{what}",
         reason=event.reason,

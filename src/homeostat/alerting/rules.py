@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from homeostat.alerting.routes import Route
 from homeostat.domain.decision import Severity
 from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
 
@@ -44,7 +45,9 @@ class AlertRule:
     keep_firing : timedelta
         How long it must be clear before it resolves; doubles while the incident flaps.
     receivers : tuple of str
-        Who is told.
+        Who is told if no route holds.
+    routes : tuple of Route
+        Of those that hold when it fires all receivers are told.
     inhibited_by : tuple of str
         Names of rules whose active incident explains this one and keeps it from firing.
 
@@ -63,6 +66,7 @@ class AlertRule:
     keep_firing: timedelta = timedelta(0)
     receivers: tuple[str, ...] = ()
     inhibited_by: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.runbook:

@@ -19,6 +19,7 @@ from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.receivers import Receiver, to_console
+from homeostat.entrypoints.settings.routes import Route, check_routes
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -125,6 +126,8 @@ class Settings(Part):
     """Folder or base address of the runbooks that alerts link to."""
     receivers: dict[Name, Receiver] = Field(default_factory=to_console)
     """Where notifications go, by name."""
+    routes: tuple[Route, ...] = ()
+    """Who is told of what; models and rules that name receivers themselves have no need of them."""
     models: tuple[Model, ...] = Field(min_length=1)
     """The models under care."""
 
@@ -150,6 +153,8 @@ class Settings(Part):
             seen[model.name] = number
             self._check_receivers(number, model)
         self._check_topics(seen)
+        teams = {model.alerts.team for model in self.models} - {""}
+        check_routes(self.routes, self.receivers, seen, teams)
         return self
 
     def _check_topics(self, models: Mapping[str, int]) -> None:

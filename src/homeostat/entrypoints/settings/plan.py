@@ -233,10 +233,22 @@ def _rollout(model: Model) -> RolloutPolicy:
 
 
 def _rules(settings: Settings, model: Model) -> tuple[AlertRule, ...]:
-    receivers = model.alerts.receivers or tuple(settings.receivers)
+    alerts = model.alerts
+    receivers = alerts.receivers or tuple(settings.receivers)
     rules = default_rules(receivers, settings.runbooks.rstrip("/"))
-    overrides = model.alerts.overrides
-    return tuple(_changed(rule, overrides.get(rule.name)) for rule in rules)
+    changed = (_changed(rule, alerts.overrides.get(rule.name)) for rule in rules)
+    return tuple(_routed(rule, settings, model) for rule in changed)
+
+
+def _routed(rule: AlertRule, settings: Settings, model: Model) -> AlertRule:
+    """Add the routes that are for such incidents; receivers that are named go before routes."""
+    override = model.alerts.overrides.get(rule.name)
+    if model.alerts.receivers or (override is not None and override.receivers is not None):
+        return rule
+    routes = (part.route() for part in settings.routes)
+    team = model.alerts.team
+    mine = tuple(r for r in routes if r.covers(rule.severity, model.name, team))
+    return replace(rule, routes=mine)
 
 
 def _changed(rule: AlertRule, override: Override | None) -> AlertRule:

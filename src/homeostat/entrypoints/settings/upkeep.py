@@ -165,6 +165,8 @@ class Alerts(Part):
     """Who is told, and exceptions from the built-in rules."""
 
     receivers: tuple[Name, ...] = ()
-    """Receivers of this model's alerts; default: all of them."""
+    """Receivers of this model's alerts; default: as routes say, or all of them."""
+    team: str = ""
+    """Team that owns the model, for routes."""
     overrides: dict[str, Override] = Field(default_factory=dict)
     """By the name of the alert rule."""
