@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from homeostat.domain.effect import StartTraining
-from homeostat.domain.errors import StorageError
+from homeostat.domain.effect import Notify, StartTraining
+from homeostat.domain.errors import DeliveryError, StorageError
 from homeostat.domain.model import ModelSpec, ModelVersion
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import Monitor
@@ -20,12 +20,18 @@ from homeostat.engine.commands import Command, Inbox, Request, inbox_key, submit
 from homeostat.engine.loop import Engine, state_keys
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
-from homeostat.engine.watch import Watch, baseline_key, retraining_key, rollout_key, watch_key
+from homeostat.engine.watch import (
+    Watch,
+    baseline_key,
+    retraining_key,
+    rollout_key,
+    watch_key,
+)
 from homeostat.profiles.profile import Profile
 from homeostat.retraining.run import RunState
 from homeostat.retraining.run import Stage as RunStage
 from homeostat.rollout.state import RolloutState
-from homeostat.simulation.fakes import MemoryLog, MemoryRecords, MemoryRoutes
+from homeostat.simulation.fakes import MemoryLog, MemoryNotifier, MemoryRecords, MemoryRoutes
 from homeostat.simulation.fakes.records import MemoryUnit
 from simulation.fitting import contrary
 from simulation.world import DAY, MODEL, PLAN, SPEC, START, TICK, Fate, World, memory_world
@@ -242,3 +248,33 @@ def test_a_degraded_feature_reaches_the_route(tmp_path: Path) -> None:
     world.advance()
     assert world.ports.routes.current(MODEL) == Route(MODEL, "1", degraded=("amount",))
     assert isinstance(world.rollout, RolloutState)
+
+
+@dataclass
+class Forgetful(MemoryNotifier):
+    """Like Alertmanager: it must be told again."""
+
+    told: list[list[str]] = field(default_factory=list)
+
+    def renew(self, notices: Sequence[Notify], now: datetime) -> None:
+        self.told.append([notice.key for notice in notices])
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+def test_receivers_that_forget_are_told_at_each_tick_what_is_open(world: World) -> None:
+    forgetful = Forgetful()
+    rewired(world, notifiers={"duty": forgetful})
+    first, second, third = (START + n * TICK for n in (1, 2, 3))
+    key = f"notify:duty:{MODEL}:volume_anomaly:1:trigger"  # there is no traffic
+    assert world.engine.tick(first) == ()
+    assert list(forgetful.delivered) == [key]
+    forgetful.failures = [DeliveryError("away", retry=True)]
+    assert world.engine.tick(second) == ("duty: alerts not renewed: away",)
+    world.engine.ports.log.profile = torn  # type: ignore[method-assign]
+    assert world.engine.tick(third) != ()
+    assert forgetful.told == [[key]] * 3, "also where nothing new is known of the model"
+
+
+def torn(*_: object) -> Profile:
+    raise StorageError("a file is torn")

@@ -22,6 +22,7 @@ from homeostat.entrypoints.http.api import BASE
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
 from homeostat.entrypoints.http.data import ACTIONS, MOST_ROWS
 from homeostat.entrypoints.http.formats import ARROW, JSON, LINES
+from homeostat.entrypoints.http.paging import PATH as BACK
 from homeostat.entrypoints.http.problem import endpoint, reply
 from homeostat.entrypoints.http.query import MOST
 from homeostat.entrypoints.openapi import (
@@ -94,6 +95,7 @@ def of(models: Sequence[str]) -> Json:
         f"{BASE}/models": {
             "get": _ask("All models", an_object({"models": a_list(a_ref("Model"))}, "models"))
         },
+        BACK: {"parameters": [in_path("receiver")], "post": _back()},
         **paths,
     }
     return document("Homeostat", installed("homeostat"), ABOUT, whole, _schemas())
@@ -201,6 +203,15 @@ def _orders() -> dict[tuple[str, str], Json]:
         ("/breakers", "post"): _told("Order a version's breaker", ordered, order, 202),
         ("/quarantine", "post"): _told("Replay, drop or mend refused rows", ANY_OBJECT, change),
     }
+
+
+def _back() -> Json:
+    submitted = an_object({"submitted": {"type": ["string", "null"]}}, "submitted")
+    meant = {status: MEANT[status] for status in (400, 408, 413, 422)}
+    meant |= {401: "The secret is not this receiver's.", 404: "Nothing may come back from there."}
+    found = answers("A receiver acknowledges or resolves", submitted, a_ref("Problem"), meant)
+    found["requestBody"] = {"required": True, "content": {JSON: {"schema": ANY_OBJECT}}}
+    return {**found, "security": []}
 
 
 def _ask(summary: str, answer: Json, refusals: Sequence[int] = LOOKING) -> Json:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from homeostat.adapters.notifiers.alertmanager import AlertmanagerNotifier
@@ -19,8 +21,11 @@ from homeostat.adapters.notifiers.teams import TeamsNotifier
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import ConfigError, DeliveryError
+from homeostat.engine.act import Dispatcher
 from homeostat.engine.ports import Notifier
 from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes import MemoryRecords
+from homeostat.simulation.fakes.records import MemoryUnit
 from receivers import GENIE_KEY, ROUTING_KEY, Receivers, serving
 
 NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -113,6 +118,39 @@ def test_one_alert_is_triggered_acknowledged_and_resolved_once(state: Receivers,
         service.send(notice)
     key = NOTICE.incident
     assert state.paged == [(key, "trigger"), (key, "acknowledge"), (key, "resolve")]
+
+
+class Killed(MemoryRecords):
+    """Records of a process that dies after it sent, before it can write that down."""
+
+    dies = True
+
+    @contextmanager
+    def begin(self) -> Iterator[MemoryUnit]:
+        with super().begin() as unit:
+            yield unit
+            if self.dies and unit.settled:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["pagerduty", "opsgenie"])
+def test_a_process_that_dies_between_sending_and_settling_pages_once(
+    state: Receivers, name: str
+) -> None:
+    records = Killed(SimulatedClock(NOW))
+    with records.begin() as uow:
+        uow.intend(NOTICE, RESOLVED)
+    for dies in (True, False):
+        records.dies = dies
+        lives = Dispatcher(records, {"ops": notifier(state, name)}, {}, {}, no_rows)
+        with pytest.raises(KeyboardInterrupt) if dies else nullcontext():
+            lives.run(NOW)
+    assert len(state.taken()) == 3
+    assert state.paged == [(NOTICE.incident, "trigger"), (NOTICE.incident, "resolve")]
+
+
+def no_rows(*_: object) -> pa.Table:
+    raise AssertionError("nothing is trained here")
 
 
 @pytest.mark.parametrize("name", SERVICES)

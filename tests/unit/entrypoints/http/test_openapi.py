@@ -22,6 +22,7 @@ from homeostat.entrypoints.http.api import api as api_routes
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.entrypoints.http.data import data_api
 from homeostat.entrypoints.http.openapi import described, of
+from homeostat.entrypoints.http.paging import Inbound, paging_api
 from homeostat.entrypoints.openapi import PATH
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, labels, predictions
@@ -59,6 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starlette, 
     routes = [
         *described(["fraud"], tokens),
         *data_api(log, [MODEL], clock, tokens),
+        *paging_api(records, clock, {"hook": Inbound("webhook", "s3cret")}),
         *api_routes(records, log, [MODEL], clock, tokens),
     ]
     secret = tokens.create("all", tuple(Scope), NOW)
