@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -136,7 +136,7 @@ class Receivers:
         return 202, json.dumps({"result": "Request will be processed", "requestId": "43a29c5c"})
 
     def _take_slack(self, _path: str, _headers: dict[str, str], body: Any) -> tuple[int, str]:
-        if not body.get("text"):
+        if not any(body.get(part) for part in ("text", "blocks", "attachments")):
             return 400, "no_text"
         return (200, "ok") if _blocks_fit(body.get("blocks", [])) else (400, "invalid_blocks")
 
@@ -265,9 +265,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(
         self, status: int, said: str, kind: str, headers: dict[str, str] | None = None
     ) -> None:
-        body = said.encode()
+        with suppress(OSError):  # whoever asked may be gone
+            self._write(status, said.encode(), kind, headers or {})
+
+    def _write(self, status: int, body: bytes, kind: str, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, **(headers or {})}.items():
+        for name, value in {"Content-Type": kind, **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +29,8 @@ LONGEST_WAIT = timedelta(minutes=10)
 LONGEST_REST = timedelta(hours=1)
 """A receiver may ask to be left alone; for longer it is not believed."""
 MOST_ATTEMPTS = 50
+MOST_AT_ONCE = 200
+"""Notices to one receiver in one call: a flood must not keep the engine from looking for long."""
 LONGEST_LIFE = timedelta(days=365)  # far longer than any effect is tried
 MOMENT = timedelta(microseconds=1)
 TRAINING = (StartTraining, CancelTraining)
@@ -114,6 +117,7 @@ class Dispatcher:
             If another control plane leads, or settled one of them, meanwhile.
         """
         waiting: set[str] = set()
+        sent = Counter[str]()
         done = 0
         held = frozenset[int]()
         if Notify in kinds and self.manners:
@@ -122,11 +126,14 @@ class Dispatcher:
             lane = _lane(pending.effect)
             if lane in waiting or not _asked(pending.effect, kinds, incidents):
                 continue
-            due = pending.not_before <= now and pending.number not in held
-            if due and not self._rests(pending.effect, now) and self._attempt(pending, now):
-                done += 1
-            else:
-                waiting.add(lane)
+            receiver = pending.effect.receiver if isinstance(pending.effect, Notify) else ""
+            room = sent[receiver] < MOST_AT_ONCE and not self._rests(receiver, now)
+            if room and pending.not_before <= now and pending.number not in held:
+                sent[receiver] += bool(receiver)
+                if self._attempt(pending, now):
+                    done += 1
+                    continue
+            waiting.add(lane)
         return done
 
     def renew(self, firing: Sequence[Notify], now: datetime) -> tuple[str, ...]:
@@ -159,8 +166,8 @@ class Dispatcher:
                     problems.append(f"{receiver}: alerts not renewed: {error}")
         return tuple(problems)
 
-    def _rests(self, effect: Effect, now: datetime) -> bool:
-        return isinstance(effect, Notify) and now <= self._resting.get(effect.receiver, EPOCH)
+    def _rests(self, receiver: str, now: datetime) -> bool:
+        return now <= self._resting.get(receiver, EPOCH)
 
     def _attempt(self, pending: PendingEffect, now: datetime) -> bool:
         try:

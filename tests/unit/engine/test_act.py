@@ -15,8 +15,15 @@ from homeostat.domain.effect import CancelTraining, Effect, Notify, NotifyAction
 from homeostat.domain.errors import DeliveryError, StorageError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import Window
-from homeostat.engine.act import FIRST_WAIT, LONGEST_REST, LONGEST_WAIT, MOST_ATTEMPTS, Dispatcher
-from homeostat.engine.ports import Training
+from homeostat.engine.act import (
+    FIRST_WAIT,
+    LONGEST_REST,
+    LONGEST_WAIT,
+    MOST_AT_ONCE,
+    MOST_ATTEMPTS,
+    Dispatcher,
+)
+from homeostat.engine.ports import Settled, Training
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryNotifier, MemoryRecords, MemoryTrainer
 from simulation.world import DAY, MODEL, SPEC, START
@@ -186,6 +193,25 @@ def test_a_receiver_that_failed_is_left_alone_until_the_next_call() -> None:
     assert len(bench.notifier.attempts) == 1
     assert dispatcher.run(START + FIRST_WAIT / 2) == 2, "only the one that failed waits longer"
     assert dispatcher.run(START + FIRST_WAIT) == 1
+
+
+def test_a_flood_does_not_keep_the_engine_from_looking() -> None:
+    bench = Bench()
+    bench.intend(CANCEL, *(notice(f"i{number}") for number in range(MOST_AT_ONCE + 50)))
+    bench.trainer.runs.clear()
+    assert bench.run() == MOST_AT_ONCE + 1
+    assert bench.run() == 50
+    assert bench.run() == 0
+
+
+def test_those_that_wait_for_their_time_take_nobodys_room() -> None:
+    bench = Bench()
+    bench.intend(*(notice(f"i{number}") for number in range(MOST_AT_ONCE)))
+    for pending in bench.records.pending(START):
+        with bench.records.begin() as uow:
+            uow.settle(Settled(pending.number, "pending", START + DAY, "busy"))
+    bench.intend(notice("new"))
+    assert bench.run() == 1
 
 
 def test_a_final_refusal_of_one_notice_does_not_hold_up_the_others() -> None:

@@ -19,7 +19,8 @@ from homeostat.engine.ports import Notifier
 from homeostat.entrypoints.http.paging import Inbound
 from homeostat.entrypoints.inbound import inbound
 from homeostat.entrypoints.receivers import receivers
-from homeostat.entrypoints.settings import load
+from homeostat.entrypoints.settings import Settings, load
+from homeostat.entrypoints.settings.hours import Stretch
 from homeostat.entrypoints.settings.receivers import manners_of
 from homeostat.simulation.clock import SimulatedClock
 
@@ -145,6 +146,12 @@ def test_the_address_of_the_pages_is_checked(tmp_path: Path) -> None:
         load(file)
 
 
+def load_all(folder: Path) -> Settings:
+    file = folder / "all.yaml"
+    file.write_text(HEAD + ALL + MODELS)
+    return load(file)
+
+
 def test_quiet_hours_and_limits_become_manners(tmp_path: Path) -> None:
     file = tmp_path / "homeostat.yaml"
     night = '{start: "22:00", end: "07:00", zone: Europe/Berlin, days: [sat, sun]}'
@@ -153,6 +160,11 @@ def test_quiet_hours_and_limits_become_manners(tmp_path: Path) -> None:
         f"  slack: {{type: slack, url_env: U, limit: {{notices: 5}}, quiet: [{night}]}}\n{MODELS}"
     )
     settings = load(file)
+    night_again = Stretch(start=time(22), end=time(7), zone="Europe/Berlin", days=("sat", "sun"))
+    assert settings.receivers["slack"].model_dump()["quiet"] == (night_again.model_dump(),)
+    assert manners_of(load_all(tmp_path).receivers) == dict.fromkeys(
+        ("duty", "old", "jira", "slack", "teams", "mail"), Manners(Limit(30, timedelta(hours=1)))
+    )
     assert manners_of(settings.receivers) == {
         "slack": Manners(
             Limit(5, timedelta(hours=1)),

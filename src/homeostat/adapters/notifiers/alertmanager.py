@@ -17,8 +17,12 @@ from homeostat.adapters.notifiers.text import (
 from homeostat.domain.effect import Notify, NotifyAction
 
 KEPT = timedelta(hours=1)
-LONGEST_LABEL = 1000
+MOST = 1000
+"""Alerts in one call, so that it is done in time."""
+LONGEST_LABEL = 250
 LONGEST_ANNOTATION = 4000
+LONGEST_SUMMARY = 1000
+"""All of them together fit into what Alertmanager's own receivers take, such as Opsgenie."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,9 @@ class AlertmanagerNotifier:
 
     def renew(self, notices: Sequence[Notify], now: datetime) -> str:
         """Post triggers that were sent before, whose alerts still fire; raises DeliveryError."""
-        return self._post([self._alert(notice, now + self.kept) for notice in notices])
+        alerts = [self._alert(notice, now + self.kept) for notice in notices]
+        said = (self._post(alerts[first : first + MOST]) for first in range(0, len(alerts), MOST))
+        return list(said)[-1]
 
     def _post(self, alerts: list[dict[str, object]]) -> str:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -74,9 +80,9 @@ class AlertmanagerNotifier:
             "incident": stable_key(notice.incident, LONGEST_LABEL),
         }
         annotations = {
-            "summary": no_pairs(one_line(notice.title, LONGEST_ANNOTATION)),
+            "summary": no_pairs(one_line(notice.title, LONGEST_SUMMARY)),
             "description": no_pairs(one_line(notice.body, LONGEST_ANNOTATION)),
-            "runbook_url": one_line(runbook, LONGEST_ANNOTATION),
+            "runbook_url": one_line(runbook, LONGEST_SUMMARY),
         }
         starts = min(notice.since or notice.at, ends)
         page = incident_page(self.base, notice)

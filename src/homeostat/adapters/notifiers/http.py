@@ -70,11 +70,6 @@ class Poster:
     def __post_init__(self) -> None:
         _parts(self.kind, self.url)
 
-    @property
-    def host(self) -> str:
-        """Name of the host, for errors."""
-        return _parts(self.kind, self.url).hostname or ""
-
     def post_json(
         self, value: object, headers: Mapping[str, str] | None = None, path: str = ""
     ) -> Answer:

@@ -42,8 +42,8 @@ class Told(Part):
 
     quiet: tuple[Stretch, ...] = ()
     """In these hours all but critical incidents wait; what is over by then is not told at all."""
-    limit: Limit | None = None
-    """At most so many; without it each incident is told."""
+    limit: Limit | None = Limit(notices=30)
+    """At most so many; null: each incident is told."""
 
     def manners(self) -> Manners:
         """Return the domain's view of it."""
@@ -63,6 +63,8 @@ class Webhook(Told):
 
     type: Literal["webhook"]
     """webhook"""
+    limit: Limit | None = None
+    """At most so many; default: each incident is told, since programs want to hear of each."""
     url: str = ""
     """Where to; for a URL that is itself a secret use url_env."""
     url_env: Variable | None = None

@@ -168,6 +168,17 @@ def test_a_slow_receiver_is_given_up(receiver: Receivers, mood: str) -> None:
     assert caught.value.retry
 
 
+def test_time_that_is_up_between_two_steps_is_told_as_well(receiver: Receivers) -> None:
+    class Hasty(SimulatedClock):
+        def monotonic(self) -> float:
+            self.seconds = getattr(self, "seconds", 0.0) + 4.0
+            return self.seconds
+
+    notifier = WebhookNotifier(Poster("webhook", f"{receiver.url}/hook", Hasty(NOW)))
+    with pytest.raises(DeliveryError, match="TimeoutError: timed out"):
+        notifier.send(NOTICE)
+
+
 @pytest.mark.parametrize(
     ("mood", "problem"), [("drop", "RemoteDisconnected"), ("nonsense", "BadStatusLine")]
 )
