@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
@@ -154,7 +156,8 @@ def test(
         leader = current.leader(records)
         now, far = clock.now(), 2 * settings.server.lease
         elsewhere = leader.holder if leader and leader.heard and now - leader.heard < far else ""
-        own = {} if elsewhere else receivers(settings, clock, os.environ, names)
+        with redirect_stdout(sys.stderr):  # where the terminal is a receiver, too
+            own = {} if elsewhere else receivers(settings, clock, os.environ, names)
         runbook = f"{settings.runbooks.rstrip('/')}/test-notification.md"
         begun = drill.begin(records, names, Severity(severity), runbook, opened.actor, now)
         if elsewhere:

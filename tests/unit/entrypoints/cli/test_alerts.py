@@ -25,6 +25,7 @@ server: {{tick: 1s}}
 receivers:
   duty: {{type: pagerduty, key_env: PD_KEY, url: '{url}'}}
   hook: {{type: webhook, url: '{url}/hook'}}
+  screen: {{type: console}}
   unset: {{type: pagerduty, key_env: NOT_SET}}
 models:
   - name: fraud
@@ -72,6 +73,13 @@ def test_one_that_fails_is_told_and_never_sent_later(state: Receivers) -> None:
     assert found["deliveries"][1]["said"] == "not sent in time"
     assert call("alerts", "test", "hook")[0] == 0
     assert len(state.taken()) == 2
+
+
+def test_the_terminal_is_a_receiver_that_keeps_out_of_the_json(state: Receivers) -> None:
+    code, out, err = call("alerts", "test", "screen", "--json")
+    assert (code, json.loads(out)["delivered"]) == (0, True)
+    assert "INFO trigger ~test:screen:" in err
+    assert state.got == []
 
 
 def test_secrets_are_needed_of_whom_is_tested_only(state: Receivers) -> None:
