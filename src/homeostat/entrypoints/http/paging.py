@@ -90,8 +90,16 @@ class Desk:
         return reply({"submitted": done})
 
     def _submit(self, receiver: str, kind: Kind, ask: Ask | None) -> str | None:
-        if ask is None or not self._first(f"{receiver}:{ask.identity}"):
+        if ask is None or f"{receiver}:{ask.identity}" in self._seen:
             return None
+        done = self._ask(receiver, kind, ask)
+        # Only now: what could not be put on record is sent again, and must then be taken.
+        self._seen[f"{receiver}:{ask.identity}"] = None
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return done
+
+    def _ask(self, receiver: str, kind: Kind, ask: Ask) -> str | None:
         state = self._incident(ask.incident)
         if state is None or receiver not in state.receivers or not state.open:
             return None
@@ -102,14 +110,6 @@ class Desk:
         command = commands.Command(ask.request, state.model, actor, state.key, reason)
         commands.submit(self.records, command, self.clock.now())
         return ask.request.value
-
-    def _first(self, identity: str) -> bool:
-        if identity in self._seen:
-            return False
-        self._seen[identity] = None
-        while len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return True
 
     def _incident(self, key: str) -> IncidentState | None:
         """Return the incident that was told under this key; long keys were cut."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +17,14 @@ from starlette.applications import Starlette
 from asgi import Caller
 from homeostat.adapters.notifiers.webhook import signature
 from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.domain.errors import StorageError
 from homeostat.engine.commands import Command, Inbox, Request, inbox_key
 from homeostat.engine.watch import incident_key
 from homeostat.entrypoints.http import paging
 from homeostat.entrypoints.http.paging import Inbound, paging_api
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
+from homeostat.simulation.fakes.records import MemoryUnit
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SECRETS = {
@@ -191,6 +194,18 @@ def test_times_that_are_none_change_nothing() -> None:
         mac = hmac.new(b"pd-secret", body, hashlib.sha256).hexdigest()
         answer = Bench().post("duty", body, {"X-PagerDuty-Signature": f"v1={mac}"})
         assert answer.json() == {"submitted": None}
+
+
+def test_a_call_that_could_not_be_kept_is_taken_when_it_is_repeated() -> None:
+    bench = Bench()
+    begin, bench.records.begin = bench.records.begin, torn  # type: ignore[method-assign]
+    assert bench.post(*pagerduty()).status_code == 503
+    bench.records.begin = begin  # type: ignore[method-assign]
+    assert bench.post(*pagerduty()).json() == {"submitted": "acknowledge"}
+
+
+def torn() -> AbstractContextManager[MemoryUnit]:
+    raise StorageError("the disk is full")
 
 
 def test_a_receiver_may_not_ask_about_what_it_was_not_told() -> None:
