@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.alerting.delivery import (
@@ -87,6 +87,7 @@ def test_where_there_is_no_room_for_a_summary_they_wait() -> None:
     assert arrange(many, Manners(Limit(3, HOUR)), 3, NOON).held == {1, 2}
 
 
+@settings(max_examples=50)
 @given(st.integers(1, 6), st.integers(0, 8), st.integers(0, 12))
 def test_a_limit_is_kept_and_everything_told_or_waiting(
     notices: int, sent: int, count: int

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeostat.alerting.hours import Hours
@@ -13,6 +13,7 @@ MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 CLOCKS = st.builds(time, st.integers(0, 23), st.sampled_from([0, 30]))
 
 
+@settings(max_examples=60)
 @given(CLOCKS, CLOCKS, st.frozensets(st.integers(0, 6)), st.integers(0, 7 * 48 - 1))
 def test_a_moment_is_in_a_stretch_that_began_on_one_of_the_days(
     start: time, end: time, days: frozenset[int], half_hours: int
