@@ -1,7 +1,7 @@
 """The line in front of the prediction log."""
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pytest
@@ -107,7 +107,7 @@ def test_answers_that_make_no_records_are_counted_and_the_next_ones_written(
 ) -> None:
     line = LogWriter(log)
     good = answers(world.spec, "a")
-    line.put(world.spec, replace(good, scores=["odd", "odd"]))  # type: ignore[list-item]
+    line.put(world.spec, good._replace(scores=["odd", "odd"]))  # type: ignore[list-item]
     assert line.flush(5)
     line.put(world.spec, good)
     assert line.flush(5)
