@@ -175,7 +175,7 @@ def test_shadows_are_dropped_while_a_champion_elsewhere_has_much_to_do(
 
 
 @pytest.mark.parametrize("batch", [0, 8], ids=["alone", "joined"])
-def test_fewer_calls_are_let_in_while_they_take_more_than_half_of_the_deadline(
+def test_fewer_calls_are_let_in_while_they_are_late(
     world: World, rows: pa.Table, batch: int
 ) -> None:
     gateway = world.gateway(deadline=5.0, workers=1, waiting=19, batch=batch)
@@ -183,7 +183,7 @@ def test_fewer_calls_are_let_in_while_they_take_more_than_half_of_the_deadline(
     live = gateway.routes.live("fraud")
     assert live is not None
     places = []
-    for seconds in (2.4, 2.6):
+    for seconds in (2.4, 4.9):  # of 5, and about as long alone is allowed for
         world.backend.meanwhile = partial(world.clock.advance, timedelta(seconds=seconds))
         gateway.predict("fraud", rows)
         places.append(live.versions["v1"].limit.places)
