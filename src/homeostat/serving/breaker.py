@@ -145,6 +145,11 @@ class BreakerConfig:
     interval: float = 0.0
 
     def __post_init__(self) -> None:
+        counts = (self.faults, self.probes, self.successes, self.minimum, self.last, self.run)
+        if any(type(count) is not int for count in counts):
+            raise ValueError(
+                "a breaker's faults, probes, successes, minimum, last and run are integers"
+            )
         if min(self.faults, self.probes, self.successes, self.minimum) < 1:
             raise ValueError("a breaker's faults, probes, successes and minimum must be at least 1")
         if min(self.last, self.run) < 0 or 0 < self.last < max(self.faults, self.minimum):

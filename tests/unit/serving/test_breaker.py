@@ -185,6 +185,9 @@ def test_settling_without_a_permit_changes_nothing() -> None:
     "wrong",
     [
         {"faults": 0},
+        {"faults": 1.5},
+        {"last": "5"},
+        {"minimum": True},
         {"probes": 0},
         {"successes": 0},
         {"window": 0.0},

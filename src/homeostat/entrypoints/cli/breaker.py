@@ -13,6 +13,7 @@ from homeostat.entrypoints.cli.options import (
     deployment,
     model_option,
     steering_options,
+    warn_of_unknown,
 )
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.serving.breaker import Event
@@ -72,5 +73,6 @@ def _order(config: Path, model: str, version: str, event: Event, reason: str) ->
         name = opened.settings.model(model).name
         now = opened.clock.now()
         give_order(opened.records, name, version, event, opened.actor, reason, now)
+        warn_of_unknown(opened, name, version)
     what = event.replace("_", " ")
     click.echo(f"{name}: {what} the breaker of {version}; gateways do it within a second")

@@ -157,8 +157,8 @@ def _supervise(settings: Settings, config: Path, where: tuple[str, int], count: 
     alone = listen(host, port, "gateway.port")
     port = alone.getsockname()[1]
     alone.close()
-    bound = sockets(host, port, count, BACKLOG)
     kept = _keep_for_grpc(settings, host)
+    bound = sockets(host, port, count, BACKLOG)
     stop = settings.gateway
     patience = stop.notice.total_seconds() + 2 * stop.grace.total_seconds()
     with tempfile.TemporaryDirectory(prefix="homeostat-gateway-") as folder:
@@ -182,7 +182,7 @@ def _keep_for_grpc(settings: Settings, host: str) -> socket.socket | None:
     port = settings.gateway.grpc_port
     if port is None:
         return None
-    with listen(host, port, "gateway.grpc_port") as alone:
+    with listen(host, port, "gateway.grpc_port", remedy="") as alone:
         port = alone.getsockname()[1]
     kept = reserved(host, port)
     _tell_grpc(host, port)
@@ -279,7 +279,7 @@ def _grpc(port: int, host: str, manner: Manner, shared: int | None) -> Beside:
 
     if shared is not None:
         return partial(serving, where=address(host, shared), manner=replace(manner, shared=True))
-    listen(host, port, "gateway.grpc_port").close()
+    listen(host, port, "gateway.grpc_port", remedy="").close()
     return partial(
         serving, where=address(host, port), manner=manner, opened=partial(_tell_grpc, host)
     )

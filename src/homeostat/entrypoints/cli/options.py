@@ -14,8 +14,9 @@ import click
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.records.database import DatabaseRecords
+from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.domain.clock import Clock
-from homeostat.domain.errors import NotFoundError
+from homeostat.domain.errors import HomeostatError, NotFoundError
 from homeostat.entrypoints.bootstrap import open_records
 from homeostat.entrypoints.cli.output import json_option
 from homeostat.entrypoints.settings import Settings, load
@@ -31,6 +32,7 @@ __all__ = [
     "json_option",
     "listen_options",
     "model_option",
+    "warn_of_unknown",
 ]
 
 
@@ -112,3 +114,11 @@ def deployment(config: Path, *, create: bool = False) -> Iterator[Deployment]:
         yield Deployment(settings, records, clock)
     finally:
         records.close()
+
+
+def warn_of_unknown(opened: Deployment, model: str, version: str) -> None:
+    """Tell on stderr if no such version is registered; it may be later."""
+    try:
+        LocalRegistry(opened.settings.models_folder, opened.clock).get(model, version)
+    except HomeostatError as error:
+        click.echo(f"warning: {error}", err=True)

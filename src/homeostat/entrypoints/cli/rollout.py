@@ -14,6 +14,7 @@ from homeostat.entrypoints.cli.options import (
     deployment,
     model_option,
     steering_options,
+    warn_of_unknown,
 )
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 
@@ -101,6 +102,8 @@ def _ask(config: Path, model: str, request: Request, reason: str, version: str =
         name = opened.settings.model(model).name
         command = Command(request, name, opened.actor, version, reason)
         submit(opened.records, command, opened.clock.now())
+        if version:
+            warn_of_unknown(opened, name, version)
     what = " ".join(part for part in (request.replace("_", " "), version) if part)
     click.echo(f"{name}: asked to {what}; the engine does it at its next tick")
     click.echo("What came of it: homeostat decisions")

@@ -38,7 +38,9 @@ TURN = 0.0005  # seconds; Python's own is ten times as long
 GRACE = 20  # seconds that requests under way have to finish once the process is told to stop
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
+def listen(
+    host: str, port: int, setting: str, remedy: str = ", or give --host and --port"
+) -> socket.socket:
     """Bind an address.
 
     Raises
@@ -58,7 +60,7 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     except OSError as error:
         raise UserError(
             f"cannot listen on {address(host, port)}: {error.strerror}; "
-            f"change {setting} in the configuration, or give --host and --port"
+            f"change {setting} in the configuration{remedy}"
         ) from error
     return bound
 

@@ -334,8 +334,10 @@ def test_orders_to_breakers(running: Path) -> None:
         ("breaker", "force-open", "v2", "--reason", "nonsense"),
         ("breaker", "disable", "v1", "-m", "fraud"),
     ):
-        code, out, _ = call(*arguments)
+        code, out, err = call(*arguments)
         assert (code, "within a second" in out) == (0, True)
+        assert "warning: " in err
+        assert arguments[2] in err
     assert "force_open" in call("breaker", "list", "-m", "fraud")[1]
     listed = json.loads(call("breaker", "list", "--json")[1])["orders"]
     assert [(o["order"]["version"], o["order"]["event"]) for o in listed] == [

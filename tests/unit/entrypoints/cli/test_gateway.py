@@ -1,5 +1,6 @@
 """`homeostat gateway config`, and how the command refuses to start."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,16 @@ def test_workers_may_not_be_reached_without_a_token_either(
 ) -> None:
     assert run(["gateway", "-c", config, "--host", "0.0.0.0", "--workers", "2"]) == 2
     assert "gateway.host: '0.0.0.0' is reachable" in capsys.readouterr().err
+
+
+def test_a_taken_port_for_grpc_is_told_with_its_own_remedy(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        Path(config).write_text(f"gateway: {{grpc_port: {port}}}\n{CONFIG}")
+        assert run(["gateway", "-c", config, "--port", "0", "--workers", "2"]) == 2
+    told = capsys.readouterr().err
+    assert "change gateway.grpc_port in the configuration" in told
+    assert "--host" not in told
+    assert "gateway on" not in told
