@@ -129,6 +129,16 @@ def test_what_comes_while_an_append_hangs_goes_to_the_disk(
     assert (line.counts.accepted, line.counts.dropped) == (80, 0)
 
 
+def free(path: Path) -> bool:
+    """Whether nobody has a file locked."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def test_rows_left_by_a_dead_process_are_replayed_by_the_next(
     world: World, log: Distant, folder: Path
 ) -> None:
@@ -137,6 +147,7 @@ def test_rows_left_by_a_dead_process_are_replayed_by_the_next(
     put(first, world, range(10))
     until(lambda: first.spilled == 20)
     assert first.close(5), "nothing is given up"
+    until(lambda: all(map(free, folder.iterdir())))  # a try of its thread may be under way
     log.problem = None
     second = LogWriter(log, 100, Spill(folder), [world.spec])
     assert second.flush(10)
