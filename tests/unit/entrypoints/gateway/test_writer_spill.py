@@ -17,6 +17,7 @@ from homeostat.domain.model import Handling, ModelSpec
 from homeostat.domain.personal import Protector
 from homeostat.engine.ports import Receipt
 from homeostat.entrypoints.gateway import LogWriter, writer
+from homeostat.entrypoints.gateway.answered import records
 from homeostat.entrypoints.gateway.batch import to_batch
 from homeostat.simulation.fakes.log import MemoryLog
 from unit.entrypoints.gateway.gateway_world import NOW, World, answers
@@ -129,29 +130,15 @@ def test_what_comes_while_an_append_hangs_goes_to_the_disk(
     assert (line.counts.accepted, line.counts.dropped) == (80, 0)
 
 
-def free(path: Path) -> bool:
-    """Whether nobody has a file locked."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
 def test_rows_left_by_a_dead_process_are_replayed_by_the_next(
     world: World, log: Distant, folder: Path
 ) -> None:
-    log.problem = StorageError("away")
-    first = LogWriter(log, 100, Spill(folder))
-    put(first, world, range(10))
-    until(lambda: first.spilled == 20)
-    assert first.close(5), "nothing is given up"
-    until(lambda: all(map(free, folder.iterdir())))  # a try of its thread may be under way
-    log.problem = None
-    second = LogWriter(log, 100, Spill(folder), [world.spec])
-    assert second.flush(10)
-    assert (second.counts.accepted, first.counts.dropped) == (20, 0)
+    dead = Spill(folder)
+    assert dead.keep([("fraud", records([answers(world.spec, f"p{i}-")])) for i in range(10)])
+    dead.close()
+    line = LogWriter(log, 100, Spill(folder), [world.spec])
+    assert line.flush(10)
+    assert (line.counts.accepted, list(folder.iterdir())) == (20, [])
 
 
 def test_close_brings_the_line_and_what_is_under_way_to_the_disk(
