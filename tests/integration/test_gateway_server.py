@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,33 @@ def test_trap_sigterm_drop_what_was_sent_is_answered(monkeypatch: pytest.MonkeyP
             half.sendall(b"\r\n")
             assert b" 204 " in answer(half)
             assert answer(idle) == b""
+
+
+def test_all_who_wait_are_accepted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each would wait for a turn of its own, and turns are long when there is much to do."""
+    met: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+    server: Server
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            begun.set()
+            go_on.wait(30)  # in the event loop
+            met.append(len(server.server_state.connections))
+        await plane(scope, receive, send)
+
+    server = Server(slow, Stop(notice=0, grace=5))
+    with serving(server, listening(), monkeypatch) as port, ExitStack() as stack:
+        address = ("127.0.0.1", port)
+        first = stack.enter_context(socket.create_connection(address))
+        first.sendall(HEAD + b"\r\n")
+        assert begun.wait(30)
+        others = [stack.enter_context(socket.create_connection(address)) for _ in range(60)]
+        for other in others:
+            other.sendall(HEAD + b"\r\n")
+        go_on.set()
+        assert all(b" 204 " in client.recv(1000) for client in (first, *others))
+    assert met[:2] == [1, 61], "when the second is answered all are there"
 
 
 def test_connections_that_nobody_has_accepted_are_answered(

@@ -28,6 +28,8 @@ THRESHOLDS = (10_000, 20, 50)  # of Python's garbage collector, which has 700, 1
 TURN = 0.0005  # seconds that a thread keeps Python while others wait for it; Python's are 0.005
 QUIET = 0.3  # seconds for what was sent before a connection could learn that the server stops
 STEP = 0.05
+AT_ONCE = 256
+"""Connections that are accepted at one turn of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ class Server(uvicorn.Server):
         self._stop, self._certificate, self._on_stop = stop, certificate, on_stop
         self._hasty = False
         self._lent: dict[int, tuple[asyncio.Server, socket.socket]] = {}
+        self._watched: list[socket.socket] = []
+        self._connecting: set[asyncio.Task[object]] = set()
         self.renewals: list[Callable[[], None]] = []
         self.beginnings: list[Callable[[], None]] = []
         self.endings: list[Callable[[], None]] = []
@@ -183,9 +187,31 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections, and tell."""
         await super().startup(sockets)
-        if self.started:
-            for beginning in self.beginnings:
-                beginning()
+        if not self.started:
+            return
+        # libuv accepts one connection a turn: when turns are long, new callers would wait for ever.
+        self._watched = [bound.dup() for bound in sockets or []]
+        for copy in self._watched:
+            asyncio.get_running_loop().add_reader(copy, self._accept, copy)
+        for beginning in self.beginnings:
+            beginning()
+
+    def _accept(self, bound: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(AT_ONCE):
+            connection = _accepted(bound)
+            if connection is None:
+                return
+            connecting: asyncio.Task[object] = loop.create_task(
+                loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+            )
+            self._connecting.add(connecting)
+            connecting.add_done_callback(self._connected)
+
+    def _connected(self, connecting: asyncio.Task[object]) -> None:
+        self._connecting.discard(connecting)
+        if not connecting.cancelled():
+            connecting.exception()  # of a TLS handshake: the caller is told, nobody else need be
 
     async def stand_in(self, number: int, bound: socket.socket) -> None:
         """Take the connections of another server's socket, too, until told to stand down."""
@@ -216,6 +242,9 @@ class Server(uvicorn.Server):
             (b"connection", b"close"),
         ]
         await self._wait(self._stop.notice, lambda: self._hasty)
+        for copy in self._watched:
+            asyncio.get_running_loop().remove_reader(copy)
+            copy.close()
         await self._accept_last([*(sockets or []), *(bound for _, bound in self._lent.values())])
         await self._wait(QUIET, lambda: self.force_exit or not self.server_state.connections)
         await self._wait(self._stop.grace, lambda: self.force_exit or not self._half_read())

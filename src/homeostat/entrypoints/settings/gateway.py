@@ -66,8 +66,9 @@ class Breaker(Part):
     """... and there were at least so many calls."""
     last: Count | None = None
     """Counts the last so many calls, however long ago, instead of those in `window`."""
-    run: Count | None = None
-    """Opens also after so many faults in a row within `window`, whatever their share."""
+    run: Count | None = 10
+    """Opens also after so many faults in a row within `window`, whatever their share: amid much
+    traffic a server that hangs would otherwise take most of `window` to reach the share."""
     slow: Duration | None = None
     """Calls that take longer are slow, also while they hang; so many as `faults` open it ..."""
     slow_share: Annotated[Number, Field(ge=0, le=1)] = 0.5

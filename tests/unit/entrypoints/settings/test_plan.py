@@ -128,8 +128,8 @@ def test_serving(tmp_path: Path) -> None:
 BREAKER = "gateway: {breaker: {faults: 7, window: 2m, cooldown: 5s}}\n"
 
 
-def test_breaker_by_default_looks_at_the_share_of_faults_only(tmp_path: Path) -> None:
-    assert breaker_config(plain(tmp_path, TEXT.replace(BREAKER, ""))) == BreakerConfig()
+def test_breaker_by_default_looks_at_shares_and_at_runs_of_faults(tmp_path: Path) -> None:
+    assert breaker_config(plain(tmp_path, TEXT.replace(BREAKER, ""))) == BreakerConfig(run=10)
 
 
 def test_every_way_to_open_a_breaker(tmp_path: Path) -> None:
