@@ -60,10 +60,23 @@ def choose(
             continue
         small = sorted((f for f in found if f.rows < LARGEST), key=lambda file: file.rows)
         least = 2 if eager or day < closed else FAN
-        group = small if eager else _alike(small, least)
-        if len(group) >= least:
+        rest = small if eager else _alike(small, least)
+        while len(group := _bounded(rest)) >= least:
             chosen.append(group)
+            rest = rest[len(group) :]
     return chosen
+
+
+def _bounded(files: Sequence[FileEntry]) -> list[FileEntry]:
+    """Return the first files, two at least: the keys of a new file are sorted in memory."""
+    group: list[FileEntry] = []
+    total = 0
+    for file in files:
+        total += file.rows
+        if len(group) >= 2 and total > LARGEST:
+            break
+        group.append(file)
+    return group
 
 
 def _alike(files: Sequence[FileEntry], least: int) -> list[FileEntry]:

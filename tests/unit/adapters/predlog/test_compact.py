@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from databases import open_records
@@ -113,3 +114,16 @@ def test_a_damaged_file_keeps_nothing_else_from_its_order(tmp_path: Path) -> Non
     assert list((tmp_path / "log" / "landing").iterdir()) == []
     days = [path.parent.name for path in files(tmp_path, "labels")]
     assert sorted(days) == ["day=2024-01-01", "day=recent", "day=recent"]
+
+
+def test_no_merge_is_of_more_rows_than_memory_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homeostat.adapters.predlog.compact.LARGEST", 20)
+    log = opened(tmp_path)
+    fill(log, 10)
+    before = log.labelled(SPEC, ALL, NOW)
+    log.tidy(NOW)
+    merged = [pq.read_metadata(path).num_rows for path in files(tmp_path)]
+    assert sorted(merged)[-2:] == [12, 18], "those that they replace are deleted later"
+    assert log.labelled(SPEC, ALL, NOW).equals(before)
