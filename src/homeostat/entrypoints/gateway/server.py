@@ -143,7 +143,7 @@ class Server(uvicorn.Server):
         self._stop, self._certificate, self._on_stop = stop, certificate, on_stop
         self._hasty = False
         self._lent: dict[int, tuple[asyncio.Server, socket.socket]] = {}
-        self._watched: list[socket.socket] = []
+        self._watched: dict[socket.socket, socket.socket] = {}
         self._connecting: set[asyncio.Task[object]] = set()
         self.renewals: list[Callable[[], None]] = []
         self.beginnings: list[Callable[[], None]] = []
@@ -189,12 +189,21 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
-        # libuv accepts one connection a turn: when turns are long, new callers would wait for ever.
-        self._watched = [bound.dup() for bound in sockets or []]
-        for copy in self._watched:
-            asyncio.get_running_loop().add_reader(copy, self._accept, copy)
+        for bound in sockets or []:
+            self._watch(bound)
         for beginning in self.beginnings:
             beginning()
+
+    def _watch(self, bound: socket.socket) -> None:
+        # libuv accepts one connection a turn: when turns are long, new callers would wait for ever.
+        self._watched[bound] = copy = bound.dup()
+        copy.setblocking(False)
+        asyncio.get_running_loop().add_reader(copy, self._accept, copy)
+
+    def _unwatch(self, bound: socket.socket) -> None:
+        copy = self._watched.pop(bound)
+        asyncio.get_running_loop().remove_reader(copy)
+        copy.close()
 
     def _accept(self, bound: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -224,12 +233,14 @@ class Server(uvicorn.Server):
         )
         self._lent[number] = lent, bound
         self.servers.append(lent)
+        self._watch(bound)
 
     async def stand_down(self, number: int) -> None:
         """Leave the connections of the socket of that number to the other server again."""
         if number in self._lent and not self.should_exit:
             lent, bound = self._lent.pop(number)
             self.servers.remove(lent)
+            self._unwatch(bound)
             lent.close()
             bound.close()
 
@@ -242,9 +253,8 @@ class Server(uvicorn.Server):
             (b"connection", b"close"),
         ]
         await self._wait(self._stop.notice, lambda: self._hasty)
-        for copy in self._watched:
-            asyncio.get_running_loop().remove_reader(copy)
-            copy.close()
+        for bound in list(self._watched):
+            self._unwatch(bound)
         await self._accept_last([*(sockets or []), *(bound for _, bound in self._lent.values())])
         await self._wait(QUIET, lambda: self.force_exit or not self.server_state.connections)
         await self._wait(self._stop.grace, lambda: self.force_exit or not self._half_read())
