@@ -10,6 +10,7 @@ from datetime import datetime
 import numpy as np
 
 from homeostat.alerting.incident import IncidentState, retold
+from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
@@ -23,7 +24,7 @@ from homeostat.engine.inputs import References
 from homeostat.engine.late import late_key
 from homeostat.engine.mishaps import located
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Ports
+from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.rollouts import Rolled, obey
 from homeostat.engine.series import series_key
 from homeostat.engine.training import TrainingRows
@@ -39,6 +40,7 @@ from homeostat.engine.watch import (
 from homeostat.rollout.state import RolloutState, route
 
 FOR_THE_TURN = frozenset({Request.RETRAIN, Request.ACKNOWLEDGE, Request.CLOSE})
+NOT_ADOPTED = "no version is under care yet: homeostat adopt HISTORY makes the first"
 
 
 @dataclass
@@ -132,7 +134,9 @@ class Engine:
             inbox = uow.load(inbox_key(name), Inbox) or Inbox()
             mine = tuple(c for c in inbox.commands if c.request not in FOR_THE_TURN)
             rollout = uow.load(rollout_key(name), RolloutState)
-            if not mine or rollout is None:
+            if rollout is None:
+                return _refuse(uow, plan, inbox, now)
+            if not mine:
                 return ()
             watch = uow.load(watch_key(name), Watch)
             rolled = obey(plan, Rolled(rollout), mine, self.ports.registry, now)
@@ -163,6 +167,22 @@ class Engine:
     def _rng(self, model: str, now: datetime) -> np.random.Generator:
         told = f"{self.seed}:{model}:{now.isoformat()}".encode()
         return np.random.default_rng(int.from_bytes(hashlib.sha256(told).digest()[:8], "big"))
+
+
+def _refuse(uow: UnitOfWork, plan: ModelPlan, inbox: Inbox, now: datetime) -> tuple[Route, ...]:
+    """Refuse what is asked of a model that was not adopted: nobody would ever come to it."""
+    name = plan.spec.name
+    if inbox.commands:
+        uow.save(inbox_key(name), Inbox())
+    uow.decide(
+        *(
+            Decision(
+                name, now, each.actor, "refuse", each.subject, f"{each.request}: {NOT_ADOPTED}"
+            )
+            for each in inbox.commands
+        )
+    )
+    return ()
 
 
 def state_keys(plan: ModelPlan) -> tuple[str, ...]:

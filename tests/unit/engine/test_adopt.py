@@ -11,6 +11,7 @@ import pytest
 from homeostat.domain.errors import ConflictError, DataError, TrainingError
 from homeostat.domain.window import Window
 from homeostat.engine.adopt import adopt, matured, split_history, train_first
+from homeostat.engine.commands import Command, Inbox, Request, inbox_key, submit
 from homeostat.engine.ports import Training
 from homeostat.engine.watch import Baseline, baseline_key, rollout_key, watch_key
 from homeostat.simulation.fakes import MemoryRecords, MemoryTrainer
@@ -109,3 +110,16 @@ def test_only_rows_with_complete_labels_are_adopted() -> None:
         matured(PLAN, ROWS, START - 365 * DAY)
     with pytest.raises(DataError, match="lacks the column timestamp"):
         matured(PLAN, ROWS.drop_columns(["timestamp"]), now)
+
+
+def test_what_is_asked_before_is_refused_in_words_and_waits_for_nothing(world: World) -> None:
+    records = world.engine.ports.records
+    for request in (Request.PUSH, Request.RETRAIN):
+        submit(records, Command(request, MODEL, "ana", "7"), START)
+    assert world.engine.tick(START) == ()
+    told = [(d.actor, d.action, d.subject, d.reason) for d in records.decisions(MODEL)]
+    why = "no version is under care yet: homeostat adopt HISTORY makes the first"
+    assert told == [("ana", "refuse", "7", f"{name}: {why}") for name in ("push", "retrain")]
+    assert records.read(inbox_key(MODEL), Inbox) == Inbox()
+    assert world.engine.tick(START + DAY) == ()
+    assert len(records.decisions(MODEL)) == 2

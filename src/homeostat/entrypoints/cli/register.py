@@ -26,7 +26,8 @@ def register(
 ) -> None:
     """Keep the model in the folder ARTIFACT as a version, after loading it once.
 
-    Nothing is served by it yet: roll it out, or name it as a lighter version of the fallback.
+    Nothing is served by it yet: roll it out, once the model has a first version (homeostat adopt),
+    or name it as a lighter version of the fallback.
 
     Example: homeostat register ./artifact -m fraud && homeostat rollout submit 7 -m fraud
     """
