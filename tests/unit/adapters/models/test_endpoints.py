@@ -1,11 +1,9 @@
 """Several equal servers of one model: their breakers, and hedging between them."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 
 from homeostat.adapters.models import Loader, SpreadPredictor, save_remote
 from homeostat.adapters.models.remote import RemotePredictor
@@ -14,20 +12,6 @@ from upstreams import ModelServer
 
 ROWS = pa.table({"amount": [1.5, -2.0]})
 BREAKER = BreakerConfig(faults=2, window=60.0, share=0.0, cooldown=600.0)
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    made = ModelServer()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def second() -> Iterator[ModelServer]:
-    made = ModelServer()
-    yield made
-    made.close()
 
 
 def remote(

@@ -3,7 +3,6 @@
 import json
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, wait
 from pathlib import Path
 
@@ -35,20 +34,6 @@ BAD = (
     *("hang", "slow_body", "half_body", "reset", "not_json", "odd_json", "too_few", "huge"),
     *("redirect", "500", "503", "429", "401", "404"),
 )
-
-
-@pytest.fixture
-def server() -> Iterator[ModelServer]:
-    made = ModelServer()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def second() -> Iterator[ModelServer]:
-    made = ModelServer()
-    yield made
-    made.close()
 
 
 def remote(
