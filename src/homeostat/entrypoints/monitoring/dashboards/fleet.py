@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from homeostat.entrypoints.monitoring.dashboards.panels import (
+    BAD,
     COUNT,
-    GREEN,
     MODEL,
+    MODELS,
     NAME,
     PER_SECOND,
-    RED,
     SECONDS,
     SHARE,
-    YELLOW,
+    WORTH_A_LOOK,
     Panel,
     Query,
     Section,
     Tree,
-    Variable,
     dashboard,
     figure,
     lines,
     table,
 )
-
-BAD = ((None, GREEN), (1.0, RED))
-WORTH_A_LOOK = ((None, GREEN), (1.0, YELLOW))
-MODELS = Variable("model", "Model", "label_values(homeostat_model_info, model)")
 
 
 def fleet(*, gateway: bool = True) -> Tree:

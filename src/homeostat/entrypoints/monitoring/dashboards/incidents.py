@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from homeostat.entrypoints.monitoring.dashboards.fleet import BAD, MODELS
 from homeostat.entrypoints.monitoring.dashboards.panels import (
+    BAD,
     COUNT,
     MODEL,
+    MODELS,
     SHARE,
     Panel,
     Query,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from homeostat.entrypoints.monitoring.dashboards.fleet import BAD, WORTH_A_LOOK
 from homeostat.entrypoints.monitoring.dashboards.panels import (
+    BAD,
     COUNT,
     GREEN,
     NAME,
@@ -12,6 +12,7 @@ from homeostat.entrypoints.monitoring.dashboards.panels import (
     ROWS,
     SECONDS,
     SHARE,
+    WORTH_A_LOOK,
     YELLOW,
     Panel,
     Query,

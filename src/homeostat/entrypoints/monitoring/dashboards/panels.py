@@ -107,6 +107,10 @@ class Variable:
     many: bool = True
 
 
+BAD = ((None, GREEN), (1.0, RED))
+WORTH_A_LOOK = ((None, GREEN), (1.0, YELLOW))
+"""Colours of a number that should be 0."""
+MODELS = Variable("model", "Model", "label_values(homeostat_model_info, model)")
 LEGEND = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": list[str]()}
 NUMBER = {
     "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},

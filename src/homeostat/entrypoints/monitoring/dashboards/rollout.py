@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from homeostat.entrypoints.monitoring.dashboards.fleet import MODELS
 from homeostat.entrypoints.monitoring.dashboards.panels import (
     BLUE,
     GREEN,
     MODEL,
+    MODELS,
     PER_SECOND,
     PLAIN,
     SECONDS,

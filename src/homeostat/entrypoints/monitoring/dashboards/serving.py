@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from homeostat.entrypoints.monitoring.dashboards.fleet import BAD, MODELS
 from homeostat.entrypoints.monitoring.dashboards.panels import (
+    BAD,
     BYTES,
     COUNT,
     GREEN,
     MODEL,
+    MODELS,
     PER_SECOND,
     RED,
     ROWS,
