@@ -26,7 +26,7 @@ from homeostat.detectors.series.dynamic import (
     fit,
     renewable,
 )
-from homeostat.detectors.series.point import Point
+from homeostat.domain.point import Point
 from homeostat.domain.verdict import Status
 from homeostat.domain.window import Window
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from homeostat.detectors.series import limits
-from homeostat.detectors.series.limits import LimitState
-from homeostat.detectors.series.point import Point
 from homeostat.domain.columns import by_split, micros, texts
+from homeostat.domain.limit import LimitState
+from homeostat.domain.point import Point
 from homeostat.domain.verdict import DEGRADED, Status, Verdict
 from homeostat.domain.window import EPOCH, Window, closed_windows
 from homeostat.engine.outcomes import Found

@@ -12,8 +12,6 @@ import pyarrow as pa
 
 from homeostat.detectors.series import dynamic, limits
 from homeostat.detectors.series.dynamic import CALM, FEWEST, SeriesBaseline, SeriesConfig
-from homeostat.detectors.series.limits import LimitState
-from homeostat.detectors.series.point import Point
 from homeostat.detectors.series.state import SeriesState
 from homeostat.detectors.value.contrast import Change, Contrast
 from homeostat.detectors.value.measure import measure_rows
@@ -21,7 +19,9 @@ from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE, Kind, Val
 from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, where
 from homeostat.domain.evaluation import WEIGHTED
+from homeostat.domain.limit import LimitState
 from homeostat.domain.model import ModelSpec, Task
+from homeostat.domain.point import Point
 from homeostat.domain.record import RECORD_FIELDS
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window, closed_windows

@@ -9,10 +9,10 @@ from homeostat.detectors.calibration.detector import CalibrationReference, Calib
 from homeostat.detectors.drift.detector import DriftState
 from homeostat.detectors.performance.detector import LossBaseline, PerformanceState
 from homeostat.detectors.quality.detector import QualityState
-from homeostat.detectors.series.limits import LimitState
 from homeostat.detectors.service.detector import ServiceState
 from homeostat.detectors.volume.detector import VolumeState
 from homeostat.domain.decision import Diagnosis
+from homeostat.domain.limit import LimitState
 from homeostat.domain.verdict import Monitor, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats.paired import PairedBets

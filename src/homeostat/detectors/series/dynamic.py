@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.series.alarm import begin
-from homeostat.detectors.series.point import Point
 from homeostat.detectors.series.state import SeriesState
+from homeostat.domain.point import Point
 from homeostat.domain.verdict import BudgetShare, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats import changepoint

@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from homeostat.detectors.series.point import Point
+from homeostat.domain.limit import Limit, LimitState
+from homeostat.domain.point import Point
 from homeostat.domain.verdict import Monitor, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class LimitConfig:
-    """Limits of a figure, and how long it may be beyond them.
+class LimitConfig(Limit):
+    """Limits of a figure that a monitor judges."""
 
-    Attributes
-    ----------
-    above, below : float or None
-        The figure must not lie above, or below.
-    windows : int
-        Windows in a row beyond a limit that make an alarm, and within that end it.
-    min_rows : int
-        Windows with fewer rows are not judged.
-    sure : bool
-        Only count a window whose 95 % interval is beyond the limit.
-    monitor : Monitor
-
-    Raises
-    ------
-    ValueError
-        If there is no limit, they exclude each other, or there are no windows.
-    """
-
-    above: float | None = None
-    below: float | None = None
-    windows: int = 1
-    min_rows: int = 0
-    sure: bool = False
     monitor: Monitor = Monitor.METRIC
-
-    def __post_init__(self) -> None:
-        if self.above is None and self.below is None:
-            raise ValueError("a static threshold needs a limit: above, below or both")
-        if self.above is not None and self.below is not None and self.above < self.below:
-            raise ValueError(f"nothing lies between below {self.below:g} and above {self.above:g}")
-        if self.windows < 1:
-            raise ValueError(f"an alarm needs at least one window, not {self.windows}")
-
-
-@dataclass(frozen=True, slots=True)
-class LimitState:
-    """Windows in a row that say the opposite of ``firing``."""
-
-    firing: bool = False
-    against: int = 0
 
 
 def evaluate(
@@ -77,24 +39,13 @@ def evaluate(
     if unjudged is not None:
         status, problem = unjudged
         return state, _verdict(config, model, subject, point, status, f"{subject}: {problem}")
-    margin = 1.96 * point.error if config.sure else 0.0
-    low = config.below is not None and point.value + margin < config.below
-    high = config.above is not None and point.value - margin > config.above
-    against = state.against + 1 if (low or high) != state.firing else 0
-    turned = against >= config.windows
-    state = LimitState(not state.firing) if turned else replace(state, against=against)
+    side = config.side(point)
+    against = state.against + 1 if bool(side) != state.firing else 0
+    state = state.after(beyond=bool(side), windows=config.windows)
     status = Status.DRIFT if state.firing else Status.OK
-    reason = _reason(config, subject, point, low=low, high=high)
-    beyond = 0 if not (low or high) else against or config.windows
+    reason = f"{subject} {config.told(side, point)}"
+    beyond = 0 if not side else against or config.windows
     return state, _verdict(config, model, subject, point, status, reason, beyond)
-
-
-def _reason(config: LimitConfig, subject: str, point: Point, *, low: bool, high: bool) -> str:
-    if low:
-        return f"{subject} is {point.value:.4g}, below the limit of {config.below:.4g}"
-    if high:
-        return f"{subject} is {point.value:.4g}, above the limit of {config.above:.4g}"
-    return f"{subject} is {point.value:.4g}, within its limits"
 
 
 def _verdict(

@@ -20,8 +20,8 @@ from homeostat.detectors.series.dynamic import (
     fit,
     renewable,
 )
-from homeostat.detectors.series.point import Point
 from homeostat.detectors.series.state import SeriesState
+from homeostat.domain.point import Point
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homeostat.detectors.series.limits import LimitConfig, LimitState, evaluate
-from homeostat.detectors.series.point import Point
+from homeostat.detectors.series.limits import LimitConfig, evaluate
+from homeostat.domain.limit import LimitState
+from homeostat.domain.point import Point
 from homeostat.domain.verdict import Status, Verdict
 from homeostat.domain.window import Window
 
