@@ -1,15 +1,16 @@
-"""Alert rules: which verdicts wake whom, and how verdicts become a signal."""
+"""Alert rules: which condition wakes whom."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from datetime import timedelta
-from fnmatch import fnmatchcase
 
+from homeostat.alerting.conditions.kinds import Condition
+from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.routes import Route
 from homeostat.domain.decision import Severity
-from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
+from homeostat.domain.verdict import DEGRADED, Monitor
 
 DATA_FAULT = "data_fault"
 MODEL_DOWN = "model_down"
@@ -23,23 +24,23 @@ METRIC_THRESHOLD = "metric_threshold"
 CALIBRATION_DRIFT = "calibration_drift"
 DEGRADED_ANSWERS = "degraded_answers"
 
-NAMED = 3
+MISSING = ".missing"
+"""Ends the name of the rule that tells of missing data of another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """When verdicts of one monitor become an incident.
+    """When a condition becomes an incident.
 
     Attributes
     ----------
     name : str
-        Unique in the deployment.
-    monitor : Monitor
+        Unique in the model.
+    condition : Condition
+        On verdicts of one monitor, or on the figures of a series.
     severity : Severity
     runbook : str
         Path or address of the runbook; there is no page without one.
-    subject : str
-        Shell-style pattern over the verdicts' subjects (columns, metrics).
     hold : timedelta
         How long the condition must last before it fires.
     keep_firing : timedelta
@@ -50,6 +51,10 @@ class AlertRule:
         Of those that hold when it fires all receivers are told.
     inhibited_by : tuple of str
         Names of rules whose active incident explains this one and keeps it from firing.
+    own : bool
+        Whether the owner wrote it; else it is built in.
+    mark : str
+        Tells conditions that are not the same apart.
 
     Raises
     ------
@@ -58,76 +63,24 @@ class AlertRule:
     """
 
     name: str
-    monitor: Monitor
+    condition: Condition
     severity: Severity
     runbook: str
-    subject: str = "*"
     hold: timedelta = timedelta(0)
     keep_firing: timedelta = timedelta(0)
     receivers: tuple[str, ...] = ()
     inhibited_by: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
+    own: bool = False
+    mark: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         if not self.runbook:
             raise ValueError(f"alert rule {self.name!r} has no runbook; no page without one")
         if min(self.hold, self.keep_firing) < timedelta(0):
             raise ValueError(f"alert rule {self.name!r}: hold and keep_firing cannot be negative")
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """What a rule's verdicts say together.
-
-    ``active`` is None where they do not tell: too little data, errors, nothing judged.
-    ``subjects`` are the drifted ones, the strongest first.
-    """
-
-    active: bool | None
-    reason: str
-    subjects: tuple[str, ...] = ()
-
-
-def signal(rule: AlertRule, verdicts: Iterable[Verdict], about: tuple[str, ...] = ()) -> Signal:
-    """Return what the latest verdicts say about a rule.
-
-    Parameters
-    ----------
-    rule : AlertRule
-    verdicts : iterable of Verdict
-        Of one model; those of other monitors and subjects are passed over.
-    about : tuple of str
-        Subjects of the incident that is open. It is clear only once each of them is judged ok: a
-        column that vanished from the data has not recovered.
-
-    Examples
-    --------
-    >>> from homeostat.domain.decision import Severity
-    >>> rule = AlertRule("model_down", Monitor.SERVICE, Severity.CRITICAL, "runbooks/model-down.md")
-    >>> signal(rule, ()).active is None
-    True
-    """
-    matched = [
-        v for v in verdicts if v.monitor is rule.monitor and fnmatchcase(v.subject, rule.subject)
-    ]
-    drifted = sorted(
-        (v for v in matched if v.status is Status.DRIFT), key=lambda v: (-v.evidence, v.subject)
-    )
-    if drifted:
-        subjects = tuple(dict.fromkeys(v.subject for v in drifted if v.subject))
-        return Signal(True, _told(drifted), subjects)
-    fine = {v.subject for v in matched if v.status is Status.OK}
-    waiting = sorted(set(about) - fine) if about else []
-    if not fine or waiting:
-        unknown = ", ".join(waiting) or "anything"
-        return Signal(None, f"no judgement on {unknown}")
-    return Signal(False, "back to normal")
-
-
-def _told(drifted: list[Verdict]) -> str:
-    reasons = list(dict.fromkeys(v.reason for v in drifted))
-    more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
-    return "; ".join(reasons[:NAMED]) + more
+        mark = hashlib.sha256(repr(self.condition).encode()).hexdigest()[:16]
+        object.__setattr__(self, "mark", mark)
 
 
 def default_rules(receivers: tuple[str, ...], runbooks: str = "runbooks") -> tuple[AlertRule, ...]:
@@ -165,10 +118,9 @@ def default_rules(receivers: tuple[str, ...], runbooks: str = "runbooks") -> tup
     return tuple(
         AlertRule(
             name=name,
-            monitor=monitor,
+            condition=Verdicts(monitor, subject),
             severity=severity,
             runbook=f"{runbooks}/{name.replace('_', '-')}.md",
-            subject=subject,
             hold=hold,
             keep_firing=keep,
             receivers=receivers,

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from homeostat.alerting.conditions.signal import Signal
+from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.incident import (
+    AUTOMATIC,
     Acknowledge,
     Close,
     Event,
     IncidentState,
     Observed,
+    Stage,
     is_inhibited,
     step,
 )
-from homeostat.alerting.rules import AlertRule, signal
+from homeostat.alerting.rules import AlertRule
 from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.effect import Effect
 from homeostat.domain.errors import IllegalTransitionError
-from homeostat.domain.verdict import Verdict
+from homeostat.domain.verdict import Monitor, Verdict
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import UnitOfWork
+from homeostat.engine.signals import Heard
 from homeostat.engine.watch import incident_key
 
+GONE = "its rule was removed, or is about something else now"
+NOTHING = Heard()
+SILENT = Signal(None, "not evaluated")
 ABOUT_INCIDENTS = frozenset({Request.ACKNOWLEDGE, Request.CLOSE})
 
 
@@ -42,9 +50,11 @@ def parents_first(rules: Iterable[AlertRule]) -> tuple[AlertRule, ...]:
     waiting, ordered = list(rules), list[AlertRule]()
     while waiting:
         names = {rule.name for rule in waiting}
-        ready = [rule for rule in waiting if not names & set(rule.inhibited_by) - {rule.name}]
-        ordered += ready or waiting
-        waiting = [rule for rule in waiting if rule not in ordered]
+        later = [rule for rule in waiting if names & set(rule.inhibited_by) - {rule.name}]
+        if len(later) == len(waiting):
+            return (*ordered, *waiting)
+        ordered += (rule for rule in waiting if not names & set(rule.inhibited_by) - {rule.name})
+        waiting = later
     return tuple(ordered)
 
 
@@ -55,17 +65,24 @@ def alert(
     diagnosis: Diagnosis | None,
     commands: tuple[Command, ...],
     now: datetime,
+    heard: Heard = NOTHING,
 ) -> Alerted:
     """Step the model's incidents and save those that changed."""
     states: dict[str, IncidentState] = {}
     effects: list[Effect] = []
     decisions: list[Decision] = []
+    cause = f"{diagnosis.text} {diagnosis.advice}" if diagnosis else ""
+    by_monitor: dict[Monitor, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_monitor.setdefault(verdict.monitor, []).append(verdict)
     for rule in parents_first(plan.rules):
         key = incident_key(plan.spec.name, rule.name)
-        before = uow.load(key, IncidentState) or IncidentState(plan.spec.name, rule.name)
-        state = before
-        found = signal(rule, verdicts, before.subjects if before.open else ())
-        cause = f"{diagnosis.text} {diagnosis.advice}" if diagnosis else ""
+        stored = uow.load(key, IncidentState)
+        about = stored.subjects if stored is not None and stored.open else ()
+        found = _signal(rule, by_monitor, heard, about)
+        if stored is None and not found.active:
+            continue
+        before = state = stored or IncidentState(plan.spec.name, rule.name)
         event: Event = Observed(found.active, found.reason, found.subjects, cause)
         inhibited = is_inhibited(rule, states)
         for each in (event, *_by_hand(state, commands)):
@@ -81,6 +98,38 @@ def alert(
         states[rule.name] = state
     decisions += _unknown(plan, states.values(), commands, now)
     return Alerted(tuple(states.values()), tuple(effects), tuple(decisions))
+
+
+def _signal(
+    rule: AlertRule,
+    verdicts: Mapping[Monitor, Sequence[Verdict]],
+    heard: Heard,
+    about: tuple[str, ...],
+) -> Signal:
+    condition = rule.condition
+    if isinstance(condition, Verdicts):
+        return condition.tell(verdicts.get(condition.monitor, ()), about)
+    return heard.signals.get(rule.name, SILENT)
+
+
+def end(plan: ModelPlan, uow: UnitOfWork, names: Iterable[str], now: datetime) -> Alerted:
+    """End the incidents of rules that their owner took away: nobody would take them back."""
+    states: list[IncidentState] = []
+    effects: list[Effect] = []
+    decisions: list[Decision] = []
+    for name in names:
+        key = incident_key(plan.spec.name, name)
+        state = uow.load(key, IncidentState)
+        if state is None or not (state.open or state.stage is Stage.PENDING):
+            continue
+        rule = AlertRule(name, Verdicts(Monitor.METRIC), state.severity, state.runbook or name)
+        event = Close(AUTOMATIC, GONE) if state.open else Observed(False)
+        state, told, decided = step(state, event, now, rule)
+        uow.save(key, state)
+        states.append(state)
+        effects += told
+        decisions += decided
+    return Alerted(tuple(states), tuple(effects), tuple(decisions))
 
 
 def _by_hand(state: IncidentState, commands: tuple[Command, ...]) -> Iterator[Acknowledge | Close]:

@@ -22,6 +22,7 @@ from homeostat.engine.drift import DriftReferences, fit_drift, follow_segments, 
 from homeostat.engine.outcomes import Found
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
+from homeostat.engine.signals_served import Served
 from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
 from homeostat.profiles.profile import Profile, merge_all
 
@@ -210,15 +211,18 @@ def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: dateti
     if now <= watch.service_until:
         return Found(watch)
     window = Window(watch.service_until, now)
-    asked, moved, reasons, times = 0, 0, Counter[str](), [np.empty(0)]
+    asked, scored, moved, reasons, times = 0, 0, 0, Counter[str](), [np.empty(0)]
     for part in log.stretches(plan.spec, window):  # at full traffic a minute has millions of rows
         rows = by_split(log.rows(plan.spec, part, SERVICE_COLUMNS))
         by_model = where(rows, "tier", MODEL_TIER)
         challenged = where(by_model, "role", "challenger")
         asked += rows.num_rows
+        scored += by_model.num_rows
         moved += where(challenged, "version", watch.challenger.other).num_rows
         reasons.update(texts(rows, "reason"))
         times.append(by_model["latency_ms"].drop_null().to_numpy())
+    latencies = np.concatenate(times)
+    served = Served(window, asked, asked - scored, reasons, latencies)
     state, verdicts = service.evaluate(
         plan.service,
         watch.service,
@@ -226,10 +230,10 @@ def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: dateti
         window,
         asked,
         reasons,
-        np.concatenate(times),
+        latencies,
     )
     pairing = replace(watch.challenger, served=watch.challenger.served + moved)
     watch = replace(watch, service_until=now, service=state, challenger=pairing)
     # A period without requests says nothing; the volume monitor judges silence.
     told = tuple(verdict for verdict in verdicts if verdict.status is not Status.NO_DATA)
-    return Found(watch, told)
+    return Found(watch, told, served=served)

@@ -20,6 +20,7 @@ from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.mishaps import MISHAPS, located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog
+from homeostat.engine.signals_served import Served
 from homeostat.engine.training import probable
 from homeostat.engine.watch import Baseline, Matured, Pairing, Watch
 from homeostat.rollout.state import RolloutState, Stage
@@ -30,12 +31,13 @@ KEPT_WINDOWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one monitor found in this tick."""
+    """What one monitor found in this tick; ``served`` is what the service monitor counted."""
 
     watch: Watch
     verdicts: tuple[Verdict, ...] = ()
     points: tuple[MetricPoint, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    served: Served | None = None
 
 
 def judge_losses(
@@ -247,7 +249,8 @@ def _count(
 ) -> Watch:
     """Remember how many labels the window has and whether performance was worse in it."""
     _, labels = rows.of(rollout.champion)
-    matured = Matured(window, class_counts(plan.spec, labels))
+    counts = class_counts(plan.spec, labels)
+    matured = Matured(window, counts, rows.asked, rows.known)
     kept = (*watch.matured, matured)[-KEPT_WINDOWS:]
     if labels.size < plan.performance.min_rows:
         return replace(watch, matured=kept)

@@ -18,23 +18,19 @@ from homeostat.detectors.value.measure import measure_rows
 from homeostat.detectors.value.metric import LABEL, PREDICTION, SCORE, Kind, ValueMetric
 from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, where
-from homeostat.domain.evaluation import WEIGHTED
 from homeostat.domain.limit import LimitState
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.point import Point
 from homeostat.domain.record import RECORD_FIELDS
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window, closed_windows
-from homeostat.engine.cohort import AUDIT, MATURED, split, without
+from homeostat.engine.cohort import MATURED, split, without
+from homeostat.engine.figures import WHOLE, as_point, best
 from homeostat.engine.plan import MetricThreshold, ModelPlan
 from homeostat.engine.ports import PredictionLog, Records
 from homeostat.stats import estimates
 from homeostat.stats.estimates import Estimate
 
-REACH = 1.96
-WHOLE = "all versions"
-"""Version of the figures of all rows together."""
-UNJUDGED = frozenset({AUDIT, WEIGHTED})
 RECORDED = frozenset(name for name, _ in RECORD_FIELDS)
 
 
@@ -224,31 +220,18 @@ class _Feed:
         return estimates.pool(parts)
 
     def _points(self, since: datetime | None) -> tuple[Point, ...]:
-        return tuple(
-            Point(p.window, p.value, (p.upper - p.lower) / (2.0 * REACH), p.n)
-            for p in self._best(since)
-        )
+        return tuple(as_point(p) for p in self._best(since))
 
     def _best(self, since: datetime | None) -> tuple[MetricPoint, ...]:
-        """Return one point a window: of the champion, of the most rows.
-
-        Of a total only that of all versions counts. Audited rows are few and others than those
-        of the history, and come before the rest: they are not judged; nor are early figures.
-        """
-        name, segment = self.plan.spec.name, self.segment
-        stored = self.records.metrics(name, self.metric, since, segment=segment)
-        total = any(m.name == self.metric and m.kind is Kind.TOTAL for m in self.plan.business)
-        best: dict[Window, tuple[tuple[bool, int], MetricPoint]] = {}
-        for point in (*stored, *self.fresh):
-            late = since is None or point.window.start >= since
-            mine = (point.name, point.segment) == (self.metric, segment)
-            partial = (total and point.version != WHOLE) or point.cohort in UNJUDGED
-            if not mine or partial or not late:
-                continue
-            rank = (point.version == self.champion, point.n)
-            if point.window not in best or rank >= best[point.window][0]:
-                best[point.window] = (rank, point)
-        return tuple(best[window][1] for window in sorted(best))
+        """Return one point a window, stored or fresh."""
+        stored = self.records.metrics(self.plan.spec.name, self.metric, since, segment=self.segment)
+        fresh = (
+            p
+            for p in self.fresh
+            if (p.name, p.segment) == (self.metric, self.segment)
+            and (since is None or p.window.start >= since)
+        )
+        return best(self.plan, self.metric, (*stored, *fresh), self.champion)
 
 
 def _judge(

@@ -19,7 +19,7 @@ from homeostat.domain.effect import StartTraining
 from homeostat.domain.logged import with_features
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.window import Window, closed_windows
-from homeostat.engine.cohort import HOUR, without
+from homeostat.engine.cohort import HOUR, MATURED, without
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Scorer
 from homeostat.engine.watch import Baseline
@@ -175,7 +175,28 @@ def baseline_of(
     if plan.spec.task is Task.BINARY:
         wrong = detector.mistakes(scores, labels, plan.spec.threshold)
     known = detector.baseline(losses, hours=hours, mistakes=wrong)
-    return Baseline(version, known, volumes, _calibration_of(plan, scores, labels))
+    metrics = _metrics_of(plan, version, rows, scores, labels)
+    return Baseline(version, known, volumes, _calibration_of(plan, scores, labels), metrics)
+
+
+def _metrics_of(
+    plan: ModelPlan,
+    version: str,
+    rows: pa.Table,
+    scores: NDArray[np.float64],
+    labels: NDArray[np.float64],
+) -> tuple[tuple[str, float], ...]:
+    """Return the metrics of the hold-out: what they are compared with later."""
+    moments = rows["timestamp"]
+    if not len(moments):
+        return ()
+    ends: tuple[datetime, datetime] = (pc.min(moments).as_py(), pc.max(moments).as_py())
+    window = Window(ends[0], ends[1] + timedelta(microseconds=1))
+    least = plan.performance.min_rows
+    points = detector.measure(
+        plan.spec, version, window, scores, labels, 1.0, MATURED, min_rows=least
+    )
+    return tuple((point.name, point.value) for point in points)
 
 
 def _calibration_of(

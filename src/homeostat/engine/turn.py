@@ -28,7 +28,7 @@ from homeostat.engine.explanations import (
 )
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.importance import ImportanceMemory, Importances, importance_key
-from homeostat.engine.incidents import alert
+from homeostat.engine.incidents import alert, end
 from homeostat.engine.inputs import (
     References,
     Seen,
@@ -52,6 +52,9 @@ from homeostat.engine.series import (
     measure_value_windows,
     series_key,
 )
+from homeostat.engine.signals import Heard, hear
+from homeostat.engine.signals_figures import Sources
+from homeostat.engine.signals_served import Served
 from homeostat.engine.watch import (
     DriftMemory,
     Fault,
@@ -83,6 +86,7 @@ class Judged:
     points: tuple[MetricPoint, ...]
     decisions: tuple[Decision, ...]
     withdrawn: tuple[MetricPoint, ...]
+    served: Served | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,12 @@ class Turn:
         )
         found, broken, noted = self._diagnose(judged.watch, rolled.state, for_rows)
         after = replace(judged.watch, diagnosis=found)
-        alerted = alert(self.plan, self.uow, after.latest, found, commands, self.now)
+        champion = rolled.state.champion
+        points = self._measure_importance(judged.watch, champion, for_importance)
+        points = (*judged.points, *points)
+        heard = self._hear(after, champion, points, judged.served)
+        ended = end(self.plan, self.uow, heard.gone, self.now)
+        alerted = alert(self.plan, self.uow, after.latest, found, commands, self.now, heard)
         self.opened.extend(state for state in alerted.states if state.open)
         rolled = guard(self.plan, rolled, after, found, self.now)
         learnable = unsound(self.plan, after, broken, self.now)
@@ -116,12 +125,11 @@ class Turn:
         after = self._follow_champion(after, rolled.state)
         self.uow.judge(*judged.verdicts)
         self.uow.withdraw(*judged.withdrawn)
-        self.uow.measure(*judged.points)
-        self._measure_importance(judged.watch, rolled.state.champion, for_importance)
+        self.uow.measure(*points)
         self._measure_early(judged.watch, rolled.state.champion, for_early)
-        self.uow.decide(*judged.decisions, *noted, *alerted.decisions)
+        self.uow.decide(*judged.decisions, *noted, *ended.decisions, *alerted.decisions)
         self.uow.decide(*retrained.decisions, *rolled.decisions)
-        self.uow.intend(*alerted.effects, *retrained.effects)
+        self.uow.intend(*ended.effects, *alerted.effects, *retrained.effects)
         if after != watch:
             self.uow.save(watch_key(after.model), after)
         if rolled.state != rollout:
@@ -160,7 +168,20 @@ class Turn:
         told = tuple(decision for part in parts for decision in part.decisions)
         decided = (*decisions, *doubts, *told, *restated.decisions)
         watch = restated.watch.noting(verdicts)
-        return Judged(watch, verdicts, points, decided, restated.withdrawn)
+        return Judged(watch, verdicts, points, decided, restated.withdrawn, service.served)
+
+    def _hear(
+        self,
+        watch: Watch,
+        champion: str,
+        points: tuple[MetricPoint, ...],
+        served: Served | None,
+    ) -> Heard:
+        """Show the owner's alert rules what is new."""
+        ports = self.ports
+        baseline = self.references.baseline(watch.model, watch.reference)
+        sources = Sources(ports.records, ports.registry, watch, champion, points, served, baseline)
+        return hear(self.plan, self.uow, sources, self.now, self.bulkhead)
 
     def _restate(self, watch: Watch, champion: str) -> Restated:
         """Look for late rows and labels, and measure again what they changed."""
@@ -224,9 +245,11 @@ class Turn:
             self.uow.save(key, found.memory)
             self.uow.measure(*found.points)
 
-    def _measure_importance(self, watch: Watch, champion: str, rng: np.random.Generator) -> None:
+    def _measure_importance(
+        self, watch: Watch, champion: str, rng: np.random.Generator
+    ) -> tuple[MetricPoint, ...]:
         if self.plan.importance is None:
-            return
+            return ()
         key, ports = importance_key(watch.model), self.ports
         before = self.uow.load(key, ImportanceMemory) or ImportanceMemory()
         found = Importances(ports.log, ports.scorer, ports.registry).measure(
@@ -234,12 +257,12 @@ class Turn:
         )
         if found.memory != before:
             self.uow.save(key, found.memory)
-            self.uow.measure(*found.points)
         if found.problem:
             text = f"importance of columns not measured: {found.problem}"
             self.uow.decide(
                 Decision(watch.model, self.now, AUTOMATIC, "skip_importance", champion, text)
             )
+        return found.points
 
     def _diagnose(
         self, watch: Watch, rollout: RolloutState, rng: np.random.Generator

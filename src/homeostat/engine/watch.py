@@ -24,12 +24,14 @@ class Baseline:
 
     ``volumes`` are the reference's row counts per window of the volume monitor; ``calibration`` is
     None where probabilities were not compared with labels: not binary, or in an older record.
+    ``metrics`` are those that follow from scores and labels, by name; an older record has none.
     """
 
     version: str
     loss: LossBaseline
     volumes: tuple[tuple[Window, int], ...] = ()
     calibration: CalibrationReference | None = None
+    metrics: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Matured:
-    """Labelled rows of one matured metric window, by class (regression: one figure)."""
+    """Labelled rows of one matured metric window, by class (regression: one figure).
+
+    Of ``asked`` requests in it ``known`` have a label; 0 of 0 in older records.
+    """
 
     window: Window
     counts: tuple[int, ...]
+    asked: int = 0
+    known: int = 0
 
     @property
     def rows(self) -> int:
@@ -192,6 +199,11 @@ def rollout_key(model: str) -> str:
 def retraining_key(model: str) -> str:
     """Return the state key of a model's newest retraining run."""
     return f"retraining:{model}"
+
+
+def rules_key(model: str) -> str:
+    """Return the state key of what is remembered of a model's own alert rules."""
+    return f"rules:{model}"
 
 
 def incident_key(model: str, rule: str) -> str:

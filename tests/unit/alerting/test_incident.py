@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pydantic import TypeAdapter
 
+from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.incident import (
     TRANSITIONS,
     Acknowledge,
@@ -33,7 +34,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 RULE = AlertRule(
     "data_drift",
-    Monitor.DATA_DRIFT,
+    Verdicts(Monitor.DATA_DRIFT),
     Severity.WARNING,
     "runbooks/data-drift.md",
     receivers=("pager",),

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, time
 
 import pytest
 
+from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.hours import Hours
 from homeostat.alerting.incident import IncidentState, Observed, step
 from homeostat.alerting.routes import Route, receivers_at
@@ -15,7 +16,7 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 NIGHT = datetime(2024, 1, 1, 23, tzinfo=UTC)
 DAY = Hours(time(8), time(18), UTC)
 CRITICAL, WARNING, INFO = Severity
-RULE = AlertRule("data_drift", Monitor.DATA_DRIFT, WARNING, "r.md", receivers=("all",))
+RULE = AlertRule("data_drift", Verdicts(Monitor.DATA_DRIFT), WARNING, "r.md", receivers=("all",))
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.alerting.rules import AlertRule, default_rules, signal
+from homeostat.alerting.conditions.verdicts import Verdicts
+from homeostat.alerting.rules import AlertRule, default_rules
 from homeostat.domain.decision import Severity
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(hours=1))
-RULE = AlertRule("data_drift", Monitor.DATA_DRIFT, Severity.WARNING, "runbooks/data-drift.md")
+DRIFT = Verdicts(Monitor.DATA_DRIFT)
 
 
 def verdict(
@@ -29,8 +30,7 @@ def verdict(
 
 
 def test_one_drifted_subject_is_enough_and_the_strongest_is_named_first() -> None:
-    found = signal(
-        RULE,
+    found = DRIFT.tell(
         [
             verdict("age", Status.OK),
             verdict("amount", Status.DRIFT, evidence=200.0),
@@ -44,53 +44,52 @@ def test_one_drifted_subject_is_enough_and_the_strongest_is_named_first() -> Non
 
 
 def test_long_reasons_are_counted() -> None:
-    found = signal(RULE, [verdict(f"c{n}", Status.DRIFT) for n in range(5)])
+    found = DRIFT.tell([verdict(f"c{n}", Status.DRIFT) for n in range(5)])
     assert found.reason == "c0 drift; c1 drift; c2 drift; and 2 more"
     assert len(found.subjects) == 5
 
 
 @pytest.mark.parametrize("status", [Status.NO_DATA, Status.INCONCLUSIVE, Status.ERROR])
 def test_no_judgement_is_neither_active_nor_clear(status: Status) -> None:
-    assert signal(RULE, [verdict("amount", status)]).active is None
-    assert signal(RULE, []).active is None
+    assert DRIFT.tell([verdict("amount", status)]).active is None
+    assert DRIFT.tell([]).active is None
 
 
 def test_clear_means_judged_ok() -> None:
     assert (
-        signal(RULE, [verdict("amount", Status.OK), verdict("age", Status.NO_DATA)]).active is False
+        DRIFT.tell([verdict("amount", Status.OK), verdict("age", Status.NO_DATA)]).active is False
     )
 
 
 def test_an_open_incident_is_clear_only_once_its_own_subjects_are() -> None:
     verdicts = [verdict("amount", Status.NO_DATA), verdict("age", Status.OK)]
-    assert signal(RULE, verdicts, ("amount",)).active is None
-    assert "amount" in signal(RULE, verdicts, ("amount",)).reason
-    assert signal(RULE, verdicts, ("age",)).active is False
-    assert signal(RULE, verdicts[1:], ("amount",)).active is None
+    assert DRIFT.tell(verdicts, ("amount",)).active is None
+    assert "amount" in DRIFT.tell(verdicts, ("amount",)).reason
+    assert DRIFT.tell(verdicts, ("age",)).active is False
+    assert DRIFT.tell(verdicts[1:], ("amount",)).active is None
 
 
 def test_other_monitors_and_subjects_are_passed_over() -> None:
-    rule = AlertRule("down", Monitor.SERVICE, Severity.CRITICAL, "r.md", subject="availability")
+    down = Verdicts(Monitor.SERVICE, "availability")
     others = [
         verdict("latency_p99", Status.DRIFT, Monitor.SERVICE),
         verdict("availability", Status.DRIFT, Monitor.VOLUME),
     ]
-    assert signal(rule, others).active is None
-    assert (
-        signal(rule, [*others, verdict("availability", Status.OK, Monitor.SERVICE)]).active is False
-    )
+    assert down.tell(others).active is None
+    assert down.tell([*others, verdict("availability", Status.OK, Monitor.SERVICE)]).active is False
 
 
 def test_a_rule_needs_a_runbook_and_sane_durations() -> None:
     with pytest.raises(ValueError, match="no runbook"):
-        AlertRule("x", Monitor.VOLUME, Severity.INFO, "")
+        AlertRule("x", Verdicts(Monitor.VOLUME), Severity.INFO, "")
     with pytest.raises(ValueError, match="cannot be negative"):
-        AlertRule("x", Monitor.VOLUME, Severity.INFO, "r.md", hold=timedelta(seconds=-1))
+        AlertRule("x", Verdicts(Monitor.VOLUME), Severity.INFO, "r.md", hold=timedelta(seconds=-1))
 
 
 def test_default_rules_cover_every_monitor_and_inhibit_known_rules() -> None:
     rules = {rule.name: rule for rule in default_rules(("pager", "console"))}
-    assert {rule.monitor for rule in rules.values()} == set(Monitor)
+    monitors = {r.condition.monitor for r in rules.values() if isinstance(r.condition, Verdicts)}
+    assert monitors == set(Monitor)
     assert {name for name, rule in rules.items() if rule.severity is Severity.CRITICAL} == {
         "data_fault",
         "model_down",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.incident import IncidentState, Stage
 from homeostat.alerting.rules import AlertRule, default_rules
 from homeostat.domain.decision import Cause, Diagnosis, Severity
@@ -24,7 +25,7 @@ KEY = f"{MODEL}:data_fault:1"
 
 
 def rule(name: str, *parents: str) -> AlertRule:
-    return AlertRule(name, Monitor.VOLUME, Severity.INFO, "r.md", inhibited_by=parents)
+    return AlertRule(name, Verdicts(Monitor.VOLUME), Severity.INFO, "r.md", inhibited_by=parents)
 
 
 def step(

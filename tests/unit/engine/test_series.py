@@ -22,10 +22,10 @@ from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.cohort import AUDIT, MATURED
+from homeostat.engine.figures import WHOLE
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import MetricThreshold
 from homeostat.engine.series import (
-    WHOLE,
     SeriesMemory,
     judge_series,
     measure_value_window,

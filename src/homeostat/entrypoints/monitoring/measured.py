@@ -13,10 +13,11 @@ from homeostat.domain.verdict import MetricPoint
 from homeostat.engine.cohort import MATURED
 from homeostat.engine.early import early_key
 from homeostat.engine.estimates import ESTIMATED, PREFIX, estimates_key
+from homeostat.engine.figures import WHOLE
 from homeostat.engine.importance import IMPORTANCE
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Records, UnitOfWork
-from homeostat.engine.series import WHOLE, SeriesMemory, series_key
+from homeostat.engine.series import SeriesMemory, series_key
 from homeostat.engine.watch import Progress, Watch
 from homeostat.entrypoints.exposition import Sheet
 from homeostat.rollout.state import RolloutState

@@ -1,0 +1,1 @@
+"""What alert rules look at: verdicts of monitors, or figures of a series."""
