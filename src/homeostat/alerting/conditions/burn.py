@@ -156,7 +156,9 @@ class Burn:
             if long is None or short is None or long.rows < self.min_rows:
                 continue
             known = True
-            rates = [self._bad(part.mean) / self.budget for part in (long, short)]
+            # Time before the first figure counts as good: nothing of the budget was spent in it.
+            seen = min(1.0, (end - trail.pieces[0].start) / pair.long)
+            rates = (seen * self._burn(long.mean), self._burn(short.mean))
             told.append(_told(pair, *rates))
             if min(rates) >= pair.factor:
                 return Signal(True, f"{self.series}: {told[-1]}", (str(self.series),))
@@ -164,8 +166,8 @@ class Burn:
             return Signal(None, f"{self.series}: fewer than {self.min_rows} rows")
         return Signal(False, f"{self.series}: {told[0]}")
 
-    def _bad(self, share: float) -> float:
-        return 1.0 - share if self.good else share
+    def _burn(self, share: float) -> float:
+        return (1.0 - share if self.good else share) / self.budget
 
 
 def _told(pair: Pair, long: float, short: float) -> str:

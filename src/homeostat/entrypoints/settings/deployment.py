@@ -20,6 +20,8 @@ from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.receivers import Receiver, to_console
 from homeostat.entrypoints.settings.routes import Route, check_routes
+from homeostat.entrypoints.settings.rules import AlertDefaults
+from homeostat.entrypoints.settings.rules_check import check_rules
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -128,6 +130,8 @@ class Settings(Part):
     """Where notifications go, by name."""
     routes: tuple[Route, ...] = ()
     """Who is told of what; models and rules that name receivers themselves have no need of them."""
+    alerts: AlertDefaults = AlertDefaults()
+    """Alert rules of all models."""
     models: tuple[Model, ...] = Field(min_length=1)
     """The models under care."""
 
@@ -155,6 +159,8 @@ class Settings(Part):
         self._check_topics(seen)
         teams = {model.alerts.team for model in self.models} - {""}
         check_routes(self.routes, self.receivers, seen, teams)
+        deadline = self.gateway.deadline if "deadline" in self.gateway.model_fields_set else None
+        check_rules(self.alerts, self.models, self.receivers, deadline)
         return self
 
     def _check_topics(self, models: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ from homeostat.engine.estimates import PREFIX
 OWN = frozenset(name for names in NAMES.values() for name in names)
 """Names that a business metric may not have; nor may it begin with `PREFIX`."""
 
-_FREE = (-math.inf, math.inf)
+FREE = (-math.inf, math.inf)
 _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("log_loss", "mae", "rmse", "mse", "mape", "wape", "pinball"), (0.0, math.inf)),
     "mcc": (-1.0, 1.0),
@@ -42,7 +42,7 @@ def limits(task: Task, metric: str) -> tuple[float, float]:
     """
     name = metric.removeprefix(PREFIX)
     if name == "bias":
-        return _FREE if task is Task.REGRESSION else (-1.0, 1.0)
+        return FREE if task is Task.REGRESSION else (-1.0, 1.0)
     if name == "brier":
         return 0.0, 2.0 if task is Task.MULTICLASS else 1.0
     return _RANGES.get(name, (0.0, 1.0))
@@ -50,7 +50,7 @@ def limits(task: Task, metric: str) -> tuple[float, float]:
 
 def worth(metric: ValueMetric) -> tuple[float, float]:
     """Return the least and greatest value that a business metric can have, as far as is known."""
-    return (0.0, 1.0) if metric.kind is Kind.RATE else _FREE
+    return (0.0, 1.0) if metric.kind is Kind.RATE else FREE
 
 
 def useless(

@@ -34,7 +34,7 @@ from homeostat.domain.record import RESERVED
 from homeostat.domain.verdict import segment_name
 from homeostat.engine.estimates import PREFIX
 from homeostat.engine.importance import IMPORTANCE
-from homeostat.entrypoints.settings.metrics import OWN, limits, useless, worth, written
+from homeostat.entrypoints.settings.metrics import FREE, OWN, limits, useless, worth, written
 from homeostat.entrypoints.settings.monitors import (
     Budget,
     Business,
@@ -278,13 +278,14 @@ class Model(Part):
             except ConfigError as error:
                 raise wrong(error.problem, error.remedy, "business", name, "value") from None
         seen = {name for name, part in self.business.items() if part.alert}
-        known = self._written()
+        known = self.written()
         for number, threshold in enumerate(self.monitors.thresholds):
             if threshold.metric not in known:
                 problem = f"nobody writes a metric {threshold.metric!r} of a {self.task} model"
                 remedy = nearest(threshold.metric, known)
                 raise wrong(problem, remedy, "monitors", "thresholds", number, "metric")
-            self._check_segment(number, threshold)
+            place = ("monitors", "thresholds", number, "segment")
+            self.check_segment(threshold.metric, threshold.segment, *place)
             if threshold.name in seen:
                 problem = f"{threshold.name!r} has such a threshold already"
                 remedy = "keep one of them"
@@ -294,13 +295,9 @@ class Model(Part):
             self._check_range(threshold, number)
 
     def _check_range(self, threshold: Threshold, number: int) -> None:
-        name = threshold.metric
-        if name.startswith(IMPORTANCE):
-            return
-        span = worth(self.metric(name)) if name in self.business else limits(self.task, name)
-        found = useless(span, threshold.above, threshold.below)
+        low, high = self.span(threshold.metric)
+        found = useless((low, high), threshold.above, threshold.below)
         if found is not None:
-            low, high = span
             remedy = f"write a value above {low:g} and below {high:g}"
             raise wrong(found[1], remedy, "monitors", "thresholds", number, found[0])
 
@@ -322,21 +319,28 @@ class Model(Part):
             return self.monitors.importance.every
         return self.monitors.performance.window
 
-    def _check_segment(self, number: int, threshold: Threshold) -> None:
+    def span(self, metric: str) -> tuple[float, float]:
+        """Return the least and greatest value that a metric can have, as far as is known."""
+        if metric.startswith(IMPORTANCE):
+            return FREE
+        if metric in self.business:
+            return worth(self.metric(metric))
+        return limits(self.task, metric)
+
+    def check_segment(self, metric: str, segment: str, *place: str | int) -> None:
         """Refuse a segment that no figures are written of."""
-        if not threshold.segment:
+        if not segment:
             return
-        place = ("monitors", "thresholds", number, "segment")
-        if threshold.metric not in OWN | self.business.keys():
+        if metric not in OWN | self.business.keys():
             raise wrong("there are no figures of segments of this metric", "remove it", *place)
         spec = self.spec()
         forms = [segment_name(names, ["..."] * len(names)) for names in spec.segment_columns]
-        if not any(_has_form(threshold.segment, form) for form in forms):
+        if not any(_has_form(segment, form) for form in forms):
             given = f"write {' or '.join(forms)}" if forms else "name features under segments"
-            raise wrong(f"{threshold.segment!r} is none of the segments", given, *place)
+            raise wrong(f"{segment!r} is none of the segments", given, *place)
 
-    def _written(self) -> list[str]:
-        """Return the names of the metrics that can have a threshold."""
+    def written(self) -> list[str]:
+        """Return the names of the metrics that can have a threshold or an alert rule."""
         importances = (IMPORTANCE + name for name in self.features)
         return [*written(self.task), *self.business, *importances]
 

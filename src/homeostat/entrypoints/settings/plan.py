@@ -39,6 +39,7 @@ from homeostat.entrypoints.settings.monitors import (
     Service,
     Threshold,
 )
+from homeostat.entrypoints.settings.rules_plan import own_rules, rule_part
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
@@ -237,13 +238,15 @@ def _rules(settings: Settings, model: Model) -> tuple[AlertRule, ...]:
     receivers = alerts.receivers or tuple(settings.receivers)
     rules = default_rules(receivers, settings.runbooks.rstrip("/"))
     changed = (_changed(rule, alerts.overrides.get(rule.name)) for rule in rules)
-    return tuple(_routed(rule, settings, model) for rule in changed)
+    own = own_rules(settings.alerts.rules, model, receivers, settings.runbooks.rstrip("/"))
+    return tuple(_routed(rule, settings, model) for rule in (*changed, *own))
 
 
 def _routed(rule: AlertRule, settings: Settings, model: Model) -> AlertRule:
     """Add the routes that are for such incidents; receivers that are named go before routes."""
     override = model.alerts.overrides.get(rule.name)
-    if model.alerts.receivers or (override is not None and override.receivers is not None):
+    part = rule_part(settings.alerts.rules, model, rule.name) if rule.own else override
+    if model.alerts.receivers or (part is not None and part.receivers is not None):
         return rule
     routes = (part.route() for part in settings.routes)
     team = model.alerts.team

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from homeostat.domain.decision import Severity
 from homeostat.entrypoints.settings.part import Part, only_one
+from homeostat.entrypoints.settings.rules import OwnRule
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -162,7 +163,7 @@ class Override(Part):
 
 
 class Alerts(Part):
-    """Who is told, and exceptions from the built-in rules."""
+    """Who is told, exceptions from the built-in rules, and rules of the owner's."""
 
     receivers: tuple[Name, ...] = ()
     """Receivers of this model's alerts; default: as routes say, or all of them."""
@@ -170,3 +171,5 @@ class Alerts(Part):
     """Team that owns the model, for routes."""
     overrides: dict[str, Override] = Field(default_factory=dict)
     """By the name of the alert rule."""
+    rules: dict[Name, OwnRule | None] = Field(default_factory=dict)
+    """By name; null switches one of the deployment's off."""
