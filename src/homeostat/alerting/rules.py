@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from homeostat.alerting.conditions.kinds import Condition
+from homeostat.alerting.conditions.signal import Series
 from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.routes import Route
 from homeostat.domain.decision import Severity
@@ -53,6 +55,10 @@ class AlertRule:
         Names of rules whose active incident explains this one and keeps it from firing.
     own : bool
         Whether the owner wrote it; else it is built in.
+    series : Series or None
+        What the condition looks at, if that is figures.
+    about : str
+        That, or the monitor: an incident ends when its rule is about something else.
     mark : str
         Tells conditions that are not the same apart.
 
@@ -72,6 +78,8 @@ class AlertRule:
     inhibited_by: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     own: bool = False
+    series: Series | None = field(init=False, default=None)
+    about: str = field(init=False, default="")
     mark: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -79,8 +87,25 @@ class AlertRule:
             raise ValueError(f"alert rule {self.name!r} has no runbook; no page without one")
         if min(self.hold, self.keep_firing) < timedelta(0):
             raise ValueError(f"alert rule {self.name!r}: hold and keep_firing cannot be negative")
-        mark = hashlib.sha256(repr(self.condition).encode()).hexdigest()[:16]
-        object.__setattr__(self, "mark", mark)
+        condition = self.condition
+        series = None if isinstance(condition, Verdicts) else condition.series
+        about = condition.monitor.value if isinstance(condition, Verdicts) else str(series)
+        mark = hashlib.sha256(repr(condition).encode()).hexdigest()[:16]
+        for name, value in (("series", series), ("about", about), ("mark", mark)):
+            object.__setattr__(self, name, value)
+
+
+def parents_first(rules: Iterable[AlertRule]) -> tuple[AlertRule, ...]:
+    """Order rules so that each comes after the ones that inhibit it; cycles keep their order."""
+    waiting, ordered = list(rules), list[AlertRule]()
+    while waiting:
+        names = {rule.name for rule in waiting}
+        later = [rule for rule in waiting if names & set(rule.inhibited_by) - {rule.name}]
+        if len(later) == len(waiting):
+            return (*ordered, *waiting)
+        ordered += (rule for rule in waiting if not names & set(rule.inhibited_by) - {rule.name})
+        waiting = later
+    return tuple(ordered)
 
 
 def default_rules(receivers: tuple[str, ...], runbooks: str = "runbooks") -> tuple[AlertRule, ...]:

@@ -23,7 +23,7 @@ from homeostat.alerting.rules import AlertRule
 from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.effect import Effect
 from homeostat.domain.errors import IllegalTransitionError
-from homeostat.domain.verdict import Monitor, Verdict
+from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import UnitOfWork
@@ -45,19 +45,6 @@ class Alerted:
     decisions: tuple[Decision, ...]
 
 
-def parents_first(rules: Iterable[AlertRule]) -> tuple[AlertRule, ...]:
-    """Order rules so that each comes after the ones that inhibit it; cycles keep their order."""
-    waiting, ordered = list(rules), list[AlertRule]()
-    while waiting:
-        names = {rule.name for rule in waiting}
-        later = [rule for rule in waiting if names & set(rule.inhibited_by) - {rule.name}]
-        if len(later) == len(waiting):
-            return (*ordered, *waiting)
-        ordered += (rule for rule in waiting if not names & set(rule.inhibited_by) - {rule.name})
-        waiting = later
-    return tuple(ordered)
-
-
 def alert(
     plan: ModelPlan,
     uow: UnitOfWork,
@@ -75,9 +62,12 @@ def alert(
     by_monitor: dict[Monitor, list[Verdict]] = {}
     for verdict in verdicts:
         by_monitor.setdefault(verdict.monitor, []).append(verdict)
-    for rule in parents_first(plan.rules):
+    drifting = {v.monitor.value for v in verdicts if v.status is Status.DRIFT}
+    for rule in plan.stepped:
         key = incident_key(plan.spec.name, rule.name)
         stored = uow.load(key, IncidentState)
+        if stored is None and rule.series is None and rule.about not in drifting:
+            continue
         about = stored.subjects if stored is not None and stored.open else ()
         found = _signal(rule, by_monitor, heard, about)
         if stored is None and not found.active:

@@ -36,6 +36,7 @@ from homeostat.engine.watch import (
     retraining_key,
     rollout_key,
     rules_key,
+    tallies_key,
     watch_key,
 )
 from homeostat.rollout.state import RolloutState, route
@@ -196,4 +197,6 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     guessed = () if plan.estimation is None else (estimates_key(name),)
     early = () if plan.early is None else (early_key(name),)
     explained = () if plan.diagnosis is None else (explanation_key(name),)
-    return (*(key(name) for key in own), *series, *asked, *guessed, *early, *explained, *incidents)
+    counted = (tallies_key(name),) if any(rule.own for rule in plan.rules) else ()
+    further = (*series, *asked, *guessed, *early, *explained, *counted)
+    return (*(key(name) for key in own), *further, *incidents)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from homeostat.alerting.rules import AlertRule
+from homeostat.alerting.rules import AlertRule, parents_first
 from homeostat.detectors.calibration.detector import CalibrationConfig
 from homeostat.detectors.drift.detector import DriftConfig
 from homeostat.detectors.importance.permutation import ImportanceConfig
@@ -167,6 +167,8 @@ class ModelPlan:
         On any metric; the dynamic ones have shares of the alarm budget too.
     degraded : DegradedPolicy or None
         None: the share of answers by fallback tiers is not judged.
+    stepped : tuple of AlertRule
+        The rules in the order in which they are stepped: those that inhibit others first.
 
     Raises
     ------
@@ -195,8 +197,10 @@ class ModelPlan:
     business: tuple[ValueMetric, ...] = ()
     thresholds: tuple[MetricThreshold, ...] = ()
     degraded: DegradedPolicy | None = None
+    stepped: tuple[AlertRule, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stepped", parents_first(self.rules))
         dynamic = [t.config for t in self.thresholds if isinstance(t.config, SeriesConfig)]
         calibration = [] if self.calibration is None else [self.calibration]
         once = (self.quality, self.volume, self.performance, *calibration, *dynamic)

@@ -18,8 +18,9 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import UnitOfWork
 from homeostat.engine.signals_figures import Figures, Sources
 from homeostat.engine.signals_served import SERVED, Tally, count
-from homeostat.engine.watch import rules_key
+from homeostat.engine.watch import rules_key, tallies_key
 
+FAILED = Signal(None, "could not be evaluated")
 STALE = 2
 """Times a series' ``every`` after which its last figure says nothing of now."""
 
@@ -53,11 +54,17 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class RulesMemory:
-    """All of a model's own rules; what is counted for them; what the champion was trained until."""
+    """All of a model's own rules; a version, and what it was trained until."""
 
     rules: tuple[Remembered, ...] = ()
-    tallies: tuple[Tally, ...] = ()
     trained: tuple[str, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """What is being counted for the rules."""
+
+    open: tuple[Tally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +87,7 @@ def hear(
     own = [rule for rule in plan.rules if rule.own]
     if not own and not before.rules:
         return Heard()
-    tallies, full = before.tallies, dict[timedelta, Tally]()
-    if sources.served is not None:
-        tallies, full = count(before.tallies, sources.served, _counted(own))
+    full = _count(plan, uow, sources, own)
     figures = Figures(plan, sources, now, full, before.trained)
     known = {entry.rule: entry for entry in before.rules}
     signals: dict[str, Signal] = {}
@@ -90,62 +95,66 @@ def hear(
     for rule in own:
         entry = known.get(rule.name)
         if entry is None or entry.mark != rule.mark:
-            entry = Remembered(rule.name, rule.mark, about(rule))
+            entry = Remembered(rule.name, rule.mark, rule.about)
         if not isinstance(rule.condition, Verdicts):
-            look = partial(_look, rule.condition, entry, figures)
-            unknown = Signal(None, "could not be evaluated")
-            entry, signals[rule.name] = bulkhead.run(
-                f"alert rule {rule.name}", look, (entry, unknown)
-            )
+            entry, signals[rule.name] = _look(rule.name, rule.condition, entry, figures, bulkhead)
         entries.append(entry)
-    memory = RulesMemory(tuple(entries), tallies, figures.trained)
-    if memory != before:
-        uow.save(key, memory)
-    return Heard(signals, _gone(own, known))
+    kept = len(entries) == len(known) and all(known.get(e.rule) is e for e in entries)
+    if not kept or figures.trained != before.trained:
+        uow.save(key, RulesMemory(tuple(entries), figures.trained))
+    return Heard(signals, () if kept else _gone(entries, known))
 
 
-def about(rule: AlertRule) -> str:
-    """Return what a rule is about: its incident ends when that becomes something else."""
-    condition = rule.condition
-    return condition.monitor if isinstance(condition, Verdicts) else str(condition.series)
-
-
-def _gone(own: list[AlertRule], known: Mapping[str, Remembered]) -> tuple[str, ...]:
-    now = {rule.name: about(rule) for rule in own}
+def _gone(entries: list[Remembered], known: Mapping[str, Remembered]) -> tuple[str, ...]:
+    now = {entry.rule: entry.about for entry in entries}
     return tuple(name for name, entry in known.items() if now.get(name) != entry.about)
 
 
-def _counted(own: list[AlertRule]) -> dict[timedelta, set[str]]:
-    """Return the series that are to be counted, by the time of a figure."""
+def _count(
+    plan: ModelPlan, uow: UnitOfWork, sources: Sources, own: list[AlertRule]
+) -> dict[timedelta, Tally]:
+    """Count what was served, and return the tallies whose time is over."""
     asked: dict[timedelta, set[str]] = {}
     for rule in own:
-        condition = rule.condition
-        if not isinstance(condition, Verdicts) and condition.series.name in SERVED:
-            asked.setdefault(condition.series.every, set()).add(condition.series.name)
-    return asked
+        if rule.series is not None and rule.series.name in SERVED:
+            asked.setdefault(rule.series.every, set()).add(rule.series.name)
+    if not asked or sources.served is None:
+        return {}
+    key = tallies_key(plan.spec.name)
+    before = uow.load(key, Tallies) or Tallies()
+    tallies, full = count(before.open, sources.served, asked)
+    if tallies != before.open:
+        uow.save(key, Tallies(tallies))
+    return full
 
 
-def _look(condition: OnSeries, entry: Remembered, figures: Figures) -> tuple[Remembered, Signal]:
+def _look(
+    name: str, condition: OnSeries, entry: Remembered, figures: Figures, bulkhead: Bulkhead
+) -> tuple[Remembered, Signal]:
     """Show a condition what is new; at first, what it wants to begin with."""
+    series = condition.series
     if entry.state is None:
-        points = figures.history(condition.series, condition.reach)
+        points = figures.history(series, condition.reach)
     else:
-        points = figures.new(condition.series, entry.seen)
+        points = figures.new(series, entry.seen)
     if points or entry.state is None or isinstance(condition, Missing):
-        entry = _evaluated(condition, entry, figures, points)
-    late = entry.came is not None and figures.now - entry.came > STALE * condition.series.every
-    if late and not points and not isinstance(condition, Missing):
-        told = f"{condition.series}: no figure since {entry.came:%Y-%m-%dT%H:%M}"
-        return entry, Signal(None, told)
+        evaluate = partial(_evaluated, condition, entry, figures, points)
+        return bulkhead.run(f"alert rule {name}", evaluate, (entry, FAILED))
+    if entry.came is not None and figures.now - entry.came > STALE * series.every:
+        return entry, Signal(None, f"{series}: no figure since {entry.came:%Y-%m-%dT%H:%M}")
     return entry, entry.signal
 
 
 def _evaluated(
     condition: OnSeries, entry: Remembered, figures: Figures, points: tuple[Point, ...]
-) -> Remembered:
+) -> tuple[Remembered, Signal]:
     facts = Facts(figures.now, figures.sources.reference(condition.series.name))
     state, signal = condition.evaluate(entry.state, points, facts)
-    entry = replace(entry, state=state, signal=signal or entry.signal)
-    if not points or condition.series.gauge:
-        return entry
-    return replace(entry, seen=points[-1].window.start, came=figures.now)
+    told = signal or entry.signal
+    if condition.series.gauge or isinstance(condition, Missing):
+        # Told anew at each tick: only a state that changes is worth remembering.
+        return (entry if state == entry.state else replace(entry, state=state)), told
+    if not points:
+        return replace(entry, state=state, signal=told), told
+    seen = points[-1].window.start
+    return replace(entry, state=state, signal=told, seen=seen, came=figures.now), told

@@ -80,6 +80,7 @@ class Figures:
     full: Mapping[timedelta, Tally]
     trained: tuple[str, datetime] | None = None
     _fresh: dict[tuple[str, str], list[MetricPoint]] = field(default_factory=dict, init=False)
+    _made: dict[tuple[str, timedelta], tuple[Point, ...]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for point in self.sources.points:
@@ -88,11 +89,8 @@ class Figures:
     def new(self, series: Series, after: datetime | None) -> tuple[Point, ...]:
         """Return the figures of windows that start after a time, in order."""
         name = series.name
-        if name in SERVED:
-            tally = self.full.get(series.every)
-            return () if tally is None else (tally.point(name),)
-        if name in GAUGES:
-            return (Point(Window(self.now - _MOMENT, self.now), self._gauges[name]()),)
+        if name in SERVED or name in GAUGES:
+            return self._counted(name, series.every)
         if name == COVERAGE:
             return self._coverage(after)
         fresh = self._fresh.get((name, series.segment))
@@ -110,6 +108,19 @@ class Figures:
         stored = self.sources.records.metrics(model, name, since, segment=segment)
         fresh = self._fresh.get((name, segment), [])
         return self._points([*stored, *fresh], name, None)
+
+    def _counted(self, name: str, every: timedelta) -> tuple[Point, ...]:
+        """Return a figure that is made in this tick, each once for all rules."""
+        found = self._made.get((name, every))
+        if found is not None:
+            return found
+        tally = self.full.get(every)
+        if name in GAUGES:
+            found = (Point(Window(self.now - _MOMENT, self.now), self._gauges[name]()),)
+        else:
+            found = () if tally is None else (tally.point(name),)
+        self._made[name, every] = found
+        return found
 
     def _points(
         self, points: Sequence[MetricPoint], name: str, after: datetime | None

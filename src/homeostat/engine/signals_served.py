@@ -49,7 +49,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Rows counted since the last figure; ``times`` is a histogram of latencies (`bitbins`)."""
+    """Rows counted since the last figure, and a histogram of latencies.
+
+    ``cells`` are its occupied bins (`bitbins`), ``times`` how many latencies each holds.
+    """
 
     every: timedelta
     start: datetime
@@ -58,15 +61,13 @@ class Tally:
     failed: int = 0
     elsewhere: int = 0
     refused: int = 0
-    times: tuple[tuple[int, int], ...] = ()
+    cells: tuple[int, ...] = ()
+    times: tuple[int, ...] = ()
 
     def adding(self, served: Served) -> Tally:
         """Return the tally with a further stretch, which begins where it ends."""
         reasons = served.reasons
-        known = served.latencies[np.isfinite(served.latencies)]
-        times = dict(self.times)
-        for cell, count in zip(*(part.tolist() for part in count_column(known)), strict=True):
-            times[cell] = times.get(cell, 0) + count
+        cells, times = self._timed(served.latencies)
         return replace(
             self,
             end=served.window.end,
@@ -74,8 +75,21 @@ class Tally:
             failed=self.failed + sum(reasons.get(reason, 0) for reason in FAULTS),
             elsewhere=self.elsewhere + served.elsewhere,
             refused=self.refused + reasons.get(Reason.BREAKER_OPEN.value, 0),
-            times=tuple(sorted(times.items())),
+            cells=cells,
+            times=times,
         )
+
+    def _timed(self, latencies: NDArray[np.float64]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        known = latencies[np.isfinite(latencies)]
+        if not known.size:
+            return self.cells, self.times
+        new, counts = count_column(known)
+        cells, places = np.unique(
+            np.append(np.array(self.cells, new.dtype), new), return_inverse=True
+        )
+        weights = np.append(np.array(self.times, counts.dtype), counts)
+        times = np.bincount(places, weights, cells.size).astype(np.int64)
+        return tuple(cells.tolist()), tuple(times.tolist())
 
     def point(self, name: str) -> Point:
         """Return the figure of one of the `SERVED` series; NaN where nothing was asked.
@@ -107,11 +121,10 @@ class Tally:
     def _latency(self, window: Window, share: float) -> Point:
         if not self.times:
             return Point(window, math.nan)
-        cells, counts = (np.array(part) for part in zip(*self.times, strict=True))
-        total = int(counts.sum())
-        place = int(np.searchsorted(np.cumsum(counts), share * (total - 1), side="right"))
-        cell = cells[place].astype(np.uint32)
-        low, high = (float(left_edge(np.array([edge], np.uint32))[0]) for edge in (cell, cell + 1))
+        ends = np.cumsum(self.times)
+        total = int(ends[-1])
+        cell = self.cells[int(np.searchsorted(ends, share * (total - 1), side="right"))]
+        low, high = left_edge(np.array([cell, cell + 1], np.uint32)).tolist()
         return Point(window, (low + high) / 2.0, rows=total)
 
 

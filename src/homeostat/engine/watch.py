@@ -206,6 +206,11 @@ def rules_key(model: str) -> str:
     return f"rules:{model}"
 
 
+def tallies_key(model: str) -> str:
+    """Return the state key of what is being counted for alert rules; changes at each tick."""
+    return f"tallies:{model}"
+
+
 def incident_key(model: str, rule: str) -> str:
     """Return the state key of a rule's incident on a model."""
     return f"incident:{model}:{rule}"

@@ -93,7 +93,8 @@ class Site:
         self.engine = Engine(self.ports, {MODEL: self.plan})
         champion = RolloutState(MODEL, RolloutStage.CHAMPION, "1")
         self.put(rollout_key(MODEL), champion)
-        watch = replace(fresh(MODEL, "1", self.now, ("matured",)), since=START - 13 * DAY)
+        watch = fresh(MODEL, "1", self.now, ("matured",))
+        watch = replace(watch, since=START - 13 * DAY, restated_until=START)
         self.put(watch_key(MODEL), watch)
 
     def follow(self, plan: ModelPlan) -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.incident import IncidentState, Stage
-from homeostat.alerting.rules import AlertRule, default_rules
+from homeostat.alerting.rules import AlertRule, default_rules, parents_first
 from homeostat.domain.decision import Cause, Diagnosis, Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.engine.commands import Command, Request
-from homeostat.engine.incidents import Alerted, alert, parents_first
+from homeostat.engine.incidents import Alerted, alert
 from homeostat.engine.watch import incident_key
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
