@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from homeostat.alerting.conditions.kinds import OnSeries, State
+from homeostat.alerting.conditions.kinds import OnSeries
 from homeostat.alerting.conditions.missing import Missing
-from homeostat.alerting.conditions.signal import Facts, Signal
+from homeostat.alerting.conditions.signal import Facts, Signal, State
 from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.rules import AlertRule
 from homeostat.domain.point import Point
@@ -34,7 +34,7 @@ class Remembered:
     rule, mark, about : str
         Its name, which condition it had, and what that was about.
     state : State or None
-        Of conditions on series.
+        Of conditions on series, once they were evaluated.
     signal : Signal
         What it said last.
     seen : datetime or None
@@ -149,7 +149,7 @@ def _evaluated(
     condition: OnSeries, entry: Remembered, figures: Figures, points: tuple[Point, ...]
 ) -> tuple[Remembered, Signal]:
     facts = Facts(figures.now, figures.sources.reference(condition.series.name))
-    state, signal = condition.evaluate(entry.state, points, facts)
+    state, signal = condition.evaluate(entry.state or State(), points, facts)
     told = signal or entry.signal
     if condition.series.gauge or isinstance(condition, Missing):
         # Told anew at each tick: only a state that changes is worth remembering.

@@ -29,6 +29,12 @@ def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sq
     return sqlite.insert(table)
 
 
+# Made once: a list of keys that stands in the statement costs as much again as reading the states.
+TOGETHER = sa.select(states.c.key, states.c.version, states.c.body).where(
+    states.c.key.in_(sa.bindparam("keys", expanding=True))
+)
+
+
 def inserted(connection: sa.Connection, statement: sa.Insert) -> int:
     """Run an insert and return how many rows it wrote."""
     # Without the option PostgreSQL's driver does not tell for inserts.
@@ -53,9 +59,8 @@ class Unit:
 
     def prepare(self, keys: Sequence[str]) -> None:
         """Read the states under these keys in one query."""
-        query = sa.select(states.c.key, states.c.version, states.c.body)
         with self.database.read() as connection:
-            rows = connection.execute(query.where(states.c.key.in_(keys))).all()
+            rows = connection.execute(TOGETHER, {"keys": keys}).all()
         self._prepared = dict.fromkeys(keys, (0, None)) | {
             row.key: (row.version, row.body) for row in rows
         }

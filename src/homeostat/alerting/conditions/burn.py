@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
-from homeostat.alerting.conditions.signal import Facts, Series, Signal, kept
+from homeostat.alerting.conditions.signal import Facts, Series, Signal, State
 from homeostat.alerting.conditions.trail import Trail
 from homeostat.domain.point import Point
 
@@ -55,15 +54,6 @@ def usual_pairs(objective: float) -> tuple[Pair, ...]:
 
 def _budget(objective: float) -> float:
     return round(1.0 - objective, 12)
-
-
-@dataclass(frozen=True, slots=True)
-class BurnState:
-    """Shares of bad rows so far."""
-
-    trail: Trail = field(default_factory=Trail)
-    firing: bool = False
-    kind: Literal["burn"] = "burn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +124,18 @@ class Burn:
         return max(pair.long for pair in self.pairs)
 
     def evaluate(
-        self, state: object, points: Sequence[Point], _facts: Facts, /
-    ) -> tuple[BurnState, Signal | None]:
+        self, state: State, points: Sequence[Point], _facts: Facts, /
+    ) -> tuple[State, Signal | None]:
         """Add the new shares and look at all pairs of windows; see `SeriesCondition`."""
-        now = kept(state, BurnState) or BurnState()
         signal: Signal | None = None
         for point in points:
             if not point.usable:
                 signal = Signal(None, f"{self.series}: no figure")
                 continue
-            trail = now.trail.adding(point, self.reach)
+            trail = state.trail.adding(point, self.reach)
             signal = self._judge(trail, point.window.end)
-            now = BurnState(trail, bool(signal.active))
-        return now, signal
+            state = replace(state, trail=trail)
+        return state, signal
 
     def _judge(self, trail: Trail, end: datetime) -> Signal:
         told: list[str] = []

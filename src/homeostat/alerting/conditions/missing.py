@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from homeostat.alerting.conditions.signal import Facts, Series, Signal, kept
+from homeostat.alerting.conditions.signal import Facts, Series, Signal, State
 from homeostat.domain.point import Point
-
-
-@dataclass(frozen=True, slots=True)
-class MissingState:
-    """Since when no figure has come; None: there was one in the newest tick."""
-
-    since: datetime | None
-    kind: Literal["missing"] = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +16,10 @@ class Missing:
 
     Examples
     --------
-    >>> from datetime import UTC
+    >>> from datetime import UTC, datetime
     >>> hour, start = timedelta(hours=1), datetime(2024, 1, 1, tzinfo=UTC)
     >>> silent = Missing(Series("error_rate", timedelta(minutes=5)), hour)
-    >>> state, _ = silent.evaluate(None, [], Facts(start))
+    >>> state, _ = silent.evaluate(State(), [], Facts(start))
     >>> silent.evaluate(state, [], Facts(start + hour))[1].reason
     'error_rate: no figure since 2024-01-01T00:00'
     """
@@ -42,19 +33,16 @@ class Missing:
         return self.after
 
     def evaluate(
-        self, state: object, points: Sequence[Point], facts: Facts, /
-    ) -> tuple[MissingState, Signal | None]:
+        self, state: State, points: Sequence[Point], facts: Facts, /
+    ) -> tuple[State, Signal | None]:
         """Note whether a figure came; see `SeriesCondition`."""
-        before = kept(state, MissingState)
         if any(point.usable for point in points):
             # A series of moments has one in each tick: none of them is worth a change of state.
             since = None if self.series.gauge else facts.now
-            now = MissingState(since)
         else:
-            known = before.since if before else None
-            now = before if before and known else MissingState(facts.now)
-        silent = now.since is not None and facts.now - now.since >= self.after
-        if not silent:
-            return now, Signal(False, f"{self.series}: figures come again")
-        reason = f"{self.series}: no figure since {now.since:%Y-%m-%dT%H:%M}"
-        return now, Signal(True, reason, (str(self.series),))
+            since = state.since or facts.now
+        state = state if since == state.since else replace(state, since=since)
+        if since is None or facts.now - since < self.after:
+            return state, Signal(False, f"{self.series}: figures come again")
+        reason = f"{self.series}: no figure since {since:%Y-%m-%dT%H:%M}"
+        return state, Signal(True, reason, (str(self.series),))

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal
 
-from homeostat.alerting.conditions.signal import Facts, Series, Signal, kept
-from homeostat.alerting.conditions.trail import Trail
+from homeostat.alerting.conditions.signal import Facts, Series, Signal, State
 from homeostat.domain.limit import Limit, LimitState
 from homeostat.domain.point import Point
 
 FEWEST = 3
 """Figures that a trailing window needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelativeState:
-    """Windows too far off so far, and the trail of those before."""
-
-    run: LimitState = field(default_factory=LimitState)
-    trail: Trail = field(default_factory=Trail)
-    kind: Literal["relative"] = "relative"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class Relative:
     >>> day, start = timedelta(days=1), datetime(2024, 1, 1, tzinfo=UTC)
     >>> fell = Relative(Series("accuracy", day), 0.05)
     >>> point = Point(Window(start, start + day), 0.84, rows=500)
-    >>> fell.evaluate(None, [point], Facts(start + day, reference=0.9))[1].reason
+    >>> fell.evaluate(State(), [point], Facts(start + day, reference=0.9))[1].reason
     'accuracy is 0.84, 0.06 below the 0.9 of its reference; 0.05 is the limit'
     """
 
@@ -78,22 +67,23 @@ class Relative:
         return self.windows * self.series.every + (self.trailing or timedelta(0))
 
     def evaluate(
-        self, state: object, points: Sequence[Point], facts: Facts, /
-    ) -> tuple[RelativeState, Signal | None]:
+        self, state: State, points: Sequence[Point], facts: Facts, /
+    ) -> tuple[State, Signal | None]:
         """Compare each new figure with what it was; see `SeriesCondition`."""
-        now = kept(state, RelativeState) or RelativeState()
         signal: Signal | None = None
         for point in points:
             unjudged = point.unjudged(self.min_rows)
             if unjudged is not None:
                 signal = Signal(None, f"{self.series}: {unjudged[1]}")
                 continue
-            run, signal = self._judge(now, point, facts)
-            trail = now.trail if self.trailing is None else now.trail.adding(point, self.trailing)
-            now = RelativeState(run, trail)
-        return now, signal
+            run, signal = self._judge(state, point, facts)
+            trail = state.trail
+            if self.trailing is not None:
+                trail = trail.adding(point, self.trailing)
+            state = replace(state, run=run, trail=trail)
+        return state, signal
 
-    def _judge(self, state: RelativeState, point: Point, facts: Facts) -> tuple[LimitState, Signal]:
+    def _judge(self, state: State, point: Point, facts: Facts) -> tuple[LimitState, Signal]:
         usual = self._usual(state, point, facts)
         if usual is None:
             return state.run, Signal(None, f"{self.series}: nothing to compare it with yet")
@@ -111,7 +101,7 @@ class Relative:
         )
         return run, signal
 
-    def _usual(self, state: RelativeState, point: Point, facts: Facts) -> float | None:
+    def _usual(self, state: State, point: Point, facts: Facts) -> float | None:
         if self.trailing is None:
             return facts.reference
         start = point.window.start

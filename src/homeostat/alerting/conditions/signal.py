@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from homeostat.alerting.conditions.trail import Trail
+from homeostat.domain.limit import LimitState
 from homeostat.domain.point import Point
 
-S = TypeVar("S")
 ZERO = timedelta(0)
 
 
@@ -70,11 +71,33 @@ class Facts:
     reference: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is kept of a condition between two ticks; each kind uses what it needs.
+
+    One class for all kinds, so that it is read back from the records quickly.
+
+    Attributes
+    ----------
+    run : LimitState
+        Figures in a row beyond a limit.
+    trail : Trail
+        Figures of the past.
+    since : datetime or None
+        When the newest figure came, or was missed.
+    """
+
+    run: LimitState = field(default_factory=LimitState)
+    trail: Trail = field(default_factory=Trail)
+    since: datetime | None = None
+
+
 class SeriesCondition(Protocol):
     """A condition on the figures of a series.
 
-    To add a kind: a frozen dataclass with these three, it and its state in `conditions.kinds`, and
-    its form in homeostat.yaml (`entrypoints.settings.rules`).
+    To add a kind: a frozen dataclass with these three in a module of its own, its name in
+    `conditions.kinds`, what it keeps in `State`, its form in homeostat.yaml
+    (`entrypoints.settings.rules`) and from there to here (`entrypoints.settings.rules_plan`).
     """
 
     @property
@@ -88,14 +111,14 @@ class SeriesCondition(Protocol):
         ...
 
     def evaluate(
-        self, state: object, points: Sequence[Point], facts: Facts, /
-    ) -> tuple[object, Signal | None]:
+        self, state: State, points: Sequence[Point], facts: Facts, /
+    ) -> tuple[State, Signal | None]:
         """Take in the figures that are new, in order of time; called at each tick.
 
         Parameters
         ----------
-        state : object
-            What was returned last; None, or the state of another kind, to begin afresh.
+        state : State
+            What was returned last; ``State()`` at first.
         points : sequence of Point
             Often empty. A value that is not finite is a figure that is missing.
         facts : Facts
@@ -106,8 +129,3 @@ class SeriesCondition(Protocol):
             A signal of None: as before.
         """
         ...
-
-
-def kept(state: object, kind: type[S]) -> S | None:
-    """Return a state if it is of this kind: a rule may have become another one."""
-    return state if isinstance(state, kind) else None
