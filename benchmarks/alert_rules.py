@@ -4,7 +4,7 @@ Run it from the repository:
 
     OMP_NUM_THREADS=1 PYTHONPATH=src .venv/bin/python benchmarks/alert_rules.py [--profile]
 
-Timed is, of one tick of all models, everything that alerts add to it: reading the states of incidents
+Timed is, of one tick of all models, everything that alerts add to it: reading states of incidents
 and rules from the records, figures from what was served, the evaluation of every rule, stepping
 incidents, and writing what changed. Alerts share the transaction of the model's turn, so one that
 reads and writes only a cursor is timed too, and the difference is what alerts cost. Not timed:

@@ -1,5 +1,6 @@
 """Rules and the signal that verdicts add up to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -109,3 +110,29 @@ def test_every_default_rule_has_its_runbook() -> None:
     for rule in default_rules(()):
         assert (root / rule.runbook).is_file(), rule.runbook
     assert default_rules((), "https://wiki/rb")[0].runbook == "https://wiki/rb/data-fault.md"
+
+
+def test_more_than_so_many_subjects_count_each_once() -> None:
+    many = Verdicts(Monitor.DATA_DRIFT, more_than=2, min_rows=50)
+    two = [verdict("a", Status.DRIFT), verdict("b", Status.DRIFT), verdict("", Status.DRIFT)]
+    three = [*two, verdict("c", Status.DRIFT)]
+    assert many.tell(two).active is False
+    assert many.tell(two).reason == "back to normal; 2 left of more than 2"
+    found = many.tell(three)
+    assert (found.active, found.subjects) == (True, ("a", "b", "c"))
+    assert found.reason.startswith("3 subjects, more than 2: ")
+    few = [replace(v, n_current=49) for v in three]
+    assert many.tell(few).active is None
+    # One that vanished may still have drifted: with it there would be more than two.
+    assert many.tell([*two, verdict("d", Status.OK)], ("a", "b", "c")).active is None
+    assert many.tell([*two, verdict("c", Status.OK)], ("a", "b", "c")).active is False
+    with pytest.raises(ValueError, match="cannot be negative"):
+        Verdicts(Monitor.DATA_DRIFT, more_than=-1)
+
+
+def test_conditions_that_differ_have_different_marks() -> None:
+    rule = AlertRule("x", Verdicts(Monitor.VOLUME), Severity.INFO, "r.md")
+    other = replace(rule, condition=Verdicts(Monitor.VOLUME, more_than=1))
+    assert rule.mark != other.mark
+    assert replace(rule, severity=Severity.CRITICAL).mark == rule.mark
+    assert (rule.about, rule.series) == ("volume", None)
