@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import ArrayLike
 
+from homeostat.detectors.service.recovery import Recovery, recover
 from homeostat.domain.verdict import BudgetShare, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.stats.evidence import Bets, bet, log_growth
@@ -18,7 +19,6 @@ FAULTS = ("error", "timeout", "breaker_open")
 """Reasons for a fallback that are the model's fault, and not the row's or the owner's wish."""
 
 CAP = 10.0  # times the threshold
-RECOVERY_ROWS = 20  # rows within the objective that end an alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Objective:
     bets: Bets = field(default_factory=Bets)
     updated: datetime | None = None
     firing: bool = False
+    recovery: Recovery = Recovery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def evaluate(
 ) -> tuple[ServiceState, tuple[Verdict, Verdict]]:
     """Judge the rows answered in a period; pass each row once.
 
-    An alarm ends with the first period of at least `RECOVERY_ROWS` rows that meets the objective.
+    An alarm ends when the rows since speak against it: at once after an outage, and not because a
+    few rows of a quiet period happened to be good (`recovery`).
 
     Parameters
     ----------
@@ -138,9 +140,13 @@ def _advance(
         elapsed = max(0.0, (window.end - state.updated) / config.every)
     growth = bad * log_growth([1.0], allowed) + (total - bad) * log_growth([0.0], allowed)
     bets = bet(state.bets, growth, elapsed, CAP * config.threshold)
-    if state.firing and total >= RECOVERY_ROWS and bad / total <= allowed:
+    recovery, over = Recovery(bad, total), False
+    if state.firing:
+        recovery, over = recover(state.recovery, bad, total, allowed)
+    if over:
         bets = Bets()
-    return Objective(bets, window.end, bets.evidence >= config.threshold)
+    firing = bets.evidence >= config.threshold
+    return Objective(bets, window.end, firing, recovery if firing else Recovery())
 
 
 def _verdict(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
@@ -91,3 +92,18 @@ def test_state_survives_storage() -> None:
     state, _ = play([DOWN])
     adapter = TypeAdapter(ServiceState)
     assert adapter.validate_json(adapter.dump_json(state)) == state
+
+
+def test_a_few_good_minutes_do_not_end_what_goes_on() -> None:
+    """One row in ten is slow, 35 rows a period: every fortieth period has none that is."""
+    rng = np.random.default_rng(3)
+    slow = [int(count) for count in rng.binomial(35, 0.1, 200)]
+    periods: list[Period] = [(35, {}, [900.0] * n + [20.0] * (35 - n)) for n in slow]
+    state, found = play(periods)
+    told = [minute["latency_p99"].status for minute in found]
+    first = told.index(Status.DRIFT)
+    assert 0 in slow[first:]
+    assert first < 10
+    assert set(told[first:]) == {Status.DRIFT}
+    _, found = play([QUIET] * 3, state, first=200)
+    assert [minute["latency_p99"].status for minute in found][-1] is Status.OK
