@@ -108,9 +108,11 @@ def test_whatever_the_step_it_dies_at_one_page_comes_and_one_end(
 def test_it_may_die_again_and_again(duty: Duty, tmp_path: Path) -> None:
     """On SQLite; each life dies a few steps after the one before it."""
     died = set[str]()
-    for step in range(0, len(duty.steps), 3):
+    for step, name in enumerate(duty.steps):
+        if step % 4 and name in died:
+            continue
         world = duty.begin(tmp_path / str(step))
-        deaths = until_told(world, map(Knife, (step, 5, 8, 14, -1)))
+        deaths = until_told(world, map(Knife, (step, 5, 8, -1)))
         assert deaths
         died.update(deaths)
         duty.check(world, len(deaths))

@@ -127,7 +127,7 @@ class IncidentState:
     flaps : int
         Firings in quick succession; each doubles the keep-firing duration.
     inhibited : bool
-        Ready to fire, and kept from it by a parent; recorded once.
+        Kept from firing by a parent, or by one that is over since shortly; recorded once.
     """
 
     model: str
@@ -240,10 +240,20 @@ def classify(
     if event.active is None:
         return Move.UNKNOWN
     if event.active:
-        held = now - (state.pending_since or now) >= rule.hold
+        held = now - (state.pending_since or now) >= _wait(state, rule)
         return Move.FIRE if held and not inhibited and not state.open else Move.ACTIVE
     clear_for = now - (state.clear_since or now)
     return Move.RECOVER if state.open and clear_for >= keep_firing(state, rule) else Move.CLEAR
+
+
+def _wait(state: IncidentState, rule: AlertRule) -> timedelta:
+    """How long the condition must last.
+
+    What a parent explained has, from the parent's end, as long as it would need to be called over:
+    its evidence may take longer to fade, and is no second page.
+    """
+    explained = state.inhibited and state.stage is Stage.PENDING
+    return max(rule.hold, rule.keep_firing) if explained else rule.hold
 
 
 def keep_firing(state: IncidentState, rule: AlertRule) -> timedelta:
@@ -286,14 +296,14 @@ def _pend(
     state: IncidentState, event: Observed, target: Stage, now: datetime, *, inhibited: bool
 ) -> Stepped:
     """Wait for the hold duration, which starts afresh when an inhibition ends."""
-    restart = inhibited or state.inhibited or state.pending_since is None
+    restart = inhibited or state.pending_since is None
     if state.stage is not Stage.PENDING:
         state = replace(state, subjects=(), cause="", inhibited=False)
     after = replace(
         _still_active(state, event),
         stage=target,
         pending_since=now if restart else state.pending_since,
-        inhibited=inhibited,
+        inhibited=inhibited or state.inhibited,
     )
     if not inhibited or state.inhibited:
         return after, (), ()

@@ -132,7 +132,7 @@ def default_rules(receivers: tuple[str, ...], runbooks: str = "runbooks") -> tup
         (MODEL_DOWN, Monitor.SERVICE, critical, "availability", now, minutes, ()),
         (PERFORMANCE_DROP, Monitor.PERFORMANCE, critical, "*", now, hour, down),
         (DATA_DRIFT, Monitor.DATA_DRIFT, warning, "*", now, day, fault),
-        (PREDICTION_DRIFT, Monitor.PREDICTION_DRIFT, warning, "*", now, day, down),
+        (PREDICTION_DRIFT, Monitor.PREDICTION_DRIFT, warning, "*", now, day, (*down, DATA_DRIFT)),
         (VOLUME_ANOMALY, Monitor.VOLUME, warning, "*", now, hour, ()),
         (HIGH_LATENCY, Monitor.SERVICE, warning, "latency*", 2 * minutes, minutes, (MODEL_DOWN,)),
         (DEGRADED_ANSWERS, Monitor.SERVICE, warning, DEGRADED, now, minutes, down),

@@ -173,9 +173,22 @@ def test_the_hold_starts_afresh_after_an_inhibition() -> None:
     state = NEW
     for minute in range(30):
         state, _, _ = step(state, BAD, START + minute * MINUTE, SLOW, inhibited=True)
-    state, told = play(state, SLOW, {30: BAD, 38: BAD})
+    once = replace(SLOW, keep_firing=0 * MINUTE)
+    state, told = play(state, once, {30: BAD, 38: BAD})
     assert (state.stage, told) == (Stage.PENDING, [])
-    assert play(state, SLOW, {40: BAD})[1] == [(40, "trigger")]
+    assert play(state, once, {39: BAD})[1] == [(39, "trigger")]
+
+
+def test_what_a_parent_explained_has_time_to_fade_when_it_is_over() -> None:
+    """As long as it would need to be called over: then it is no second page for one cause."""
+    state, _, _ = step(NEW, BAD, START, SLOW, inhibited=True)
+    state, told = play(state, SLOW, {5: BAD, 15: BAD, 19: UNKNOWN})
+    assert (state.stage, told) == (Stage.PENDING, [])
+    assert play(state, SLOW, {19: FINE, 60: FINE})[1] == []
+    assert play(state, SLOW, {20: BAD})[1] == [(20, "trigger")]
+    faded, _ = play(state, SLOW, {19: FINE})
+    at_once = replace(SLOW, hold=0 * MINUTE)
+    assert play(faded, at_once, {30: BAD})[1] == [(30, "trigger")], "that was another time"
 
 
 def test_what_fired_before_its_parent_still_resolves() -> None:
