@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homeostat.detectors.calibration import detector as calibration
+from homeostat.detectors.calibration.detector import CalibrationState
 from homeostat.detectors.performance import detector
 from homeostat.detectors.performance.detector import LossBaseline
 from homeostat.domain.decision import Decision
@@ -75,6 +76,9 @@ def judge_losses(
         return Found(watch)
     began = watch.drop_since or state.calm or window.start
     onset = began if verdict.status is Status.DRIFT else None
+    if watch.drop_since is not None and onset is None:
+        # What the drop explained is no evidence that scores are off now that it is over.
+        watch = replace(watch, calibration=CalibrationState())
     watch = replace(watch, drop_since=onset)
     watch, further = _judge_calibration(
         plan, watch, baseline, rollout.champion, Window(window.start, now), scores, labels

@@ -51,11 +51,15 @@ KNOWN = held_out(SCORES, (RNG.random(SIZE) < SCORES).astype(float))
 
 
 def judge(
-    plan: ModelPlan, baseline: Baseline, scores: np.ndarray, labels: np.ndarray
+    plan: ModelPlan,
+    baseline: Baseline,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    before: Watch | None = None,
 ) -> tuple[Watch, dict[Monitor, Verdict]]:
     log = logged(SPEC, labels, score=scores)
     hindsight = Hindsight(log, MemoryScorer(), MemoryRegistry())
-    found = judge_losses(plan, log, watch(), REST, baseline, hindsight, START + 2 * DAY)
+    found = judge_losses(plan, log, before or watch(), REST, baseline, hindsight, START + 2 * DAY)
     return found.watch, {v.monitor: v for v in found.verdicts}
 
 
@@ -71,6 +75,19 @@ def test_scores_are_held_to_what_they_say(move: float, status: Status) -> None:
     assert found.window == told[Monitor.PERFORMANCE].window == Window(START, START + DAY)
     assert seen.calibration.rows == SIZE
     assert ("too low" in found.reason) == (status is Status.DRIFT)
+
+
+def test_what_a_drop_explained_is_no_evidence_when_it_is_over() -> None:
+    off = (1 / (1 + np.exp(-np.log(SCORES / (1 - SCORES)) - 1)) > DRAWS).astype(float)
+    fine, few = (DRAWS < SCORES).astype(float), slice(0, 60)
+    then, _ = judge(JUDGED, KNOWN, SCORES, off)
+    kept = replace(watch(), calibration=then.calibration)
+    seen, told = judge(JUDGED, KNOWN, SCORES[few], fine[few], kept)
+    assert (told[Monitor.CALIBRATION].status, seen.calibration.rows) == (Status.DRIFT, SIZE + 60)
+    dropped = replace(kept, drop_since=START)
+    seen, told = judge(JUDGED, KNOWN, SCORES[few], fine[few], dropped)
+    assert seen.drop_since is None
+    assert (told[Monitor.CALIBRATION].status, seen.calibration.rows) == (Status.INCONCLUSIVE, 60)
 
 
 def test_without_a_config_or_a_reference_nothing_is_judged() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 FEWEST_ROWS = 20
 MOST = 0.5  # of a larger share no more is needed
 ENOUGH = math.log(10_000.0)
-"""Of the CUSUM: a logarithm of the rows between two wrong ends of an alarm, on average, at least."""
+"""Of the CUSUM, the logarithm of the rows between two wrong ends of an alarm, at least."""
 
 
 @dataclass(frozen=True, slots=True)
