@@ -275,6 +275,7 @@ EXPECTED: Mapping[Kind, frozenset[str]] = {
     Kind.RATE: frozenset({"performance_drop", "calibration_drift"}),
     Kind.AGES: frozenset({"data_drift"}),
     Kind.CHANNEL: frozenset({"data_drift"}),
+    Kind.MOVED: frozenset({"data_drift"}),
     **dict.fromkeys(
         (Kind.CENTS, Kind.GONE, Kind.HOLES, Kind.RENAMED, Kind.STUCK, Kind.NEGATIVE, Kind.SWAPPED),
         frozenset({"data_fault"}),
@@ -292,7 +293,7 @@ def lasts(kind: Kind) -> timedelta:
     """Return how long an incident goes on: what only labels tell, for three days."""
     if kind in ON_LABELS:
         return 3 * DAY
-    return 2 * DAY if kind in {Kind.AGES, Kind.CHANNEL, Kind.CHEAP} else DAY / 2
+    return 2 * DAY if kind in {Kind.AGES, Kind.CHANNEL, Kind.MOVED, Kind.CHEAP} else DAY / 2
 
 
 def slot(kind: Kind) -> timedelta:

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     RATE = "accuracy drop: everybody says yes three times as often"
     AGES = "covariate drift: customers are older"
     CHANNEL = "covariate drift: half of the web moves to the app"
+    MOVED = "covariate drift: every column is otherwise"
     CENTS = "units: amounts come in cents"
     GONE = "a column is missing"
     HOLES = "a column is missing in one row of four"
@@ -214,12 +215,13 @@ def _made(shop: Shop, number: int, hit: tuple[Kind, ...], late: bool) -> pa.Tabl
 
 
 def _drawn(rng: np.random.Generator, size: int, mood: _Mood, hit: tuple[Kind, ...]) -> _Drawn:
-    amount = np.exp(rng.normal(0.25 * mood.amount, 0.25, size)) * 50.0
-    age = rng.normal(42.0 + (6.0 if Kind.AGES in hit else 0.0), 12.0, size).clip(16, 95).round(1)
-    items = 1.0 + rng.poisson(2.0, size)
+    moved, older = Kind.MOVED in hit, bool({Kind.AGES, Kind.MOVED} & set(hit))
+    amount = np.exp(rng.normal(0.25 * (mood.amount + moved), 0.25, size)) * 50.0
+    age = rng.normal(42.0 + (6.0 if older else 0.0), 12.0, size).clip(16, 95).round(1)
+    items = 1.0 + rng.poisson(3.0 if moved else 2.0, size)
     if Kind.CHEAP in hit:
         amount *= 0.67
-    web = 0.5 - (0.25 if Kind.CHANNEL in hit else 0.0)
+    web = 0.5 - (0.25 if moved or Kind.CHANNEL in hit else 0.0)
     app = mood.app + 0.5 - web
     channel = rng.choice(CHANNELS, size, p=[web, app, 1.0 - web - app])
     sign = -1.0 if Kind.CONCEPT in hit else 1.0
