@@ -89,7 +89,7 @@ class Shop:
     per_day : int
         Requests on an average day.
     holidays : tuple of date
-        Days with the traffic of a Sunday, and a third less of it.
+        Days with the traffic of a Sunday, and a seventh less of it.
     hiccups : tuple of Window
         Labels of requests in them come a maturity late.
     incidents : tuple of Incident
@@ -173,7 +173,7 @@ class _Mood:
         if weekday > 4:
             amount, app = amount + 0.1, app + 0.03
         if holiday:
-            volume *= 0.7
+            volume *= 0.85
         if at.day in PAYDAYS:
             volume, amount = volume * 1.3, amount + 0.2
         return cls(volume, amount, app)
