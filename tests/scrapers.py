@@ -117,6 +117,8 @@ def prometheus(folder: Path) -> Daemon:
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
+        "--web.enable-remote-write-receiver",
         "--log.level=warn",
     )
     return Daemon(command, port, folder)

@@ -16,12 +16,15 @@ import pynvml
 import pytest
 import uvicorn
 import yaml
+from opentelemetry.sdk.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from homeostat.adapters.cards import Cards
+from homeostat.adapters.telemetry import Telemetry
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway.app import app
+from homeostat.entrypoints.gateway.traced import Traced, telling
 from homeostat.entrypoints.http.auth import Tokens
 from homeostat.entrypoints.http.scrape import scrape
 from homeostat.entrypoints.monitoring.export import monitoring_files
@@ -49,6 +52,8 @@ models:
     features: {amount: numeric, age: numeric, land: categorical}
     labels: {maturity: 30d}
 """
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+JOINED = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
 ROWS = [{"amount": 12.5, "age": 40, "land": "PT"}] * 40
 
 
@@ -87,7 +92,7 @@ class Site:
         self.asked += 1
         if self.asked > 2:
             self.serving.backend.errors["v1"] = ConnectionError("the backend is away")
-        answer = self.gateway.post("/v1/models/fraud/predict", json={"rows": ROWS})
+        answer = self.gateway.post("/v1/models/fraud/predict", json={"rows": ROWS}, headers=JOINED)
         assert answer.status_code == 200, answer.text
 
     def query(self, expr: str) -> list[dict[str, Any]]:
@@ -150,7 +155,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, cards: Cards) -> Iterator[Sit
         gateway.cards = cards
         gateway.routes.publish(Route("fraud", "v1", "v2", 0.2, ("v3",)))
         serving.backend.errors["v2"] = ConnectionError("the backend is away")
-        plane = begun(Served(app(gateway)))
+        telemetry = Telemetry(metrics=False, tracer=TracerProvider())
+        gateway.watchers.append(telling(gateway.metrics, serving.clock))
+        plane = begun(Served(Traced(app(gateway), telemetry, serving.clock)))
         config = folder / "homeostat.yaml"
         ports = {"CONTROL": str(control.port), "GATEWAY": str(plane.port)}
         config.write_text(re.sub("CONTROL|GATEWAY", lambda found: ports[found[0]], CONFIG))
@@ -235,6 +242,23 @@ def test_every_recording_and_every_panel_shows_something(site: Site) -> None:
 
     until(shown, lambda: left)
     assert not left
+
+
+def test_a_slow_answer_leads_to_its_trace(site: Site) -> None:
+    def noted() -> list[tuple[dict[str, str], dict[str, Any]]]:
+        site.replay()
+        chosen = {"query": "homeostat_request_duration_seconds_bucket", "start": "0", "end": "2e9"}
+        answer = site.prometheus.http.get("/api/v1/query_exemplars", params=chosen).json()
+        return [
+            (found["seriesLabels"], one) for found in answer["data"] for one in found["exemplars"]
+        ]
+
+    until(noted, noted)
+    labels, first = noted()[0]
+    assert first["labels"]["trace_id"] == TRACE
+    assert re.fullmatch("[0-9a-f]{16}", first["labels"]["span_id"])
+    assert labels["model"] == "fraud"
+    assert 0 <= float(first["value"]) <= float(labels["le"])
 
 
 def test_a_page_comes_once_for_its_cause_with_its_runbook(site: Site) -> None:

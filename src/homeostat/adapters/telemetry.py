@@ -155,8 +155,20 @@ class Running:
         carried: Carried,
     ) -> None:
         self._span, self._duration, self._exchange = span, duration, exchange
-        self._token = _CARRIED.set(carried)
+        self._carried, self._token = carried, _CARRIED.set(carried)
         self.status = 0
+
+    def sampled(self) -> tuple[str, str] | None:
+        """Return the ids of trace and span, in hexadecimal, if that trace is kept.
+
+        Without a span of its own, those that the request came with.
+        """
+        from opentelemetry.trace import get_current_span  # noqa: PLC0415 - an extra
+
+        context = get_current_span(self._carried.context).get_span_context()
+        if not (context.is_valid and context.trace_flags.sampled):
+            return None
+        return f"{context.trace_id:032x}", f"{context.span_id:016x}"
 
     def note(self, key: str, value: str | int) -> None:
         """Add an attribute to the span."""

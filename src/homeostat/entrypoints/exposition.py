@@ -18,6 +18,8 @@ from homeostat.domain.verdict import segment_value
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TAIL = "# EOF\n"
+EXEMPLAR = ' # {trace_id="'
+"""What an exemplar begins with; no label's value can hold it, as its quotes are escaped."""
 UNITS = ("seconds", "bytes", "ratio")
 UNPRINTABLE = dict.fromkeys((*range(32), 127), "�")
 del UNPRINTABLE[ord("\n")]
@@ -138,6 +140,8 @@ def render(families: Iterable[Family], *, openmetrics: bool) -> str:
 def dressed(text: str, abouts: Mapping[str, str], *, openmetrics: bool) -> str:
     r"""Give an exposition that has TYPE lines only its HELP lines, and OpenMetrics' form if asked.
 
+    Exemplars are left out of the classic format, which has none.
+
     Parameters
     ----------
     text : str
@@ -164,7 +168,7 @@ def dressed(text: str, abouts: Mapping[str, str], *, openmetrics: bool) -> str:
                 lines.append(f"# HELP {shown} {_helped(abouts[name])}")
             lines.append(f"# TYPE {shown} {kind}")
         elif each:
-            lines.append(each)
+            lines.append(each if openmetrics else each.partition(EXEMPLAR)[0])
     return "\n".join(lines) + "\n" + (TAIL if openmetrics else "")
 
 
@@ -207,6 +211,26 @@ def line(name: str, labels: Sequence[str], values: Sequence[str], number: float)
     """
     pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(labels, values, strict=True))
     return f"{name}{{{pairs}}} {_shown(number)}" if pairs else f"{name} {_shown(number)}"
+
+
+def exemplar(trace: str, span: str, number: float, at: float) -> str:
+    """Return an exemplar, as it follows the sample of a bucket.
+
+    Parameters
+    ----------
+    trace, span : str
+        Ids in hexadecimal, as W3C Trace Context has them.
+    number : float
+        What was observed.
+    at : float
+        When, in seconds since 1970.
+
+    Examples
+    --------
+    >>> line("b", ("le",), ("0.1",), 3) + exemplar("4bf9", "00f0", 0.07, 1.5)
+    'b{le="0.1"} 3 # {trace_id="4bf9",span_id="00f0"} 0.07 1.500'
+    """
+    return f'{EXEMPLAR}{trace}",span_id="{span}"}} {number} {at:.3f}'
 
 
 def label_value(value: str) -> str:

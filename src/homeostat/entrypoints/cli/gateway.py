@@ -33,7 +33,7 @@ from homeostat.entrypoints.gateway.figures import Figures
 from homeostat.entrypoints.gateway.mesh import Mesh, Split, render
 from homeostat.entrypoints.gateway.obey import Obedience
 from homeostat.entrypoints.gateway.server import Certificate, Server, Stop
-from homeostat.entrypoints.gateway.traced import Traced, told, tracing
+from homeostat.entrypoints.gateway.traced import Traced, telling, tracing
 from homeostat.entrypoints.gateway.workers import (
     SETTINGS,
     Place,
@@ -235,7 +235,7 @@ def _run(
                 plane = Door(plane, tokens, clock)
             if telemetry is not None:
                 plane = Traced(plane, telemetry, clock)
-                data_plane.watchers.append(told)
+                data_plane.watchers.append(telling(data_plane.metrics, clock))
             server = _server(settings, plane, data_plane, certificate)
             server.renewals += renewals
             attach(server)

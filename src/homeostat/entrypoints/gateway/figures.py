@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from homeostat.entrypoints.exposition import EXEMPLAR
+
 logger = logging.getLogger(__name__)
 
 EVERY = 1.0
@@ -16,7 +18,7 @@ DEAD = 0
 
 
 def merge(living: Iterable[str], dead: Iterable[str] = ()) -> str:
-    r"""Add samples of the same name and labels up.
+    r"""Add samples of the same name and labels up; of exemplars the newest stays.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ def merge(living: Iterable[str], dead: Iterable[str] = ()) -> str:
     busy{model="m"} 1
     """
     families: dict[str, dict[str, float]] = {}
+    exemplars: dict[str, str] = {}
     for texts, ended in ((living, False), (dead, True)):
         for text in texts:
             samples: dict[str, float] = {}
@@ -44,14 +47,24 @@ def merge(living: Iterable[str], dead: Iterable[str] = ()) -> str:
                     passed = ended and line.endswith(" gauge")
                     samples = families.setdefault(line, {})
                 elif not passed:
-                    name, _, number = line.rpartition(" ")
+                    sample, mark, exemplar = line.partition(EXEMPLAR)
+                    name, _, number = sample.rpartition(" ")
+                    if mark:
+                        exemplars[name] = max(exemplars.get(name, ""), mark + exemplar, key=_when)
                     samples[name] = samples.get(name, 0) + _number(number)
     lines = [
         line
         for kind, samples in families.items()
-        for line in (kind, *(f"{name} {number}" for name, number in samples.items()))
+        for line in (
+            kind,
+            *(f"{name} {number}{exemplars.get(name, '')}" for name, number in samples.items()),
+        )
     ]
     return "\n".join(lines) + "\n"
+
+
+def _when(exemplar: str) -> float:
+    return float(exemplar.rpartition(" ")[2] or "-inf")
 
 
 def _number(text: str) -> float:

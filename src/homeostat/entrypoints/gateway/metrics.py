@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from operator import itemgetter
 
+from homeostat.entrypoints.exposition import exemplar
 from homeostat.entrypoints.exposition import line as _line
 from homeostat.entrypoints.gateway.answered import Answered
 from homeostat.serving.breaker import Mode, Transition
@@ -29,6 +30,7 @@ class Metrics:
         self._answers: Counter[tuple[str, str, str, str, str]] = Counter()
         self._degraded: Counter[str] = Counter()
         self._buckets: dict[tuple[str, str], list[int]] = {}
+        self._exemplars: dict[tuple[tuple[str, str], int], str] = {}  # the newest of each bucket
         self._seconds: dict[tuple[str, str], float] = {}
         self._tiers: dict[tuple[str, str], list[float]] = {}  # seconds, requests; see `_of_tiers`
         self._shed: Counter[str] = Counter()
@@ -56,7 +58,7 @@ class Metrics:
                     for tier, role in zip(tiers, answered.role, strict=True)
                 )
             self._degraded[model] += degraded
-            timed = model, (tiers[0] if len(set(tiers)) == 1 else MIXED)
+            timed = _timed(answered)
             buckets = self._buckets.setdefault(timed, [0] * (len(BOUNDS) + 1))
             buckets[bisect_left(BOUNDS, seconds)] += 1
             self._seconds[timed] = self._seconds.get(timed, 0.0) + seconds
@@ -66,6 +68,22 @@ class Metrics:
                     total[0] += spent
                     total[1] += 1
         self._new.clear()
+
+    def traced(self, answered: Answered, trace: str, span: str, at: float) -> None:
+        """Note the trace of an answer beside the bucket of its latency; each keeps its newest.
+
+        Parameters
+        ----------
+        answered : Answered
+        trace, span : str
+            Ids in hexadecimal.
+        at : float
+            When it was answered, in seconds since 1970.
+        """
+        seconds = answered.latency_ms / 1000
+        kept = _timed(answered), bisect_left(BOUNDS, seconds)
+        with self._lock:
+            self._exemplars[kept] = exemplar(trace, span, seconds, at)
 
     def transition(self, model: str, version: str, change: Transition) -> None:
         """Count a breaker's change of mode."""
@@ -174,12 +192,20 @@ class Metrics:
 
     def _histogram(self, timed: tuple[str, str]) -> list[str]:
         name, lines, total = "homeostat_request_duration_seconds", [], 0
-        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self._buckets[timed], strict=True):
+        bounds = (*map(str, BOUNDS), "+Inf")
+        for place, (bound, count) in enumerate(zip(bounds, self._buckets[timed], strict=True)):
             total += count
-            lines.append(_line(f"{name}_bucket", (*TIMED_LABELS, "le"), (*timed, bound), total))
+            bucket = _line(f"{name}_bucket", (*TIMED_LABELS, "le"), (*timed, bound), total)
+            lines.append(bucket + self._exemplars.get((timed, place), ""))
         lines.append(_line(f"{name}_sum", TIMED_LABELS, timed, self._seconds[timed]))
         lines.append(_line(f"{name}_count", TIMED_LABELS, timed, total))
         return lines
+
+
+def _timed(answered: Answered) -> tuple[str, str]:
+    """Return the model and the tier that a request's latency is counted for."""
+    tiers = answered.tier
+    return answered.spec.name, (tiers[0] if len(set(tiers)) == 1 else MIXED)
 
 
 def place_lines(versions: Mapping[tuple[str, str], tuple[int, int, int]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from homeostat.adapters.telemetry import Exchange, Running, Telemetry
 from homeostat.domain.clock import Clock
 from homeostat.entrypoints.gateway.answered import Answered
+from homeostat.entrypoints.gateway.metrics import Metrics
 
 _RUNNING: ContextVar[Running | None] = ContextVar("homeostat_running", default=None)
 ROUTES = (
@@ -32,7 +33,8 @@ _BY_SHAPE = {
 class Traced:
     """ASGI middleware that joins the caller's trace.
 
-    Versions and tiers that answered are attributes of the span (`told`, a watcher of the gateway).
+    Versions and tiers that answered are attributes of the span, and it is an exemplar of the
+    latency (`telling`, a watcher of the gateway).
     Health checks and metrics are not traced.
 
     Parameters
@@ -96,16 +98,26 @@ def route(path: str) -> str:
     return one if same else "/{other}"
 
 
-def told(answered: Answered) -> None:
-    """Note on the span of the request under way who answered it."""
-    running = _RUNNING.get()
-    if running is None:
-        return
-    running.note("homeostat.model", answered.spec.name)
-    running.note("homeostat.rows", answered.num_rows)
-    for name, values in (
-        ("version", answered.version),
-        ("tier", answered.tier),
-        ("reason", answered.reason),
-    ):
-        running.note(f"homeostat.{name}", ",".join(sorted(set(values) - {""})))
+def telling(metrics: Metrics, clock: Clock) -> Callable[[Answered], None]:
+    """Return a watcher that notes on the span of the request under way who answered it.
+
+    Where its trace is kept, it becomes the exemplar of its bucket of the latency.
+    """
+
+    def told(answered: Answered) -> None:
+        running = _RUNNING.get()
+        if running is None:
+            return
+        running.note("homeostat.model", answered.spec.name)
+        running.note("homeostat.rows", answered.num_rows)
+        for name, values in (
+            ("version", answered.version),
+            ("tier", answered.tier),
+            ("reason", answered.reason),
+        ):
+            running.note(f"homeostat.{name}", ",".join(sorted(set(values) - {""})))
+        sampled = running.sampled()
+        if sampled is not None:
+            metrics.traced(answered, *sampled, clock.now().timestamp())
+
+    return told

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from homeostat.adapters.cards import Card
+from homeostat.entrypoints.exposition import exemplar, line
 from homeostat.entrypoints.gateway.figures import Figures, merge
 from homeostat.entrypoints.gateway.process import card_lines, process_lines
 from unit.entrypoints.gateway.gateway_world import World
@@ -36,6 +37,20 @@ def test_workers_are_added_up_and_the_dead_still_count(tmp_path: Path) -> None:
     successor.stop()
     again.stop()
     assert merge([]) == "\n"
+
+
+def test_of_exemplars_the_newest_stays_and_a_name_cannot_feign_one(tmp_path: Path) -> None:
+    def shown(count: int, at: float | None = None) -> str:
+        told = line("b_bucket", ("m", "le"), (' # {trace_id="', "1.0"), count)
+        noted = exemplar("ab" * 16, "cd" * 8, at / 1000, at) if at is not None else ""
+        return f"# TYPE b histogram\n{told}{noted}\n"
+
+    alone = Figures(tmp_path, 0, lambda: shown(1, 9.5))
+    (tmp_path / f"figures-1-{os.getppid()}").write_text(shown(10, 10.5))
+    (tmp_path / f"figures-2-{os.getppid()}").write_text(shown(100))
+    assert alone.text() == shown(111, 10.5)
+    (tmp_path / "figures-3-0").write_text(shown(1000, 99.5))
+    assert alone.text() == shown(1111, 99.5)
 
 
 def test_a_folder_that_is_gone_costs_only_the_sum(tmp_path: Path) -> None:

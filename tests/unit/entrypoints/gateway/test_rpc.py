@@ -29,7 +29,7 @@ from homeostat.entrypoints.gateway.door import Keys
 from homeostat.entrypoints.gateway.lag import Lag
 from homeostat.entrypoints.gateway.rpc import Credentials, Manner, serving
 from homeostat.entrypoints.gateway.rpc.wire import SERVICE, methods
-from homeostat.entrypoints.gateway.traced import told, tracing
+from homeostat.entrypoints.gateway.traced import telling, tracing
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.simulation.fakes.records import MemoryRecords
 from unit.entrypoints.gateway.gateway_world import World
@@ -369,7 +369,7 @@ def test_inference_is_a_span_of_the_callers_trace(gateway: Gateway) -> None:
     tracer.add_span_processor(SimpleSpanProcessor(spans))
     telemetry = Telemetry(metrics=False, tracer=tracer)
     manner = Manner(tracing=partial(tracing, telemetry, SystemClock()))
-    gateway.watchers.append(told)
+    gateway.watchers.append(telling(gateway.metrics, SystemClock()))
     trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
     async def infer(call: Call) -> None:

@@ -18,8 +18,10 @@ from starlette.types import Message, Scope
 from homeostat.adapters.models import Loader, save_remote
 from homeostat.adapters.telemetry import Telemetry, calling
 from homeostat.domain.route import Route
+from homeostat.entrypoints.exposition import dressed
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel, app
-from homeostat.entrypoints.gateway.traced import Traced, route, told
+from homeostat.entrypoints.gateway.metrics import Metrics
+from homeostat.entrypoints.gateway.traced import Traced, route, telling
 from homeostat.simulation.clock import SimulatedClock
 from unit.entrypoints.gateway.gateway_world import NOW, World, answers
 from upstreams import ModelServer
@@ -58,7 +60,13 @@ async def send(_: Message) -> None:
     return None
 
 
-def ask(telemetry: Telemetry, status: int, given: Scope, world: World | None = None) -> str:
+def ask(
+    telemetry: Telemetry,
+    status: int,
+    given: Scope,
+    world: World | None = None,
+    metrics: Metrics | None = None,
+) -> str:
     """Answer a request under a trace and return the trace that a further call would join."""
     seen = []
 
@@ -66,7 +74,10 @@ def ask(telemetry: Telemetry, status: int, given: Scope, world: World | None = N
         with calling("http://models/score") as call:
             seen.append(call.headers.get("traceparent", ""))
         if world is not None:
-            told(answers(world.spec, "a"))
+            answered = answers(world.spec, "a", milliseconds=60.0)
+            watched = metrics or Metrics()
+            watched.answered(answered)
+            telling(watched, SimulatedClock(NOW))(answered)
         await say({"type": "http.response.start", "status": status})  # type: ignore[operator]
 
     asyncio.run(Traced(plane, telemetry, SimulatedClock(NOW))(given, receive, send))
@@ -152,6 +163,41 @@ def test_metrics_alone_carry_only_the_trace_that_came(reader: InMemoryMetricRead
     odd = given.replace("4bf9", "4bf9\r\nx: y")
     assert ask(alone, 200, scope("POST", PATH, (b"traceparent", odd.encode()))) == ""
     alone.close()
+
+
+@pytest.mark.parametrize("traces", [True, False], ids=["traced", "metrics only"])
+def test_a_kept_trace_is_the_exemplar_of_its_latency(
+    telemetry: Telemetry,
+    spans: InMemorySpanExporter,
+    world: World,
+    *,
+    traces: bool,
+) -> None:
+    used = telemetry if traces else Telemetry(traces=False, metrics=False)
+    metrics = Metrics()
+    came = (b"traceparent", f"00-{TRACE}-{PARENT}-01".encode())
+    ask(used, 200, scope("POST", PATH, came), world, metrics)
+    told = metrics.text({}, {}, {})
+    span = PARENT
+    if traces:
+        mine = spans.get_finished_spans()[-1].context
+        assert mine is not None
+        span = f"{mine.span_id:016x}"
+    noted = [line for line in told.splitlines() if "trace_id" in line]
+    name = 'homeostat_request_duration_seconds_bucket{model="fraud",tier="model",le="0.075"} 1'
+    ids = f'{{trace_id="{TRACE}",span_id="{span}"}}'
+    assert noted == [f"{name} # {ids} 0.06 {NOW.timestamp():.3f}"]
+    for openmetrics in (True, False):
+        assert (ids in dressed(told, {}, openmetrics=openmetrics)) is openmetrics
+
+
+def test_a_trace_that_nobody_keeps_is_no_exemplar(telemetry: Telemetry, world: World) -> None:
+    metrics = Metrics()
+    came = (b"traceparent", f"00-{TRACE}-{PARENT}-00".encode())
+    ask(telemetry, 200, scope("POST", PATH, came), world, metrics)
+    text = metrics.text({}, {}, {})
+    assert 'seconds_count{model="fraud",tier="model"} 1' in text
+    assert "trace_id" not in text
 
 
 @pytest.fixture

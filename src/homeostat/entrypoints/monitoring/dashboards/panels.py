@@ -34,11 +34,14 @@ class Query:
         Names of the series, with labels such as ``{{model}}``.
     instant : bool
         Only the newest value, as in tables.
+    exemplars : bool
+        Whether traces are shown as points, where Prometheus stores them.
     """
 
     expr: str
     legend: str = ""
     instant: bool = False
+    exemplars: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +267,8 @@ def _defaults(panel: Panel) -> Tree:
 
 
 def _target(panel: Panel, query: Query, place: int) -> Tree:
-    return {
+    traces = {"exemplar": True} if query.exemplars else {}
+    return traces | {
         "refId": chr(ord("A") + place),
         "datasource": SOURCE,
         "expr": query.expr,

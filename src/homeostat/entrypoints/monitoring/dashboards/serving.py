@@ -97,11 +97,13 @@ def _latency() -> tuple[Panel, ...]:
             span=(0.0,),
         ),
         lines(
-            "Latency", SECONDS, "Quantiles over all chosen models, estimated from buckets.",
+            "Latency", SECONDS,
+            "Quantiles over all chosen models, estimated from buckets; points lead to traces.",
             *(
                 Query(
                     f"histogram_quantile({quantile}, sum by (le) ({bucket}))",
                     f"p{round(quantile * 100)}",
+                    exemplars=quantile == QUANTILES[-1],
                 )
                 for quantile in QUANTILES
             ),
