@@ -21,11 +21,22 @@ from homeostat.entrypoints.bootstrap import open_deployment
 from homeostat.entrypoints.cli import run
 from homeostat.entrypoints.settings import load
 from integration.live_site import CONFIG, Service, Site, homeostat, until
+from remote_writes import WriteServer
 
 
 @pytest.fixture(scope="module")
-def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def writes() -> Iterator[WriteServer]:
+    made = WriteServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory, writes: WriteServer) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("live"))
+    sending = f"tick: 1s, remote_write: {{url: '{writes.url}', every: 1s}}"
+    path = site.folder / "homeostat.yaml"
+    path.write_text(path.read_text().replace("tick: 1s", sending))
     done = homeostat(site.folder, "adopt", "history.parquet")
     assert (done.returncode, done.stderr) == (0, "")
     assert "fraud: version 1 is the champion" in done.stdout
@@ -57,7 +68,13 @@ def champion(server: Service) -> str:
     return str(server.http.get("/api/v1/models/fraud").json()["rollout"]["champion"])
 
 
-def test_a_bad_version_is_served_noticed_and_taken_back(adopted: Site) -> None:
+def written(writes: WriteServer, name: str) -> list[float | None]:
+    """Return what came by remote write of one process's series, one after the other."""
+    every = [samples for labels, samples in writes.took.items() if ("__name__", name) in labels]
+    return [value for samples in every for _, value in samples]
+
+
+def test_a_bad_version_is_served_noticed_and_taken_back(adopted: Site, writes: WriteServer) -> None:
     server, gateway = adopted.start("serve"), adopted.start("gateway")
     until(lambda: gateway.http.get("/health/ready").status_code == 200, what="route")
     for _ in range(4):
@@ -84,7 +101,10 @@ def test_a_bad_version_is_served_noticed_and_taken_back(adopted: Site) -> None:
     assert "CRITICAL trigger fraud:" in server.said, "the alert is on stdout"
     status = homeostat(adopted.folder, "status", "--json")
     assert json.loads(status.stdout)["models"][0]["champion"] == "1"
+    until(lambda: written(writes, "homeostat_remote_write_samples_total"), what="remote write")
+    assert "homeostat_remote_write_waiting 0" in server.http.get("/metrics").text
     assert server.send(signal.SIGTERM) == 0
+    assert (written(writes, "up")[-1], writes.faults) == (None, [])
     assert gateway.send(signal.SIGTERM) == 0
     assert "Traceback" not in server.log + gateway.log
     assert sorted(logged_ids(adopted)) == sorted(adopted.sent)

@@ -21,6 +21,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from homeostat.adapters.cards import Cards
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.notifiers.http import Poster
+from homeostat.adapters.remote_write import AGAIN, RemoteWrite
 from homeostat.adapters.telemetry import Telemetry
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway.app import app
@@ -28,6 +31,7 @@ from homeostat.entrypoints.gateway.traced import Traced, telling
 from homeostat.entrypoints.http.auth import Tokens
 from homeostat.entrypoints.http.scrape import scrape
 from homeostat.entrypoints.monitoring.export import monitoring_files
+from homeostat.entrypoints.monitoring.pushed import Pusher
 from homeostat.entrypoints.settings import load
 from homeostat.serving.fallback import Fallback
 from integration.lived import Lived, live
@@ -259,6 +263,29 @@ def test_a_slow_answer_leads_to_its_trace(site: Site) -> None:
     assert re.fullmatch("[0-9a-f]{16}", first["labels"]["span_id"])
     assert labels["model"] == "fraud"
     assert 0 <= float(first["value"]) <= float(labels["le"])
+
+
+def test_what_is_sent_is_what_a_scrape_would_find_until_it_ends(site: Site) -> None:
+    clock, daemon = SystemClock(), site.prometheus
+    url = f"http://127.0.0.1:{daemon.port}/api/v1/write"
+    writer = RemoteWrite(Poster("remote write", url, clock, again=AGAIN), clock)
+    place = {"job": "pushed", "instance": "elsewhere"}
+    pusher = Pusher(site.lived.figures, writer, clock, 30.0, place)
+    pusher.turn()
+    samples = sum(len(family.samples) for family in site.lived.figures.families())
+    assert writer.counts == {"sent": samples + 1, "refused": 0, "dropped": 0, "retries": 0}
+    sent = site.query('{job="pushed"}')
+    assert len(sent) == samples + 1
+    same = site.query('homeostat_metric_rows{job="pushed"}')
+    scraped = site.query('homeostat_metric_rows{job="homeostat"}')
+    assert {_figure(one) for one in same} == {_figure(one) for one in scraped}
+    pusher.end()
+    assert site.query('{job="pushed"}') == []
+
+
+def _figure(one: dict[str, Any]) -> tuple[str, ...]:
+    labels = {key: value for key, value in one["metric"].items() if key not in {"job", "instance"}}
+    return (*map(str, sorted(labels.items())), one["value"][1])
 
 
 def test_a_page_comes_once_for_its_cause_with_its_runbook(site: Site) -> None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from homeostat.adapters.breakers import RedisBreakers
 from homeostat.adapters.models import Load, RegistryScorer
+from homeostat.adapters.notifiers.http import Poster
 from homeostat.adapters.post import FilePost
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.predlog.place import Place
@@ -46,7 +47,9 @@ from homeostat.entrypoints.settings.receivers import manners_of
 from homeostat.entrypoints.worker import Pulse
 
 if TYPE_CHECKING:
+    from homeostat.adapters.remote_write import RemoteWrite
     from homeostat.entrypoints.monitoring.control import ControlFigures
+    from homeostat.entrypoints.monitoring.pushed import Pusher
 
 
 @dataclass(frozen=True)
@@ -165,10 +168,13 @@ class Deployment:
         writer = LogWriter(log, spill=spill, specs=specs, protector=protector, release=release)
         return Gateway(routes, writer, self.clock, instance)
 
-    def pages(self, pulse: Pulse | None = None) -> list[BaseRoute]:
+    def pages(
+        self, pulse: Pulse | None = None, writer: RemoteWrite | None = None
+    ) -> list[BaseRoute]:
         """Return the routes of the control plane: API, UI and figures to scrape.
 
-        Those of the ticks come from the pulse of the worker beside it.
+        Those of the ticks come from the pulse of the worker beside it, those of remote write from
+        the writer.
         """
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
@@ -188,14 +194,56 @@ class Deployment:
         own = runbooks if runbooks.is_dir() else None
         return [
             *described(list(specs), tokens),
-            scrape(self.figures(pulse), self.clock, tokens),
+            scrape(self.figures(pulse, writer), self.clock, tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]
 
-    def figures(self, pulse: Pulse | None = None) -> ControlFigures:
+    def remote_write(self) -> RemoteWrite | None:
+        """Return what sends the control plane's figures elsewhere; None if nothing is to be sent.
+
+        Raises
+        ------
+        ConfigError
+            If the environment does not hold the token.
+        """
+        from homeostat.adapters.remote_write import AGAIN, RemoteWrite  # noqa: PLC0415
+
+        asked = self.settings.server.remote_write
+        if asked is None:
+            return None
+        token, name = "", "server.remote_write.token_env"
+        if asked.token_env is not None:
+            token = secret(os.environ, asked.token_env, name, self.settings.file)
+        hidden = (token,) if token else ()
+        poster = Poster("remote write", asked.url, self.clock, asked.timeout, hidden, AGAIN)
+        return RemoteWrite(poster, self.clock, token)
+
+    def pusher(self, writer: RemoteWrite, pulse: Pulse, port: int) -> Pusher:
+        """Return what takes figures for `writer` as often as is configured.
+
+        Parameters
+        ----------
+        writer : RemoteWrite
+        pulse : Pulse
+            Of the worker of this process.
+        port : int
+            On which this process listens: with the machine's name it tells control planes apart.
+        """
+        from homeostat.entrypoints.monitoring.export import CONTROL_JOB  # noqa: PLC0415
+        from homeostat.entrypoints.monitoring.pushed import Pusher  # noqa: PLC0415
+
+        asked = self.settings.server.remote_write
+        assert asked is not None
+        place = {"job": CONTROL_JOB, "instance": f"{socket.gethostname()}:{port}"}
+        figures = self.figures(pulse, writer)
+        return Pusher(figures, writer, self.clock, asked.every.total_seconds(), place)
+
+    def figures(
+        self, pulse: Pulse | None = None, writer: RemoteWrite | None = None
+    ) -> ControlFigures:
         """Return what the control plane exports to monitoring tools."""
         from homeostat.entrypoints.monitoring.control import ControlFigures  # noqa: PLC0415
 
@@ -207,6 +255,7 @@ class Deployment:
             pulse or Pulse(),
             self.settings.server.tick,
             self.records.undelivered,
+            writer,
         )
 
 

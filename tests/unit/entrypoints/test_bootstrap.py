@@ -1,4 +1,5 @@
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,8 +26,10 @@ from homeostat.entrypoints.bootstrap import (
     open_records,
 )
 from homeostat.entrypoints.settings import load
+from homeostat.entrypoints.worker import Pulse
 from homeostat.serving.sharing import SharedCircuit
 from homeostat.simulation.clock import SimulatedClock
+from remote_writes import WriteServer
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 CONFIG = """\
@@ -110,6 +113,31 @@ def test_breakers_are_shared_where_a_redis_is_named(
     assert answer["tier"].to_pylist() == ["model"]
     assert gateway.close()
     deployment.close()
+
+
+def test_figures_are_sent_with_a_token_where_that_is_configured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = opened(folder)
+    assert plain.remote_write() is None
+    plain.close()
+    server = WriteServer()
+    asked = f"server: {{remote_write: {{url: '{server.url}', token_env: TOKEN}}}}\n"
+    (folder / "homeostat.yaml").write_text(asked + CONFIG)
+    deployment = opened(folder)
+    with pytest.raises(ConfigError, match=r"server\.remote_write\.token_env: .*TOKEN is not set"):
+        deployment.remote_write()
+    monkeypatch.setenv("TOKEN", "s3cret")
+    writer = deployment.remote_write()
+    assert writer is not None
+    deployment.pusher(writer, Pulse(), 8420).turn()
+    server.close()
+    deployment.close()
+    assert server.tokens == ["Bearer s3cret"]
+    names = {dict(labels)["__name__"] for labels in server.took}
+    assert {"up", "homeostat_model_info", "homeostat_remote_write_samples_total"} <= names
+    places = {(found["job"], found["instance"]) for found in map(dict, server.took)}
+    assert places == {("homeostat", f"{socket.gethostname()}:8420")}
 
 
 def test_answers_for_a_log_elsewhere_wait_on_disk_while_it_is_away(

@@ -54,6 +54,8 @@ class Poster:
         For all of it: to connect, to send, and to read the answer.
     secrets : tuple of str
         Keys that no error may hold, should the receiver repeat them.
+    again : frozenset of int
+        Answers below 500 after which trying again can help.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class Poster:
     clock: Clock
     timeout: timedelta = timedelta(seconds=10)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    again: frozenset[int] = AGAIN
 
     def __post_init__(self) -> None:
         _parts(self.kind, self.url)
@@ -82,7 +85,7 @@ class Poster:
         Parameters
         ----------
         body : bytes
-            JSON.
+            JSON, unless the headers say otherwise.
         headers : mapping, optional
             Further ones.
         path : str
@@ -91,7 +94,7 @@ class Poster:
         Raises
         ------
         DeliveryError
-            With ``retry`` for network problems, 408, 425, 429 and 5xx, and with what
+            With ``retry`` for network problems, those of `again` and 5xx, and with what
             ``Retry-After`` says; without for any other answer that is not 2xx.
         """
         parts = _parts(self.kind, f"{self.url.rstrip('/')}{path}" if path else self.url)
@@ -107,7 +110,7 @@ class Poster:
             return answer
         hint = "; redirects are not followed" if 300 <= status < 400 else ""
         told = f": {answer.said}" if answer.said else ""
-        retry = status in AGAIN or status >= 500
+        retry = status in self.again or status >= 500
         problem = f"{self.kind} {parts.hostname} answered {status}{hint}{told}"
         raise DeliveryError(problem, retry=retry, after=self._after(later) if retry else None)
 

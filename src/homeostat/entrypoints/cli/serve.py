@@ -135,7 +135,8 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
     deployment = open_deployment(settings, clock)
     try:
         pulse = Pulse()
-        leadership, pages = deployment.leadership(), deployment.pages(pulse)
+        writer = deployment.remote_write()
+        leadership, pages = deployment.leadership(), deployment.pages(pulse, writer)
         engine = deployment.engine(deployment.ports(leadership=leadership))
         where = server.host if host is None else host, server.port if port is None else port
         bound = _listen(deployment, "server", *where)
@@ -145,9 +146,15 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
         worker.pulse = pulse
         worker.chore = deployment.label_files(lambda: worker.stopping)
         worker.start()
+        pusher = None
+        if writer is not None:
+            pusher = deployment.pusher(writer, pulse, bound.getsockname()[1])
+            pusher.start()
         try:
             run(application(pages), bound)
         finally:
+            if pusher is not None:
+                pusher.stop()
             if not worker.stop():
                 logger.error("the tick under way hangs; the next start does it again")
     finally:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from homeostat import __version__
+from homeostat.adapters.remote_write import RemoteWrite
 from homeostat.domain.clock import Clock
 from homeostat.domain.effect import Notify
 from homeostat.engine.loop import state_keys
@@ -45,6 +46,8 @@ class ControlFigures:
         Between two ticks.
     undelivered : callable
         Returns the notifications that were given up, by receiver.
+    writer : RemoteWrite, optional
+        What sends these figures.
     """
 
     records: Records
@@ -54,6 +57,7 @@ class ControlFigures:
     pulse: Pulse
     every: timedelta
     undelivered: Callable[[], Mapping[str, int]] = dict
+    writer: RemoteWrite | None = None
     _began: datetime = field(init=False)
     _measured: Measured = field(init=False)
     _watched: Watched = field(init=False)
@@ -74,6 +78,8 @@ class ControlFigures:
         sheet = Sheet(DEFINITIONS)
         self._put_engine(sheet)
         self._put_notifications(sheet)
+        if self.writer is not None:
+            _put_writer(sheet, self.writer)
         for plan in self.plans.values():
             with self.records.begin() as uow:  # to read many states together; nothing is written
                 uow.prepare(state_keys(plan))
@@ -115,3 +121,10 @@ class ControlFigures:
             sheet.put("homeostat_notifications_failing", receiver, number=failing[receiver])
             number = lost.get(receiver, 0)
             sheet.put("homeostat_notifications_undelivered", receiver, number=number)
+
+
+def _put_writer(sheet: Sheet, writer: RemoteWrite) -> None:
+    for fate in ("sent", "refused", "dropped"):
+        sheet.put("homeostat_remote_write_samples", fate, number=writer.counts[fate])
+    sheet.put("homeostat_remote_write_retries", number=writer.counts["retries"])
+    sheet.put("homeostat_remote_write_waiting", number=writer.waiting)

@@ -49,6 +49,17 @@ DEFINITIONS: dict[str, Definition] = {
     "homeostat_notifications_undelivered": Definition(
         COUNTER, ("receiver",), "Notifications that were given up: dead letters on record."
     ),
+    "homeostat_remote_write_samples": Definition(
+        COUNTER,
+        ("fate",),
+        "Samples of remote write: sent, refused by the server, dropped since too many waited.",
+    ),
+    "homeostat_remote_write_retries": Definition(
+        COUNTER, (), "Requests of remote write that failed and were to be tried again."
+    ),
+    "homeostat_remote_write_waiting": Definition(
+        GAUGE, (), "Samples of remote write that wait for a server that is away."
+    ),
     "homeostat_model": Definition(
         INFO, ("model", "task", "champion"), "Models under care and the version that serves."
     ),

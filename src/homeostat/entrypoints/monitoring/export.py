@@ -100,7 +100,9 @@ def _prometheus(settings: Settings, *, gateway: bool) -> dict[str, object]:
 
 def _jobs(settings: Settings, *, gateway: bool) -> Iterator[dict[str, object]]:
     server, plane = settings.server, settings.gateway
-    jobs = {CONTROL_JOB: (server.host, server.port)}
+    jobs: dict[str, tuple[str, int]] = {}
+    if server.remote_write is None:  # else it sends its figures itself, as of this job
+        jobs[CONTROL_JOB] = server.host, server.port
     if gateway:
         jobs[GATEWAY_JOB] = plane.host, plane.port
     for name, (host, port) in jobs.items():

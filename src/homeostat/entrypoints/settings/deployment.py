@@ -35,6 +35,29 @@ from homeostat.entrypoints.settings.values import (
 )
 
 
+class RemoteWrite(Part):
+    """Sends the control plane's figures to whatever takes Prometheus' remote write (1.0)."""
+
+    url: str
+    """Where to, such as https://mimir.example.org/api/v1/push or http://prometheus:9090/api/v1/write."""
+    token_env: Variable | None = None
+    """Environment variable that holds a bearer token, if it asks for one."""
+    every: Duration = timedelta(seconds=30)
+    """Time between two samples of a series."""
+    timeout: Duration = timedelta(seconds=10)
+    """Gives up after this time; it is tried again later."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        problem = url_problem(self.url)
+        if problem:
+            remedy = "use a URL such as http://prometheus:9090/api/v1/write"
+            raise wrong(problem.replace("url_env", "token_env"), remedy, "url")
+        if self.every < timedelta(seconds=1):
+            raise wrong("is less than a second", "use 15s or more", "every")
+        return self
+
+
 class Server(Part):
     """The control plane: API, UI and engine."""
 
@@ -52,6 +75,8 @@ class Server(Part):
     """Larger requests are refused."""
     rows_per_second: Number = Field(default=0.0, ge=0)
     """Rows that each sender may send on average, with bursts of ten seconds; 0: any number."""
+    remote_write: RemoteWrite | None = None
+    """Send figures to a Prometheus that cannot scrape this server; nothing is sent if left out."""
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

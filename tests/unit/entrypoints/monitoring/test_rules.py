@@ -215,6 +215,14 @@ def test_without_gateways_nothing_waits_for_them(tmp_path: Path) -> None:
     assert "homeostat:requests" not in files["grafana/dashboards/homeostat-fleet.json"]
 
 
+def test_what_sends_its_figures_itself_is_not_scraped_too(tmp_path: Path) -> None:
+    path = tmp_path / "homeostat.yaml"
+    sending = "server: {remote_write: {url: 'http://prometheus:9090/api/v1/write'}}"
+    path.write_text(re.sub("server: .*", sending, CONFIG))
+    config = yaml.safe_load(monitoring_files(load(path))["prometheus/prometheus.yml"])
+    assert [job["job_name"] for job in config["scrape_configs"]] == ["homeostat-gateway"]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "prometheus").write_text("a file")
     with pytest.raises(StorageError, match=r"cannot write .*prometheus"):

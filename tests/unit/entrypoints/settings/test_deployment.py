@@ -124,6 +124,20 @@ def test_a_gateway_that_cannot_be_meant(tmp_path: Path, gateway: str, told: str)
         settings(tmp_path, "a", top=f"gateway: {gateway}\n")
 
 
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        ("{url: 'ftp://h'}", "server.remote_write.url: is not an http or https URL"),
+        ("{url: 'https://u:secret@h'}", "server.remote_write.url: .*; use token_env"),
+        ("{url: 'https://h', every: 20ms}", "server.remote_write.every: is less than a second"),
+    ],
+    ids=["scheme", "password", "every"],
+)
+def test_remote_write_that_cannot_be_meant(tmp_path: Path, server: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        settings(tmp_path, "a", top=f"server: {{remote_write: {server}}}\n")
+
+
 def test_answers_wait_in_the_data_folder_unless_told(tmp_path: Path) -> None:
     plain = settings(tmp_path, "a")
     assert plain.spill_folder == plain.data_folder / "gateway-spill"
