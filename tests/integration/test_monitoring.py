@@ -288,6 +288,18 @@ def _figure(one: dict[str, Any]) -> tuple[str, ...]:
     return (*map(str, sorted(labels.items())), one["value"][1])
 
 
+def test_grafanas_own_alert_sees_the_drop(site: Site) -> None:
+    tree = yaml.safe_load(site.files["grafana/provisioning/alerting/homeostat.yml"])
+    expr = tree["groups"][0]["rules"][0]["data"][0]["model"]["expr"]
+
+    def dropped() -> set[str]:
+        site.replay()
+        return {one["metric"]["model"] for one in site.query(expr) if float(one["value"][1]) > 0.05}
+
+    until(dropped, lambda: site.query(expr))
+    assert dropped() == {"toy"}
+
+
 def test_a_page_comes_once_for_its_cause_with_its_runbook(site: Site) -> None:
     pages = site.pager
 

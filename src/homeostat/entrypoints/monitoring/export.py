@@ -12,12 +12,12 @@ import yaml
 from homeostat.domain.errors import StorageError
 from homeostat.entrypoints.http.auth import is_loopback
 from homeostat.entrypoints.http.runbooks import is_address
-from homeostat.entrypoints.monitoring.dashboards import dashboards
+from homeostat.entrypoints.monitoring.dashboards import dashboards, place_of
 from homeostat.entrypoints.monitoring.limits import limits
 from homeostat.entrypoints.settings.deployment import Settings
 
 MADE = "# Made by: homeostat monitoring export. Changes are lost when it is run again.\n"
-RUNBOOKS = "RUNBOOKS"
+RUNBOOKS, PANEL = "RUNBOOKS", "PANEL"
 GATEWAY_JOB, CONTROL_JOB = "homeostat-gateway", "homeostat"
 RULES = ("models.yml", "platform.yml")
 SERVING = "serving.yml"
@@ -45,9 +45,13 @@ def monitoring_files(settings: Settings, *, gateway: bool = True) -> dict[str, s
     found["alertmanager/alertmanager.yml"] = MADE + _template("alertmanager.yml")
     for name in ("datasources", "dashboards"):
         found[f"grafana/provisioning/{name}/homeostat.yml"] = MADE + _template(f"{name}.yml")
+    for name in ("contacts", "policies"):
+        found[f"grafana/paging/homeostat-{name}.yml"] = MADE + _template(f"grafana_{name}.yml")
+    drawn = dashboards(gateway=gateway)
     alerts = _template("grafana_alerts.yml").replace(RUNBOOKS, base)
+    alerts = alerts.replace(PANEL, str(place_of(drawn, "homeostat-model", "$metric")))
     found["grafana/provisioning/alerting/homeostat.yml"] = MADE + alerts
-    for dashboard in dashboards(gateway=gateway):
+    for dashboard in drawn:
         text = json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
         found[f"grafana/dashboards/{dashboard['uid']}.json"] = text
     return found

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 
 from homeostat.entrypoints.monitoring.dashboards import dashboards
 from homeostat.entrypoints.monitoring.dashboards.panels import COLUMNS
-from unit.entrypoints.monitoring.exported import FILES, RUNBOOKS, known, names
+from unit.entrypoints.monitoring.exported import known, names
 from unit.entrypoints.monitoring.promql import QUERIES, flat
 
 SCHEMA = json.loads((Path(__file__).parent / "dashboard.schema.json").read_text())
@@ -132,18 +131,3 @@ def test_variables_that_are_used_are_defined(uid: str) -> None:
     defined = {variable["name"] for variable in MADE[uid]["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(MADE[uid]["panels"])))
     assert used - {"__rate_interval"} <= defined
-
-
-def test_the_alert_of_grafana_is_a_threshold_on_a_drop_of_five_points() -> None:
-    tree = yaml.safe_load(FILES["grafana/provisioning/alerting/homeostat.yml"])
-    rule = tree["groups"][0]["rules"][0]
-    steps = {step["refId"]: step for step in rule["data"]}
-    last = steps[rule["condition"]]["model"]
-    assert last["conditions"][0]["evaluator"] == {"type": "gt", "params": [0.05]}
-    first = steps[last["expression"]]
-    assert names(first["model"]["expr"]) <= known()
-    source = yaml.safe_load(FILES["grafana/provisioning/datasources/homeostat.yml"])
-    assert first["datasourceUid"] == source["datasources"][0]["uid"]
-    assert rule["noDataState"] == "OK", "an upgrade pages nobody"
-    assert rule["annotations"]["__dashboardUid__"] in UIDS
-    assert (RUNBOOKS / rule["annotations"]["runbook_url"].rpartition("/")[2]).is_file()
