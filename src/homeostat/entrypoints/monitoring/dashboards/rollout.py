@@ -104,6 +104,7 @@ def _versions() -> tuple[Panel, ...]:
 
 def _traffic() -> tuple[Panel, ...]:
     rows = "rate(homeostat_predictions_total"
+    split = f'{rows}{{{MODEL}, role!="override"}}[$__rate_interval])'
     return (
         lines(
             "Rows by version and role", PER_SECOND, "Arms of experiments are roles arm:VERSION.",
@@ -112,6 +113,16 @@ def _traffic() -> tuple[Panel, ...]:
                 "{{model}} {{version}} {{role}}",
             ),
             span=(0.0,),
+        ),
+        lines(
+            "Share of rows by version", SHARE,
+            "What a split or an experiment came to, without rows whose caller chose the version.",
+            Query(
+                f"sum by (model, version) ({split}) / on (model) group_left"
+                f" sum by (model) ({split})",
+                "{{model}} {{version}}",
+            ),
+            span=(0.0, 1.0),
         ),
         lines(
             "Shadow rows", PER_SECOND, "Rows that shadows scored, dropped or failed on.",
