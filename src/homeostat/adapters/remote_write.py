@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -57,14 +57,24 @@ def write_request(series: Sequence[tuple[Labels, float | None]], milliseconds: i
     >>> write_request([((("__name__", "up"),), 1.0)], 5).hex()
     '0a1d0a0e0a085f5f6e616d655f5f12027570120b09000000000000f03f1005'
     """
+    return _message(((labelled(labels), number) for labels, number in series), milliseconds)
+
+
+def _message(series: Iterable[tuple[bytes, float | None]], milliseconds: int) -> bytes:
     stamp = b"\x10" + _varint(milliseconds)
-    told = bytearray()
+    head = b"\x12" + _varint(9 + len(stamp)) + b"\x09"  # of a sample: its length is always the same
+    pieces: list[bytes] = []
     for labels, number in series:
         value = STALE if number is None else struct.pack("<d", number)
-        pairs = (_part(1, _text(name)) + _part(2, _text(value)) for name, value in labels)
-        body = b"".join(_part(1, pair) for pair in pairs)
-        told += _part(1, body + _part(2, b"\x09" + value + stamp))
-    return bytes(told)
+        length = _varint(len(labels) + len(head) + 8 + len(stamp))
+        pieces += (b"\x0a", length, labels, head, value, stamp)
+    return b"".join(pieces)
+
+
+def labelled(labels: Labels) -> bytes:
+    """Return labels as they stand in a message."""
+    pairs = (_part(1, _text(name)) + _part(2, _text(value)) for name, value in labels)
+    return b"".join(_part(1, pair) for pair in pairs)
 
 
 def _text(text: str) -> bytes:
@@ -114,8 +124,8 @@ class RemoteWrite:
     counts : Counter
         Samples by what became of them: ``sent``, ``refused`` or ``dropped``; the number of
         ``retries``.
-    waiting : int
-        Samples that wait.
+    waiting, size : int
+        Samples that wait, and the bytes of their requests.
     """
 
     poster: Poster
@@ -126,23 +136,28 @@ class RemoteWrite:
         default_factory=lambda: Counter(sent=0, refused=0, dropped=0, retries=0), init=False
     )
     waiting: int = field(default=0, init=False)
+    size: int = field(default=0, init=False)
     _requests: deque[_Request] = field(default_factory=deque, init=False, repr=False)
-    _bytes: int = field(default=0, init=False)
-    _known: frozenset[Labels] = field(default=frozenset(), init=False, repr=False)
+    _known: dict[Labels, bytes] = field(default_factory=dict, init=False, repr=False)
     _pause: float = field(default=FIRST_PAUSE, init=False)
     _next: float = field(default=0.0, init=False)
 
     def offer(self, figures: Mapping[Labels, float], at: datetime) -> None:
         """Take one sample of every series; those that were offered before and are not now end."""
-        gone = self._known.difference(figures)
-        self._known = frozenset(figures)
+        known = self._known
+        self._known = {key: known.get(key) or labelled(key) for key in figures}
+        every: list[tuple[bytes, float | None]] = [
+            *zip(self._known.values(), figures.values(), strict=True),
+            *((told, None) for key, told in known.items() if key not in figures),
+        ]
         milliseconds = round(at.timestamp() * 1000)
-        for some in _pieces(figures, gone):
-            body = pa.Codec("snappy").compress(write_request(some, milliseconds), asbytes=True)
+        for begin in range(0, len(every), TOGETHER):
+            some = every[begin : begin + TOGETHER]
+            body = pa.Codec("snappy").compress(_message(some, milliseconds), asbytes=True)
             self._requests.append(_Request(body, len(some)))
             self.waiting += len(some)
-            self._bytes += len(body)
-        while self._bytes > self.most_bytes:
+            self.size += len(body)
+        while self.size > self.most_bytes:
             self._pop("dropped")
 
     def send(self) -> tuple[float | None, str]:
@@ -185,14 +200,5 @@ class RemoteWrite:
     def _pop(self, fate: str) -> None:
         request = self._requests.popleft()
         self.waiting -= request.samples
-        self._bytes -= len(request.body)
+        self.size -= len(request.body)
         self.counts[fate] += request.samples
-
-
-def _pieces(
-    figures: Mapping[Labels, float], gone: frozenset[Labels]
-) -> Iterator[Sequence[tuple[Labels, float | None]]]:
-    every: list[tuple[Labels, float | None]] = [*figures.items()]
-    every += [(labels, None) for labels in sorted(gone)]
-    for begin in range(0, len(every), TOGETHER):
-        yield every[begin : begin + TOGETHER]
