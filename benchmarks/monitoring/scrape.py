@@ -24,7 +24,7 @@ from pathlib import Path
 from homeostat.adapters.notifiers.http import Poster
 from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.adapters.remote_write import RemoteWrite
-from homeostat.alerting.incident import IncidentState
+from homeostat.alerting.episode import IncidentState
 from homeostat.engine.late import LateMemory
 from homeostat.engine.ports import Records
 from homeostat.engine.series import SeriesMemory

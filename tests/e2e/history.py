@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from homeostat.alerting.incident import IncidentState
-from homeostat.alerting.incident import Stage as IncidentStage
+from homeostat.alerting.episode import IncidentState
+from homeostat.alerting.episode import Stage as IncidentStage
 from homeostat.domain.decision import Decision, Severity
 from homeostat.domain.model import Column, ColumnKind, LabelSpec, ModelSpec, Schema, Task
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict

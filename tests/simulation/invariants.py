@@ -49,10 +49,20 @@ def check_incidents(world: World, decisions: tuple[Decision, ...]) -> None:
     assert set(resolved) <= set(fired)
     notifier = world.ports.notifiers["duty"]
     assert isinstance(notifier, MemoryNotifier)
-    told = Counter((notice.incident, notice.action) for notice in notifier.attempts)
-    assert set(told.values()) <= {1}
-    assert {key for key, action in told if action is NotifyAction.TRIGGER} == set(fired)
-    assert {key for key, action in told if action is NotifyAction.RESOLVE} == set(resolved)
+    assert set(Counter(notice.key for notice in notifier.attempts).values()) <= {1}
+    keys = {
+        action: {n.incident for n in notifier.attempts if n.action is action}
+        for action in NotifyAction
+    }
+    pages, ended = keys[NotifyAction.TRIGGER], keys[NotifyAction.RESOLVE]
+    part_of: dict[str, set[str]] = {}
+    for notice in notifier.attempts:
+        if notice.action is NotifyAction.UPDATE:
+            part_of.setdefault(notice.incident, set()).add(notice.about)
+    assert pages <= set(fired) <= pages.union(*part_of.values())
+    assert ended <= set(resolved) & pages
+    for key in set(resolved) & pages - ended:
+        assert part_of[key] - set(resolved), "it ends with the open incident that it stands for"
     assert all(notice.runbook for notice in notifier.attempts)
 
 

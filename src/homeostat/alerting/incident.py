@@ -11,25 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from homeostat.alerting.episode import IncidentState, Stage
+from homeostat.alerting.notices import in_words, notices
 from homeostat.alerting.routes import receivers_at
 from homeostat.alerting.rules import AlertRule
-from homeostat.domain.decision import Decision, Severity
-from homeostat.domain.effect import Effect, Notify, NotifyAction
+from homeostat.domain.decision import Decision
+from homeostat.domain.effect import Effect, NotifyAction
 from homeostat.domain.errors import IllegalTransitionError
 
 AUTOMATIC = "homeostat"
 MOST_DOUBLINGS = 5
 FLAP_SPAN = 4
-
-
-class Stage(StrEnum):
-    """Where an incident stands."""
-
-    INACTIVE = "inactive"
-    PENDING = "pending"
-    FIRING = "firing"
-    ACKNOWLEDGED = "acknowledged"
-    RESOLVED = "resolved"
 
 
 class Move(StrEnum):
@@ -101,64 +93,6 @@ class Close:
 
 
 Event = Observed | Acknowledge | Close
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentState:
-    """One rule on one model, as stored.
-
-    Attributes
-    ----------
-    model, rule : str
-    stage : Stage
-    episode : int
-        Number of times it fired; part of the key, so that each trigger has its own resolve.
-    severity, receivers, runbook
-        As they were when it fired: the resolve reaches whoever was paged, whatever the
-        configuration says by then.
-    title, reason, cause : str
-        What happened, what the detectors say, why.
-    subjects : tuple of str
-        Columns or metrics it was active for in this episode.
-    pending_since, fired_at, acknowledged_at, resolved_at : datetime or None
-    clear_since : datetime or None
-        Start of the clear spell that will resolve it.
-    acknowledged_by : str
-    flaps : int
-        Firings in quick succession; each doubles the keep-firing duration.
-    inhibited : bool
-        Kept from firing by a parent, or by one that is over since shortly; recorded once.
-    """
-
-    model: str
-    rule: str
-    stage: Stage = Stage.INACTIVE
-    episode: int = 0
-    severity: Severity = Severity.INFO
-    receivers: tuple[str, ...] = ()
-    runbook: str = ""
-    title: str = ""
-    reason: str = ""
-    cause: str = ""
-    subjects: tuple[str, ...] = ()
-    pending_since: datetime | None = None
-    fired_at: datetime | None = None
-    acknowledged_at: datetime | None = None
-    acknowledged_by: str = ""
-    clear_since: datetime | None = None
-    resolved_at: datetime | None = None
-    flaps: int = 0
-    inhibited: bool = False
-
-    @property
-    def key(self) -> str:
-        """Identity of the episode, the same from trigger to resolve."""
-        return f"{self.model}:{self.rule}:{self.episode}"
-
-    @property
-    def open(self) -> bool:
-        """Whether somebody was told and not yet told that it is over."""
-        return self.stage in {Stage.FIRING, Stage.ACKNOWLEDGED}
 
 
 Stepped = tuple[IncidentState, tuple[Effect, ...], tuple[Decision, ...]]
@@ -335,6 +269,11 @@ def _fire(state: IncidentState, event: Observed, now: datetime, rule: AlertRule)
         resolved_at=None,
         flaps=state.flaps + 1 if flapping else 0,
         inhibited=False,
+        untold=(),
+        joined=(),
+        silenced=0,
+        escalated=0,
+        escalates_from=now,
     )
     return _tell(after, NotifyAction.TRIGGER, event.reason, now, AUTOMATIC)
 
@@ -347,46 +286,8 @@ def _resolve(state: IncidentState, reason: str, now: datetime, actor: str) -> St
 def _tell(
     state: IncidentState, action: NotifyAction, reason: str, now: datetime, actor: str
 ) -> Stepped:
-    body = _told(state, reason) if action is NotifyAction.TRIGGER else reason
-    notices = _notices(state, action, body, now)
+    body = in_words(state, reason) if action is NotifyAction.TRIGGER else reason
+    effects = notices(state, action, body, now)
     verb = "fire" if action is NotifyAction.TRIGGER else action.value
     decision = Decision(state.model, now, actor, verb, state.key, reason)
-    return state, notices, (decision,)
-
-
-def _notices(
-    state: IncidentState, action: NotifyAction, body: str, now: datetime
-) -> tuple[Notify, ...]:
-    return tuple(
-        Notify(
-            incident=state.key,
-            action=action,
-            receiver=receiver,
-            severity=state.severity,
-            model=state.model,
-            title=state.title,
-            body=body,
-            runbook=state.runbook,
-            at=now,
-            rule=state.rule,
-            since=state.fired_at,
-        )
-        for receiver in dict.fromkeys(state.receivers)
-    )
-
-
-def retold(state: IncidentState) -> tuple[Notify, ...]:
-    """Return the triggers of an open incident anew, with what is known of it by now.
-
-    Raises
-    ------
-    ValueError
-        If it never fired.
-    """
-    if state.fired_at is None:
-        raise ValueError(f"{state.key} never fired")
-    return _notices(state, NotifyAction.TRIGGER, _told(state, state.reason), state.fired_at)
-
-
-def _told(state: IncidentState, reason: str) -> str:
-    return f"{reason}\n{state.cause}" if state.cause else reason
+    return state, effects, (decision,)

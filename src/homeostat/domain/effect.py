@@ -16,6 +16,7 @@ class NotifyAction(StrEnum):
     TRIGGER = "trigger"
     ACKNOWLEDGE = "acknowledge"
     RESOLVE = "resolve"
+    UPDATE = "update"  # more is known of what was told; it wakes nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Notify:
     """Tell a receiver about an incident.
 
     ``incident`` and ``since``, when it fired, are the same from trigger to resolve; ``rule`` is
-    the alert rule's name.
+    the alert rule's name. ``about`` is the key of the other incident that an update is about.
     """
 
     incident: str
@@ -37,11 +38,13 @@ class Notify:
     at: datetime
     rule: str = ""
     since: datetime | None = None
+    about: str = ""
 
     @property
     def key(self) -> str:
         """Identity of this effect: doing it twice must be seen as once."""
-        return f"notify:{self.receiver}:{self.incident}:{self.action}"
+        about = f":{self.about}" if self.about else ""
+        return f"notify:{self.receiver}:{self.incident}:{self.action}{about}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Dispatcher:
         sent = Counter[str]()
         done = 0
         held = frozenset[int]()
-        if Notify in kinds and self.manners:
+        if Notify in kinds:
             held = self._outbox.sort(self.records.pending(now + LONGEST_LIFE), now)
         for pending in self.records.pending(now + LONGEST_LIFE):
             lane = _lane(pending.effect)

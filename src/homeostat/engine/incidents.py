@@ -8,14 +8,12 @@ from datetime import datetime
 
 from homeostat.alerting.conditions.signal import Signal
 from homeostat.alerting.conditions.verdicts import Verdicts
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.incident import (
     AUTOMATIC,
     Acknowledge,
     Close,
-    Event,
-    IncidentState,
     Observed,
-    Stage,
     is_inhibited,
     step,
 )
@@ -28,6 +26,7 @@ from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import UnitOfWork
 from homeostat.engine.signals import Heard
+from homeostat.engine.silencing import Telling
 from homeostat.engine.watch import incident_key
 
 GONE = "its rule was removed, or is about something else now"
@@ -56,6 +55,9 @@ def alert(
 ) -> Alerted:
     """Step the model's incidents and save those that changed."""
     states: dict[str, IncidentState] = {}
+    model = plan.spec.name
+    known = peers_of(plan, uow)
+    telling = Telling.of(plan, uow, known, now)
     effects: list[Effect] = []
     decisions: list[Decision] = []
     cause = f"{diagnosis.text} {diagnosis.advice}" if diagnosis else ""
@@ -64,30 +66,42 @@ def alert(
         by_monitor.setdefault(verdict.monitor, []).append(verdict)
     drifting = {v.monitor.value for v in verdicts if v.status is Status.DRIFT}
     for rule in plan.stepped:
-        key = incident_key(plan.spec.name, rule.name)
-        stored = uow.load(key, IncidentState)
+        stored = known[rule.name]
         if stored is None and rule.series is None and rule.about not in drifting:
             continue
         about = stored.subjects if stored is not None and stored.open else ()
         found = _signal(rule, by_monitor, heard, about)
         if stored is None and not found.active:
             continue
-        before = state = stored or IncidentState(plan.spec.name, rule.name)
-        event: Event = Observed(found.active, found.reason, found.subjects, cause)
+        before = state = stored or IncidentState(model, rule.name)
+        event = Observed(found.active, found.reason, found.subjects, cause)
         inhibited = is_inhibited(rule, states)
-        for each in (event, *_by_hand(state, commands)):
+        state, told, decided = step(state, event, now, rule, inhibited=inhibited)
+        mine = list(told)
+        decisions += decided
+        for each in _by_hand(state, commands):
             try:
                 state, told, decided = step(state, each, now, rule, inhibited=inhibited)
             except IllegalTransitionError as error:
                 decided = (_refused(plan, each, state, error, now),)
                 told = ()
+            mine += told
+            decisions += decided
+        if mine or before.open or state.open:
+            state, told, decided = telling.tell(rule, before, state, mine, inhibited=inhibited)
             effects += told
             decisions += decided
         if state is not before:
-            uow.save(key, state)
+            uow.save(incident_key(model, rule.name), state)
         states[rule.name] = state
     decisions += _unknown(plan, states.values(), commands, now)
     return Alerted(tuple(states.values()), tuple(effects), tuple(decisions))
+
+
+def peers_of(plan: ModelPlan, uow: UnitOfWork) -> dict[str, IncidentState | None]:
+    """Return the incidents of the model's rules as they are on record."""
+    model = plan.spec.name
+    return {r.name: uow.load(incident_key(model, r.name), IncidentState) for r in plan.rules}
 
 
 def _signal(
@@ -104,6 +118,7 @@ def _signal(
 
 def end(plan: ModelPlan, uow: UnitOfWork, names: Iterable[str], now: datetime) -> Alerted:
     """End the incidents of rules that their owner took away: nobody would take them back."""
+    telling: Telling | None = None
     states: list[IncidentState] = []
     effects: list[Effect] = []
     decisions: list[Decision] = []
@@ -114,7 +129,10 @@ def end(plan: ModelPlan, uow: UnitOfWork, names: Iterable[str], now: datetime) -
             continue
         rule = AlertRule(name, Verdicts(Monitor.METRIC), state.severity, state.runbook or name)
         event = Close(AUTOMATIC, GONE) if state.open else Observed(False)
-        state, told, decided = step(state, event, now, rule)
+        after, told, decided = step(state, event, now, rule)
+        telling = telling or Telling.of(plan, uow, peers_of(plan, uow), now)
+        state, told, more = telling.tell(rule, state, after, told, inhibited=False)
+        decided = (*decided, *more)
         uow.save(key, state)
         states.append(state)
         effects += told
@@ -123,9 +141,12 @@ def end(plan: ModelPlan, uow: UnitOfWork, names: Iterable[str], now: datetime) -
 
 
 def _by_hand(state: IncidentState, commands: tuple[Command, ...]) -> Iterator[Acknowledge | Close]:
+    """Yield what people ask for; who takes on a page takes on all that it stands for."""
+    others = {page.key for page in state.joined} if state.stage is Stage.FIRING else set[str]()
     for command in commands:
-        if command.subject == state.key and command.request is Request.ACKNOWLEDGE:
+        if command.request is Request.ACKNOWLEDGE and command.subject in {state.key, *others}:
             yield Acknowledge(command.actor)
+            others = set()
         elif command.subject == state.key and command.request is Request.CLOSE:
             yield Close(command.actor, command.reason)
 
@@ -142,7 +163,10 @@ def _unknown(
 
 
 def _refused(
-    plan: ModelPlan, event: Event, state: IncidentState, error: Exception, now: datetime
+    plan: ModelPlan,
+    event: Acknowledge | Close,
+    state: IncidentState,
+    error: Exception,
+    now: datetime,
 ) -> Decision:
-    actor = "homeostat" if isinstance(event, Observed) else event.actor
-    return Decision(plan.spec.name, now, actor, "refuse", state.key, str(error))
+    return Decision(plan.spec.name, now, event.actor, "refuse", state.key, str(error))

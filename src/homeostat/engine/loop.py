@@ -9,7 +9,8 @@ from datetime import datetime
 
 import numpy as np
 
-from homeostat.alerting.incident import IncidentState, retold
+from homeostat.alerting.episode import IncidentState
+from homeostat.alerting.notices import retold
 from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError, HomeostatError
 from homeostat.domain.model import ModelSpec
@@ -27,6 +28,7 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.rollouts import Rolled, obey
 from homeostat.engine.series import series_key
+from homeostat.engine.silencing import SILENCES
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.turn import Turn
 from homeostat.engine.watch import (
@@ -199,4 +201,4 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     explained = () if plan.diagnosis is None else (explanation_key(name),)
     counted = (tallies_key(name),) if any(rule.own for rule in plan.rules) else ()
     further = (*series, *asked, *guessed, *early, *explained, *counted)
-    return (*(key(name) for key in own), *further, *incidents)
+    return (SILENCES, *(key(name) for key in own), *further, *incidents)

@@ -1,4 +1,4 @@
-"""What stands between recorded notices and their receivers: quiet hours, limits and summaries."""
+"""What stands between recorded notices and their receivers: silences, quiet hours and limits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from homeostat.alerting.delivery import (
 )
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.engine.ports import PendingEffect, Records, Settled
+from homeostat.engine.silencing import hushed
 
 ENDED = "it was over before the quiet hours were; nobody was told"
+SILENCED = "it was over before a silence was"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,21 @@ class Outbox:
         ConflictError
             If another control plane leads, or settled one of them, meanwhile.
         """
+        pending = tuple(pending)
+        hush = hushed(self.records, pending, self.manners)
+        if hush.idle:
+            with self.records.begin() as uow:
+                uow.settle(*(Settled(number, "done", now, SILENCED) for number in hush.idle))
         waiting: dict[str, list[Waiting]] = {}
         for each in pending:
+            if each.number in hush.held | hush.idle:
+                continue
             effect = each.effect
             if isinstance(effect, Notify) and effect.receiver in self.manners:
                 one = Waiting(each.number, effect, each.attempts == 0)
                 waiting.setdefault(effect.receiver, []).append(one)
         held = (self._sort(receiver, notices, now) for receiver, notices in waiting.items())
-        return frozenset[int]().union(*held)
+        return hush.held.union(*held)
 
     def _sort(self, receiver: str, waiting: list[Waiting], now: datetime) -> frozenset[int]:
         arranged = arrange(waiting, self.manners[receiver], self._lately(receiver, now), now)

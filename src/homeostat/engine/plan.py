@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from homeostat.alerting.escalation import EscalationStep
 from homeostat.alerting.rules import AlertRule, parents_first
 from homeostat.detectors.calibration.detector import CalibrationConfig
 from homeostat.detectors.drift.detector import DriftConfig
@@ -167,6 +168,8 @@ class ModelPlan:
         On any metric; the dynamic ones have shares of the alarm budget too.
     degraded : DegradedPolicy or None
         None: the share of answers by fallback tiers is not judged.
+    escalation : tuple of EscalationStep
+        Of critical incidents that nobody takes on, by time.
     stepped : tuple of AlertRule
         The rules in the order in which they are stepped: those that inhibit others first.
 
@@ -197,6 +200,7 @@ class ModelPlan:
     business: tuple[ValueMetric, ...] = ()
     thresholds: tuple[MetricThreshold, ...] = ()
     degraded: DegradedPolicy | None = None
+    escalation: tuple[EscalationStep, ...] = ()
     stepped: tuple[AlertRule, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:

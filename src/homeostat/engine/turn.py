@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from homeostat.alerting.incident import IncidentState
+from homeostat.alerting.episode import IncidentState
 from homeostat.detectors.calibration.detector import CalibrationState
 from homeostat.detectors.performance.detector import PerformanceState
 from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose

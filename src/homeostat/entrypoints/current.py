@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from homeostat.alerting.incident import IncidentState
+from homeostat.alerting.episode import IncidentState
 from homeostat.domain.decision import Diagnosis
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import ModelSpec

@@ -26,7 +26,7 @@ NIGHT = datetime(2024, 1, 1, 23, tzinfo=UTC)
 MORNING = datetime(2024, 1, 2, 8, tzinfo=UTC)
 QUIET = Manners(quiet=(Hours(time(22), time(7), UTC),))
 HOUR = timedelta(hours=1)
-TRIGGER, ACKNOWLEDGE, RESOLVE = NotifyAction
+TRIGGER, ACKNOWLEDGE, RESOLVE, _ = NotifyAction
 
 
 def waiting(

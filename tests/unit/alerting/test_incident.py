@@ -10,19 +10,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pydantic import TypeAdapter
 
 from homeostat.alerting.conditions.verdicts import Verdicts
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.incident import (
     TRANSITIONS,
     Acknowledge,
     Close,
     Event,
-    IncidentState,
     Observed,
-    Stage,
     is_inhibited,
     keep_firing,
-    retold,
     step,
 )
+from homeostat.alerting.notices import retold
 from homeostat.alerting.rules import AlertRule
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import NotifyAction
@@ -301,7 +300,7 @@ class Incidents(RuleBasedStateMachine):
     def each_episode_is_told_in_order_and_once(self) -> None:
         if not hasattr(self, "state"):
             return
-        trigger, acknowledge, resolve = NotifyAction
+        trigger, acknowledge, resolve, _ = NotifyAction
         for actions in self.told.values():
             assert actions in (
                 [trigger],

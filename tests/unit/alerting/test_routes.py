@@ -4,8 +4,9 @@ from datetime import UTC, datetime, time
 import pytest
 
 from homeostat.alerting.conditions.verdicts import Verdicts
+from homeostat.alerting.episode import IncidentState
 from homeostat.alerting.hours import Hours
-from homeostat.alerting.incident import IncidentState, Observed, step
+from homeostat.alerting.incident import Observed, step
 from homeostat.alerting.routes import Route, receivers_at
 from homeostat.alerting.rules import AlertRule
 from homeostat.domain.decision import Severity

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import CALIBRATION_DRIFT
 from homeostat.detectors.calibration.detector import CalibrationConfig, CalibrationState
 from homeostat.detectors.performance.detector import LossBaseline

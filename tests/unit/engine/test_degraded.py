@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from homeostat.alerting.incident import IncidentState
-from homeostat.alerting.incident import Stage as Incident
+from homeostat.alerting.episode import IncidentState
+from homeostat.alerting.episode import Stage as Incident
 from homeostat.domain.verdict import DEGRADED, Monitor, Status
 from homeostat.domain.window import Window
 from homeostat.engine.degraded import judge_degraded

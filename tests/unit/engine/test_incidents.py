@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from homeostat.alerting.conditions.verdicts import Verdicts
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import AlertRule, default_rules, parents_first
 from homeostat.domain.decision import Cause, Diagnosis, Severity
 from homeostat.domain.effect import Notify, NotifyAction

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from homeostat.adapters.records.codec import decode, encode
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import VALUE_DROP
 from homeostat.detectors.series.dynamic import SeriesConfig
 from homeostat.detectors.series.limits import LimitConfig

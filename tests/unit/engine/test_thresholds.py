@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import VALUE_DROP
 from homeostat.detectors.series.limits import LimitConfig
 from homeostat.domain.verdict import Monitor, Status

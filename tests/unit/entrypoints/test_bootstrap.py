@@ -13,7 +13,7 @@ from asgi import Caller
 from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.telemetry import Calling
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.domain.errors import ConfigError, StorageError
 from homeostat.domain.window import Window
 from homeostat.engine.adopt import adopt, split_history

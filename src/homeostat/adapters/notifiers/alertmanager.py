@@ -55,8 +55,8 @@ class AlertmanagerNotifier:
 
     def send(self, notice: Notify) -> str:
         """Post the alert; raises DeliveryError."""
-        if notice.action is NotifyAction.ACKNOWLEDGE:
-            return "Alertmanager has no acknowledgement"
+        if notice.action in {NotifyAction.ACKNOWLEDGE, NotifyAction.UPDATE}:
+            return f"Alertmanager has no {notice.action}"
         if notice.action is NotifyAction.RESOLVE:
             return self._post([self._alert(notice, notice.at)])
         return self.renew([notice], notice.at)

@@ -24,7 +24,11 @@ LONGEST_ALIAS = 512
 LONGEST_DESCRIPTION = 15_000
 LONGEST_TAG = 50
 PRIORITY = {Severity.CRITICAL: "P1", Severity.WARNING: "P3", Severity.INFO: "P5"}
-CALLS = {NotifyAction.ACKNOWLEDGE: "acknowledge", NotifyAction.RESOLVE: "close"}
+CALLS = {
+    NotifyAction.ACKNOWLEDGE: "acknowledge",
+    NotifyAction.RESOLVE: "close",
+    NotifyAction.UPDATE: "notes",
+}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class PagerDutyNotifier:
     """Triggers, acknowledges and resolves alerts of one PagerDuty service.
 
     ``dedup_key`` is the incident's key from trigger to resolve, so that a repeated event is no
-    second page. Implements `homeostat.engine.ports.Notifier`; source: PagerDuty/api-schema.
+    second page; an update is one, which the open alert's log takes up. Implements
+    `homeostat.engine.ports.Notifier`; source: PagerDuty/api-schema.
 
     Parameters
     ----------
@@ -46,12 +47,13 @@ class PagerDutyNotifier:
 
     def send(self, notice: Notify) -> str:
         """Post the event; raises DeliveryError."""
+        first = notice.action in {NotifyAction.TRIGGER, NotifyAction.UPDATE}
         event: dict[str, object] = {
             "routing_key": self.routing_key,
-            "event_action": notice.action.value,
+            "event_action": NotifyAction.TRIGGER.value if first else notice.action.value,
             "dedup_key": stable_key(notice.incident, LONGEST_KEY),
         }
-        if notice.action is NotifyAction.TRIGGER:
+        if first:
             event |= self._trigger(notice)
         return str(self.poster.post_json(event, path="/v2/enqueue"))
 

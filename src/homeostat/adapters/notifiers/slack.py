@@ -26,7 +26,11 @@ SIGN = {
     Severity.WARNING: "\U0001f7e0",
     Severity.INFO: "\U0001f535",
 }
-OVER = {NotifyAction.ACKNOWLEDGE: "\U0001f440", NotifyAction.RESOLVE: "\U0001f7e2"}
+OVER = {
+    NotifyAction.ACKNOWLEDGE: "\U0001f440",
+    NotifyAction.RESOLVE: "\U0001f7e2",
+    NotifyAction.UPDATE: "\U0001f517",
+}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ COLOURS = {
     NotifyAction.TRIGGER: "red",
     NotifyAction.ACKNOWLEDGE: "yellow",
     NotifyAction.RESOLVE: "green",
+    NotifyAction.UPDATE: "cyan",
 }
 
 

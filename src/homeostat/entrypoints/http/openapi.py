@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from homeostat.adapters.predlog.catalogue import Quarantined
 from homeostat.adapters.predlog.quarantine import Refused
 from homeostat.adapters.predlog.status import LogStatus
-from homeostat.alerting.incident import IncidentState
+from homeostat.alerting.episode import IncidentState
 from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.engine import commands

@@ -21,7 +21,7 @@ from homeostat.adapters.notifiers.opsgenie import LONGEST_ALIAS
 from homeostat.adapters.notifiers.pagerduty import LONGEST_KEY
 from homeostat.adapters.notifiers.text import one_line, stable_key
 from homeostat.adapters.notifiers.webhook import SIGNATURE, TIMESTAMP, signature
-from homeostat.alerting.incident import IncidentState
+from homeostat.alerting.episode import IncidentState
 from homeostat.domain.clock import Clock
 from homeostat.engine import commands
 from homeostat.engine.ports import Records

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from homeostat.alerting.incident import IncidentState
+from homeostat.alerting.episode import IncidentState
 from homeostat.domain.clock import Clock
 from homeostat.domain.decision import Decision, Severity
 from homeostat.domain.errors import NotFoundError

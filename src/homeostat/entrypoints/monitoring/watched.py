@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from homeostat.alerting.incident import IncidentState
-from homeostat.alerting.incident import Stage as IncidentStage
+from homeostat.alerting.episode import IncidentState
+from homeostat.alerting.episode import Stage as IncidentStage
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.verdict import Monitor, Status, Verdict

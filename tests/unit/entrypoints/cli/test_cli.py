@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.records.database import DatabaseRecords
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.domain.decision import Decision, Severity
 from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.late import LateMemory, late_key

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from asgi import Caller
 from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.records.database import DatabaseRecords
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.domain.decision import Cause, Decision, Diagnosis, Severity
 from homeostat.domain.errors import StorageError
 from homeostat.domain.explanation import Action, Explanation

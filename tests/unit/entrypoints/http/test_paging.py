@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from asgi import Caller
 from homeostat.adapters.notifiers.webhook import signature
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.domain.errors import StorageError
 from homeostat.engine.commands import Command, Inbox, Request, inbox_key
 from homeostat.engine.watch import incident_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import default_rules
 from homeostat.detectors.drift.detector import DriftConfig
 from homeostat.detectors.performance.detector import PerformanceConfig

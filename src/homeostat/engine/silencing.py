@@ -1,0 +1,235 @@
+"""Silences on record, and who is told of an incident: silences, groups and escalation together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from homeostat.alerting.delivery import Manners, is_ours
+from homeostat.alerting.episode import IncidentState
+from homeostat.alerting.escalation import escalate
+from homeostat.alerting.groups import join, outlast
+from homeostat.alerting.rules import AlertRule
+from homeostat.alerting.silences import Matcher, Silence, Silences, hush
+from homeostat.domain.decision import Decision
+from homeostat.domain.effect import Effect, Notify, NotifyAction
+from homeostat.domain.errors import ConflictError
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import PendingEffect, Records, UnitOfWork
+from homeostat.engine.watch import incident_key
+
+SILENCES = "silences"
+ATTEMPTS = 5
+
+
+@dataclass
+class Telling:
+    """Decides who is told of one model's incidents in one tick."""
+
+    plan: ModelPlan
+    silences: Silences
+    now: datetime
+    peers: dict[str, IncidentState] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        plan: ModelPlan,
+        uow: UnitOfWork,
+        known: Mapping[str, IncidentState | None],
+        now: datetime,
+    ) -> Telling:
+        """Return what a tick of the model needs.
+
+        Parameters
+        ----------
+        plan : ModelPlan
+        uow : UnitOfWork
+        known : mapping of rule to IncidentState or None
+            The model's incidents before the tick.
+        now : datetime
+        """
+        silences = uow.load(SILENCES, Silences) or Silences()
+        return cls(plan, silences, now, {name: each for name, each in known.items() if each})
+
+    def tell(
+        self,
+        rule: AlertRule,
+        before: IncidentState,
+        state: IncidentState,
+        effects: Iterable[Effect],
+        *,
+        inhibited: bool,
+    ) -> tuple[IncidentState, tuple[Effect, ...], tuple[Decision, ...]]:
+        """Return the incident after all that bears on who is told, and what is told.
+
+        Parameters
+        ----------
+        rule : AlertRule
+        before, state : IncidentState
+            Before and after this tick's events.
+        effects : iterable of Effect
+            Of these events.
+        inhibited : bool
+            Whether a parent explains it.
+        """
+        silence = self.silences.over(state, self.now) if state.open else None
+        state, told, decided = hush(state, effects, silence, self.now, inhibited=inhibited)
+        ended = not state.open and before.open
+        if ended:
+            told = outlast(state, told, self.peers, self.now)
+        state, told = join(state, told, self._children(rule))
+        if not inhibited:
+            state, further, why = escalate(state, self.plan.escalation, self.now)
+            told, decided = (*told, *further), (*decided, *why)
+        self.peers[rule.name] = state
+        return state, told, decided
+
+    def _children(self, rule: AlertRule) -> Iterable[IncidentState]:
+        names = (each.name for each in self.plan.rules if rule.name in each.inhibited_by)
+        return [self.peers[name] for name in names if name in self.peers and name != rule.name]
+
+
+def all_silences(records: Records) -> tuple[Silence, ...]:
+    """Return the silences on record, the newest first."""
+    found = records.read(SILENCES, Silences) or Silences()
+    return found.silences[::-1]
+
+
+@dataclass(frozen=True)
+class Silencing:
+    """Makes and ends silences; durable on return, and in the decision log of each model concerned.
+
+    Parameters
+    ----------
+    records : Records
+    models : sequence of str
+        All that are under care.
+    """
+
+    records: Records
+    models: Sequence[str]
+
+    def add(
+        self,
+        matcher: Matcher,
+        owner: str,
+        reason: str,
+        span: tuple[datetime | None, datetime],
+        actor: str,
+        now: datetime,
+    ) -> Silence:
+        """Make a silence; the engine heeds it from its next tick on.
+
+        Raises
+        ------
+        DataError
+            If it is for no model, or is one that `Silences.add` refuses.
+        ConflictError
+            If other writers were first several times in a row.
+        """
+        for _ in range(ATTEMPTS - 1):
+            with suppress(ConflictError):
+                return self._add(matcher, owner, reason, span, actor, now)
+        return self._add(matcher, owner, reason, span, actor, now)
+
+    def end(self, number: int, actor: str, now: datetime) -> Silence:
+        """End a silence before its time.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of this number, or it is over.
+        ConflictError
+            If other writers were first several times in a row.
+        """
+        for _ in range(ATTEMPTS - 1):
+            with suppress(ConflictError):
+                return self._end(number, actor, now)
+        return self._end(number, actor, now)
+
+    def _add(
+        self,
+        matcher: Matcher,
+        owner: str,
+        reason: str,
+        span: tuple[datetime | None, datetime],
+        actor: str,
+        now: datetime,
+    ) -> Silence:
+        with self.records.begin() as uow:
+            before = uow.load(SILENCES, Silences) or Silences()
+            after = before.add(matcher, owner, reason, span, actor, now)
+            made = after.silences[-1]
+            uow.save(SILENCES, after)
+            until = f"until {made.end:%Y-%m-%d %H:%M} UTC, for {made.owner}"
+            self._decide(uow, made, actor, "add_silence", f"{until}: {made.reason}", now)
+        return made
+
+    def _end(self, number: int, actor: str, now: datetime) -> Silence:
+        with self.records.begin() as uow:
+            before = uow.load(SILENCES, Silences) or Silences()
+            after = before.end(number, actor, now)
+            ended = next(each for each in after.silences if each.number == number)
+            uow.save(SILENCES, after)
+            self._decide(uow, ended, actor, "end_silence", f"{actor} ended it", now)
+        return ended
+
+    def _decide(
+        self, uow: UnitOfWork, made: Silence, actor: str, action: str, words: str, now: datetime
+    ) -> None:
+        subject = f"silence {made.number}"
+        concerned = (name for name in self.models if made.matcher.covers(name))
+        uow.decide(*(Decision(name, now, actor, action, subject, words) for name in concerned))
+
+
+@dataclass(frozen=True, slots=True)
+class Hushed:
+    """Of waiting notices, by their numbers: those that a silence holds, and those it made idle."""
+
+    held: frozenset[int] = frozenset()
+    idle: frozenset[int] = frozenset()
+
+
+def hushed(
+    records: Records, pending: Iterable[PendingEffect], manners: Mapping[str, Manners]
+) -> Hushed:
+    """Return which notices wait, or are told no more, because of silences.
+
+    A trigger that could not be sent before its incident was silenced wakes nobody meanwhile, and
+    nobody afterwards if it resolved. It may have arrived nevertheless, if this process was killed
+    then: its resolve is sent, unless quiet hours have kept it back since it fired.
+
+    Parameters
+    ----------
+    records : Records
+    pending : iterable of PendingEffect
+        Oldest first.
+    manners : mapping of receiver name to Manners
+    """
+    if records.read(SILENCES, Silences) is None:
+        return Hushed()
+    lanes: dict[tuple[str, str], list[tuple[PendingEffect, Notify]]] = {}
+    for each in pending:
+        notice = each.effect
+        if isinstance(notice, Notify) and not is_ours(notice.incident):
+            lanes.setdefault((notice.receiver, notice.incident), []).append((each, notice))
+    held: set[int] = set()
+    idle: set[int] = set()
+    for lane in lanes.values():
+        first, trigger = lane[0]
+        if trigger.action is not NotifyAction.TRIGGER:
+            continue
+        state = records.read(incident_key(trigger.model, trigger.rule), IncidentState)
+        if state is None or state.key != trigger.incident or not state.silenced:
+            continue
+        own = manners.get(trigger.receiver)
+        quiet = first.attempts == 0 and own is not None and own.silent(trigger, trigger.at)
+        for each, notice in lane:
+            if state.open:
+                held.add(each.number)
+            elif quiet or notice.action is not NotifyAction.RESOLVE:
+                idle.add(each.number)
+    return Hushed(frozenset(held), frozenset(idle))
