@@ -66,6 +66,8 @@ class IncidentState:
         Number of the silence that holds, or held when it resolved; 0: none.
     escalated : int
         Steps of escalation done in this episode.
+    began : datetime or None
+        Since when the condition held of which it fired.
     escalates_from : datetime or None
         When those who are responsible were told; None in states of old: when it fired.
     """
@@ -93,6 +95,7 @@ class IncidentState:
     joined: tuple[Page, ...] = ()
     silenced: int = 0
     escalated: int = 0
+    began: datetime | None = None
     escalates_from: datetime | None = None
 
     @property

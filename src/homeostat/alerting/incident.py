@@ -273,6 +273,7 @@ def _fire(state: IncidentState, event: Observed, now: datetime, rule: AlertRule)
         joined=(),
         silenced=0,
         escalated=0,
+        began=state.pending_since or now,
         escalates_from=now,
     )
     return _tell(after, NotifyAction.TRIGGER, event.reason, now, AUTOMATIC)

@@ -214,7 +214,7 @@ def hush(
     """
     effects = tuple(effects)
     if not state.open:
-        return state, effects, ()
+        return (state if silence is None else replace(state, silenced=silence.number)), effects, ()
     if silence is not None:
         return _held(state, effects, silence, now)
     decisions: list[Decision] = []

@@ -228,9 +228,11 @@ class FencedRecords:
             self.leadership.fence(uow)
         return self.records.pending(now)
 
-    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
+    def deliveries(
+        self, limit: int, receiver: str = "", incident: str = ""
+    ) -> tuple[Delivery, ...]:
         """Return the newest notices and what became of them, newest first."""
-        return self.records.deliveries(limit, receiver)
+        return self.records.deliveries(limit, receiver, incident)
 
     def read(self, key: str, kind: type[S]) -> S | None:
         """Return a state without intent to change it."""

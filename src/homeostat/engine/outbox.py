@@ -67,7 +67,7 @@ class Outbox:
             If another control plane leads, or settled one of them, meanwhile.
         """
         pending = tuple(pending)
-        hush = hushed(self.records, pending, self.manners)
+        hush = hushed(self.records, pending, self.manners, now)
         if hush.idle:
             with self.records.begin() as uow:
                 uow.settle(*(Settled(number, "done", now, SILENCED) for number in hush.idle))

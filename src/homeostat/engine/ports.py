@@ -262,8 +262,13 @@ class Records(Protocol):
         """Return effects due at `now`, oldest first."""
         ...
 
-    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
-        """Return the newest notices and what became of them, newest first."""
+    def deliveries(
+        self, limit: int, receiver: str = "", incident: str = ""
+    ) -> tuple[Delivery, ...]:
+        """Return the newest notices and what became of them, newest first.
+
+        Only those to `receiver` or about `incident`, where these are given.
+        """
         ...
 
     def save_reference(

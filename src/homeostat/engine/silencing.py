@@ -75,7 +75,8 @@ class Telling:
         inhibited : bool
             Whether a parent explains it.
         """
-        silence = self.silences.over(state, self.now) if state.open else None
+        concerned = state.open or before.open
+        silence = self.silences.over(state, self.now) if concerned else None
         state, told, decided = hush(state, effects, silence, self.now, inhibited=inhibited)
         ended = not state.open and before.open
         if ended:
@@ -89,7 +90,8 @@ class Telling:
 
     def _children(self, rule: AlertRule) -> Iterable[IncidentState]:
         names = (each.name for each in self.plan.rules if rule.name in each.inhibited_by)
-        return [self.peers[name] for name in names if name in self.peers and name != rule.name]
+        found = (self.peers[name] for name in names if name in self.peers and name != rule.name)
+        return [child for child in found if self.silences.over(child, self.now) is None]
 
 
 def all_silences(records: Records) -> tuple[Silence, ...]:
@@ -194,7 +196,10 @@ class Hushed:
 
 
 def hushed(
-    records: Records, pending: Iterable[PendingEffect], manners: Mapping[str, Manners]
+    records: Records,
+    pending: Iterable[PendingEffect],
+    manners: Mapping[str, Manners],
+    now: datetime,
 ) -> Hushed:
     """Return which notices wait, or are told no more, because of silences.
 
@@ -208,8 +213,10 @@ def hushed(
     pending : iterable of PendingEffect
         Oldest first.
     manners : mapping of receiver name to Manners
+    now : datetime
     """
-    if records.read(SILENCES, Silences) is None:
+    silences = records.read(SILENCES, Silences)
+    if silences is None:
         return Hushed()
     lanes: dict[tuple[str, str], list[tuple[PendingEffect, Notify]]] = {}
     for each in pending:
@@ -223,13 +230,31 @@ def hushed(
         if trigger.action is not NotifyAction.TRIGGER:
             continue
         state = records.read(incident_key(trigger.model, trigger.rule), IncidentState)
-        if state is None or state.key != trigger.incident or not state.silenced:
+        if state is None or not _covered(records, silences, state, trigger, now):
             continue
         own = manners.get(trigger.receiver)
         quiet = first.attempts == 0 and own is not None and own.silent(trigger, trigger.at)
+        goes_on = state.open and state.key == trigger.incident
         for each, notice in lane:
-            if state.open:
+            if goes_on:
                 held.add(each.number)
             elif quiet or notice.action is not NotifyAction.RESOLVE:
                 idle.add(each.number)
     return Hushed(frozenset(held), frozenset(idle))
+
+
+def _covered(
+    records: Records, silences: Silences, state: IncidentState, trigger: Notify, now: datetime
+) -> bool:
+    """Whether a silence covers a page, and no incident outside of it that the page stands for."""
+    silenced = state.silenced and state.key == trigger.incident
+    if not silenced and silences.over(state, now) is None:
+        return False
+    keys = records.keys(incident_key(trigger.model, ""))
+    others = (records.read(key, IncidentState) for key in keys)
+    return not any(
+        page.receiver == trigger.receiver and page.key == trigger.incident
+        for other in others
+        if other is not None and other.open and not other.silenced
+        for page in other.joined
+    )

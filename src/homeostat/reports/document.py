@@ -211,7 +211,7 @@ def to_json(report: Report) -> bytes:
     return orjson.dumps(report, option=orjson.OPT_INDENT_2)
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
     """Keep table and HTML syntax in names from meaning anything in Markdown."""
     for mark in "\\`*_[]|~#":
         text = text.replace(mark, f"\\{mark}")
@@ -220,13 +220,13 @@ def _escape(text: str) -> str:
 
 
 def _markdown_table(table: Table) -> list[str]:
-    lines = [f"### {_escape(table.title)}", ""]
+    lines = [f"### {escaped(table.title)}", ""]
     if table.rows:
         lines += [
-            "| " + " | ".join(_escape(name) for name in table.header) + " |",
+            "| " + " | ".join(escaped(name) for name in table.header) + " |",
             "|" + " --- |" * len(table.header),
         ]
-        lines += ["| " + " | ".join(_escape(text) for text in row) + " |" for row in table.rows]
+        lines += ["| " + " | ".join(escaped(text) for text in row) + " |" for row in table.rows]
         lines.append("")
     return [*lines, table.note, ""] if table.note else lines
 
@@ -234,13 +234,18 @@ def _markdown_table(table: Table) -> list[str]:
 def to_markdown(report: Report) -> str:
     """Return the report as Markdown (tables as in GitHub's dialect)."""
     period = f"{when(report.window.start)} to {when(report.window.end)}"
-    lines = [f"# {_escape(report.title)}", "", f"{period}, made {when(report.generated)}.", ""]
+    lines = [
+        f"# {escaped(report.title)}",
+        "",
+        f"{period}, made {when(report.generated)}.",
+        "",
+    ]
     for table in report.tables:
         lines += _markdown_table(table)
     for model in report.models:
-        verdict = f"**{model.health.words}**: {_escape(model.health.headline)}"
-        lines += [f"## {_escape(model.model)}", "", verdict, ""]
-        lines += [f"- {_escape(reason)}" for reason in model.health.reasons]
+        verdict = f"**{model.health.words}**: {escaped(model.health.headline)}"
+        lines += [f"## {escaped(model.model)}", "", verdict, ""]
+        lines += [f"- {escaped(reason)}" for reason in model.health.reasons]
         lines += [""] if model.health.reasons else []
         for table in tables(model):
             lines += _markdown_table(table)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -163,17 +164,25 @@ class DatabaseRecords:
             found = [_effect(row.kind, row.body) for row in connection.execute(query)]
         return dict(Counter(effect.receiver for effect in found if isinstance(effect, Notify)))
 
-    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
+    def deliveries(
+        self, limit: int, receiver: str = "", incident: str = ""
+    ) -> tuple[Delivery, ...]:
         """Return the newest notices and what became of them, newest first."""
         query = sa.select(effects).where(effects.c.kind == Notify.__name__)
         if receiver:
             # Keys begin so; names of receivers hold nothing that LIKE knows but underscores.
             prefix = f"notify:{receiver}:"
             query = query.where(effects.c.key.startswith(prefix, autoescape=True))
-        query = query.order_by(effects.c.number.desc()).limit(limit)
+        if incident:
+            part = key_text(f":{incident}:")
+            query = query.where(effects.c.key.contains(part, autoescape=True))
+        query = query.order_by(effects.c.number.desc())
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return tuple(_delivery(row) for row in rows)
+            rows = connection.execute(query if incident else query.limit(limit)).all()
+        found = (_delivery(row) for row in rows)
+        # A key holds other keys too: that of an incident that an update is about.
+        mine = (each for each in found if incident in {"", each.notice.incident})
+        return tuple(islice(mine, limit))
 
     def save_reference(
         self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]

@@ -16,6 +16,8 @@ from homeostat.domain.errors import ConflictError, NotFoundError
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.engine.ports import Delivery
 from homeostat.entrypoints import current, drill
+from homeostat.entrypoints.cli.alerts_show import postmortem, show
+from homeostat.entrypoints.cli.alerts_silences import silence, silences, unsilence
 from homeostat.entrypoints.cli.options import chosen, config_option, deployment, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.receivers import receivers
@@ -26,7 +28,11 @@ FINDINGS = 1
 
 @click.group()
 def alerts() -> None:
-    """List incidents, take one on or end it; show who was told, and test receivers."""
+    """List and show incidents, take one on or end it; silences; who was told; test receivers."""
+
+
+for further in (show, postmortem, silence, unsilence, silences):
+    alerts.add_command(further)
 
 
 @alerts.command("list")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from homeostat.domain.clock import Clock
-from homeostat.domain.errors import DataError
+from homeostat.domain.errors import DataError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine import commands
 from homeostat.engine.orders import BY_HAND, give_order, standing
@@ -28,7 +28,9 @@ from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
 from homeostat.entrypoints.http.query import limit_of, model_of, time_of
 from homeostat.entrypoints.http.rows import read_predictions
+from homeostat.entrypoints.http.silencing import silences_api
 from homeostat.entrypoints.http.storing import Body, Log, Store, as_text
+from homeostat.entrypoints.story import Stories, told_of
 from homeostat.serving import breaker
 
 BASE = "/api/v1"
@@ -102,6 +104,8 @@ def api(
             Route(f"{model}/{name}", shared.read(listing, name), methods=["GET"])
             for name, listing in reads.items()
         ),
+        Route(f"{model}/incidents/{{key:path}}", shared.read(shared.incident), methods=["GET"]),
+        *silences_api(records, list(named), clock, tokens),
         Route(f"{BASE}/{{rest:path}}", endpoint(_nothing_here), methods=["GET", "POST"]),
     ]
 
@@ -221,6 +225,16 @@ class _Api:
     def incidents(self, request: Request, spec: ModelSpec) -> object:
         found = current.incidents(self.records, spec.name)[: limit_of(request)]
         return [asdict(state) | {"key": state.key, "open": state.open} for state in found]
+
+    def incident(self, request: Request, spec: ModelSpec) -> dict[str, object]:
+        key = str(request.path_params["key"])
+        if not key.startswith(f"{spec.name}:"):
+            raise ProblemError(404, f"no incident {key!r} of {spec.name}", "list them", "key")
+        stories = Stories(self.records, self.specs, self.clock)
+        try:
+            return {"incident": told_of(stories.of(key))}
+        except NotFoundError as error:
+            raise ProblemError(404, str(error), "list the model's incidents", "key") from None
 
     def quarantine(self, request: Request, spec: ModelSpec) -> object:
         return self.log.quarantined(spec.name, limit_of(request))

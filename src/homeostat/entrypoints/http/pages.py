@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 from jinja2 import Environment
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,7 +29,8 @@ from homeostat.entrypoints.current import leader
 from homeostat.entrypoints.http.reading import Reader
 from homeostat.entrypoints.http.runbooks import is_address, render
 from homeostat.entrypoints.http.view import page, period
-from homeostat.reports import charts
+from homeostat.entrypoints.story import Stories
+from homeostat.reports import charts, postmortem
 from homeostat.reports.document import run_report, to_json, to_markdown
 from homeostat.reports.heatmap import cells, drift_heat_map
 from homeostat.rollout.state import Stage
@@ -37,6 +39,7 @@ MOST_DECISIONS = 200
 FEW_DECISIONS = 5
 ORPHAN_AGE = timedelta(days=1)
 ROLLOUT_STEPS = (Stage.CANDIDATE, Stage.SHADOW, Stage.CANARY, Stage.PROMOTING)
+POSTMORTEMS = {"html": postmortem.to_html, "md": postmortem.to_markdown}
 FORMATS = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
 
 # Which metric a page shows unasked, by task: the first that was measured.
@@ -147,15 +150,31 @@ class Pages:
 
     def incident(self, request: Request) -> Response:
         """One incident: what, why, what to do, what was done."""
-        line = self.reader.incident(request.path_params["key"])
+        story = self._stories().of(request.path_params["key"])
+        line = story.line
         values: dict[str, object] = {
             "incident": line,
-            "timeline": self.reader.timeline(line)[-MOST_DECISIONS:],
+            "story": story,
+            "timeline": story.entries[-MOST_DECISIONS:],
+            "charts": [Markup(chart) for chart in story.charts()],  # noqa: S704 - its texts are escaped
             "runbook": render(line.runbook, self.runbooks) if line.runbook else None,
             "linked": is_address(line.runbook),
             "asked": self.reader.asked(line.model),
         }
         return self.render(request, "incident", values)
+
+    def postmortem(self, request: Request) -> Response:
+        """One incident as a document: HTML or Markdown."""
+        kind = request.query_params.get("format", "html")
+        if kind not in POSTMORTEMS:
+            raise DataError(f"format is {kind!r}; it must be one of {', '.join(POSTMORTEMS)}")
+        stories = self._stories()
+        made = stories.postmortem(stories.of(request.path_params["key"]))
+        headers = {"Content-Disposition": f'attachment; filename="postmortem.{kind}"'}
+        return Response(POSTMORTEMS[kind](made), media_type=FORMATS[kind], headers=headers)
+
+    def _stories(self) -> Stories:
+        return Stories(self.reader.records, self.reader.specs, self.reader.clock)
 
     def runbook(self, request: Request) -> Response:
         """One runbook, as alerts of other tools link to it."""

@@ -29,6 +29,7 @@ from homeostat.entrypoints.http.pages import Pages
 from homeostat.entrypoints.http.reading import Reader
 from homeostat.entrypoints.http.runbooks import shelf
 from homeostat.entrypoints.http.security import Headers, read_form
+from homeostat.entrypoints.http.silencing import SilencePages
 from homeostat.entrypoints.http.view import STATIC, environment
 
 LONGEST_REASON = 500
@@ -123,10 +124,12 @@ def ui(
     -------
     list of BaseRoute
         ``/``, ``/models/…``, ``/incidents/…``, ``/runbooks/…``, ``/decisions``, ``/charts/…``,
-        ``/reports/…``, ``/actions`` and ``/static``. All but the last are guarded by `PageGate`.
+        ``/reports/…``, ``/postmortems/…``, ``/silences``, ``/actions`` and ``/static``. All but the
+        last are guarded by `PageGate`.
     """
     reader = Reader(records, specs, clock)
     pages = Pages(reader, log, registry, environment(), runbooks or shelf())
+    silences = SilencePages(pages)
     safe = [Middleware(Headers), Middleware(PageGate, tokens=Tokens(records))]
     readers: dict[str, Callable[[Request], Response]] = {
         "/": pages.overview,
@@ -134,16 +137,24 @@ def ui(
         "/incidents/{key:path}": pages.incident,
         "/runbooks/{name}": pages.runbook,
         "/decisions": pages.decisions,
+        "/silences": silences.page,
+        "/postmortems/{key:path}": pages.postmortem,
         "/charts/{chart}/{model:path}": pages.chart,
         "/reports/{model:path}": pages.report,
     }
-    ask: Callable[[Request], Awaitable[Response]] = Actions(pages).ask
+    asking: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        "/actions": Actions(pages).ask,
+        "/silences": silences.ask,
+    }
     lasting = [Middleware(Headers, cache=FOREVER)]
     return [
         *(
             Route(path, pages.guarded(endpoint), methods=["GET"], middleware=safe)
             for path, endpoint in readers.items()
         ),
-        Route("/actions", ask, methods=["POST"], middleware=safe),
+        *(
+            Route(path, endpoint, methods=["POST"], middleware=safe)
+            for path, endpoint in asking.items()
+        ),
         Mount("/static", StaticFiles(directory=STATIC), middleware=lasting),
     ]

@@ -19,7 +19,7 @@ from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.receivers import Receiver, to_console
-from homeostat.entrypoints.settings.routes import Route, check_routes
+from homeostat.entrypoints.settings.routes import Route, check_escalation, check_routes
 from homeostat.entrypoints.settings.rules import AlertDefaults
 from homeostat.entrypoints.settings.rules_check import check_rules
 from homeostat.entrypoints.settings.values import (
@@ -156,7 +156,7 @@ class Settings(Part):
     routes: tuple[Route, ...] = ()
     """Who is told of what; models and rules that name receivers themselves have no need of them."""
     alerts: AlertDefaults = AlertDefaults()
-    """Alert rules of all models."""
+    """Alert rules of all models, and escalation."""
     models: tuple[Model, ...] = Field(min_length=1)
     """The models under care."""
 
@@ -183,6 +183,7 @@ class Settings(Part):
             self._check_receivers(number, model)
         self._check_topics(seen)
         teams = {model.alerts.team for model in self.models} - {""}
+        check_escalation(self.alerts.escalation, self.receivers, "alerts")
         check_routes(self.routes, self.receivers, seen, teams)
         deadline = self.gateway.deadline if "deadline" in self.gateway.model_fields_set else None
         check_rules(self.alerts, self.models, self.receivers, deadline)
@@ -214,17 +215,19 @@ class Settings(Part):
 
     def _check_receivers(self, number: int, model: Model) -> None:
         alerts = model.alerts
+        path = ("models", number, "alerts")
+        check_escalation(alerts.escalation or (), self.receivers, *path)
         named: list[tuple[tuple[str | int, ...], tuple[str, ...]]] = [
             (("receivers",), alerts.receivers)
         ]
         for rule, override in alerts.overrides.items():
             named.append((("overrides", rule, "receivers"), override.receivers or ()))
-        for path, receivers in named:
+        for place_of, receivers in named:
             for place, receiver in enumerate(receivers):
                 if receiver not in self.receivers:
                     problem = f"no receiver is named {receiver!r}"
                     remedy = nearest(receiver, self.receivers)
-                    raise wrong(problem, remedy, "models", number, "alerts", *path, place)
+                    raise wrong(problem, remedy, *path, *place_of, place)
 
     @property
     def file(self) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from homeostat.alerting.escalation import EscalationStep
 from homeostat.alerting.rules import AlertRule, default_rules
 from homeostat.detectors.calibration.detector import CalibrationConfig
 from homeostat.detectors.drift.detector import DriftConfig, Limits
@@ -109,6 +110,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         business=tuple(model.metric(name) for name in model.business),
         thresholds=thresholds,
         degraded=_degraded(monitors.service),
+        escalation=_escalation(settings, model),
         gate_margin=0.0 if model.retraining is None else model.retraining.margin,
     )
 
@@ -240,6 +242,11 @@ def _rules(settings: Settings, model: Model) -> tuple[AlertRule, ...]:
     changed = (_changed(rule, alerts.overrides.get(rule.name)) for rule in rules)
     own = own_rules(settings.alerts.rules, model, receivers, settings.runbooks.rstrip("/"))
     return tuple(_routed(rule, settings, model) for rule in (*changed, *own))
+
+
+def _escalation(settings: Settings, model: Model) -> tuple[EscalationStep, ...]:
+    own = model.alerts.escalation
+    return tuple(step.step() for step in (settings.alerts.escalation if own is None else own))
 
 
 def _routed(rule: AlertRule, settings: Settings, model: Model) -> AlertRule:

@@ -12,6 +12,7 @@ from homeostat.domain.verdict import Monitor
 from homeostat.engine.signals_figures import GAUGES
 from homeostat.engine.signals_served import QUANTILES, REQUESTS, SERVED
 from homeostat.entrypoints.settings.part import Part
+from homeostat.entrypoints.settings.routes import Escalation
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -190,8 +191,10 @@ class OwnRule(Part):
 
 
 class AlertDefaults(Part):
-    """Alert rules of all models."""
+    """Alert rules of all models, and escalation."""
 
+    escalation: tuple[Escalation, ...] = ()
+    """Whom critical incidents are told to that nobody takes on, by time."""
     rules: dict[Name, OwnRule] = Field(default_factory=dict)
     """By name; those on a metric hold for the models that write it. A model changes one by a rule
     of its own under the same name, and switches it off by null."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from homeostat.domain.decision import Severity
 from homeostat.entrypoints.settings.part import Part, only_one
+from homeostat.entrypoints.settings.routes import Escalation
 from homeostat.entrypoints.settings.rules import OwnRule
 from homeostat.entrypoints.settings.values import (
     Count,
@@ -169,6 +170,8 @@ class Alerts(Part):
     """Receivers of this model's alerts; default: as routes say, or all of them."""
     team: str = ""
     """Team that owns the model, for routes."""
+    escalation: tuple[Escalation, ...] | None = None
+    """Whom critical incidents are told to that nobody takes on; default: as the deployment says."""
     overrides: dict[str, Override] = Field(default_factory=dict)
     """By the name of the alert rule."""
     rules: dict[Name, OwnRule | None] = Field(default_factory=dict)

@@ -319,6 +319,15 @@ def check_deliveries_are_logged(records: Records) -> None:
     assert records.deliveries(2, receiver) == newest[:2]
     assert records.deliveries(10, "nobody") == ()
     assert records.deliveries(10, receiver[:-1]) == ()
+    first, second = _notify("one"), _notify("two")
+    about = replace(first, action=NotifyAction.UPDATE, about=second.incident)
+    with records.begin() as unit:
+        unit.intend(about)
+    mine = [d.notice for d in records.deliveries(10, incident=about.incident)]
+    assert mine == [about, first]
+    assert [d.notice for d in records.deliveries(10, incident=second.incident)] == [second]
+    assert records.deliveries(1, incident=about.incident)[0].notice == about
+    assert records.deliveries(10, incident="on") == ()
 
 
 def check_held_states_fence_effects(records: Records) -> None:

@@ -245,10 +245,18 @@ class MemoryRecords:
             if entry.status == "pending" and entry.pending.not_before <= now
         )
 
-    def deliveries(self, limit: int, receiver: str = "") -> tuple[Delivery, ...]:
+    def deliveries(
+        self, limit: int, receiver: str = "", incident: str = ""
+    ) -> tuple[Delivery, ...]:
         """Return the newest notices and what became of them, newest first."""
         found = (_delivery(entry) for entry in reversed(self._effects.values()))
-        mine = (d for d in found if d is not None and receiver in {"", d.notice.receiver})
+        mine = (
+            d
+            for d in found
+            if d is not None
+            and receiver in {"", d.notice.receiver}
+            and incident in {"", d.notice.incident}
+        )
         return tuple(islice(mine, limit))
 
     def _entry(self, number: int) -> _Entry:
