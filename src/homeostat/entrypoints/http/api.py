@@ -104,7 +104,7 @@ def api(
             Route(f"{model}/{name}", shared.read(listing, name), methods=["GET"])
             for name, listing in reads.items()
         ),
-        Route(f"{model}/incidents/{{key:path}}", shared.read(shared.incident), methods=["GET"]),
+        Route(f"{model}/incidents/{{key}}", shared.read(shared.incident), methods=["GET"]),
         *silences_api(records, list(named), clock, tokens),
         Route(f"{BASE}/{{rest:path}}", endpoint(_nothing_here), methods=["GET", "POST"]),
     ]

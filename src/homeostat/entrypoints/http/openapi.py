@@ -13,6 +13,7 @@ from homeostat.adapters.predlog.catalogue import Quarantined
 from homeostat.adapters.predlog.quarantine import Refused
 from homeostat.adapters.predlog.status import LogStatus
 from homeostat.alerting.episode import IncidentState
+from homeostat.alerting.silences import Silence
 from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.engine import commands
@@ -25,6 +26,7 @@ from homeostat.entrypoints.http.formats import ARROW, JSON, LINES
 from homeostat.entrypoints.http.paging import PATH as BACK
 from homeostat.entrypoints.http.problem import endpoint, reply
 from homeostat.entrypoints.http.query import MOST
+from homeostat.entrypoints.http.silencing import PATH as SILENCES
 from homeostat.entrypoints.openapi import (
     ANY_OBJECT,
     PATH,
@@ -40,6 +42,7 @@ from homeostat.entrypoints.openapi import (
     in_query,
     of_type,
 )
+from homeostat.entrypoints.silencing import FIELDS
 
 ABOUT = (
     "Predictions, labels and outcomes in; verdicts, metrics, decisions and incidents out; orders. "
@@ -95,6 +98,7 @@ def of(models: Sequence[str]) -> Json:
         f"{BASE}/models": {
             "get": _ask("All models", an_object({"models": a_list(a_ref("Model"))}, "models"))
         },
+        **_silences(),
         BACK: {"parameters": [in_path("receiver")], "post": _back()},
         **paths,
     }
@@ -123,6 +127,10 @@ def _looks() -> dict[tuple[str, str], Json]:
     why = an_object({"diagnosis": of_type(Diagnosis | None), "problem": TEXT}, "diagnosis")
     return {
         ("", "get"): _ask("One model", a_ref("Model")),
+        ("/incidents/{key}", "get"): {
+            **_ask("What happened in an incident", an_object({"incident": ANY_OBJECT}, "incident")),
+            "parameters": [in_path("key")],
+        },
         ("/diagnosis", "get"): _ask("What changed, and why", why),
         **{
             (f"/{field}", "get"): {
@@ -130,6 +138,22 @@ def _looks() -> dict[tuple[str, str], Json]:
                 "parameters": parameters,
             }
             for field, (item, parameters) in queries.items()
+        },
+    }
+
+
+def _silences() -> Json:
+    shown = an_object({"silence": a_ref("Silence")}, "silence")
+    listed = an_object({"silences": a_list(a_ref("Silence"))}, "silences")
+    body = an_object(dict.fromkeys(FIELDS, TEXT), "owner", "reason")
+    return {
+        SILENCES: {
+            "get": _ask("All silences, the newest first", listed),
+            "post": _told("Tell nobody of some incidents for a while", shown, body, 201),
+        },
+        f"{SILENCES}/{{number}}/end": {
+            "parameters": [in_path("number")],
+            "post": _ask("End a silence now", shown),
         },
     }
 
@@ -240,6 +264,8 @@ def _schemas() -> Json:
     state = of_type(IncidentState)["properties"]
     assert isinstance(state, dict)
     own = {"key": TEXT, "open": {"type": "boolean"}}
+    silence = of_type(Silence)["properties"]
+    assert isinstance(silence, dict)
     orders = a_list(a_ref("BreakerOrder"))
     model = {"name": TEXT, "task": TEXT, "features": a_list(TEXT), "open_incidents": a_list(TEXT)}
     listed = {"rollout": ANY_OBJECT, "retraining": {}, "late": ANY_OBJECT, "breakers": orders}
@@ -249,6 +275,7 @@ def _schemas() -> Json:
         "MetricPoint": of_type(MetricPoint),
         "Decision": of_type(Decision),
         "Incident": an_object({**state, **own}, *own),
+        "Silence": an_object({**silence, "standing": TEXT}, *silence, "standing"),
         "Quarantined": of_type(Quarantined),
         "BreakerOrder": of_type(BreakerOrder),
         "Receipt": an_object(receipt, *receipt),
