@@ -29,6 +29,7 @@ PAGES = (
     f"/models/{quote(HOSTILE)}",
     f"/incidents/{INCIDENT}",
     f"/incidents/{quote(HOSTILE)}:data_drift:2",
+    "/silences",
     "/decisions",
     f"/decisions?model={quote(HOSTILE)}",
 )

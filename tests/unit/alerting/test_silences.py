@@ -21,7 +21,10 @@ OPEN = IncidentState(
 )  # fmt: skip
 
 
-def made(silences: Silences = Silences(), **fields: object) -> Silences:
+NONE = Silences()
+
+
+def made(silences: Silences = NONE, **fields: object) -> Silences:
     given = {
         "matcher": Matcher(),
         "owner": "ana",

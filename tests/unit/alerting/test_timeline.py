@@ -79,7 +79,8 @@ def test_an_open_incident_runs_until_now() -> None:
 
 def test_of_each_subject_the_turns_are_shown() -> None:
     verdicts = [
-        judged(1, Status.DRIFT), judged(2, Status.DRIFT), judged(3, Status.OK), judged(4, Status.OK),
+        judged(1, Status.DRIFT), judged(2, Status.DRIFT), judged(3, Status.OK),
+        judged(4, Status.OK),
         judged(5, Status.DRIFT), judged(0, Status.OK), judged(12, Status.OK, "age"),
     ]  # fmt: skip
     found = timeline(replace(EPISODE, began=None), (), (), verdicts, NOW + 20 * HOUR)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, time, timedelta
 
 import pyarrow as pa
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from homeostat.alerting.delivery import Manners
 from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.escalation import EscalationStep
+from homeostat.alerting.hours import Hours
 from homeostat.alerting.rules import AlertRule
 from homeostat.alerting.silences import Matcher
 from homeostat.domain.decision import Severity
-from homeostat.domain.effect import Notify, NotifyAction
-from homeostat.domain.errors import DeliveryError, NotFoundError
+from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
+from homeostat.domain.errors import ConflictError, DeliveryError, NotFoundError
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.engine.act import Dispatcher
 from homeostat.engine.commands import Command, Request
@@ -27,7 +30,7 @@ from homeostat.engine.silencing import Silencing, all_silences
 from homeostat.engine.watch import incident_key
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
-from simulation.world import MODEL, PLAN, START
+from simulation.world import HOUR, MODEL, PLAN, START
 from unit.engine.bench import verdict
 
 MINUTE = timedelta(minutes=1)
@@ -100,10 +103,11 @@ class World:
         self.commands: list[Command] = []
         self.subject = subject
         self.silencing = Silencing(self.records, (MODEL,))
+        self.manners: dict[str, Manners] = {}
         self.restart()
 
     def restart(self) -> None:
-        self.dispatcher = Dispatcher(self.records, self.receivers, {}, {}, no_rows)
+        self.dispatcher = Dispatcher(self.records, self.receivers, {}, {}, no_rows, self.manners)
 
     def verdicts(self) -> tuple[Verdict, ...]:
         return tuple(
@@ -364,6 +368,97 @@ def test_a_silenced_child_that_its_parent_explains_by_then_stays_untold() -> Non
     assert world.step(20) == []
     told = world.step(1, data_fault=FINE)
     assert ("team", "trigger", CHILD) in told
+
+
+def test_a_page_that_a_kill_kept_back_is_not_sent_in_a_silence_that_came_with_its_end() -> None:
+    world = World(Severity.CRITICAL)
+    world.signals = {PARENT: BAD}
+    world.tick("act")
+    world.silence(10)
+    # Whether it arrived is not known, so its end is told.
+    assert world.step(1, data_fault=FINE) == [
+        ("duty", "resolve", PARENT),
+        ("lead", "resolve", PARENT),
+    ]
+
+
+def test_quiet_hours_that_kept_it_back_since_it_fired_make_its_end_needless_too() -> None:
+    world = World(Severity.WARNING)
+    manners = Manners(quiet=(Hours(time(0), time(23), UTC),))
+    world.manners = {"duty": manners, "team": manners}
+    world.restart()
+    assert world.step(performance_drop=BAD) == []
+    world.silence(10)
+    assert world.step(1, performance_drop=FINE) == []
+    world.now += timedelta(days=1) - HOUR
+    assert world.step() == []
+    assert world.records.pending(world.now + timedelta(days=400)) == ()
+
+
+def test_a_silenced_child_does_not_stand_for_its_parent() -> None:
+    world = World(Severity.CRITICAL)
+    world.signals = {CHILD: BAD}
+    world.tick("act")
+    world.silence(10, Matcher(rule=CHILD))
+    assert world.step(1, data_fault=BAD) == [
+        ("duty", "trigger", PARENT),
+        ("lead", "trigger", PARENT),
+    ]
+
+
+def test_a_page_that_stands_for_another_incident_is_sent_in_a_silence_of_its_own() -> None:
+    world = World(Severity.CRITICAL)
+    world.receivers["duty"].down = True
+    world.step(performance_drop=BAD)
+    world.step(1, data_fault=BAD)
+    world.silence(60, Matcher(rule=CHILD))
+    world.receivers["duty"].down = False
+    assert ("duty", "trigger", CHILD) in world.step(10)
+
+
+def test_training_and_notices_of_no_incident_are_no_matter_of_silences() -> None:
+    world = World(Severity.WARNING)
+    world.silence(60)
+    test = Notify(
+        "~test:duty:1", NotifyAction.TRIGGER, "duty", Severity.INFO, "homeostat", "t", "b", "r.md",
+        START,
+    )  # fmt: skip
+    unknown = replace(test, incident=f"{MODEL}:gone:1", rule="gone", model=MODEL)
+    with world.records.begin() as uow:
+        uow.intend(test, CancelTraining("run", MODEL), unknown)
+    assert [rule for _, _, rule in world.step()] == ["", "gone"]
+
+
+class Contested(MemoryRecords):
+    """Records in which others are first a number of times."""
+
+    rivals = 0
+
+    def begin(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        if self.rivals:
+            self.rivals -= 1
+            raise ConflictError("another writer was first")
+        return super().begin()
+
+
+def test_other_writers_of_silences_are_waited_for_a_few_times() -> None:
+    records = Contested(SimulatedClock(START))
+    silencing, span = Silencing(records, (MODEL, "other")), (None, START + MINUTE)
+    matcher = Matcher(model=MODEL)
+    records.rivals = 4
+    made = silencing.add(matcher, "ana", "known", span, "ben", START)
+    records.rivals = 4
+    silencing.end(made.number, "ben", START)
+    assert [(d.model, d.actor, d.action) for d in records.decisions()] == [
+        (MODEL, "ben", "add_silence"),
+        (MODEL, "ben", "end_silence"),
+    ]
+    records.rivals = 5
+    with pytest.raises(ConflictError):
+        silencing.add(matcher, "ana", "known", span, "ben", START)
+    records.rivals = 5
+    with pytest.raises(ConflictError):
+        silencing.end(made.number, "ben", START)
 
 
 class Telling(RuleBasedStateMachine):

@@ -41,7 +41,7 @@ def judged(hour: float, status: Status, score: float = 0.4, **fields: object) ->
 
 
 def svg(text: str) -> ET.Element:
-    return ET.fromstring(text)  # noqa: S314 - made here
+    return ET.fromstring(text)
 
 
 def named(root: ET.Element, name: str) -> list[ET.Element]:
@@ -57,7 +57,11 @@ def test_the_worst_subjects_are_drawn_with_their_thresholds() -> None:
         judged(1, Status.DRIFT, 0.1, subject="x"), judged(1, Status.DRIFT, 0.01, subject="y"),
     ]  # fmt: skip
     found = curves(verdicts)
-    assert [curve.title for curve in found] == ["data drift age", "data drift amount", "data drift x"]
+    assert [curve.title for curve in found] == [
+        "data drift age",
+        "data drift amount",
+        "data drift x",
+    ]
     assert found[1].limit == 0.1
     assert found[1].points == ((NOW, 0.05, False), (NOW + HOUR, 0.2, True))
     bare = [judged(1, Status.DRIFT, 0.2, effect_threshold=math.nan, subject="")]

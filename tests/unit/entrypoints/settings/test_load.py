@@ -121,6 +121,18 @@ AT_MODEL = [
     ),
     ("alerts: {receivers: [consle]}", "models.0.alerts.receivers.0", "no receiver", "'console'"),
     (
+        "alerts: {escalation: [{after: 1h, receivers: [consle]}]}",
+        "models.0.alerts.escalation.0.receivers.0",
+        "no receiver is named 'consle'",
+        "'console'",
+    ),
+    (
+        "alerts: {escalation: [{after: 1h, receivers: []}]}",
+        "models.0.alerts.escalation.0.receivers",
+        "must not be empty",
+        "at least one entry",
+    ),
+    (
         "alerts: {overrides: {data_falt: {}}}",
         "models.0.alerts.overrides.data_falt",
         "no alert rule",
@@ -144,6 +156,18 @@ AT_TOP = [
         "raise last",
     ),
     ("gateway: {redis_env: 'redis://h'}", "gateway.redis_env", "not the name of an env", "put"),
+    (
+        "escalation: [{after: 1h, receivers: [console]}, {after: 1h, receivers: [console]}]",
+        "escalation.1.after",
+        "longer than that of the step before",
+        "15m, 1h",
+    ),
+    (
+        "escalation: [{after: 0s, receivers: [console]}]",
+        "escalation.0.after",
+        "longer than zero",
+        "",
+    ),
     ("records: here.db", "records", "not a database URL", "sqlite:///"),
     ("records: 'postgresql://u:hunter2@h/d'", "records", "holds a password", "records_env"),
     ("records_env: 'not a name'", "records_env", "not the name of an env", "environment"),

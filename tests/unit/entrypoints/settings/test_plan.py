@@ -1,6 +1,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from homeostat.alerting.escalation import EscalationStep
 from homeostat.domain.decision import Severity
 from homeostat.engine.plan import DegradedPolicy
 from homeostat.entrypoints.settings import Settings, load
@@ -50,6 +51,18 @@ def test_the_shares_of_the_alarm_budget_add_up_to_one(tmp_path: Path) -> None:
     assert plan.calibration is not None
     spent += plan.calibration.share
     assert abs(spent + plan.volume.share + 2 * plan.service.share - 1) < 1e-9
+
+
+def test_escalation_is_the_models_own_or_that_of_the_deployment(tmp_path: Path) -> None:
+    top = "escalation: [{after: 15m, receivers: [a]}, {after: 1h, receivers: [b, a]}]\n" + TEXT
+    minutes = timedelta(minutes=15)
+    both = (EscalationStep(minutes, ("a",)), EscalationStep(4 * minutes, ("b", "a")))
+    assert model_plan(plain(tmp_path, TEXT)).escalation == ()
+    assert model_plan(plain(tmp_path, top)).escalation == both
+    none = top + "    alerts: {escalation: []}\n"
+    assert model_plan(plain(tmp_path, none)).escalation == ()
+    own = top + "    alerts: {escalation: [{after: 30m, receivers: [b]}]}\n"
+    assert model_plan(plain(tmp_path, own)).escalation == (EscalationStep(2 * minutes, ("b",)),)
 
 
 def test_calibration_is_of_binary_models_and_else_costs_nothing(tmp_path: Path) -> None:
