@@ -121,12 +121,17 @@ class Receivers:
     def _take_opsgenie(self, path: str, headers: dict[str, str], body: Any) -> tuple[int, str]:
         if headers.get("Authorization") != f"GenieKey {GENIE_KEY}":
             return 401, json.dumps({"message": "API Key does not exist", "took": 0.0})
-        found = re.search(r"/v2/alerts/([^/?]+)/(close|acknowledge)\?identifierType=alias$", path)
+        found = re.search(
+            r"/v2/alerts/([^/?]+)/(close|acknowledge|notes)\?identifierType=alias$", path
+        )
         if found is None and not urlsplit(path).path.endswith("/v2/alerts"):
             return 404, json.dumps({"message": "no such call"})
         if found is not None:
-            action = {"close": "resolve", "acknowledge": "acknowledge"}[found[2]]
-            self._page(unquote(found[1]), action)
+            actions = {"close": "resolve", "acknowledge": "acknowledge"}
+            if found[2] in actions:
+                self._page(unquote(found[1]), actions[found[2]])
+            elif not body.get("note"):
+                return 422, json.dumps({"message": "note is mandatory"})
         else:
             errors = _alert_errors(body)
             if errors:

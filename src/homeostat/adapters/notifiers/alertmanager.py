@@ -31,7 +31,8 @@ class AlertmanagerNotifier:
 
     Alertmanager keeps alerts in memory only, so one that fires is sent again at each tick
     (`renew`); its end is then moved on, and lies in the past once it is resolved. The labels, which
-    are its identity, are the same each time. An acknowledgement changes nothing there.
+    are its identity, are the same each time. An acknowledgement changes nothing there, nor does an
+    update.
 
     Parameters
     ----------
@@ -55,8 +56,10 @@ class AlertmanagerNotifier:
 
     def send(self, notice: Notify) -> str:
         """Post the alert; raises DeliveryError."""
-        if notice.action in {NotifyAction.ACKNOWLEDGE, NotifyAction.UPDATE}:
-            return f"Alertmanager has no {notice.action}"
+        if notice.action is NotifyAction.ACKNOWLEDGE:
+            return "Alertmanager has no acknowledgement"
+        if notice.action is NotifyAction.UPDATE:
+            return "Alertmanager has no updates"
         if notice.action is NotifyAction.RESOLVE:
             return self._post([self._alert(notice, notice.at)])
         return self.renew([notice], notice.at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -247,6 +248,27 @@ def test_slack_shows_what_happened(state: Receivers) -> None:
         replace(NOTICE, body="")
     )
     assert len(state.bodies[-1]["blocks"]) == 3
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_update_is_taken_and_is_no_second_page(state: Receivers, name: str) -> None:
+    service = notifier(state, name)
+    update = replace(
+        NOTICE, action=NotifyAction.UPDATE, body="part of another", about="fraud:model_down:1"
+    )
+    assert update.key.endswith(":update:fraud:model_down:1")
+    service.send(NOTICE)
+    said = service.send(update)
+    service.send(RESOLVED)
+    if name == "alertmanager":
+        assert said == "Alertmanager has no updates"
+        assert len(state.taken()) == 2
+        return
+    assert all(200 <= got.status < 300 for got in state.got)
+    assert len(state.bodies) == 3
+    assert "part of another" in json.dumps(state.bodies[1])
+    if name in {"pagerduty", "opsgenie", "jira"}:
+        assert [action for _, action in state.paged] == ["trigger", "resolve"]
 
 
 def test_a_firing_alert_is_renewed_and_ends(state: Receivers) -> None:
