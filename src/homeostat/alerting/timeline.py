@@ -9,6 +9,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from math import isfinite
 
+from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.rules import default_rules
 from homeostat.domain.decision import Decision
 from homeostat.domain.verdict import Monitor, Status, Verdict
@@ -145,17 +146,19 @@ def concerning(episode: Episode, verdicts: Iterable[Verdict]) -> tuple[Verdict, 
     >>> concerning(Episode("fraud:data_drift:1", "fraud", "data_drift", None, None, None), ())
     ()
     """
-    rule = next((each for each in default_rules(()) if each.name == episode.rule), None)
+    built_in = (each.condition for each in default_rules(()) if each.name == episode.rule)
+    condition = next(built_in, None)
     wanted = set(episode.subjects)
     return tuple(
         verdict
         for verdict in verdicts
-        if (
-            rule is None
-            or (verdict.monitor is rule.monitor and fnmatchcase(verdict.subject, rule.subject))
-        )
+        if (not isinstance(condition, Verdicts) or _is_of(condition, verdict))
         and (not wanted or verdict.subject in wanted)
     )
+
+
+def _is_of(condition: Verdicts, verdict: Verdict) -> bool:
+    return verdict.monitor is condition.monitor and fnmatchcase(verdict.subject, condition.subject)
 
 
 def _turns(verdicts: Iterable[Verdict], end: datetime) -> Iterable[Verdict]:

@@ -81,7 +81,8 @@ class Telling:
         ended = not state.open and before.open
         if ended:
             told = outlast(state, told, self.peers, self.now)
-        state, told = join(state, told, self._children(rule))
+        if any(isinstance(e, Notify) and e.action is NotifyAction.TRIGGER for e in told):
+            state, told = join(state, told, self._children(rule))
         if not inhibited:
             state, further, why = escalate(state, self.plan.escalation, self.now)
             told, decided = (*told, *further), (*decided, *why)

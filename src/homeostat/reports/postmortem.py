@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.domain.window import Window
@@ -198,7 +197,7 @@ def to_html(made: PostMortem) -> str:
         undefined=StrictUndefined,
     )
     environment.filters |= {"when": when, "line": _line, "cut": _cut}
-    charts = [Markup(figure(curve, made.marked, made.frame)) for curve in made.curves]  # noqa: S704
+    charts = [figure(curve, made.marked, made.frame) for curve in made.curves]
     return environment.get_template("postmortem.html").render(
         made=made,
         incident=made.incident,

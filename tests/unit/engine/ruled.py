@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from homeostat.adapters.models.scorer import RegistryScorer
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.domain.model import ModelVersion
 from homeostat.domain.record import LABEL_SCHEMA, prediction_schema
 from homeostat.domain.verdict import Monitor, Status, Verdict

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from homeostat.alerting.incident import Stage
+from homeostat.alerting.episode import Stage
 from homeostat.detectors.performance.detector import baseline
 from homeostat.domain.verdict import Monitor, Status
 from homeostat.engine.plan import ModelPlan

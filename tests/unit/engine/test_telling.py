@@ -1,167 +1,26 @@
-"""Who is told of incidents, whatever happens: silences, escalation, groups, kills, clock steps."""
+"""Who is told of incidents: silences, escalation, groups, kills, quiet hours."""
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, time, timedelta
 
-import pyarrow as pa
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from homeostat.alerting.delivery import Manners
-from homeostat.alerting.episode import IncidentState, Stage
-from homeostat.alerting.escalation import EscalationStep
+from homeostat.alerting.episode import Stage
 from homeostat.alerting.hours import Hours
-from homeostat.alerting.rules import AlertRule
 from homeostat.alerting.silences import Matcher
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
-from homeostat.domain.errors import ConflictError, DeliveryError, NotFoundError
-from homeostat.domain.verdict import Monitor, Status, Verdict
-from homeostat.engine.act import Dispatcher
-from homeostat.engine.commands import Command, Request
-from homeostat.engine.incidents import alert
-from homeostat.engine.silencing import Silencing, all_silences
-from homeostat.engine.watch import incident_key
+from homeostat.domain.errors import ConflictError
+from homeostat.engine.commands import Request
+from homeostat.engine.silencing import Silencing
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
-from simulation.world import HOUR, MODEL, PLAN, START
-from unit.engine.bench import verdict
-
-MINUTE = timedelta(minutes=1)
-HOSTILE = "<b>a: b</b>\nx" + "ä" * 10_000
-PARENT, CHILD = "data_fault", "performance_drop"
-MONITORS = {PARENT: Monitor.DATA_QUALITY, CHILD: Monitor.PERFORMANCE}
-STEPS = (
-    EscalationStep(15 * MINUTE, ("second", "duty")),
-    EscalationStep(60 * MINUTE, ("boss",)),
-)
-ALL = Matcher()
-EVERYBODY = ("duty", "lead", "team", "second", "boss")
-
-
-class Killed(BaseException):
-    """The process is gone at once."""
-
-
-def die_if(killed: bool) -> None:
-    if killed:
-        raise Killed
-
-
-@dataclass
-class Receiver:
-    """Takes notices, unless it is down; the process may be killed before or after one."""
-
-    name: str
-    down: bool = False
-    kill: str = ""
-    got: list[Notify] = field(default_factory=list)
-    tried: set[str] = field(default_factory=set)
-    fresh: list[Notify] = field(default_factory=list)
-
-    def send(self, notice: Notify) -> str:
-        self.tried.add(notice.key)
-        die_if(self.kill == "before")
-        if self.down:
-            raise DeliveryError(f"{self.name} is away", retry=True)
-        if notice.key not in {each.key for each in self.got}:
-            self.fresh.append(notice)
-        self.got.append(notice)
-        die_if(self.kill == "after")
-        return "taken"
-
-
-def no_rows(*_: object) -> pa.Table:
-    raise NotFoundError("nothing is trained")
-
-
-class World:
-    """One model with a parent and a child rule, five receivers, and people."""
-
-    def __init__(self, child: Severity, subject: str = "amount") -> None:
-        self.now = START
-        self.records = MemoryRecords(SimulatedClock(START))
-        parent = AlertRule(
-            PARENT, MONITORS[PARENT], Severity.CRITICAL, "r.md", receivers=("duty", "lead")
-        )
-        rules = (
-            parent,
-            AlertRule(
-                CHILD, MONITORS[CHILD], child, "r.md", receivers=("duty", "team"),
-                inhibited_by=(PARENT,),
-            ),
-        )  # fmt: skip
-        self.plan = replace(PLAN, rules=rules, escalation=STEPS)
-        self.receivers = {name: Receiver(name) for name in EVERYBODY}
-        self.signals: dict[str, Status] = {}
-        self.commands: list[Command] = []
-        self.subject = subject
-        self.silencing = Silencing(self.records, (MODEL,))
-        self.manners: dict[str, Manners] = {}
-        self.restart()
-
-    def restart(self) -> None:
-        self.dispatcher = Dispatcher(self.records, self.receivers, {}, {}, no_rows, self.manners)
-
-    def verdicts(self) -> tuple[Verdict, ...]:
-        return tuple(
-            verdict(MONITORS[name], self.subject, status) for name, status in self.signals.items()
-        )
-
-    def tick(self, kill: str = "") -> None:
-        try:
-            with self.records.begin() as uow:
-                commands = tuple(self.commands)
-                found = alert(self.plan, uow, self.verdicts(), None, commands, self.now)
-                uow.decide(*found.decisions)
-                uow.intend(*found.effects)
-                die_if(kill == "commit")
-            self.commands = []
-            die_if(kill == "act")
-            for receiver in self.receivers.values():
-                receiver.kill = kill
-            self.dispatcher.run(self.now, (Notify,))
-        except Killed:
-            self.restart()
-        for receiver in self.receivers.values():
-            receiver.kill = ""
-
-    def state(self, name: str) -> IncidentState:
-        found = self.records.read(incident_key(MODEL, name), IncidentState)
-        return found or IncidentState(MODEL, name)
-
-    def silence(self, minutes: int, matcher: Matcher = ALL) -> int:
-        end = self.now + minutes * MINUTE
-        made = self.silencing.add(matcher, "ana", "known", (None, end), "ana", self.now)
-        return made.number
-
-    def ask(self, request: Request, name: str) -> None:
-        self.commands.append(Command(request, MODEL, "ana", self.state(name).key, "done"))
-
-    def step(self, minutes: float = 0, **signals: Status) -> list[tuple[str, str, str]]:
-        """Let time pass and tick; return who was told what under which rule's key."""
-        self.now += minutes * MINUTE
-        self.signals |= signals
-        self.tick()
-        return self.news()
-
-    def news(self) -> list[tuple[str, str, str]]:
-        told = [n for r in self.receivers.values() for n in r.fresh]
-        for receiver in self.receivers.values():
-            receiver.fresh.clear()
-        return sorted((n.receiver, n.action.value, n.rule) for n in told)
-
-    def actions(self) -> list[str]:
-        return [made.action for made in self.records.decisions(MODEL)]
-
-
-BAD, FINE = Status.DRIFT, Status.OK
+from simulation.world import HOUR, MODEL, START
+from unit.engine.told import BAD, CHILD, FINE, MINUTE, PARENT, World
 
 
 def test_a_silenced_incident_fires_and_tells_nobody_and_then_tells_once() -> None:
@@ -459,129 +318,3 @@ def test_other_writers_of_silences_are_waited_for_a_few_times() -> None:
     records.rivals = 5
     with pytest.raises(ConflictError):
         silencing.end(made.number, "ben", START)
-
-
-class Telling(RuleBasedStateMachine):
-    """Any sequence of signals, people, silences, kills and clock steps."""
-
-    @initialize(child=st.sampled_from([Severity.CRITICAL, Severity.WARNING]))
-    def begin(self, child: Severity) -> None:
-        self.world = World(child, HOSTILE)
-        self.seen = 0
-
-    @rule(
-        name=st.sampled_from([PARENT, CHILD]),
-        status=st.sampled_from([BAD, BAD, FINE, Status.NO_DATA]),
-    )
-    def signal(self, name: str, status: Status) -> None:
-        self.world.signals[name] = status
-
-    @rule(minutes=st.sampled_from([1, 5, 14, 16, 61, 300, -1, -30, -400]))
-    def wait(self, minutes: int) -> None:
-        self.world.now += minutes * MINUTE
-
-    @rule(kill=st.sampled_from(["", "", "commit", "act", "before", "after"]))
-    def tick(self, kill: str) -> None:
-        self.world.tick(kill)
-        self.check_silences()
-
-    @rule(
-        minutes=st.sampled_from([1, 20, 200]), name=st.sampled_from(["*", PARENT, CHILD, "data*"])
-    )
-    def silence(self, minutes: int, name: str) -> None:
-        self.world.silence(minutes, Matcher(rule=name))
-
-    @rule()
-    def unsilence(self) -> None:
-        for made in all_silences(self.world.records)[:1]:
-            with contextlib.suppress(NotFoundError):
-                self.world.silencing.end(made.number, "ben", self.world.now)
-
-    @rule(
-        request=st.sampled_from([Request.ACKNOWLEDGE, Request.CLOSE]),
-        name=st.sampled_from([PARENT, CHILD]),
-    )
-    def ask(self, request: Request, name: str) -> None:
-        self.world.ask(request, name)
-
-    @rule(name=st.sampled_from(["duty", "team", "boss"]), down=st.booleans())
-    def fail(self, name: str, down: bool) -> None:
-        self.world.receivers[name].down = down
-
-    def check_silences(self) -> None:
-        """Nobody is paged about what a silence covers at that moment."""
-        world = self.world
-        for receiver in world.receivers.values():
-            for notice in receiver.fresh:
-                if notice.action is NotifyAction.TRIGGER:
-                    state = world.state(notice.rule)
-                    covering = [
-                        s for s in all_silences(world.records)
-                        if s.holds(world.now) and s.matcher.matches(state)
-                    ]  # fmt: skip
-                    assert state.key != notice.incident or not covering
-                assert HOSTILE.splitlines()[0] in notice.title or "part of" in notice.body
-            receiver.fresh.clear()
-
-    @invariant()
-    def each_page_begins_once_and_ends_once(self) -> None:
-        if not hasattr(self, "world"):
-            return
-        for receiver in self.world.receivers.values():
-            pages: dict[str, list[str]] = {}
-            for key in dict.fromkeys(notice.key for notice in receiver.got):
-                notice = next(each for each in receiver.got if each.key == key)
-                pages.setdefault(notice.incident, []).append(notice.action.value)
-            for told in pages.values():
-                plain = [action for action in told if action not in {"update", "acknowledge"}]
-                assert plain in ([], ["trigger"], ["trigger", "resolve"], ["resolve"])
-                # A resolve alone: the trigger was tried, or recorded, before a silence.
-                assert "resolve" not in told or told[-1] == "resolve"
-
-    @invariant()
-    def each_step_of_escalation_is_taken_once(self) -> None:
-        if hasattr(self, "world"):
-            made = self.world.records.decisions(MODEL)
-            steps = Counter((d.subject, d.reason[:7]) for d in made if d.action == "escalate")
-            assert set(steps.values()) <= {1}
-
-    def teardown(self) -> None:
-        """Once all is in order and nobody is silent, everybody was told of each end."""
-        if not hasattr(self, "world"):
-            return
-        world = self.world
-        for receiver in world.receivers.values():
-            receiver.down = False
-        for made in all_silences(world.records):
-            with contextlib.suppress(NotFoundError):
-                world.silencing.end(made.number, "ben", world.now)
-        world.now += timedelta(days=2)
-        for _ in range(3):
-            world.now += 20 * MINUTE
-            world.tick()
-        for name in (PARENT, CHILD):
-            state = world.state(name)
-            assert not (state.open and state.untold and not self.explained(name))
-            for page in state.pages if state.open else ():
-                got = [
-                    n.action for n in world.receivers[page.receiver].got if n.incident == page.key
-                ]
-                assert NotifyAction.TRIGGER in got
-                assert NotifyAction.RESOLVE not in got
-        world.signals = {PARENT: FINE, CHILD: FINE}
-        for _ in range(4):
-            world.now += timedelta(days=1)
-            world.tick()
-        assert world.records.pending(world.now + timedelta(days=400)) == ()
-        for receiver in world.receivers.values():
-            begun = {n.incident for n in receiver.got if n.action is NotifyAction.TRIGGER}
-            ended = {n.incident for n in receiver.got if n.action is NotifyAction.RESOLVE}
-            assert begun <= ended
-
-    def explained(self, name: str) -> bool:
-        parent = self.world.state(PARENT)
-        return name == CHILD and (parent.open or parent.stage is Stage.PENDING)
-
-
-TestTelling = Telling.TestCase
-TestTelling.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

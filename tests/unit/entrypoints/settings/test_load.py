@@ -157,14 +157,14 @@ AT_TOP = [
     ),
     ("gateway: {redis_env: 'redis://h'}", "gateway.redis_env", "not the name of an env", "put"),
     (
-        "escalation: [{after: 1h, receivers: [console]}, {after: 1h, receivers: [console]}]",
-        "escalation.1.after",
+        "alerts: {escalation: [{after: 1h, receivers: [console]}, {after: 9m, receivers: [x]}]}",
+        "alerts.escalation.1.after",
         "longer than that of the step before",
         "15m, 1h",
     ),
     (
-        "escalation: [{after: 0s, receivers: [console]}]",
-        "escalation.0.after",
+        "alerts: {escalation: [{after: 0s, receivers: [console]}]}",
+        "alerts.escalation.0.after",
         "longer than zero",
         "",
     ),

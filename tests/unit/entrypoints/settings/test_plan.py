@@ -54,7 +54,8 @@ def test_the_shares_of_the_alarm_budget_add_up_to_one(tmp_path: Path) -> None:
 
 
 def test_escalation_is_the_models_own_or_that_of_the_deployment(tmp_path: Path) -> None:
-    top = "escalation: [{after: 15m, receivers: [a]}, {after: 1h, receivers: [b, a]}]\n" + TEXT
+    steps = "[{after: 15m, receivers: [a]}, {after: 1h, receivers: [b, a]}]"
+    top = f"alerts: {{escalation: {steps}}}\n{TEXT}"
     minutes = timedelta(minutes=15)
     both = (EscalationStep(minutes, ("a",)), EscalationStep(4 * minutes, ("b", "a")))
     assert model_plan(plain(tmp_path, TEXT)).escalation == ()
