@@ -99,7 +99,7 @@ class Deployment:
             registry=self.registry,
             scorer=self.scorer,
             routes=routes or RecordsRoutes(records),
-            notifiers=receivers(self.settings, self.clock, os.environ)
+            notifiers=receivers(self.settings, self.clock, os.environ, records=records)
             if notifiers is None
             else notifiers,
             trainers=self.trainers(wait=wait),

@@ -16,7 +16,7 @@ from homeostat.adapters.notifiers.slack import SlackNotifier
 from homeostat.adapters.notifiers.teams import TeamsNotifier
 from homeostat.adapters.notifiers.webhook import WebhookNotifier
 from homeostat.domain.clock import Clock
-from homeostat.engine.ports import Notifier
+from homeostat.engine.ports import Notifier, Records
 from homeostat.entrypoints.settings import receivers as parts
 from homeostat.entrypoints.settings.deployment import Settings, secret
 
@@ -25,6 +25,7 @@ from homeostat.entrypoints.settings.deployment import Settings, secret
 class _Maker:
     settings: Settings
     clock: Clock
+    records: Records | None
 
     def make(self, receiver: parts.Receiver, secrets: Mapping[str, str]) -> Notifier:
         """Return the notifier of a receiver."""
@@ -69,7 +70,11 @@ class _Maker:
 
             return AppriseNotifier(connect(secrets["url_env"]), self.settings.server.url)
         from homeostat.adapters.notifiers.mail import MailNotifier  # noqa: PLC0415 - takes long
+        from homeostat.entrypoints.pictures import Pictures  # noqa: PLC0415 - for mail only
 
+        specs = {spec.name: spec for spec in self.settings.specs}
+        records = self.records
+        chart = None if records is None else Pictures(records, specs, self.clock).of
         return MailNotifier(
             receiver.host,
             receiver.port,
@@ -80,6 +85,7 @@ class _Maker:
             secrets.get("password_env", ""),
             self.settings.server.url,
             receiver.timeout,
+            chart=chart,
         )
 
     def _poster(
@@ -102,15 +108,18 @@ def receivers(
     clock: Clock,
     environ: Mapping[str, str],
     names: Collection[str] | None = None,
+    records: Records | None = None,
 ) -> dict[str, Notifier]:
     """Return a notifier for each receiver, or those named, secrets taken from the environment.
+
+    With `records`, mails about incidents have a chart.
 
     Raises
     ------
     ConfigError
         If a variable is not set, or what a receiver needs is not installed.
     """
-    maker = _Maker(settings, clock)
+    maker = _Maker(settings, clock, records)
     read = partial(secret, environ, file=settings.file)
     found: dict[str, Notifier] = {}
     for name, receiver in settings.receivers.items():

@@ -207,6 +207,16 @@ def test_taking_on_the_page_takes_on_all_that_it_stands_for() -> None:
     assert "refuse" not in world.actions()
 
 
+def test_what_was_asked_of_one_episode_is_not_done_to_the_next() -> None:
+    world = World(Severity.WARNING)
+    world.step(data_fault=BAD)
+    world.step(1, data_fault=FINE)
+    world.ask(Request.CLOSE, PARENT)
+    assert [what for _, what, _ in world.step(1, data_fault=BAD)] == ["trigger", "trigger"]
+    assert (world.state(PARENT).stage, world.state(PARENT).episode) == (Stage.FIRING, 2)
+    assert world.actions()[-1] == "refuse"
+
+
 def test_a_child_that_comes_after_its_parent_tells_nobody_after_a_restart_either() -> None:
     world = World(Severity.CRITICAL)
     world.step(data_fault=BAD)

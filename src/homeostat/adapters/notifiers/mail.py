@@ -27,8 +27,18 @@ LONGEST_TEXT = 50_000
 CHART = "chart@homeostat"
 
 Security = Literal["starttls", "tls", "none"]
-Chart = Callable[[Notify], bytes | None]
-"""Returns a PNG for a notification, None if there is nothing to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture as PNG, and in words what it shows."""
+
+    png: bytes
+    words: str
+
+
+Chart = Callable[[Notify], Drawn | None]
+"""Draws something about a notification; returns None if there is nothing to show."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class MailNotifier:
     context : SSLContext, optional
         With further authorities to trust.
     chart : callable, optional
-        Draws what the HTML shows.
+        Draws what the HTML shows; it stands there in words, too.
     """
 
     host: str
@@ -141,24 +151,27 @@ class MailNotifier:
             "runbook": runbook or one_line(notice.runbook, 1000),
             "at": notice.at.isoformat(sep=" ", timespec="minutes"),
         }
+        drawn = self.chart(notice) if self.chart is not None else None
+        if drawn is not None:
+            facts["chart"] = one_line(drawn.words, LONGEST_TEXT)
         body = several_lines(notice.body, LONGEST_TEXT)
         lines = "\n".join(f"{name}: {value}" for name, value in facts.items())
         mail.set_content(f"{body}\n\n{lines}\n")
-        picture = self.chart(notice) if self.chart is not None else None
-        mail.add_alternative(_html(body, facts, pictured=picture is not None), subtype="html")
-        if picture is not None:
+        mail.add_alternative(_html(body, facts), subtype="html")
+        if drawn is not None:
             shown = mail.get_payload(1)
             assert isinstance(shown, EmailMessage)
-            shown.add_related(picture, "image", "png", cid=f"<{CHART}>", filename="chart.png")
+            shown.add_related(drawn.png, "image", "png", cid=f"<{CHART}>", filename="chart.png")
         return mail
 
 
-def _html(body: str, facts: dict[str, str], *, pictured: bool) -> str:
+def _html(body: str, facts: dict[str, str]) -> str:
     rows = "".join(
         f"<tr><th align=left>{escape(name)}</th><td>{_linked(value)}</td></tr>"
         for name, value in facts.items()
     )
-    picture = f'<p><img src="cid:{CHART}" alt="chart"></p>' if pictured else ""
+    words = escape(facts.get("chart", ""))
+    picture = f'<p><img src="cid:{CHART}" alt="{words}"></p>' if words else ""
     return (
         '<!doctype html><html><body style="font-family: sans-serif">'
         f'<p style="white-space: pre-wrap">{escape(body)}</p>{picture}'

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homeostat.adapters.notifiers.mail import MailNotifier
+from homeostat.adapters.notifiers.mail import Drawn, MailNotifier
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import DeliveryError
@@ -65,7 +65,8 @@ def test_text_and_html_arrive_as_one_thread(post: MailServer) -> None:
 
 
 def test_a_chart_is_shown_in_the_html(post: MailServer) -> None:
-    replace(plain(post), chart=lambda _: PNG).send(NOTICE)
+    drawn = Drawn(PNG, "amount <b>\nfrom 0.1 to 0.4")
+    replace(plain(post), chart=lambda _: drawn).send(NOTICE)
     replace(plain(post), chart=lambda _: None).send(NOTICE)
     pictured, bare = post.mails
     (picture,) = [part for part in pictured.walk() if part.get_content_type() == "image/png"]
@@ -73,6 +74,10 @@ def test_a_chart_is_shown_in_the_html(post: MailServer) -> None:
     html = pictured.get_body(("html",))
     assert html is not None
     assert f"cid:{picture['Content-ID'].strip('<>')}" in html.get_content()
+    assert 'alt="amount &lt;b&gt; from 0.1 to 0.4"' in html.get_content()
+    text = pictured.get_body(("plain",))
+    assert text is not None
+    assert "chart: amount <b> from 0.1 to 0.4" in text.get_content()
     assert all(part.get_content_type() != "image/png" for part in bare.walk())
 
 

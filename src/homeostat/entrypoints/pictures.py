@@ -1,0 +1,44 @@
+"""The picture that a mail about an incident has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from homeostat.adapters.notifiers.mail import Drawn
+from homeostat.domain.clock import Clock
+from homeostat.domain.effect import Notify, NotifyAction
+from homeostat.domain.errors import HomeostatError
+from homeostat.domain.model import ModelSpec
+from homeostat.engine.ports import Records
+from homeostat.entrypoints.story import Stories
+from homeostat.reports.raster import caption, picture
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Draws the scores of the worst column of an incident, or says that there are none.
+
+    Parameters
+    ----------
+    records : Records
+    specs : mapping of model name to ModelSpec
+    clock : Clock
+    """
+
+    records: Records
+    specs: Mapping[str, ModelSpec]
+    clock: Clock
+
+    def of(self, notice: Notify) -> Drawn | None:
+        """Return the picture; None if there is none: nothing of it keeps a mail back."""
+        if notice.action is NotifyAction.ACKNOWLEDGE:
+            return None
+        try:
+            story = Stories(self.records, self.specs, self.clock).of(notice.incident)
+        except HomeostatError:
+            return None
+        if not story.curves:
+            return None
+        curve = story.curves[0]
+        return Drawn(picture(curve, story.span, story.frame), caption(curve, story.frame))

@@ -1,0 +1,78 @@
+"""The picture in a mail about an incident: there if there are figures, and never in the way."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from e2e.history import NOW
+from e2e.site import INCIDENT, Site
+from homeostat.adapters.notifiers.mail import MailNotifier
+from homeostat.domain.decision import Severity
+from homeostat.domain.effect import Notify, NotifyAction
+from homeostat.domain.errors import StorageError
+from homeostat.domain.verdict import Monitor, Status, Verdict
+from homeostat.domain.window import Window
+from homeostat.entrypoints.pictures import Pictures
+from homeostat.entrypoints.receivers import receivers
+from homeostat.entrypoints.settings import load
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def notice(action: NotifyAction = NotifyAction.TRIGGER, key: str = INCIDENT) -> Notify:
+    return Notify(key, action, "mail", Severity.CRITICAL, "fraud", "t", "b", "r.md", NOW)
+
+
+def pictures(site: Site) -> Pictures:
+    return Pictures(site.records, site.specs, site.clock)
+
+
+def test_the_scores_are_drawn_with_words(site: Site) -> None:
+    window = Window(NOW - HOUR, NOW)
+    down = Verdict(
+        Monitor.SERVICE, "fraud", "availability", window, Status.DRIFT, 0.7, 0.1, 1e6, 100.0, 0.0,
+        0, 50, "no answers",
+    )  # fmt: skip
+    with site.records.begin() as uow:
+        uow.judge(down)
+    drawn = pictures(site).of(notice())
+    assert drawn is not None
+    assert drawn.png.startswith(b"\x89PNG")
+    assert drawn.words.startswith("service availability: from ")
+
+
+def test_there_is_none_where_there_is_nothing_to_show(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = pictures(site)
+    assert made.of(notice(NotifyAction.ACKNOWLEDGE)) is None
+    assert made.of(notice(key="~test:mail:1")) is None
+
+    def broken(*_: object, **__: object) -> None:
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(site.records, "decisions", broken)
+    assert made.of(notice()) is None
+
+
+def test_mails_of_a_deployment_have_pictures(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "homeostat.yaml"
+    file.write_text(
+        "receivers: {mail: {type: mail, host: h, port: 25, sender: a@x.org, to: [b@x.org]}}\n"
+        "models: [{name: fraud, task: binary, features: {a: numeric}, labels: {maturity: 1d}}]\n"
+    )
+    clock = pictures(site).clock
+    with_records = receivers(load(file), clock, {}, records=site.records)["mail"]
+    without = receivers(load(file), clock, {})["mail"]
+    assert isinstance(with_records, MailNotifier)
+    assert isinstance(without, MailNotifier)
+    assert with_records.chart is not None
+    assert without.chart is None
