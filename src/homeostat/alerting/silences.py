@@ -17,7 +17,7 @@ LONGEST = timedelta(days=30)
 FARTHEST = timedelta(days=90)
 LONGEST_TEXT = 500
 MOST = 200
-KEPT = 200
+KEPT = 50
 AUTOMATIC = "homeostat"
 
 

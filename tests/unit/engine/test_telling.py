@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, time, timedelta
+from pathlib import Path
 
 import pytest
 
+from homeostat.adapters.records import DatabaseRecords
 from homeostat.alerting.delivery import Manners
 from homeostat.alerting.episode import Stage
 from homeostat.alerting.hours import Hours
@@ -16,11 +18,12 @@ from homeostat.domain.decision import Severity
 from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
 from homeostat.domain.errors import ConflictError
 from homeostat.engine.commands import Request
+from homeostat.engine.incidents import end
 from homeostat.engine.silencing import Silencing
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
 from simulation.world import HOUR, MODEL, START
-from unit.engine.told import BAD, CHILD, FINE, MINUTE, PARENT, World
+from unit.engine.told import BAD, CHILD, FINE, HOSTILE, MINUTE, PARENT, World
 
 
 def test_a_silenced_incident_fires_and_tells_nobody_and_then_tells_once() -> None:
@@ -205,6 +208,58 @@ def test_taking_on_the_page_takes_on_all_that_it_stands_for() -> None:
     assert world.state(PARENT).stage is world.state(CHILD).stage is Stage.ACKNOWLEDGED
     assert world.step(1000) == []
     assert "refuse" not in world.actions()
+
+
+def test_a_parent_whose_rule_is_taken_away_leaves_the_page_to_the_child() -> None:
+    world = World(Severity.CRITICAL)
+    world.step(performance_drop=BAD)
+    world.step(1, data_fault=BAD)
+    whole = world.plan
+    world.plan = replace(whole, rules=whole.rules[1:])
+    with world.records.begin() as uow:
+        gone = end(world.plan, uow, (PARENT, "never_there"), world.now)
+        uow.intend(*gone.effects)
+    assert [d.action for d in gone.decisions] == ["resolve"]
+    assert world.step(1) == [("lead", "resolve", PARENT)]
+    assert world.step(1, performance_drop=FINE) == [
+        ("duty", "resolve", CHILD),
+        ("team", "resolve", CHILD),
+    ]
+
+
+def test_a_child_whose_rule_is_taken_away_leaves_its_page_to_the_parent() -> None:
+    world = World(Severity.CRITICAL)
+    world.step(performance_drop=BAD)
+    world.step(1, data_fault=BAD)
+    world.plan = replace(world.plan, rules=world.plan.rules[:1])
+    with world.records.begin() as uow:
+        uow.intend(*end(world.plan, uow, (CHILD,), world.now).effects)
+    assert world.step(1) == [("team", "resolve", CHILD)]
+    assert world.step(1, data_fault=FINE) == [
+        ("duty", "resolve", CHILD),
+        ("lead", "resolve", PARENT),
+    ]
+
+
+def test_all_of_it_survives_a_database(tmp_path: Path) -> None:
+    clock = SimulatedClock(START)
+    records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", clock)
+    world = World(Severity.CRITICAL, HOSTILE, records)
+    world.step(performance_drop=BAD)
+    world.step(1, data_fault=BAD)
+    world.silence(60, Matcher(subject=HOSTILE[:10] + "*", severities=frozenset(Severity)))
+    assert world.step(30) == []
+    assert world.step(1, performance_drop=FINE) == [("team", "resolve", CHILD)]
+    told = world.step(40)
+    assert told == []
+    assert [who for who, _, _ in world.step(15)] == ["second"]
+    ended = world.step(1, data_fault=FINE)
+    assert [(who, rule) for who, _, rule in ended] == [
+        ("duty", CHILD),
+        ("lead", PARENT),
+        ("second", PARENT),
+    ]
+    records.close()
 
 
 def test_what_was_asked_of_one_episode_is_not_done_to_the_next() -> None:

@@ -20,6 +20,7 @@ from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.engine.act import Dispatcher
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.incidents import alert
+from homeostat.engine.ports import Records
 from homeostat.engine.silencing import Silencing
 from homeostat.engine.watch import incident_key
 from homeostat.simulation.clock import SimulatedClock
@@ -78,9 +79,11 @@ def no_rows(*_: object) -> pa.Table:
 class World:
     """One model with a parent and a child rule, five receivers, and people."""
 
-    def __init__(self, child: Severity, subject: str = "amount") -> None:
+    def __init__(
+        self, child: Severity, subject: str = "amount", records: Records | None = None
+    ) -> None:
         self.now = START
-        self.records = MemoryRecords(SimulatedClock(START))
+        self.records = records or MemoryRecords(SimulatedClock(START))
         parent = AlertRule(
             PARENT,
             Verdicts(MONITORS[PARENT]),

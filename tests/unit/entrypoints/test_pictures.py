@@ -10,7 +10,7 @@ import pytest
 from e2e.history import NOW
 from e2e.site import INCIDENT, Site
 from homeostat.adapters.notifiers.mail import MailNotifier
-from homeostat.domain.decision import Severity
+from homeostat.domain.decision import Decision, Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import StorageError
 from homeostat.domain.verdict import Monitor, Status, Verdict
@@ -55,6 +55,9 @@ def test_there_is_none_where_there_is_nothing_to_show(
     made = pictures(site)
     assert made.of(notice(NotifyAction.ACKNOWLEDGE)) is None
     assert made.of(notice(key="~test:mail:1")) is None
+    with site.records.begin() as uow:
+        uow.decide(Decision("fresh", NOW, "homeostat", "fire", "fresh:data_drift:1", "moved"))
+    assert made.of(notice(key="fresh:data_drift:1")) is None
 
     def broken(*_: object, **__: object) -> None:
         raise StorageError("the disk is gone")
