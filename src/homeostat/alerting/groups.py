@@ -8,7 +8,7 @@ stands for both, and ends when both are over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,7 +21,10 @@ OVER = "this and what it was part of are over"
 
 
 def join(
-    parent: IncidentState, effects: Iterable[Effect], children: Iterable[IncidentState]
+    parent: IncidentState,
+    effects: Iterable[Effect],
+    children: Iterable[IncidentState],
+    apart: Collection[str] = (),
 ) -> tuple[IncidentState, tuple[Effect, ...]]:
     """Tell a parent's triggers through the pages of its children that are open already.
 
@@ -33,6 +36,8 @@ def join(
         Of these events.
     children : iterable of IncidentState
         Incidents that it explains; those that a silence holds are left alone.
+    apart : collection of str
+        Receivers that group by themselves, and get each incident under its own key.
     """
     effects = tuple(effects)
     triggers = [e for e in effects if isinstance(e, Notify) and e.action is NotifyAction.TRIGGER]
@@ -46,7 +51,7 @@ def join(
     loud = LOUDEST.index(parent.severity)
     held: dict[str, Page] = {}
     for page in pages:
-        if LOUDEST.index(page.severity) <= loud:
+        if LOUDEST.index(page.severity) <= loud and page.receiver not in apart:
             held.setdefault(page.receiver, page)
     joined = tuple(held[each.receiver] for each in triggers if each.receiver in held)
     spared = {page.receiver for page in joined}

@@ -172,6 +172,8 @@ class ModelPlan:
         Of critical incidents that nobody takes on, by time.
     stepped : tuple of AlertRule
         The rules in the order in which they are stepped: those that inhibit others first.
+    apart : frozenset of str
+        Receivers that group incidents by themselves, such as Alertmanager.
 
     Raises
     ------
@@ -202,6 +204,7 @@ class ModelPlan:
     degraded: DegradedPolicy | None = None
     escalation: tuple[EscalationStep, ...] = ()
     stepped: tuple[AlertRule, ...] = field(init=False, repr=False, compare=False, default=())
+    apart: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stepped", parents_first(self.rules))

@@ -176,6 +176,15 @@ def test_a_parent_as_loud_as_its_child_pages_nobody_twice() -> None:
     ]  # fmt: skip
 
 
+def test_a_receiver_that_groups_by_itself_gets_each_incident() -> None:
+    world = World(Severity.CRITICAL)
+    world.plan = replace(world.plan, apart=frozenset({"duty"}))
+    world.step(performance_drop=BAD)
+    told = world.step(1, data_fault=BAD)
+    assert ("duty", "trigger", PARENT) in told
+    assert ("duty", "resolve", CHILD) in world.step(1, performance_drop=FINE)
+
+
 def test_a_parent_that_is_over_first_leaves_the_page_to_the_child() -> None:
     world = World(Severity.CRITICAL)
     world.step(performance_drop=BAD)

@@ -40,6 +40,7 @@ from homeostat.entrypoints.settings.monitors import (
     Service,
     Threshold,
 )
+from homeostat.entrypoints.settings.receivers import Alertmanager
 from homeostat.entrypoints.settings.rules_plan import own_rules, rule_part
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
 from homeostat.retraining.policy import RetrainingPolicy
@@ -111,6 +112,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         thresholds=thresholds,
         degraded=_degraded(monitors.service),
         escalation=_escalation(settings, model),
+        apart=frozenset(n for n, r in settings.receivers.items() if isinstance(r, Alertmanager)),
         gate_margin=0.0 if model.retraining is None else model.retraining.margin,
     )
 

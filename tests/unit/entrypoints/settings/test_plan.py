@@ -66,6 +66,11 @@ def test_escalation_is_the_models_own_or_that_of_the_deployment(tmp_path: Path) 
     assert model_plan(plain(tmp_path, own)).escalation == (EscalationStep(2 * minutes, ("b",)),)
 
 
+def test_alertmanager_groups_by_itself(tmp_path: Path) -> None:
+    text = TEXT.replace("b: {type: console}", "b: {type: alertmanager, url: 'http://am:9093'}")
+    assert model_plan(plain(tmp_path, text)).apart == {"b"}
+
+
 def test_calibration_is_of_binary_models_and_else_costs_nothing(tmp_path: Path) -> None:
     chosen = TEXT + "    monitors: {calibration: {tolerance: 0.5, cells: 3, min_rows: 9}}\n"
     found = model_plan(plain(tmp_path, chosen)).calibration
