@@ -10,12 +10,12 @@ from homeostat.alerting.episode import IncidentState
 from homeostat.alerting.timeline import BEFORE, Entry, Episode, Kind, Told, concerning, timeline
 from homeostat.domain.clock import Clock
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.verdict import Status, Verdict
+from homeostat.domain.verdict import MetricPoint, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Records
 from homeostat.engine.watch import incident_key
 from homeostat.entrypoints.http.reading import Reader
-from homeostat.reports.figure import Curve, curves, figure
+from homeostat.reports.figure import Curve, curves, figure, metric_curves
 from homeostat.reports.health import IncidentLine
 from homeostat.reports.postmortem import Line, PostMortem, impact
 
@@ -38,6 +38,8 @@ class Story:
     told : tuple of Told
     verdicts : tuple of Verdict
         Of the incident's subjects, from some time before it.
+    points : tuple of MetricPoint
+        Of the metrics that it is about.
     frame : Window
         What charts show.
     now : datetime
@@ -49,6 +51,7 @@ class Story:
     entries: tuple[Entry, ...]
     told: tuple[Told, ...]
     verdicts: tuple[Verdict, ...]
+    points: tuple[MetricPoint, ...]
     frame: Window
     now: datetime
 
@@ -62,7 +65,7 @@ class Story:
     @property
     def curves(self) -> tuple[Curve, ...]:
         """What its charts show."""
-        return curves(self.verdicts)
+        return curves(self.verdicts) or metric_curves(self.points, self.episode.subjects)
 
     def charts(self) -> tuple[str, ...]:
         """Return its charts as SVG."""
@@ -102,7 +105,19 @@ class Stories:
         since = min(opened, began or opened)
         decisions = self.records.decisions(line.model, since=since)
         entries = timeline(episode, decisions, told, mine, now)
-        return Story(line, episode, state, entries, told, mine, frame, now)
+        points = self._points(episode, frame)
+        return Story(line, episode, state, entries, told, mine, points, frame, now)
+
+    def _points(self, episode: Episode, frame: Window) -> tuple[MetricPoint, ...]:
+        """Return the figures that an incident on a metric is about."""
+        names = {subject.partition(" of ")[0] for subject in episode.subjects}
+        return tuple(
+            point
+            for name in sorted(names)
+            for point in self.records.metrics(
+                episode.model, name, frame.start - BEFORE, frame.end, segment=None
+            )
+        )
 
     def _told(self, key: str) -> tuple[Told, ...]:
         found = self.records.deliveries(MOST_DELIVERIES, incident=key)

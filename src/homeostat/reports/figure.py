@@ -9,7 +9,7 @@ from html import escape
 from math import isfinite
 
 from homeostat.domain.text import printable
-from homeostat.domain.verdict import Status, Verdict
+from homeostat.domain.verdict import MetricPoint, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.reports.wording import number, when
 
@@ -59,6 +59,28 @@ def curves(verdicts: Sequence[Verdict]) -> tuple[Curve, ...]:
         )
         for _, name, row in found[:MOST_FIGURES]
         if any(isfinite(verdict.score) for verdict in row)
+    )
+
+
+def metric_curves(points: Sequence[MetricPoint], series: Sequence[str]) -> tuple[Curve, ...]:
+    """Return the figures of series by the names that incidents have for them.
+
+    Parameters
+    ----------
+    points : sequence of MetricPoint
+        Of all segments.
+    series : sequence of str
+        Such as ``auc`` or ``auc of country=FR``.
+    """
+    by: dict[tuple[str, str, str], list[MetricPoint]] = {}
+    for point in sorted(points, key=lambda point: point.window):
+        name = f"{point.name} of {point.segment}" if point.segment else point.name
+        if name in series:
+            by.setdefault((name, point.version, point.cohort), []).append(point)
+    found = list(by.items())[:MOST_FIGURES]
+    return tuple(
+        Curve(" ".join(filter(None, key)), tuple((p.window.end, p.value, False) for p in row))
+        for key, row in found
     )
 
 

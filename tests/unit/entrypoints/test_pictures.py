@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from e2e.history import NOW
 from e2e.site import INCIDENT, Site
 from homeostat.adapters.notifiers.mail import MailNotifier
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.domain.decision import Decision, Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import StorageError
-from homeostat.domain.verdict import Monitor, Status, Verdict
+from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window
+from homeostat.engine.watch import incident_key
 from homeostat.entrypoints.pictures import Pictures
 from homeostat.entrypoints.receivers import receivers
 from homeostat.entrypoints.settings import load
@@ -64,6 +67,21 @@ def test_there_is_none_where_there_is_nothing_to_show(
 
     monkeypatch.setattr(site.records, "decisions", broken)
     assert made.of(notice()) is None
+
+
+def test_an_incident_on_a_metric_shows_the_metric(site: Site) -> None:
+    key = incident_key("fresh", "low_auc")
+    state = IncidentState(
+        "fresh", "low_auc", Stage.FIRING, 1, subjects=("auc of country=FR",), fired_at=NOW
+    )
+    window = Window(NOW - 2 * HOUR, NOW - HOUR)
+    point = MetricPoint("fresh", "1", "auc", window, 0.7, 0.6, 0.8, 100, segment="country=FR")
+    with site.records.begin() as uow:
+        uow.save(key, state)
+        uow.measure(point, replace(point, segment=""))
+    drawn = pictures(site).of(notice(key="fresh:low_auc:1"))
+    assert drawn is not None
+    assert drawn.words.startswith("auc of country=FR 1: from 0.7 to 0.7")
 
 
 def test_mails_of_a_deployment_have_pictures(site: Site, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from homeostat.domain.decision import Severity
 from homeostat.domain.verdict import MetricPoint, Monitor, Status, Verdict
 from homeostat.domain.window import Window
-from homeostat.reports.figure import Curve, curves, figure
+from homeostat.reports.figure import Curve, curves, figure, metric_curves
 from homeostat.reports.health import IncidentLine
 from homeostat.reports.postmortem import (
     Impact,
@@ -66,6 +66,18 @@ def test_the_worst_subjects_are_drawn_with_their_thresholds() -> None:
     assert found[1].points == ((NOW, 0.05, False), (NOW + HOUR, 0.2, True))
     bare = [judged(1, Status.DRIFT, 0.2, effect_threshold=math.nan, subject="")]
     assert curves(bare) == (Curve("data drift", ((NOW + HOUR, 0.2, True),), None),)
+
+
+def test_series_are_drawn_by_the_names_that_incidents_have_for_them() -> None:
+    points = [
+        MetricPoint("fraud", version, name, Window(at, at + HOUR), 0.5, 0.4, 0.6, 10, 1.0, "", part)
+        for at in (NOW + HOUR, NOW)
+        for version, name, part in (("1", "auc", ""), ("1", "auc", "country=FR"), ("1", "ece", ""))
+    ]
+    found = metric_curves(points, ("auc of country=FR", "gone"))
+    times = ((NOW + HOUR, 0.5, False), (NOW + 2 * HOUR, 0.5, False))
+    assert found == (Curve("auc of country=FR 1", times),)
+    assert len(metric_curves(points, ("auc", "auc of country=FR", "ece"))) == 3
 
 
 def test_a_figure_is_well_formed_and_marks_the_span() -> None:
