@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from homeostat.adapters.clock import SystemClock
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import default_rules
 from homeostat.domain.decision import Severity
 from homeostat.engine.watch import incident_key

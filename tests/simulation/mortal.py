@@ -28,7 +28,7 @@ from homeostat.adapters.notifiers.pagerduty import PagerDutyNotifier
 from homeostat.adapters.notifiers.slack import SlackNotifier
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.records.unit import Unit
-from homeostat.alerting.incident import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import HIGH_LATENCY, default_rules
 from homeostat.domain.effect import Notify
 from homeostat.domain.model import ModelVersion
