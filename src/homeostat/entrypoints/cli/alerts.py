@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from homeostat.alerting.episode import IncidentState
 from homeostat.domain.decision import Severity
 from homeostat.domain.errors import ConflictError, NotFoundError
 from homeostat.engine.commands import Command, Request, submit
@@ -52,10 +53,14 @@ def list_incidents(*, config_path: Path, model: str, as_json: bool, everything: 
         return
     titles = ("incident", "severity", "stage", "since", "what", "why", "runbook")
     rows = (
-        (s.key, s.severity, s.stage, when(s.fired_at), s.title, s.cause or s.reason, s.runbook)
+        (s.key, s.severity, _stands(s), when(s.fired_at), s.title, s.cause or s.reason, s.runbook)
         for s in shown
     )
     print_table(titles, rows, "no incidents" if everything else "no open incidents")
+
+
+def _stands(state: IncidentState) -> str:
+    return f"{state.stage}, silenced" if state.open and state.silenced else state.stage.value
 
 
 @alerts.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -132,6 +133,19 @@ def test_what_happened_is_shown(here: Path) -> None:
     assert shown["told"] == ["duty"]
     code, _, err = call("alerts", "show", "fraud:none:1")
     assert (code, "no incident has the key" in err) == (2, True)
+
+
+def test_the_list_says_what_is_silenced(here: Path) -> None:
+    assert "silenced" not in call("alerts", "list")[1]
+    records = DatabaseRecords("sqlite:///homeostat-data/records.db", SystemClock())
+    key = incident_key("fraud", "data_fault")
+    with records.begin() as uow:
+        state = uow.load(key, IncidentState)
+        assert state is not None
+        uow.save(key, replace(state, silenced=1))
+    records.close()
+    assert "firing, silenced" in call("alerts", "list")[1]
+    assert "firing, silenced" in call("alerts", "list", "--all")[1]
 
 
 def test_an_earlier_episode_is_shown_from_the_log(here: Path) -> None:
