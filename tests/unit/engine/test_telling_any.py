@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -20,6 +22,53 @@ from homeostat.engine.commands import Request
 from homeostat.engine.silencing import all_silences
 from simulation.world import MODEL
 from unit.engine.told import BAD, CHILD, FINE, HOSTILE, MINUTE, PARENT, World
+
+
+def lived(killed_at: int, kill: str) -> tuple[dict[str, list[tuple[str, str]]], Counter[str]]:
+    """Live through one story; return what each receiver was told, in order, and what was decided.
+
+    A child fires, then its parent; a silence comes and goes; nobody takes it on, then somebody
+    does; both are over. At one tick the process is killed, and another one ticks a minute later.
+    """
+    world = World(Severity.CRITICAL)
+    silences: list[int] = []
+    story: tuple[tuple[int, Callable[[], object]], ...] = (
+        (1, lambda: world.signals.update({CHILD: BAD})),
+        (1, lambda: silences.append(world.silence(300, Matcher(rule=PARENT)))),
+        (1, lambda: world.signals.update({PARENT: BAD})),
+        (5, lambda: world.silencing.end(silences[0], "ben", world.now)),
+        (20, lambda: None),
+        (50, lambda: None),
+        (1, lambda: world.ask(Request.ACKNOWLEDGE, PARENT)),
+        (1, lambda: world.signals.update({CHILD: FINE})),
+        (1, lambda: world.signals.update({PARENT: FINE})),
+    )
+    for number, (minutes, happens) in enumerate(story):
+        world.now += minutes * MINUTE
+        happens()
+        world.tick(kill if number == killed_at else "")
+        world.now += MINUTE
+        world.tick()
+    told = {
+        name: list(dict.fromkeys((n.rule, n.action.value) for n in receiver.got))
+        for name, receiver in world.receivers.items()
+    }
+    return told, Counter(world.actions())
+
+
+@pytest.mark.parametrize("kill", ["commit", "act", "before", "after"])
+def test_a_kill_at_any_tick_changes_nothing_of_what_people_are_told(kill: str) -> None:
+    told, decided = lived(-1, "")
+    assert told["duty"] == [
+        (CHILD, "trigger"), (CHILD, "update"), (CHILD, "resolve"),
+    ]  # fmt: skip
+    assert told["lead"] == [
+        (PARENT, "trigger"), (PARENT, "acknowledge"), (PARENT, "resolve"),
+    ]  # fmt: skip
+    assert (PARENT, "trigger") in told["second"]
+    assert (PARENT, "trigger") in told["boss"]
+    for number in range(9):
+        assert lived(number, kill) == (told, decided), number
 
 
 class Telling(RuleBasedStateMachine):
