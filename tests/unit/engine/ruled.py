@@ -19,6 +19,7 @@ from homeostat.domain.window import Window
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
+from homeostat.engine.series import SeriesMemory, series_key
 from homeostat.engine.watch import (
     Baseline,
     Watch,
@@ -96,6 +97,7 @@ class Site:
         watch = fresh(MODEL, "1", self.now, ("matured",))
         watch = replace(watch, since=START - 13 * DAY, restated_until=START)
         self.put(watch_key(MODEL), watch)
+        self.put(series_key(MODEL), SeriesMemory(START))
 
     def follow(self, plan: ModelPlan) -> None:
         """Go on with another configuration, as after a restart."""
