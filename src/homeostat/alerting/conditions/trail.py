@@ -63,9 +63,12 @@ class Trail:
     def over(self, since: datetime, until: datetime) -> Piece | None:
         """Return the mean of the stretches whose middles lie in ``since <= t < until``."""
         found: Piece | None = None
-        for piece in self.pieces:
-            if since <= piece.start + (piece.end - piece.start) / 2 < until:
-                found = piece if found is None else _joined(found, piece)
+        for piece in reversed(self.pieces):
+            middle = piece.start + (piece.end - piece.start) / 2
+            if middle < since:
+                break
+            if middle < until:
+                found = piece if found is None else _joined(piece, found)
         return found
 
 
