@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from homeostat.domain.point import Point
@@ -81,4 +81,6 @@ class LimitState:
         LimitState(firing=False, against=0)
         """
         against = self.against + 1 if beyond != self.firing else 0
-        return LimitState(not self.firing) if against >= windows else replace(self, against=against)
+        if against >= windows:
+            return LimitState(not self.firing)
+        return self if against == self.against else LimitState(self.firing, against)

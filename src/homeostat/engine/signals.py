@@ -154,7 +154,5 @@ def _evaluated(
     if condition.series.gauge or isinstance(condition, Missing):
         # Told anew at each tick: only a state that changes is worth remembering.
         return (entry if state == entry.state else replace(entry, state=state)), told
-    if not points:
-        return replace(entry, state=state, signal=told), told
-    seen = points[-1].window.start
-    return replace(entry, state=state, signal=told, seen=seen, came=figures.now), told
+    seen, came = (points[-1].window.start, figures.now) if points else (entry.seen, entry.came)
+    return Remembered(entry.rule, entry.mark, entry.about, state, told, seen, came), told

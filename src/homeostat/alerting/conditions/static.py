@@ -47,7 +47,7 @@ class Static:
                 continue
             side = self.limit.side(point)
             run = state.run.after(beyond=bool(side), windows=self.limit.windows)
-            state = state if run == state.run else replace(state, run=run)
+            state = state if run is state.run else replace(state, run=run)
             reason = f"{self.series} {self.limit.told(side, point)}"
             signal = Signal(run.firing, reason, (str(self.series),) if run.firing else ())
         return state, signal

@@ -8,7 +8,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from homeostat.alerting.conditions.relative import FEWEST
-from homeostat.alerting.rules import default_rules
+from homeostat.alerting.rules import MISSING, default_rules
 from homeostat.detectors.drift.correlations import SUBJECT as CORRELATIONS
 from homeostat.detectors.performance.realized import NAMES
 from homeostat.domain.model import Task
@@ -73,6 +73,9 @@ def check_rules(
             if name in builtin:
                 remedy = "give it another name, or write what differs under overrides"
                 raise wrong("is the name of a built-in rule", remedy, *place)
+            if name.endswith(MISSING):
+                problem = f"a name that ends in {MISSING} is that of missing data of another rule"
+                raise wrong(problem, "give it another name", *place)
             _check(rule, model, place)
             _check_latency(rule, deadline, place)
             _check_names(rule, {*builtin, *rules} - {name}, receivers, place)

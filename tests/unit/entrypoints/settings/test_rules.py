@@ -238,11 +238,15 @@ def test_a_mistake_is_told_with_line_and_remedy(
             "name of a built-in rule",
         ),
         (
+            "a.missing: {verdicts: volume}", "", "", OWN_LINE,
+            "models.0.alerts.rules.a.missing", "missing data of another rule",
+        ),
+        (
             "", "", "x: {metric: log_loss, rise: 1}", MULTI_LINE, "models.2.alerts.rules.x.rise",
             "no reference of log_loss",
         ),
     ],
-    ids=["unknown", "never", "nothing_to_remove", "other_to_remove", "built_in", "multiclass"],
+    ids=["unknown", "never", "nothing_there", "other_there", "built_in", "missing", "multiclass"],
 )  # fmt: skip
 def test_mistakes_about_several_models(
     tmp_path: Path, own: str, defaults: str, multi: str, line: int, field: str, problem: str
