@@ -186,12 +186,9 @@ def _metrics_of(
     scores: NDArray[np.float64],
     labels: NDArray[np.float64],
 ) -> tuple[tuple[str, float], ...]:
-    """Return the metrics of the hold-out: what they are compared with later."""
-    moments = rows["timestamp"]
-    if not len(moments):
-        return ()
-    ends: tuple[datetime, datetime] = (pc.min(moments).as_py(), pc.max(moments).as_py())
-    window = Window(ends[0], ends[1] + timedelta(microseconds=1))
+    """Return the metrics of the hold-out, with which those of later windows can be compared."""
+    found = pc.min_max(rows["timestamp"])
+    window = Window(found["min"].as_py(), found["max"].as_py() + timedelta(microseconds=1))
     least = plan.performance.min_rows
     points = detector.measure(
         plan.spec, version, window, scores, labels, 1.0, MATURED, min_rows=least
