@@ -35,8 +35,8 @@ class Remembered:
         Its name, which condition it had, and what that was about.
     state : State or None
         Of conditions on series, once they were evaluated.
-    signal : Signal
-        What it said last.
+    active, reason
+        What it said last: as of a `Signal`.
     seen : datetime or None
         Start of the newest window that it looked at.
     came : datetime or None
@@ -47,9 +47,15 @@ class Remembered:
     mark: str
     about: str
     state: State | None = None
-    signal: Signal = field(default_factory=lambda: Signal(None, "no figure yet"))
+    active: bool | None = None
+    reason: str = "no figure yet"
     seen: datetime | None = None
     came: datetime | None = None
+
+    @property
+    def signal(self) -> Signal:
+        """What it said last."""
+        return Signal(self.active, self.reason, (self.about,) if self.active else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +161,7 @@ def _evaluated(
         # Told anew at each tick: only a state that changes is worth remembering.
         return (entry if state == entry.state else replace(entry, state=state)), told
     seen, came = (points[-1].window.start, figures.now) if points else (entry.seen, entry.came)
-    return Remembered(entry.rule, entry.mark, entry.about, state, told, seen, came), told
+    after = Remembered(
+        entry.rule, entry.mark, entry.about, state, told.active, told.reason, seen, came
+    )
+    return after, told
