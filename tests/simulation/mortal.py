@@ -189,19 +189,23 @@ class Mortal:
         scorer, routes = RegistryScorer(registry), MemoryRoutes()
         return Ports(self.records, log, registry, scorer, routes, told, {})
 
-    def live(self, knife: Knife, last: int = LAST) -> None:
-        """Begin a control plane and let it tick every minute, till the last or its own end."""
+    def begin(self, knife: Knife) -> Engine:
+        """Begin a control plane that knows the traffic so far."""
         self.records.knife = knife
-        registry, now = MemoryRegistry(), self.clock.now()
+        registry = MemoryRegistry()
         registry.register(ModelVersion(MODEL, "", "linear", "", START), artifact(self.folder))
         ports = self.ports(knife, registry)
-        if now > START:
-            ports.log.append(SPEC, answers(Window(START, now)))
-        engine = Engine(ports, {MODEL: plan()})
+        if self.clock.now() > START:
+            ports.log.append(SPEC, answers(Window(START, self.clock.now())))
+        return Engine(ports, {MODEL: plan()})
+
+    def live(self, knife: Knife, last: int = LAST) -> None:
+        """Begin a control plane and let it tick every minute, till the last or its own end."""
+        engine, now = self.begin(knife), self.clock.now()
         while now < START + last * MINUTE:
             window = Window(now, self.clock.advance(MINUTE))
             now = window.end
-            ports.log.append(SPEC, answers(window))
+            engine.ports.log.append(SPEC, answers(window))
             self.take_on(now)
             assert engine.tick(now) == ()
 
@@ -225,18 +229,18 @@ def save_signal(out: Path) -> Path:
     return out
 
 
-def answers(window: Window) -> pa.Table:
+def answers(window: Window, hit: Window = SLOW) -> pa.Table:
     """Return the answers of some minutes, slow ones while the incident lasts."""
     stamps = [
         window.start + minute * MINUTE + second * timedelta(seconds=1)
         for minute in range(window.length // MINUTE)
         for second in range(PER_MINUTE)
     ]
-    slow = [SLOW.start <= at < SLOW.end for at in stamps]
+    slow = [hit.start <= at < hit.end for at in stamps]
     count = len(stamps)
     rows = pa.table(
         {
-            "prediction_id": [f"{at:%H%M%S}" for at in stamps],
+            "prediction_id": [f"{at:%d%H%M%S}" for at in stamps],
             "timestamp": pa.array(stamps, TIMESTAMP),
             "entity": ["c"] * count,
             "signal": [(number % 7 - 3) / 3 for number in range(count)],

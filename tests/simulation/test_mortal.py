@@ -16,9 +16,21 @@ from pathlib import Path
 
 import pytest
 
+from homeostat.domain.window import Window
 from receivers import Receivers, serving
 from simulation import mortal
-from simulation.mortal import INCIDENT, LAST, MODEL, RECEIVERS, Killed, Knife, Mortal
+from simulation.mortal import (
+    INCIDENT,
+    LAST,
+    MINUTE,
+    RECEIVERS,
+    SLOW,
+    Killed,
+    Knife,
+    Mortal,
+    answers,
+)
+from simulation.world import MODEL, SPEC, START
 
 STORY = [(INCIDENT, "trigger"), (INCIDENT, "acknowledge"), (INCIDENT, "resolve")]
 SIGNALLED = (
@@ -54,18 +66,22 @@ class Duty:
             shutil.copytree(self.eve, folder)
         return Mortal.open(self.eve if memory else folder, self.urls, memory=memory)
 
-    def check(self, world: Mortal, kills: int) -> None:
-        """Check what was told, decided, and left."""
+    def settled(self, world: Mortal, story: list[tuple[str, str]]) -> None:
+        """Check what was told to those who know keys, decided, and left."""
         for name in ("pagerduty", "opsgenie"):
-            assert self.receivers[name].paged == STORY, name
+            assert self.receivers[name].paged == story, name
+        made = [(d.action, d.subject) for d in world.records.decisions(MODEL)]
+        for key, action in story:
+            assert made.count((action.replace("trigger", "fire"), key)) == 1
+        assert world.records.pending(world.clock.now() + timedelta(days=1)) == ()
+
+    def check(self, world: Mortal, kills: int) -> None:
+        """Check that the whole story was told, and what was told twice to those without keys."""
+        self.settled(world, STORY)
         for name, each in self.receivers.items():
             assert all(entry.status < 300 for entry in each.got), name
             told = len(each.got)  # Slack has no keys: it hears again what was on its way
             assert len(STORY) <= told <= len(STORY) + kills, name
-        made = [(d.action, d.subject) for d in world.records.decisions(MODEL)]
-        for action in ("fire", "acknowledge", "resolve"):
-            assert made.count((action, INCIDENT)) == 1
-        assert world.records.pending(world.clock.now() + timedelta(days=1)) == ()
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +134,24 @@ def test_it_may_die_again_and_again(duty: Duty, tmp_path: Path) -> None:
         duty.check(world, len(deaths))
         world.close()
     assert died == set(duty.steps)
+
+
+@pytest.mark.parametrize("hours", [-24, -0.5, 0.5, 24], ids=lambda hours: f"{hours:+g} hours")
+def test_a_clock_that_steps_pages_nobody_again_and_ends_nothing(
+    duty: Duty, tmp_path: Path, hours: float
+) -> None:
+    """From the fifth minute to the twelfth it stands elsewhere; it is slow till the ninth."""
+    world = duty.begin(tmp_path, memory=True)
+    engine, paged = world.begin(Knife()), duty.receivers["pagerduty"].paged
+    for minute in [*range(1, 16), *range(16 + 24 * 60, 21 + 24 * 60)]:
+        step = timedelta(hours=hours if 5 <= minute < 12 else 0.0)
+        now = START + minute * MINUTE + step
+        window = Window(now - MINUTE, now)
+        world.clock.set(now)
+        engine.ports.log.append(SPEC, answers(window, window if 2 <= minute < 9 else SLOW))
+        assert engine.tick(now) == ()
+        assert ("resolve" in [action for _, action in paged]) <= (minute >= 9)
+    duty.settled(world, [STORY[0], STORY[2]])
 
 
 @pytest.fixture(scope="module")

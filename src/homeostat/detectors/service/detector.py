@@ -71,8 +71,7 @@ def evaluate(
 ) -> tuple[ServiceState, tuple[Verdict, Verdict]]:
     """Judge the rows answered in a period; pass each row once.
 
-    An alarm ends when the rows since speak against it: at once after an outage, and not because a
-    few rows of a quiet period happened to be good (`recovery`).
+    An alarm ends when the rows since speak against it (see `recover`).
 
     Parameters
     ----------
