@@ -123,6 +123,10 @@ QUERIES: dict[str, Fault] = {
 """Of any query."""
 
 ALERTS: dict[str, Fault] = {
+    "a quantile ends at the last bucket, and is NaN where nobody asks": Fault(
+        lambda expr: re.search(r"histogram_quantile\(|:p\d+_", expr) is not None,
+        "homeostat:request_duration_seconds:p99_rate5m > 10",
+    ),
     "a rate is no share": Fault(
         lambda expr: "rate(" in expr, 'rate(homeostat_predictions_total{reason="error"}[5m]) > 0.05'
     ),
