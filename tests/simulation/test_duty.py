@@ -15,7 +15,7 @@ from simulation.tally import tally
 
 HOUR = timedelta(hours=1)
 SPELL = timedelta(hours=9)
-KINDS = (Kind.CENTS, Kind.SLOW, Kind.OPEN, Kind.SILENCE, Kind.RENAMED, Kind.TIMEOUTS)
+KINDS = (Kind.CENTS, Kind.SLOW, Kind.SILENCE, Kind.RENAMED, Kind.TIMEOUTS)
 
 
 def live(duty: Duty, days: float, each: Callable[[], object] = lambda: None) -> None:
@@ -52,8 +52,8 @@ def test_each_incident_is_found_paged_once_and_over_after_its_end(tmp_path: Path
         Incident(kind, Window(start, start + SPELL))
         for kind, start in zip(KINDS, starts, strict=True)
     )
-    duty = begin(tmp_path, Shop(22, 2000, incidents=incidents), HOUR, retrains=False)
-    live(duty, 2.5 + len(KINDS))
+    duty = begin(tmp_path, Shop(22, 4000, incidents=incidents), HOUR, retrains=False)
+    live(duty, 2 + len(KINDS))
     outcomes, false = tally(incidents, duty.pages())
     assert false == []
     for each in outcomes:

@@ -26,6 +26,7 @@ from homeostat.engine.signals_served import Served
 from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
 from homeostat.profiles.profile import Profile, merge_all
 
+LONGEST_DOUBT = timedelta(days=1)
 MODEL_TIER = "model"
 SERVICE_COLUMNS = ("role", "version", "tier", "reason", "latency_ms")
 
@@ -155,8 +156,10 @@ def note_faults(
     """Open a fault for each column that broke and close those that are fine again.
 
     A fault begins one window before the first bad one and ends one after the last, because it may
-    have begun or ended inside a window that it did not spoil enough to be seen. A column that left
-    the schema is broken no longer. Closed faults are kept as long as training may reach back.
+    have begun or ended inside a window that it did not spoil enough to be seen. Windows before it
+    that had too few rows to be judged are vouched for by nobody: it begins before these, at most
+    `LONGEST_DOUBT` earlier. A column that left the schema is broken no longer. Closed faults are
+    kept as long as training may reach back.
     """
     broken = {v.subject: v.reason for v in verdicts if v.status is Status.DRIFT}
     fine = {v.subject for v in verdicts if v.status is Status.OK}
@@ -170,11 +173,16 @@ def note_faults(
         elif fault.end is None or fault.end > now - reach(plan):
             faults.append(fault)
     open_now = {fault.column for fault in faults if fault.end is None}
+    sound = {name: end for name, end in watch.sound_until if name in known}
     for column in sorted(set(broken) - open_now):
-        fault = Fault(column, window.start - window.length, reason=f"{column}: {broken[column]}")
+        doubt = max(sound.get(column, window.start), window.start - LONGEST_DOUBT)
+        start = min(doubt, window.start) - window.length
+        fault = Fault(column, start, reason=f"{column}: {broken[column]}")
         faults.append(fault)
         decisions.append(_noted(watch, now, "begin_fault", fault, broken[column]))
-    return replace(watch, faults=tuple(faults)), tuple(decisions)
+    sound |= dict.fromkeys(sorted(fine & known), window.end)
+    watch = replace(watch, faults=tuple(faults), sound_until=tuple(sound.items()))
+    return watch, tuple(decisions)
 
 
 def reach(plan: ModelPlan) -> timedelta:

@@ -91,7 +91,8 @@ class Watch:
     ``latest`` holds the newest verdict of each monitor and subject. ``drop_since`` is when realized
     performance began to be worse, ``drops`` counts the consecutive metric windows in which it was.
     Windows were looked at for late labels until ``restated_until``, and for answers by fallback
-    tiers until ``degraded_until``.
+    tiers until ``degraded_until``. ``sound_until`` has the end of the newest window in which a
+    column was judged to be fine.
     """
 
     model: str
@@ -119,6 +120,7 @@ class Watch:
     calibration: CalibrationState = CalibrationState()
     degraded: LimitState = field(default_factory=LimitState)
     degraded_until: datetime | None = None
+    sound_until: tuple[tuple[str, datetime], ...] = ()
 
     @property
     def open_faults(self) -> tuple[Fault, ...]:

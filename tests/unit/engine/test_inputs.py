@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from homeostat.domain.model import Schema
 from homeostat.domain.verdict import Monitor, Status
 from homeostat.domain.window import Window
 from homeostat.engine import inputs
@@ -43,6 +44,18 @@ def test_a_fault_begins_a_window_early_and_is_not_begun_twice() -> None:
     again, made = note_faults(PLAN, seen, (BAD,), hour(4), START)
     assert again == seen
     assert made == ()
+
+
+@pytest.mark.parametrize(("judged", "start"), [(10, 4), (47, 22)], ids=["hours", "days"])
+def test_windows_that_nobody_could_judge_are_part_of_the_fault(judged: int, start: int) -> None:
+    """Fine in the hour from 4 to 5, too few rows until ten o'clock, or for nearly two days."""
+    seen, _ = note_faults(PLAN, watch(), (FINE,), hour(4), START)
+    for number in range(5, judged):
+        seen, _ = note_faults(PLAN, seen, (UNSURE,), hour(number), START)
+    seen, _ = note_faults(PLAN, seen, (BAD,), hour(judged), START)
+    assert seen.open_faults[0].start == hour(start).start
+    gone = replace(PLAN, spec=replace(SPEC, schema=Schema(SPEC.schema.columns[:1])))
+    assert note_faults(gone, seen, (), hour(48), START)[0].sound_until == ()
 
 
 def test_a_second_column_is_a_fault_of_its_own() -> None:
