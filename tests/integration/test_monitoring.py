@@ -43,6 +43,12 @@ ROOT = Path(__file__).parents[2]
 CONFIG = """\
 server: {port: CONTROL}
 gateway: {port: GATEWAY}
+alerts:
+  rules:
+    low: {metric: accuracy, below: 0.7, sure: true, windows: 2}
+    fell: {metric: accuracy, drop: 0.05, against: 28d}
+    errors: {metric: error_rate, above: 0.01, missing: {after: 1h}}
+    slow: {metric: latency_p99, above: 500, inhibited_by: [model_down]}
 models:
   - name: toy
     task: binary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +14,8 @@ from homeostat.entrypoints.http.auth import is_loopback
 from homeostat.entrypoints.http.runbooks import is_address
 from homeostat.entrypoints.monitoring.dashboards import dashboards, place_of
 from homeostat.entrypoints.monitoring.limits import limits
+from homeostat.entrypoints.monitoring.owned import Owners
+from homeostat.entrypoints.monitoring.owned_tests import owned_tests
 from homeostat.entrypoints.settings.deployment import Settings
 
 MADE = "# Made by: homeostat monitoring export. Changes are lost when it is run again.\n"
@@ -21,6 +23,7 @@ RUNBOOKS, PANEL = "RUNBOOKS", "PANEL"
 GATEWAY_JOB, CONTROL_JOB = "homeostat-gateway", "homeostat"
 RULES = ("models.yml", "platform.yml")
 SERVING = "serving.yml"
+OWN = "own.yml"
 TOKEN = "/etc/prometheus/homeostat_token"  # noqa: S105 - where it is, not what
 """File of the token of scope read that a scrape from another machine needs."""
 
@@ -42,6 +45,7 @@ def monitoring_files(settings: Settings, *, gateway: bool = True) -> dict[str, s
     base = runbook_base(settings)
     for name in rules:
         found[f"prometheus/rules/{name}"] = MADE + _template(name).replace(RUNBOOKS, base)
+    found |= _owned(Owners(settings, gateway, base))
     found["alertmanager/alertmanager.yml"] = MADE + _template("alertmanager.yml")
     for name in ("datasources", "dashboards"):
         found[f"grafana/provisioning/{name}/homeostat.yml"] = MADE + _template(f"{name}.yml")
@@ -55,6 +59,23 @@ def monitoring_files(settings: Settings, *, gateway: bool = True) -> dict[str, s
         text = json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
         found[f"grafana/dashboards/{dashboard['uid']}.json"] = text
     return found
+
+
+def _owned(owners: Owners) -> dict[str, str]:
+    """Return the owner's rules and their tests, which ask for nothing but what models record."""
+    if not owners.rules:
+        return {}
+    tree = owners.tree()
+    found = {f"prometheus/rules/{OWN}": MADE + owners.head() + _yaml(tree)}
+    beside = [f"../rules/{name}" for name in (RULES[0], OWN)]
+    groups = [*_groups(yaml.safe_load(_template(RULES[0]))), *_groups(tree)]
+    for name, test in owned_tests(owners.told, beside, groups).items():
+        found[f"prometheus/tests/{name}"] = MADE + _yaml(test)
+    return found
+
+
+def _groups(tree: Mapping[str, Sequence[Mapping[str, object]]]) -> list[str]:
+    return [str(group["name"]) for group in tree["groups"]]
 
 
 def write_monitoring(settings: Settings, folder: Path, *, gateway: bool = True) -> tuple[str, ...]:
