@@ -58,7 +58,7 @@ class BandConfig:
         Seconds to one false alarm, at least `RAREST` blocks.
     ways : {"both", "above", "below"}
         Which deviations matter.
-    least : float
+    min_change : float
         Deviations up to this, in the series' own unit, do not matter.
 
     Raises
@@ -75,15 +75,17 @@ class BandConfig:
 
     rare: float = WEEK
     ways: Ways = "both"
-    least: float = 0.0
+    min_change: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.rare < math.inf:
             raise ValueError(
                 f"one alarm in {self.rare:g} seconds is no limit; rare must be positive and finite"
             )
-        if not 0.0 <= self.least < math.inf:
-            raise ValueError(f"least is {self.least:g}; it must be finite and not negative")
+        if not 0.0 <= self.min_change < math.inf:
+            raise ValueError(
+                f"min_change is {self.min_change:g}; it must be finite and not negative"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,8 @@ def _read(
 ) -> Reading:
     peaks = state.peaks
     heights = [
-        peaks.one_on_scale(at, one if one > config.least else 0.0) for at, one in enumerate(values)
+        peaks.one_on_scale(at, one if one > config.min_change else 0.0)
+        for at, one in enumerate(values)
     ]
     height = max(heights)
     sign = _SIGNS[heights.index(height)]
@@ -267,7 +270,7 @@ def _read(
     asked = max(config.rare / state.block, float(RAREST))
     periods = peaks.blocks_to_one(height)
     beyond = periods >= asked
-    reach = max(peaks.at_height(_VALUE, peaks.limit(asked)), config.least)
+    reach = max(peaks.at_height(_VALUE, peaks.limit(asked)), config.min_change)
     return Reading(
         expected,
         expected - reach if config.ways != "above" else -math.inf,

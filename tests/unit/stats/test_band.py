@@ -146,7 +146,7 @@ def test_only_deviations_that_way_matter(ways: str, sign: int, found: bool) -> N
 def test_what_is_too_small_to_matter_is_no_alarm(learnt: BandState) -> None:
     values = tomorrow()
     values[30] += 9.0
-    readings = after(learnt, values, BandConfig(least=20.0))
+    readings = after(learnt, values, BandConfig(min_change=20.0))
     assert begun(readings) == []
     assert readings[30] is not None
     assert readings[30].upper - readings[30].expected == 20.0
@@ -266,7 +266,7 @@ def test_a_time_to_one_alarm_is_positive_and_finite(rare: float) -> None:
         BandConfig(rare)
 
 
-@pytest.mark.parametrize("least", [-1.0, math.inf, math.nan], ids=str)
-def test_what_does_not_matter_is_finite(least: float) -> None:
+@pytest.mark.parametrize("min_change", [-1.0, math.inf, math.nan], ids=str)
+def test_what_does_not_matter_is_finite(min_change: float) -> None:
     with pytest.raises(ValueError, match="must be finite and not negative"):
-        BandConfig(least=least)
+        BandConfig(min_change=min_change)

@@ -10,6 +10,7 @@ from typing import Protocol
 from homeostat.alerting.conditions.trail import Trail
 from homeostat.domain.limit import LimitState
 from homeostat.domain.point import Point
+from homeostat.stats.band import BandState
 
 ZERO = timedelta(0)
 
@@ -85,11 +86,14 @@ class State:
         Figures of the past.
     since : datetime or None
         When the newest figure came, or was missed.
+    band : BandState or None
+        What a seasonal band has learnt.
     """
 
     run: LimitState = field(default_factory=LimitState)
     trail: Trail = field(default_factory=Trail)
     since: datetime | None = None
+    band: BandState | None = None
 
 
 class SeriesCondition(Protocol):

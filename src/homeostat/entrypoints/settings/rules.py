@@ -26,12 +26,14 @@ from homeostat.entrypoints.settings.values import (
 
 OVER = timedelta(minutes=5)
 MIN_ROWS = 30
-CONDITIONS = ("verdicts", "above", "below", "drop", "rise", "burn")
+CONDITIONS = ("verdicts", "above", "below", "drop", "rise", "burn", "band")
+KINDS = {"above": "limit", "below": "limit", "drop": "change", "rise": "change"}
 FOREIGN = {
     "verdicts": ("metric", "segment", "over", "against", "ratio", "windows", "sure", "missing"),
     "limit": ("subject", "more_than", "against", "ratio"),
     "change": ("subject", "more_than"),
     "burn": ("subject", "more_than", "against", "ratio", "windows", "sure"),
+    "band": ("subject", "more_than", "against", "ratio", "windows", "sure"),
 }
 """Settings that mean nothing beside a condition of each kind."""
 
@@ -76,6 +78,18 @@ class Burn(Part):
     where all rows would have to be bad."""
 
 
+class Band(Part):
+    """What its own past makes usual of a figure, at such an hour and weekday."""
+
+    rare: Duration | None = None
+    """Time to one false alarm, if the future is like the past; default: 7d, or 168 figures where
+    that is longer."""
+    ways: Literal["both", "above", "below"] = "both"
+    """Which deviations matter."""
+    min_change: Annotated[Number, Field(ge=0)] = 0.0
+    """Deviations up to this, in the metric's unit, do not matter."""
+
+
 class OwnRule(Part):
     """When to tell whom of what: exactly one condition, on verdicts or on a metric."""
 
@@ -109,6 +123,8 @@ class OwnRule(Part):
     28d: its mean over so long before."""
     burn: Burn | None = None
     """Fires when an error budget is spent too fast."""
+    band: Band | None = None
+    """Fires when it lies where it rarely does at such an hour and weekday; {} will do."""
     windows: Count = 1
     """Figures in a row that make it fire, and end it."""
     sure: Flag = False
@@ -159,9 +175,7 @@ class OwnRule(Part):
             raise wrong(
                 "is a condition on no metric", "add a line such as metric: accuracy", *given
             )
-        return {"verdicts": "verdicts", "burn": "burn", "drop": "change", "rise": "change"}.get(
-            given[0], "limit"
-        )
+        return KINDS.get(given[0], given[0])
 
     def _check_figures(self) -> None:
         """Refuse what means nothing for figures of this kind."""

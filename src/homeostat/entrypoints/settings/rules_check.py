@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from homeostat.alerting.conditions.band import rarest
 from homeostat.alerting.conditions.relative import FEWEST
 from homeostat.alerting.rules import MISSING, default_rules
 from homeostat.detectors.drift.correlations import SUBJECT as CORRELATIONS
@@ -98,6 +99,7 @@ def _check(rule: OwnRule, model: Model, place: Path) -> None:
     _check_limits(rule, model, place)
     _check_change(rule, model, place)
     _check_burn(rule, model, place)
+    _check_band(rule, model, place)
     _check_missing(rule, model, place)
     condition_of(rule, model)
 
@@ -180,6 +182,17 @@ def _check_burn(rule: OwnRule, model: Model, place: Path) -> None:
                 "it can never fire"
             )
             raise wrong(problem, f"write at most {most:g}", *at, "factor")
+
+
+def _check_band(rule: OwnRule, model: Model, place: Path) -> None:
+    if rule.band is None or rule.band.rare is None:
+        return
+    every = series_of(rule, model).every
+    shortest = rarest(every)
+    if rule.band.rare < shortest:
+        problem = f"a figure of {rule.metric} is of {format_duration(every)}: that is too often"
+        remedy = f"write {format_duration(shortest)} or more"
+        raise wrong(problem, remedy, *place, "band", "rare")
 
 
 def _check_missing(rule: OwnRule, model: Model, place: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from homeostat.alerting.conditions import burn
+from homeostat.alerting.conditions.band import Band, rarest
 from homeostat.alerting.conditions.burn import Burn
 from homeostat.alerting.conditions.kinds import Condition, OnSeries
 from homeostat.alerting.conditions.missing import Missing
@@ -119,6 +120,9 @@ def _on_series(part: OwnRule, series: Series) -> OnSeries:
         if given is not None:
             pairs = tuple(burn.Pair(pair.long, pair.short, pair.factor) for pair in given)
         return Burn(series, objective, pairs, series.name in GOOD, part.least)
+    if part.band is not None:
+        rare = part.band.rare or rarest(series.every)
+        return Band(series, rare, part.band.ways, part.band.min_change, part.least)
     amount = part.drop or part.rise
     if amount is not None:
         trailing = None if part.against == "reference" else part.against
