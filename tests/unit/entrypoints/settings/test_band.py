@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,12 +12,23 @@ from homeostat.alerting.conditions.band import Band
 from homeostat.domain.errors import ConfigError
 from unit.engine.ruled import DAY, plan_of
 
+GUIDE = Path(__file__).parents[4] / "docs/guide/alert-rules.md"
+
 
 def condition(folder: Path, rule: str) -> Band:
     plan = plan_of(folder, f"alerts: {{rules: {{odd: {{{rule}}}}}}}")
     (found,) = [rule.condition for rule in plan.rules if rule.name == "odd"]
     assert isinstance(found, Band)
     return found
+
+
+def test_the_guides_examples_are_read(tmp_path: Path) -> None:
+    blocks = re.findall(r"(?:^    .*\n)+", GUIDE.read_text(), re.MULTILINE)
+    (shown,) = [block for block in blocks if "band:" in block]
+    plan = plan_of(tmp_path, "".join(line[4:] + "\n" for line in shown.splitlines()))
+    bands = {rule.name: rule.condition for rule in plan.rules if isinstance(rule.condition, Band)}
+    assert sorted(bands) == ["odd_accuracy", "odd_errors", "odd_traffic"]
+    assert bands["odd_errors"].rare == 28 * DAY
 
 
 def test_one_setting_serves_all(tmp_path: Path) -> None:
