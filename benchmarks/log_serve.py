@@ -174,17 +174,24 @@ def ingest(folder: Path, clients: int, rows: int, seconds: float, kind: str, pac
 def memory(folder: Path, total: int) -> None:
     """Print how a server's memory goes while rows come in."""
     server = Server(folder)
-    done = 0
+    done = most = 0
     try:
         while done < total:
             piece = min(1_000_000, total - done)
+            server.forget_most()
+            cpu = server.cpu()
             sent, took, refused, _, p99 = driven(server, 8, 1_000, 1e9, piece, "arrow", 0.0)
             done += int(sent)
+            cpu = server.cpu() - cpu
+            files = server.status("RssFile") + server.status("RssShmem")
+            now = server.status("VmHWM")
+            most = max(most, now)
             print(
-                f"{done:,} rows: resident {server.status('VmRSS') / 2**20:.0f} MB (of which files "
-                f"{server.status('RssFile') / 2**20:.0f}), most so far "
-                f"{server.status('VmHWM') / 2**20:.0f} MB; {sent / took:,.0f} rows/s, p99 "
-                f"{p99 * 1e3:.0f} ms, {refused:.0f} refused",
+                f"{done:,} rows: resident {server.status('VmRSS') / 2**20:.0f} MB (anonymous "
+                f"{server.status('RssAnon') / 2**20:.0f}, files {files / 2**20:.0f}; PSS "
+                f"{server.share() / 2**20:.0f}), most of this million {now / 2**20:.0f}, so far "
+                f"{most / 2**20:.0f} MB; {sent / took:,.0f} rows/s, {sent / cpu:,.0f} a CPU "
+                f"second, p99 {p99 * 1e3:.0f} ms, {refused:.0f} refused",
                 flush=True,
             )
     finally:

@@ -202,6 +202,17 @@ class Server:
         assert found is not None
         return int(found[1]) * 1024
 
+    def share(self) -> int:
+        """Return its proportional set size in bytes: of what it shares with others, its share."""
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        found = re.search(r"Pss:\s+(\d+) kB", text)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def forget_most(self) -> None:
+        """Have VmHWM begin again at what is resident now."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
     def cpu(self) -> float:
         """Return the seconds of CPU spent so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()

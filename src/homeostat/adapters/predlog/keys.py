@@ -1,19 +1,9 @@
-"""Which rows are stored: sorted hashes of their ids, in memory or mapped from a file.
-
-A key file holds a header (``<4sIQ``: magic ``HSK1``, CRC-32 of the rest, number of rows) and then,
-for all rows by ascending (key, detail): the keys and the details (64 bits each) and where each row
-stands in its columnar file (32 bits). It is made from that file alone and can be made anew.
-"""
+"""Which rows are stored: sorted hashes of their ids, in memory or mapped from a file."""
 
 from __future__ import annotations
 
-import mmap
-import os
-import struct
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -22,16 +12,17 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.hashing import Hashes, hash_numbers, hash_texts
+from homeostat.adapters.predlog.sieve import may_hold
 from homeostat.domain.columns import float_array, micros
 
 Places: TypeAlias = "NDArray[np.intp]"
 
-MAGIC = b"HSK1"
-HEADER = struct.Struct("<4sIQ")
-SUFFIX = ".keys"
-ROW_BYTES = 20
 HALF = np.uint64(32)
 LOWER_HALF = np.uint64(2**32 - 1)
+
+
+def _nothing() -> None:
+    """Let go of nothing: what is in memory is not mapped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,11 +38,17 @@ class Keys:
         of labels: hash of arrival and label.
     rows : ndarray of uint32
         Where each stands in the table that the keys were made of.
+    sieve : ndarray of uint64, optional
+        Says of most other keys that they are not here; see `may_hold`.
+    let_go : callable
+        Lets pages of a mapped file go that were read; those of the sieve stay.
     """
 
     keys: Hashes
     details: Hashes
     rows: NDArray[np.uint32]
+    sieve: Hashes | None = None
+    let_go: Callable[[], None] = _nothing
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -66,32 +63,47 @@ class Keys:
         alike : ndarray of bool
             Key and upper half of the detail are equal.
         """
-        start, stop = self._range(keys)
+        near = self._near(keys)
+        start, stop = self._range(keys[near])
         same, alike = np.zeros(len(keys), np.bool_), np.zeros(len(keys), np.bool_)
         (met,) = np.nonzero(start < stop)
         if met.size:
-            wanted, first, last = details[met], start[met], stop[met]
+            places, first, last = near[met], start[met], stop[met]
+            wanted = details[places]
             version = (wanted >> HALF) << HALF
             for found, asked, cut in ((same, wanted, 0), (alike, version, HALF)):
                 at = self._at(first, last, asked)
-                near = self.details[np.minimum(at, len(self) - 1)]
-                found[met] = (at < last) & (near >> np.uint64(cut) == asked >> np.uint64(cut))
+                here = self.details[np.minimum(at, len(self) - 1)]
+                found[places] = (at < last) & (here >> np.uint64(cut) == asked >> np.uint64(cut))
+        self.let_go()
         return same, alike
 
     def has(self, keys: Hashes) -> NDArray[np.bool_]:
         """Say of each key whether it is here, with whatever detail."""
-        if not len(self):
-            return np.zeros(len(keys), np.bool_)
-        at = np.minimum(np.searchsorted(self.keys, keys), len(self) - 1)
-        return np.asarray(self.keys[at] == keys, np.bool_)
+        found = np.zeros(len(keys), np.bool_)
+        if len(self):
+            near = self._near(keys)
+            at = np.minimum(np.searchsorted(self.keys, keys[near]), len(self) - 1)
+            found[near] = self.keys[at] == keys[near]
+            self.let_go()
+        return found
 
     def match(self, keys: Hashes) -> tuple[Places, NDArray[np.uint32]]:
         """Return the pairs of equal keys: places in `keys`, and `rows` of those here."""
-        start, stop = self._range(keys)
+        near = self._near(keys)
+        start, stop = self._range(keys[near])
         counts = stop - start
-        asked = np.repeat(np.arange(len(keys)), counts)
+        asked = np.repeat(near, counts)
         first = np.repeat(start - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-        return asked, self.rows[first + np.arange(len(asked))]
+        rows = self.rows[first + np.arange(len(asked))]
+        self.let_go()
+        return asked, rows
+
+    def _near(self, keys: Hashes) -> Places:
+        """Return the places of those keys that may be here."""
+        if self.sieve is None:
+            return np.arange(len(keys))
+        return np.flatnonzero(may_hold(self.sieve, keys))
 
     def _range(self, keys: Hashes) -> tuple[Places, Places]:
         start = np.searchsorted(self.keys, keys)
@@ -162,57 +174,3 @@ def in_key_order(keys: Hashes, details: Hashes, rows: NDArray[np.uint32]) -> Key
     if (np.diff(keys[order]) == 0).any():
         order = np.lexsort((details, keys))
     return Keys(keys[order], details[order], rows[order])
-
-
-def write_keys(path: Path, keys: Keys) -> None:
-    """Write a key file, without syncing it; raises OSError."""
-    parts = [np.ascontiguousarray(part).data for part in (keys.keys, keys.details, keys.rows)]
-    checksum = 0
-    for part in parts:
-        checksum = zlib.crc32(part, checksum)
-    with path.open("wb") as file:
-        file.write(HEADER.pack(MAGIC, checksum, len(keys)))
-        for part in parts:
-            file.write(part)
-
-
-def key_bytes(keys: Keys) -> int:
-    """Return the bytes of keys in a key file, without its header."""
-    return ROW_BYTES * len(keys)
-
-
-def read_keys(path: Path, rows: int, *, check: bool = False) -> Keys:
-    """Map the key file of so many rows; with `check` its checksum is compared.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    ValueError
-        If it is no whole key file.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size < HEADER.size:
-            raise ValueError("is cut short")
-        mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    finally:
-        os.close(descriptor)
-    magic, checksum, count = HEADER.unpack_from(mapped)
-    if magic != MAGIC or size != HEADER.size + ROW_BYTES * count:
-        raise ValueError("is no whole key file")
-    if count != rows:
-        raise ValueError(f"is of {count:,} rows, not of {rows:,}")
-    if check:
-        found = zlib.crc32(memoryview(mapped)[HEADER.size :])
-        # What nobody asks for need not stay in memory.
-        mapped.madvise(mmap.MADV_DONTNEED)
-        if found != checksum:
-            raise ValueError("has another checksum than when it was written")
-    at = HEADER.size
-    return Keys(
-        np.frombuffer(mapped, np.uint64, count, at),
-        np.frombuffer(mapped, np.uint64, count, at + 8 * count),
-        np.frombuffer(mapped, np.uint32, count, at + 16 * count),
-    )

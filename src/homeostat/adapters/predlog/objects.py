@@ -18,7 +18,7 @@ from pyarrow import fs
 from homeostat.adapters.durable import make_folder
 from homeostat.adapters.predlog.cache import SizedCache
 from homeostat.adapters.predlog.checksum import stated
-from homeostat.adapters.predlog.keys import SUFFIX
+from homeostat.adapters.predlog.keyfile import SUFFIX
 from homeostat.adapters.predlog.place import BENCH, CACHE, OWNER, AwayError, Source
 
 PIECE = 2**22

@@ -17,24 +17,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from homeostat.adapters.durable import folder_name
-from homeostat.adapters.predlog import keys as keyfile
 from homeostat.adapters.predlog.cache import ColumnCache, SizedCache, assembled, by_group
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.checksum import check_footer, named
 from homeostat.adapters.predlog.encoding import choose_encoding
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.hashing import Hashes
-from homeostat.adapters.predlog.keys import (
-    Keys,
-    identities,
-    in_key_order,
-    key_bytes,
-    make_keys,
-    read_keys,
-    write_keys,
-)
+from homeostat.adapters.predlog.keyfile import SUFFIX, key_bytes, read_keys, write_keys
+from homeostat.adapters.predlog.keys import Keys, identities, make_keys
 from homeostat.adapters.predlog.layout import EVER, Layout, Span, chosen_groups, read_layout
 from homeostat.adapters.predlog.place import AwayError, Place
+from homeostat.adapters.predlog.runs import Runs, runs_in
 from homeostat.adapters.predlog.widening import widened
 from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
@@ -122,17 +114,17 @@ class FileStore:
             If the disk failed or is full, or the place does not take it.
         """
         folder = f"{kind.name.lower()}/model={folder_name(model)}/day={day}"
-        with self.place.bench(folder) as bench:
-            told, written = _Told(kind, self.salt), bench / f"{name}.tmp"
+        with self.place.bench(folder) as bench, runs_in(bench / f"{name}.runs.tmp") as runs:
+            told, written = _Told(kind, self.salt, runs), bench / f"{name}.tmp"
             write_pieces(map(told.see, pieces), written)
             final = bench / named(name, written)
             written.replace(_temporary(final))
-            key_file = final.with_suffix(keyfile.SUFFIX)
-            write_keys(_temporary(key_file), told.keys)
+            key_file = final.with_suffix(SUFFIX)
+            write_keys(_temporary(key_file), runs.blocks(), runs.rows)
             size, path = _temporary(final).stat().st_size, f"{folder}/{final.name}"
             for done in (key_file, final):
                 self.place.put(_temporary(done), f"{folder}/{done.name}")
-        return FileEntry(kind, model, day, path, told.rows, size, told.first, told.last)
+        return FileEntry(kind, model, day, path, runs.rows, size, told.first, told.last)
 
     def read(
         self,
@@ -314,7 +306,7 @@ class FileStore:
 
 def key_path(path: str) -> str:
     """Return the path of a file's key file."""
-    return str(PurePosixPath(path).with_suffix(keyfile.SUFFIX))
+    return str(PurePosixPath(path).with_suffix(SUFFIX))
 
 
 @dataclass
@@ -323,22 +315,15 @@ class _Told:
 
     kind: Kind
     salt: int
-    rows: int = 0
+    runs: Runs
     first: int = EVER[1]
     last: int = EVER[0]
-    parts: list[tuple[Hashes, Hashes]] = field(default_factory=list)
 
     def see(self, table: pa.Table) -> pa.Table:
         times = micros(table, TIME_FIELD[self.kind])
-        self.rows += len(table)
         self.first, self.last = min(self.first, int(times.min())), max(self.last, int(times.max()))
-        self.parts.append(identities(self.kind, table, self.salt))
+        self.runs.add(*identities(self.kind, table, self.salt))
         return table
-
-    @property
-    def keys(self) -> Keys:
-        keys, details = (np.concatenate(column) for column in zip(*self.parts, strict=True))
-        return in_key_order(keys, details, np.arange(self.rows, dtype=np.uint32))
 
 
 def write_pieces(pieces: Iterable[pa.Table], path: Path) -> None:

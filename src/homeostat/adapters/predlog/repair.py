@@ -15,13 +15,8 @@ import pyarrow.parquet as pq
 from homeostat.adapters.durable import make_folder, sync
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
 from homeostat.adapters.predlog.checksum import check_footer, stated
-from homeostat.adapters.predlog.keys import (
-    Keys,
-    identities,
-    make_keys,
-    read_keys,
-    write_keys,
-)
+from homeostat.adapters.predlog.keyfile import read_keys, write_keys
+from homeostat.adapters.predlog.keys import Keys, identities, make_keys
 from homeostat.adapters.predlog.parquet import IDENTITY, key_path
 from homeostat.adapters.predlog.place import AwayError
 from homeostat.adapters.predlog.remake import remake
@@ -121,7 +116,7 @@ class _Repair:
         keys = make_keys(file.kind, store.read(file, IDENTITY[file.kind], cache=False), store.salt)
         with store.place.bench(str(path.parent)) as bench:
             temporary = bench / f"{path.name}.tmp"
-            write_keys(temporary, keys)
+            write_keys(temporary, [keys], len(keys))
             store.place.put(temporary, str(path))
         self.mended.append(Mended(file.path, "its key file was made anew"))
 

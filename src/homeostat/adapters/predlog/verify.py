@@ -19,7 +19,8 @@ from homeostat.adapters.predlog.checksum import file_checksum, stated
 from homeostat.adapters.predlog.doubles import Held, elsewhere, stored_twice
 from homeostat.adapters.predlog.frames import Kind, damaged_at
 from homeostat.adapters.predlog.hashing import Hashes
-from homeostat.adapters.predlog.keys import SUFFIX, Keys, identities, in_key_order, read_keys
+from homeostat.adapters.predlog.keyfile import SUFFIX, read_keys
+from homeostat.adapters.predlog.keys import Keys, identities, in_key_order
 from homeostat.adapters.predlog.parquet import TIME_FIELD, key_path
 from homeostat.adapters.predlog.place import BENCH, CACHE, OWN, AwayError
 from homeostat.adapters.predlog.pools import HourKey
@@ -263,6 +264,7 @@ def _alike(keys: Keys, expected: Keys) -> bool:
         np.array_equal(keys.keys, expected.keys)
         and np.array_equal(keys.details, expected.details)
         and np.array_equal(np.sort(keys.rows), np.sort(expected.rows))
+        and bool(keys.has(expected.keys).all())
     )
 
 

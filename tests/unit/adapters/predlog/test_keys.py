@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.adapters.predlog.hashing import hash_numbers, hash_texts
-from homeostat.adapters.predlog.keys import Keys, merge, read_keys, write_keys
+from homeostat.adapters.predlog.keys import Keys, merge
 
 SALT = 0x1234_5678_9ABC_DEF0
 TEXTS = st.lists(st.text(max_size=90), max_size=30)
@@ -92,22 +88,3 @@ def test_one_id_with_very_many_labels_is_found_by_halving() -> None:
     asked = np.array([0, 999_999, 1_000_000], np.uint64) << np.uint64(33)
     same, _ = keys.find(np.full(3, 7, np.uint64), asked)
     assert same.tolist() == [True, True, False]
-
-
-def test_a_key_file_comes_back_and_says_when_it_is_damaged(tmp_path: Path) -> None:
-    path, keys = tmp_path / "x.keys", keys_of([(3, 1), (1, 2), (1, 0)])
-    write_keys(path, keys)
-    again = read_keys(path, 3, check=True)
-    for one, other in ((again.keys, keys.keys), (again.details, keys.details)):
-        assert (one == other).all()
-    with pytest.raises(ValueError, match="is of 3 rows, not of 4"):
-        read_keys(path, 4)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert len(read_keys(path, 3)) == 3
-    with pytest.raises(ValueError, match="another checksum"):
-        read_keys(path, 3, check=True)
-    path.write_bytes(whole[:-1])
-    with pytest.raises(ValueError, match="no whole key file"):
-        read_keys(path, 3)
-    assert zlib.crc32(whole[16:]) == int.from_bytes(whole[4:8], "little")

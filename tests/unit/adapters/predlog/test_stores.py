@@ -7,7 +7,7 @@ import pytest
 from pyarrow import fs
 
 from homeostat.adapters.predlog import FilePredictionLog
-from homeostat.adapters.predlog.keys import SUFFIX
+from homeostat.adapters.predlog.keyfile import SUFFIX
 from homeostat.adapters.predlog.place import TOLD, AwayError, Folder
 from homeostat.adapters.predlog.stores import Storage, object_store
 from homeostat.adapters.predlog.verify import verify
