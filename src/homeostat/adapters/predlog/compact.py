@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
-import pyarrow as pa
+from collections.abc import Mapping, Sequence
 
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
-from homeostat.adapters.predlog.layout import Span
-from homeostat.adapters.predlog.parquet import (
-    ROW_GROUP,
-    TIME_FIELD,
-    FileStore,
-    align,
-    in_order,
-)
+from homeostat.adapters.predlog.merging import merged
+from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN
-from homeostat.domain.columns import micros
 
 FAN = 8
 """Files of about one size that are worth merging."""
 LARGEST = 4_000_000
 """Rows of a file that is not merged any more."""
-SLICE = ROW_GROUP
-"""About as many rows are held in memory at a time, twice while they are put in order."""
 
 
 def choose(
@@ -117,47 +105,3 @@ def compact(store: FileStore, group: Sequence[FileEntry]) -> Change:
             added.append(store.write(first.kind, first.model, first.day, name, pieces))
             removed += files
     return Change(added, removed)
-
-
-def merged(store: FileStore, files: Sequence[FileEntry]) -> Iterator[pa.Table]:
-    """Yield the rows of files of one schema by time, some at a time."""
-    kind, schema = files[0].kind, store.schema(files[0])
-    for start, end in slices([span for file in files for span in store.spans(file)]):
-        found = [schema.empty_table()]
-        for file in files:
-            if file.first < end and file.last >= start:
-                # What is read of a row group and lies outside is let go of before the next.
-                part = store.read(file, None, start, end, cache=False)
-                found.append(align(within(part, TIME_FIELD[kind], start, end), schema))
-                del part
-        table = pa.concat_tables(found).combine_chunks()
-        found.clear()
-        if len(table):
-            yield in_order(table, kind)
-
-
-def slices(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
-    """Yield stretches of time that cover all spans, with about `SLICE` rows or one span each.
-
-    Examples
-    --------
-    >>> list(slices([Span(0, 9, SLICE), Span(5, 20, SLICE), Span(30, 40, 10)]))
-    [(0, 10), (10, 21), (21, 41)]
-    """
-    order = sorted(spans, key=lambda span: span.last)
-    start, rows = min(span.first for span in spans), 0
-    for span in order:
-        rows += span.rows
-        if rows >= SLICE and span.last >= start:
-            yield start, span.last + 1
-            start, rows = span.last + 1, 0
-    end = int(np.max([span.last for span in spans])) + 1
-    if start < end:
-        yield start, end
-
-
-def within(table: pa.Table, name: str, start: int, end: int) -> pa.Table:
-    """Return the rows whose time is in [start, end) microseconds."""
-    times = micros(table, name)
-    inside = (times >= start) & (times < end)
-    return table if inside.all() else table.filter(pa.array(inside))

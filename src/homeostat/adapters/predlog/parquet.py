@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -329,15 +328,18 @@ class _Told:
 def write_pieces(pieces: Iterable[pa.Table], path: Path) -> None:
     """Write a columnar file, without syncing it; raises OSError."""
     rest = iter(pieces)
-    first = next(rest)
-    chosen = choose_encoding(first)
+    table = next(rest, None)
+    assert table is not None
+    chosen = choose_encoding(table)
     with pq.ParquetWriter(
-        path, first.schema, compression="zstd", write_page_checksum=True,
+        path, table.schema, compression="zstd", write_page_checksum=True,
         use_dictionary=list(chosen.dictionaries),  # type: ignore[arg-type]
         column_encoding=chosen.encodings,
     ) as writer:  # fmt: skip
-        for table in chain([first], rest):
+        while table is not None:
             writer.write_table(table, row_group_size=ROW_GROUP)
+            table = None  # else it is held while the next one is made
+            table = next(rest, None)
 
 
 def _temporary(path: Path) -> Path:

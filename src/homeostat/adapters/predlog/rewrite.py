@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,9 @@ from numpy.typing import NDArray
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.place import Source
+
+BUFFER = 2**16
+"""Bytes of a column that are read from a disk at a time."""
 
 
 def groups(
@@ -31,15 +36,41 @@ def groups(
     StorageError
         If the file is damaged or gone.
     """
+    with opened(store, file, source) as found:
+        for number in range(found.num_row_groups):
+            yield found.read_row_group(number, None if names is None else list(names))
+
+
+def batches(store: FileStore, file: FileEntry, rows: int) -> Iterator[pa.Table]:
+    """Yield a file's rows, so many at a time, of which no more is in memory; raises as `groups`."""
+    with opened(store, file) as found:
+        for number in range(found.num_row_groups):
+            left = found.metadata.row_group(number).num_rows
+            # Without threads: this goes on beside what somebody waits for.
+            for batch in found.iter_batches(rows, row_groups=[number], use_threads=False):
+                left -= len(batch)
+                yield pa.Table.from_batches([batch])
+            if left:  # checksums leave the heads of pages out
+                raise pa.ArrowInvalid("rows are missing: the head of a page is damaged")
+
+
+@contextlib.contextmanager
+def opened(
+    store: FileStore, file: FileEntry, source: Source | None = None
+) -> Iterator[pq.ParquetFile]:
+    """Open a file, or a copy of it, whose pages' checksums are compared; raises as `groups`."""
     if source is None:
         store.spans(file)  # which compares the footer
     try:
-        opened = pq.ParquetFile(
-            source or store.place.open(file.path), page_checksum_verification=True
-        )
-        with opened:
-            for number in range(opened.num_row_groups):
-                yield opened.read_row_group(number, None if names is None else list(names))
+        where = source or store.place.open(file.path)
+        away = not isinstance(where, Path)
+        with pq.ParquetFile(
+            where,
+            page_checksum_verification=True,
+            pre_buffer=away,
+            buffer_size=0 if away else BUFFER,
+        ) as found:
+            yield found
     except (OSError, pa.ArrowException) as error:
         raise store.unreadable(file, error) from error
 
