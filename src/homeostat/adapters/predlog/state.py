@@ -313,8 +313,8 @@ class LogState:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all rows that have landed."""
-        return sum(held.bytes for held in self.landed.values())
+        """Bytes of all rows that have landed; `lock` need not be held."""
+        return sum(held.bytes for held in tuple(self.landed.values()))
 
     def rows(self, kind: Kind) -> int:
         """Return the number of landed rows of a kind."""

@@ -11,7 +11,7 @@ from homeostat.adapters.predlog import state, upkeep
 from homeostat.adapters.predlog.catalogue import Catalogue, Change, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.keys import Keys
-from homeostat.adapters.predlog.memory import Snapshot
+from homeostat.adapters.predlog.memory import LandedSegment, Snapshot
 from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.roll import write_files
 from homeostat.adapters.predlog.segments import SegmentWriter
@@ -48,6 +48,22 @@ def test_a_segment_that_appears_while_another_thread_looks_is_taken_in_once(
     appending.join()
     log.roll(NOW)
     assert ids(log) == ["a"]
+
+
+def test_a_segment_that_appears_while_bytes_are_summed_disturbs_nobody(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append(SPEC, predictions(["a"]))
+    landed = log.upkeep.state.landed
+
+    class Slow(LandedSegment):
+        @property
+        def bytes(self) -> int:
+            landed["another"] = LandedSegment()  # as the thread does that writes
+            return super().bytes
+
+    (name,) = landed
+    landed[name] = Slow(landed[name].parts, landed[name].refused, landed[name].keys)
+    assert log.append(SPEC, predictions(["b"])).accepted == 1
 
 
 @pytest.mark.parametrize("looked_at", [False, True], ids=["unseen", "seen by a reader"])
