@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from homeostat.adapters.predlog.catalogue import Change, FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.keys import Keys, identities
-from homeostat.adapters.predlog.parquet import FileStore, align, in_order
+from homeostat.adapters.predlog.order import in_order
+from homeostat.adapters.predlog.parquet import FileStore, align
 from homeostat.adapters.predlog.state import RECENT, UNKNOWN
 from homeostat.domain.columns import float_array, micros
 from homeostat.domain.record import OUTCOME_SCHEMA, TIMESTAMP

@@ -11,6 +11,9 @@ from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.keys import Keys, merge
 from homeostat.domain.columns import micros
 
+JOINED = 2**15
+"""Rows from which a frozen block is not joined with more."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
@@ -55,8 +58,16 @@ class Landed:
         self._live, self._new = [], []
 
     def join(self) -> None:
-        """Copy what is frozen into as few blocks as can be; appends and reads go on meanwhile."""
-        self.frozen = _joined(self.frozen)
+        """Copy what is frozen into few blocks, one at a time; appends and reads go on meanwhile."""
+        done, left = list[Block](), self.frozen
+        while left:
+            rows, end = len(left[0].table), 1
+            while end < len(left) and rows < JOINED and _alike(left[0], left[end]):
+                rows += len(left[end].table)
+                end += 1
+            done.append(_join(left[:end]))
+            left = left[end:]
+            self.frozen = [*done, *left]
 
     def drop(self) -> None:
         """Let go of the frozen rows: they are in files."""

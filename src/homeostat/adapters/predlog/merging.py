@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import FileEntry
-from homeostat.adapters.predlog.parquet import ROW_GROUP, TIME_FIELD, FileStore, align, in_order
+from homeostat.adapters.predlog.order import in_order
+from homeostat.adapters.predlog.parquet import ROW_GROUP, TIME_FIELD, FileStore, align
 from homeostat.adapters.predlog.rewrite import batches
 from homeostat.domain.columns import micros
 

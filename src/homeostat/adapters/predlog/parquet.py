@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +29,7 @@ from homeostat.adapters.predlog.widening import widened
 from homeostat.domain.columns import micros
 from homeostat.domain.errors import StorageError
 
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 32 * 2**20
 ROW_GROUP = 131_072
 DAY = 86_400_000_000
 AT_ONCE = 8
@@ -38,10 +37,6 @@ AT_ONCE = 8
 
 TIME_FIELD = {Kind.PREDICTIONS: "timestamp", Kind.LABELS: "arrival"}
 """The field by which each kind of rows is ordered in time."""
-SORT: dict[Kind, list[tuple[str, Literal["ascending", "descending"]]]] = {
-    Kind.PREDICTIONS: [(name, "ascending") for name in ("timestamp", "prediction_id", "version")],
-    Kind.LABELS: [(name, "ascending") for name in ("arrival", "prediction_id", "label")],
-}
 IDENTITY = {
     Kind.PREDICTIONS: ("prediction_id", "version", "timestamp", "score"),
     Kind.LABELS: ("prediction_id", "arrival", "label", "outcome"),
@@ -349,21 +344,6 @@ def _temporary(path: Path) -> Path:
 def _known(schema: pa.Schema, names: Sequence[str]) -> list[str]:
     held = set(schema.names)
     return [name for name in names if name in held]
-
-
-def in_order(table: pa.Table, kind: Kind) -> pa.Table:
-    """Return rows by time, then by the other fields of `SORT`.
-
-    Rows are seldom of one microsecond, and then sorting by time alone does.
-    """
-    times = micros(table, TIME_FIELD[kind])
-    steps = np.diff(times)
-    if (steps > 0).all():
-        return table
-    order = np.argsort(times, kind="stable")
-    if (np.diff(times[order]) > 0).all():
-        return table.take(order)
-    return table.sort_by(SORT[kind])
 
 
 def align(table: pa.Table, schema: pa.Schema) -> pa.Table:

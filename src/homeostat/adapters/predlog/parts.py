@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.frames import Kind
-from homeostat.adapters.predlog.parquet import SORT, FileStore, align
+from homeostat.adapters.predlog.order import SORT
+from homeostat.adapters.predlog.parquet import FileStore, align
 from homeostat.domain.columns import micros
 
 Places: TypeAlias = "list[NDArray[np.intp]]"

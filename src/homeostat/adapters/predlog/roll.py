@@ -25,7 +25,8 @@ from homeostat.adapters.predlog.hours import (
     of_kinds,
 )
 from homeostat.adapters.predlog.memory import Snapshot
-from homeostat.adapters.predlog.parquet import DAY, FileStore, day_text, in_order, split_by
+from homeostat.adapters.predlog.order import pieces_in_order
+from homeostat.adapters.predlog.parquet import DAY, FileStore, day_text, split_by
 from homeostat.adapters.predlog.pools import MOST_VERSIONS, HourKey, SegmentKey, by_version
 from homeostat.adapters.predlog.quarantine import OTHER_CONTENT, kept_row
 from homeostat.adapters.predlog.state import RECENT
@@ -102,7 +103,7 @@ def write_files(snapshot: Snapshot, store: FileStore) -> Change:
                 days = [(RECENT, table)]
             for day, part in days:
                 name = f"{token}-{len(written):04d}"
-                written.append(store.write(kind, model, day, name, [in_order(part, kind)]))
+                written.append(store.write(kind, model, day, name, pieces_in_order(part, kind)))
     segments = {
         name: (snapshot.rolled.get(name, 0), end)
         for name, end in snapshot.frontier.items()

@@ -17,7 +17,8 @@ from homeostat.adapters.predlog import merging, parquet
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.frames import Kind
 from homeostat.adapters.predlog.merging import merged
-from homeostat.adapters.predlog.parquet import SORT, FileStore
+from homeostat.adapters.predlog.order import SORT
+from homeostat.adapters.predlog.parquet import FileStore
 from homeostat.adapters.predlog.place import Folder
 from homeostat.domain.errors import StorageError
 from homeostat.simulation.conformance.log import T0, predictions
