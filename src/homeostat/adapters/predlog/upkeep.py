@@ -152,12 +152,19 @@ class Upkeep:
                 continue
             if change.removed:
                 self.catalogue.register(change, now)
+                self._open(change)
                 done += len(change.removed)
                 with state.lock:
                     state.refresh()
         if problems:
             raise problems[0]
         return done
+
+    def _open(self, change: Change) -> None:
+        """Check key files that are new, which takes its time, before appends wait for it."""
+        for entry in change.added:
+            with contextlib.suppress(StorageError):  # told to whoever needs it
+                self.store.keys(entry)
 
     def _move(self, now: datetime) -> int:
         """Move what has landed by now, in steps that fit into memory."""
@@ -172,6 +179,7 @@ class Upkeep:
             change = write_files(snapshot, self.store)
             change = replace(change, refused=refused_rows(snapshot, now))
             self.catalogue.register(change, now)
+            self._open(change)
             with state.lock:
                 state.settle(snapshot)
             self._tell(change.refused, now)
