@@ -1,7 +1,7 @@
 """Rows into ``homeostat serve`` over HTTP, by clients in a process of their own.
 
     PYTHONPATH=src python benchmarks/log_serve.py [--folder F] [--seconds S] [--kind K] [--pace R]
-    PYTHONPATH=src python benchmarks/log_serve.py --memory 50000000 [--folder F]
+    PYTHONPATH=src python benchmarks/log_serve.py --memory 50000000 [--before N] [--folder F]
 
 The server is the real one, with engine, rolls and tidying, in a process of its own; bodies are
 Arrow IPC streams, or with ``--kind`` JSON or JSON lines. Without ``--memory``: 32 clients of 100
@@ -10,7 +10,8 @@ acknowledgement in fsyncs and the rows a CPU second of the server. As fast as th
 that have to wait for each other's 3,200 rows see the rate, not the disk; with ``--pace`` they send
 so many rows a second in all, and see what a client sees. With ``--memory``: so many rows from 8
 clients, and how the server's memory went (goal 400 MB); some twenty minutes on a quiet machine, 5
-GB of disk.
+GB of disk. With ``--before``: after about so many earlier rows of the day, written at once into
+merged files, which is ten times as fast.
 """
 
 from __future__ import annotations
@@ -23,15 +24,23 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pyarrow as pa
-from log_world import SPEC, Server, hexes, machine, predictions, raw_loop
+from log_world import SPEC, Server, hexes, machine, midnight, predictions, raw_loop
 
 from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.predlog import FilePredictionLog
+from homeostat.adapters.predlog.catalogue import Change
+from homeostat.adapters.predlog.compact import LARGEST
+from homeostat.adapters.predlog.frames import Kind
+from homeostat.adapters.predlog.parquet import ROW_GROUP
+from homeostat.adapters.predlog.roll import described_schema
+from homeostat.adapters.records import DatabaseRecords
 
 PATH = f"/api/v1/models/{SPEC.name}/predictions"
 TYPES = {
@@ -171,8 +180,42 @@ def ingest(folder: Path, clients: int, rows: int, seconds: float, kind: str, pac
     )
 
 
-def memory(folder: Path, total: int) -> None:
+def prefill(folder: Path, rows: int) -> int:
+    """Put about so many earlier rows of today into merged files; return how many."""
+    Server(folder).stop()
+    data = folder / "homeostat-data"
+    records = DatabaseRecords(f"sqlite:///{data}/records.db", SystemClock())
+    log = FilePredictionLog(data / "log", records)
+    rng, today = np.random.default_rng(5), midnight()
+    metadata = described_schema(SPEC).metadata
+    base = predictions(rng, ROW_GROUP, today, timedelta(seconds=1), noise=False)
+    base = base.replace_schema_metadata(metadata)
+    files = rows // LARGEST
+    span = int((SystemClock().now() - today).total_seconds() * 1e6 / (files + 1))
+    groups = LARGEST // ROW_GROUP + 1
+
+    def pieces(start: int) -> Iterator[pa.Table]:
+        for number in range(groups):
+            within = np.sort(rng.integers(0, span // groups, ROW_GROUP))
+            times = pa.array(start + number * (span // groups) + within, pa.timestamp("us", "UTC"))
+            table = base.set_column(0, base.schema.field(0), hexes(rng, ROW_GROUP))
+            yield table.set_column(1, base.schema.field(1), times)
+
+    for number in range(files):
+        made = pieces(int(today.timestamp() * 1e6) + number * span)
+        file = log.upkeep.store.write(
+            Kind.PREDICTIONS, SPEC.name, f"{today:%Y-%m-%d}", f"{number}", made
+        )
+        log.upkeep.catalogue.register(Change([file]), SystemClock().now())
+    log.close()
+    records.close()
+    return files * groups * ROW_GROUP
+
+
+def memory(folder: Path, total: int, before: int) -> None:
     """Print how a server's memory goes while rows come in."""
+    if before:
+        print(f"{prefill(folder, before):,} rows are there already", flush=True)
     server = Server(folder)
     done = most = 0
     try:
@@ -204,6 +247,7 @@ def main() -> None:
     parser.add_argument("--folder")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--memory", type=int, default=0)
+    parser.add_argument("--before", type=int, default=0)
     parser.add_argument("--kind", default="arrow", choices=TYPES)
     parser.add_argument("--pace", type=float, default=0.0)
     parser.add_argument("--drive", nargs=8)
@@ -216,7 +260,7 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory(dir=asked.folder) as place:
         if asked.memory:
-            memory(Path(place), asked.memory)
+            memory(Path(place), asked.memory, asked.before)
         else:
             for clients, rows in ((32, 100), (8, 1_000)):
                 here = Path(place) / f"{clients}-{rows}"

@@ -101,7 +101,7 @@ class Storage(Part):
     attempts: Count = 3
     """So often a call is tried before the store counts as away."""
     key_cache_gb: Number = Field(default=4.0, gt=0)
-    """Room in the data folder for key files of the store; 20 bytes for each row."""
+    """Room in the data folder for key files of the store; 21 bytes for each row."""
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
