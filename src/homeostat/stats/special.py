@@ -113,6 +113,17 @@ def f_sf(dfn: float, dfd: float, x: float) -> float:
     return _beta(dfd / 2.0, dfn / 2.0, dfd / whole, dfn * x / whole) if x > 0.0 else 1.0
 
 
+def beta_sf(a: float, b: float, x: float) -> float:
+    """Return the probability that a beta variable exceeds `x`, in [0, 1].
+
+    Examples
+    --------
+    >>> round(beta_sf(2.0, 3.0, 0.5), 6)
+    0.3125
+    """
+    return _beta(b, a, 1.0 - x, x)
+
+
 def t_sf(freedom: float, t: float) -> float:
     """Return the probability that a Student variable exceeds `t`.
 
