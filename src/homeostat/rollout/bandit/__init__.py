@@ -1,0 +1,1 @@
+"""Bandits: traffic follows what works, with the chances of every choice on record."""
