@@ -31,7 +31,7 @@ from homeostat.rollout.bandit.thompson import thompson
 from homeostat.rollout.experiment.analyse import analyse
 from homeostat.rollout.experiment.design import Experiment, Kind, Metric, Role
 from homeostat.rollout.experiment.report import Decision
-from homeostat.rollout.experiment.tally import Measured, Tally, measure
+from homeostat.rollout.experiment.tally import Histogram, Measured, Tally, measure
 from homeostat.stats.moments import PairSums
 from homeostat.stats.special import normal_quantile
 from homeostat.stats.survival import Curve
@@ -233,7 +233,10 @@ def speed(runs: int) -> None:
         clicks = float(rng.binomial(4 * n, 0.2))
         sums["clicks"] = PairSums(float(n), clicks, 1.4 * n, 4.0 * n, 20.0 * n, 4.0 * n)
         found = {name: Measured(each) for name, each in sums.items()}
-        found["slow"] = Measured(PairSums(float(n)), templates[template])
+        times = templates[template]
+        found["slow"] = Measured(
+            PairSums(float(n)), Histogram(times.bins, times.counts * (20 * n // users))
+        )
         return Tally(n, found)
 
     tallies = [

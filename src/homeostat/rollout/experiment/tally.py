@@ -6,6 +6,7 @@ depend on each other. An entity whose label is not known yet is assigned and in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from homeostat.stats.quantile_shift import Counted
 
 Floats = NDArray[np.float64]
 
+_LEAST = 1e-300  # below it a bin begins at 0
 _NO_BINS = np.empty(0, dtype=np.uint32)
 _NO_COUNTS = np.empty(0, dtype=np.int64)
 
@@ -126,7 +128,7 @@ def _check_values(metric: Metric, y: Floats, x: Floats) -> None:
         raise ValueError(f"values of {metric.name} are finite, or NaN where not known yet")
     if metric.binary and not ((y == 0.0) | (y == 1.0)).all():
         raise ValueError(f"{metric.name} is 0 or 1 for each entity")
-    if metric.kind is Kind.LATENCY and not (y > 0.0).all():
+    if metric.kind is Kind.LATENCY and not (y > _LEAST).all():
         raise ValueError(f"latencies of {metric.name} are positive")
     if metric.kind is Kind.RATIO and not (x >= 0.0).all():
         raise ValueError(f"denominators of {metric.name} are at least 0")
@@ -178,18 +180,33 @@ def check_tallies(experiment: Experiment, tallies: Mapping[str, Tally]) -> None:
     Raises
     ------
     ValueError
-        If an arm or metric is unknown, or more entities are measured than were assigned.
+        If an arm or metric is unknown, more entities are measured than were assigned, or sums are
+        none of rows of their kind.
     """
     strange = sorted(tallies.keys() - set(experiment.arms))
     if strange:
         raise ValueError(f"{experiment.name} has no arm {strange[0]!r}; it has {experiment.arms}")
-    known = {metric.name for metric in experiment.metrics}
+    known = {metric.name: metric for metric in experiment.metrics}
     for arm, tally in tallies.items():
         for name, measured in tally.metrics.items():
             if name not in known:
-                raise ValueError(f"{experiment.name} has no metric {name!r}; it has {known}")
+                raise ValueError(f"{experiment.name} has no metric {name!r}; it has {[*known]}")
+            _check_sums(known[name], measured, arm)
             if measured.n > tally.assigned:
                 raise ValueError(
                     f"{arm} was dealt {tally.assigned} entities, but {measured.n} have {name}:"
                     " count each entity once"
                 )
+
+
+def _check_sums(metric: Metric, measured: Measured, arm: str) -> None:
+    """Refuse sums, as from a warehouse, that no rows could have."""
+    sums = measured.sums
+    parts = (sums.n, sums.y, sums.yy, sums.x, sums.xx, sums.xy)
+    fits = all(map(math.isfinite, parts)) and min(sums.n, sums.yy, sums.xx) >= 0.0
+    if metric.binary:
+        fits = fits and 0.0 <= sums.y <= sums.n and sums.yy == sums.y
+    if metric.kind is Kind.LATENCY:
+        fits = fits and int(measured.histogram.counts.sum()) == measured.n
+    if not fits:
+        raise ValueError(f"the sums of {metric.name} of {arm} are of no rows: {parts}")

@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from homeostat.rollout.experiment.analyse import analyse
@@ -305,6 +307,27 @@ def test_losses_may_shrink() -> None:
 
     assert analyse(design, {"v7": of(0.1, -2.0), "v8": of(0.13, -2.05)}).decision == "ship"
     assert analyse(design, {"v7": of(0.1, -2.0), "v8": of(0.13, -3.00)}).decision == "stop"
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(100, 4000).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),
+    st.integers(100, 4000).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),
+)
+def test_more_successes_are_fewer_failures(one: tuple[int, int], other: tuple[int, int]) -> None:
+    """The same rows, told as a conversion and as an error: the same evidence."""
+    lost = Metric("lost", Kind.ERROR_RATE)
+    design = replace(EVEN, metrics=(PAID, lost), shares=(0.5, 0.5), mismatch=1e-9)
+
+    def of(n: int, k: int) -> Tally:
+        fails = Measured(PairSums(float(n), float(n - k), float(n - k)))
+        return Tally(n, {"paid": Measured(PairSums(float(n), float(k), float(k))), "lost": fails})
+
+    (arm_report,) = analyse(design, {"v7": of(*one), "v8": of(*other)}).arms
+    first, second = (effect.evidence for effect in arm_report.effects)
+    for name in ("better", "worse", "safe"):
+        p, q = getattr(first, name), getattr(second, name)
+        assert q == pytest.approx(p, rel=0.05, abs=1e-12)
 
 
 @pytest.mark.statistical

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from homeostat.rollout.experiment.design import Experiment, Kind, Metric
 from homeostat.rollout.experiment.tally import Measured, Tally, check_tallies, measure
+from homeostat.stats.moments import PairSums
 
 PAID = Metric("paid", Kind.CONVERSION)
 TIME = Metric("time", Kind.LATENCY)
@@ -51,6 +52,7 @@ def test_a_latency_is_known_to_a_hundredth() -> None:
         (PAID, [0.5], None, "0 or 1"),
         (PAID, [1.0], [1.0], "no companions"),
         (TIME, [0.0], None, "positive"),
+        (TIME, [5e-324], None, "positive"),
         (TIME, [math.inf], None, "finite"),
         (CLICKS, [1.0], None, "denominators"),
         (CLICKS, [1.0], [-1.0], "at least 0"),
@@ -74,8 +76,13 @@ def test_values_of_another_kind_are_refused(
         ({"c": Tally()}, "no arm 'c'"),
         ({"a": Tally(1, {"other": Measured()})}, "no metric 'other'"),
         ({"a": Tally(1, {"paid": measure(PAID, [1, 0])})}, "count each entity once"),
+        ({"a": Tally(9, {"paid": Measured(PairSums(9.0, math.nan))})}, "sums of paid of a"),
+        ({"a": Tally(9, {"paid": Measured(PairSums(9.0, 3.0, -1.0))})}, "of no rows"),
+        ({"a": Tally(9, {"paid": Measured(PairSums(3.0, 4.0, 4.0))})}, "of no rows"),
+        ({"a": Tally(9, {"paid": Measured(PairSums(3.0, 2.0, 1.0))})}, "of no rows"),
+        ({"a": Tally(9, {"time": Measured(PairSums(3.0, 2.0, 1.0))})}, "of no rows"),
     ],
-    ids=["arm", "metric", "more than assigned"],
+    ids=["arm", "metric", "assigned", "nan", "square", "share", "binary", "histogram"],
 )
 def test_tallies_of_another_experiment_are_refused(tallies: dict[str, Tally], message: str) -> None:
     with pytest.raises(ValueError, match=message):
