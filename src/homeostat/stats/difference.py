@@ -57,7 +57,7 @@ def difference(control: Moments, treated: Moments, factor: float = 1.0) -> Diffe
     a = factor * factor * control.variance / control.n
     b = treated.variance / treated.n
     spread = a * a / (control.n - 1.0) + b * b / (treated.n - 1.0)
-    dof = (a + b) ** 2 / spread if spread > 0.0 else NAN
+    dof = (a + b) * (a + b) / spread if spread > 0.0 else NAN
     value = treated.mean - factor * control.mean
     return Difference(value, math.sqrt(a + b), control.n + treated.n, dof)
 
@@ -98,7 +98,7 @@ def relative(control: Moments, treated: Moments) -> Difference:
         return Difference(NAN, NAN, plain.n, NAN)
     quotient = treated.mean / control.mean
     a, b = control.variance / control.n, treated.variance / treated.n
-    error = math.sqrt(b + a * quotient**2) / abs(control.mean)
+    error = math.hypot(math.sqrt(b), math.sqrt(a) * quotient) / abs(control.mean)
     return Difference(quotient - 1.0, error, plain.n, plain.dof)
 
 

@@ -104,10 +104,11 @@ def ratio(sums: PairSums) -> Moments:
     yy = _spread(sums.n, sums.yy, sums.y, sums.y)
     xx = _spread(sums.n, sums.xx, sums.x, sums.x)
     xy = _spread(sums.n, sums.xy, sums.x, sums.y)
-    variance = yy - 2.0 * quotient * xy + quotient**2 * xx
+    variance = yy - 2.0 * quotient * xy + quotient * quotient * xx
     if variance < _DIGITS * yy:
         variance = 0.0
-    return Moments(sums.n, quotient, variance * (sums.n / sums.x) ** 2)
+    scale = sums.n / sums.x
+    return Moments(sums.n, quotient, variance * scale * scale)
 
 
 def adjusted(arms: Sequence[PairSums]) -> tuple[Moments, ...]:
@@ -139,7 +140,7 @@ def _without(sums: PairSums, theta: float, centre: float) -> Moments:
         return plain
     xx = _spread(sums.n, sums.xx, sums.x, sums.x)
     xy = _spread(sums.n, sums.xy, sums.x, sums.y)
-    variance = plain.variance - 2.0 * theta * xy + theta**2 * xx
+    variance = plain.variance - 2.0 * theta * xy + theta * theta * xx
     if variance < _DIGITS * plain.variance:
         variance = 0.0
     return Moments(sums.n, plain.mean - theta * (sums.x / sums.n - centre), variance)

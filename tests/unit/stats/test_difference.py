@@ -119,6 +119,8 @@ def test_what_cannot_be_tested_is_not(control: Moments, treated: Moments) -> Non
 
 
 def test_there_is_no_change_relative_to_nothing() -> None:
+    nearly = relative(Moments(9, 1e-200, 1.0), Moments(9, 2.0, 1.0))
+    assert not nearly.testable
     assert not relative(Moments(9, 0.0, 1.0), Moments(9, 2.0, 1.0)).testable
 
 

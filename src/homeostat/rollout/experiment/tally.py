@@ -6,7 +6,6 @@ depend on each other. An entity whose label is not known yet is assigned and in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from homeostat.stats.quantile_shift import Counted
 Floats = NDArray[np.float64]
 
 _LEAST = 1e-300  # below it a bin begins at 0
+_MOST = 1e60  # squares of variances still fit into float64
 _NO_BINS = np.empty(0, dtype=np.uint32)
 _NO_COUNTS = np.empty(0, dtype=np.int64)
 
@@ -124,8 +124,10 @@ def _companions(metric: Metric, y: Floats, companions: ArrayLike | None) -> Floa
 
 
 def _check_values(metric: Metric, y: Floats, x: Floats) -> None:
-    if not (np.isfinite(y).all() and np.isfinite(x).all()):
-        raise ValueError(f"values of {metric.name} are finite, or NaN where not known yet")
+    if not ((np.abs(y) <= _MOST).all() and (np.abs(x) <= _MOST).all()):
+        raise ValueError(
+            f"values of {metric.name} are finite, at most {_MOST:g}, or NaN where not known yet"
+        )
     if metric.binary and not ((y == 0.0) | (y == 1.0)).all():
         raise ValueError(f"{metric.name} is 0 or 1 for each entity")
     if metric.kind is Kind.LATENCY and not (y > _LEAST).all():
@@ -203,7 +205,8 @@ def _check_sums(metric: Metric, measured: Measured, arm: str) -> None:
     """Refuse sums, as from a warehouse, that no rows could have."""
     sums = measured.sums
     parts = (sums.n, sums.y, sums.yy, sums.x, sums.xx, sums.xy)
-    fits = all(map(math.isfinite, parts)) and min(sums.n, sums.yy, sums.xx) >= 0.0
+    fits = all(abs(part) <= _MOST**2 * max(1.0, sums.n) for part in parts)
+    fits = fits and min(sums.n, sums.yy, sums.xx) >= 0.0
     if metric.binary:
         fits = fits and 0.0 <= sums.y <= sums.n and sums.yy == sums.y
     if metric.kind is Kind.LATENCY:

@@ -54,6 +54,7 @@ def test_a_latency_is_known_to_a_hundredth() -> None:
         (TIME, [0.0], None, "positive"),
         (TIME, [5e-324], None, "positive"),
         (TIME, [math.inf], None, "finite"),
+        (TIME, [1e200], None, "at most 1e\\+60"),
         (CLICKS, [1.0], None, "denominators"),
         (CLICKS, [1.0], [-1.0], "at least 0"),
         (CLICKS, [1.0], [math.nan], "finite"),
