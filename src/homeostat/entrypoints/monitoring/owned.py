@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from homeostat.alerting.conditions.band import Band
 from homeostat.alerting.conditions.burn import Burn
 from homeostat.alerting.conditions.kinds import Condition
 from homeostat.alerting.conditions.missing import Missing
@@ -241,6 +242,8 @@ class _Expression:
             raise NotTold("the rows behind label_coverage are not exported")
         if series.name in SERVED and not self.gateway:
             raise NotTold("no gateway is scraped")
+        if isinstance(condition, Band):
+            raise NotTold("what is usual is learnt here, a point at a time")
         if isinstance(condition, Static):
             return self._static(condition.series, condition.limit)
         if isinstance(condition, Relative):

@@ -140,7 +140,7 @@ class _Course:
             return self._answered(_per_minute(condition.min_rows, MINUTE), float(fires), name)
         if isinstance(condition, Relative):
             return self._changed(condition, fires=fires)
-        return self._limited(condition, fires=fires)
+        return self._limited(condition, fires=fires) if isinstance(condition, Static) else {}
 
     @property
     def _mine(self) -> str:

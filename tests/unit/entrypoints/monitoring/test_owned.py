@@ -51,6 +51,7 @@ alerts:
     labels_old: {metric: label_age, above: 14}
     importance: {metric: 'importance:amount', below: 0.1}
     segment: {metric: accuracy, below: 0.7, segment: country=FR}
+    unusual: {metric: requests, band: {}}
     good_burn: {metric: accuracy, burn: {objective: 0.8, pairs: [{long: 1d, short: 1h, factor: 2}]}}
 models:
   - name: fraud
@@ -71,6 +72,7 @@ LEFT = {
     "labels_stalled": "label_coverage are not exported",
     "importance": "importances are not exported",
     "segment": "of segments are not exported",
+    "unusual": "is learnt here",
     "good_burn": "windows of labelled rows",
 }
 RULES, TESTS = "prometheus/rules/own.yml", "prometheus/tests/own_test.yml"
