@@ -80,6 +80,9 @@ class Figures:
     full: Mapping[timedelta, Tally]
     trained: tuple[str, datetime] | None = None
     _fresh: dict[tuple[str, str], list[MetricPoint]] = field(default_factory=dict, init=False)
+    _past: dict[tuple[str, str, datetime], tuple[Point, ...]] = field(
+        default_factory=dict, init=False
+    )
     _made: dict[tuple[str, timedelta], tuple[Point, ...]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -104,10 +107,14 @@ class Figures:
             return self._coverage(since)
         if name in OPERATIONAL:
             return self.new(series, None)
-        model, segment = self.plan.spec.name, series.segment
-        stored = self.sources.records.metrics(model, name, since, segment=segment)
-        fresh = self._fresh.get((name, segment), [])
-        return self._points([*stored, *fresh], name, None)
+        key = name, series.segment, since
+        if key not in self._past:
+            stored = self.sources.records.metrics(
+                self.plan.spec.name, name, since, segment=series.segment
+            )
+            fresh = self._fresh.get((name, series.segment), [])
+            self._past[key] = self._points([*stored, *fresh], name, None)
+        return self._past[key]
 
     def _counted(self, name: str, every: timedelta) -> tuple[Point, ...]:
         """Return a figure that is made in this tick, each once for all rules."""

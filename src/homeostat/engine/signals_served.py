@@ -14,7 +14,7 @@ from homeostat.detectors.service.detector import FAULTS
 from homeostat.domain.point import Point
 from homeostat.domain.window import Window
 from homeostat.serving.plan import Reason
-from homeostat.stats.bitbins import count_column, left_edge
+from homeostat.stats.bitbins import count_bins, left_edge
 
 QUANTILES: Mapping[str, float] = {"latency_p50": 0.5, "latency_p95": 0.95, "latency_p99": 0.99}
 SHARES = ("error_rate", "fallback_share", "breaker_open")
@@ -83,7 +83,7 @@ class Tally:
         known = latencies[np.isfinite(latencies)]
         if not known.size:
             return self.cells, self.times
-        new, counts = count_column(known)
+        ((new, counts),) = count_bins(known, np.zeros(known.size, np.intp), 1)
         cells, places = np.unique(
             np.append(np.array(self.cells, new.dtype), new), return_inverse=True
         )

@@ -14,7 +14,8 @@ from homeostat.detectors.performance.detector import baseline
 from homeostat.domain.verdict import Monitor, Status
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.watch import Baseline
-from unit.engine.ruled import DAY, FEATURES, HOUR, MINUTE, Site, plan_of, verdict
+from homeostat.entrypoints import current
+from unit.engine.ruled import DAY, FEATURES, HOUR, MINUTE, MODEL, Site, plan_of, verdict
 
 GUIDE = Path(__file__).parents[3] / "docs/guide/alert-rules.md"
 OPEN, QUIET = Stage.FIRING, None
@@ -135,3 +136,15 @@ def test_an_example_fires_when_it_should_and_else_is_silent(
     good(other)
     assert other.stage(name) in {None, Stage.INACTIVE, Stage.PENDING}
     assert (name, "trigger") not in other.told
+
+
+def test_they_are_listed_as_others(site: Site, plan: ModelPlan) -> None:
+    site.answer(1000, failed=50)
+    found = {state.key: state for state in current.incidents(site.ports.records, MODEL)}
+    assert found["toy:errors:1"].title == "toy: errors (error_rate)"
+    assert current.find_incident(site.ports.records, (plan.spec,), "toy:errors:1").open
+
+
+def test_every_example_is_tried() -> None:
+    rules = re.findall(r"^ +(\w+): {", examples(), re.MULTILINE)
+    assert sorted(rules) == sorted(NAMES)
