@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from homeostat.domain.decision import Severity
 from homeostat.domain.verdict import Monitor
@@ -21,6 +21,8 @@ from homeostat.entrypoints.settings.values import (
     Number,
     Wait,
     Weight,
+    format_duration,
+    parse_duration,
     wrong,
 )
 
@@ -36,6 +38,33 @@ FOREIGN = {
     "band": ("subject", "more_than", "against", "ratio", "windows", "sure"),
 }
 """Settings that mean nothing beside a condition of each kind."""
+
+
+def _against(value: object) -> object:
+    if value == REFERENCE or isinstance(value, timedelta):
+        return value
+    try:
+        found = parse_duration(str(value).strip())
+    except ValueError:
+        problem = f"is neither reference nor a duration: {value!r}"
+        raise wrong(problem, "write reference, or a time such as 28d") from None
+    if found <= timedelta(0):
+        raise wrong("must be longer than zero", "write a time such as 28d")
+    return found
+
+
+def _as_text(value: str | timedelta) -> str:
+    return value if isinstance(value, str) else format_duration(value)
+
+
+REFERENCE = "reference"
+Against = Annotated[
+    Literal["reference"] | timedelta,
+    BeforeValidator(_against),
+    WithJsonSchema({"type": "string", "examples": ["reference", "28d"]}),
+    PlainSerializer(_as_text, return_type=str, when_used="json"),
+]
+"""``reference``, or a positive duration."""
 
 Least = Annotated[int, Field(strict=True, ge=0)]
 
@@ -118,7 +147,7 @@ class OwnRule(Part):
     """... or risen."""
     ratio: Flag = False
     """drop and rise are parts of what it was: 0.1 is a tenth."""
-    against: Literal["reference"] | Duration = "reference"
+    against: Against = "reference"
     """What it was: reference, the champion's on rows held out of its training; or a time such as
     28d: its mean over so long before."""
     burn: Burn | None = None

@@ -183,6 +183,8 @@ MISTAKES = [
     ("metric: cost, drop: 0.5", "drop", "no reference of cost", "against: 28d"),
     ("metric: auc, segment: country=FR, drop: 0.5", "drop", "in a segment", "against: 28d"),
     ("metric: error_rate, rise: 0.5", "rise", "no reference of error_rate", "against: 28d"),
+    ("metric: auc, drop: 0.5, against: soon", "against", "neither reference nor", "28d"),
+    ("metric: auc, drop: 0.5, against: 0d", "against", "longer than zero", "28d"),
     ("metric: auc, drop: 0.5, against: 2d", "against", "is of 1d", "3d or more"),
     ("metric: auc, segment: land=FR, below: 0.5", "segment", "none of the segments", "country=..."),
     ("metric: requests, segment: country=FR, below: 5", "segment", "no figures", "remove"),
