@@ -40,13 +40,14 @@ from homeostat.engine.ports import Records
 from homeostat.engine.signals import hear
 from homeostat.engine.signals_figures import Sources
 from homeostat.engine.signals_served import Served
+from homeostat.engine.silencing import SILENCES
 from homeostat.engine.watch import Progress, Watch, fresh, incident_key, rules_key, tallies_key
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.settings.plan import model_plan
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords, MemoryRegistry
 
-MODELS, TICKS = 1_000, 12
+MODELS, TICKS = 1_000, 7
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 FEATURES = 30
@@ -145,7 +146,7 @@ def tick(
         begun = time.process_time()
         with records.begin() as uow:
             incidents = (incident_key(name, rule.name) for rule in mine.rules)
-            uow.prepare((cursor, rules_key(name), tallies_key(name), *incidents))
+            uow.prepare((cursor, SILENCES, rules_key(name), tallies_key(name), *incidents))
             uow.load(cursor, Progress)
             uow.save(cursor, progress)
             sources = Sources(records, registry, seen, "1", fresh_points, counted)
