@@ -35,13 +35,13 @@ def join(
     effects : iterable of Effect
         Of these events.
     children : iterable of IncidentState
-        Incidents that it explains; those that a silence holds are left alone.
+        Incidents that it explains and that no silence covers.
     apart : collection of str
         Receivers that group by themselves, and get each incident under its own key.
     """
     effects = tuple(effects)
     triggers = [e for e in effects if isinstance(e, Notify) and e.action is NotifyAction.TRIGGER]
-    explained = [child for child in children if child.open and not child.silenced]
+    explained = [child for child in children if child.open]
     if not triggers or not explained:
         return parent, effects
     pages = sorted(

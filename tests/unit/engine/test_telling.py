@@ -339,6 +339,16 @@ def test_a_silenced_child_does_not_stand_for_its_parent() -> None:
     ]
 
 
+def test_the_page_of_a_child_whose_silence_is_just_over_stands_for_its_parent() -> None:
+    world = World(Severity.CRITICAL)
+    world.step(performance_drop=BAD)
+    world.silence(10, Matcher(rule=CHILD))
+    assert world.step(9) == []
+    assert world.step(1, data_fault=BAD) == [
+        ("duty", "update", CHILD), ("lead", "trigger", PARENT), ("team", "update", CHILD),
+    ]  # fmt: skip
+
+
 def test_a_page_that_stands_for_another_incident_is_sent_in_a_silence_of_its_own() -> None:
     world = World(Severity.CRITICAL)
     world.receivers["duty"].down = True
