@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import UTC, time, timedelta
 from pathlib import Path
 
-import pytest
-
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.alerting.delivery import Manners
 from homeostat.alerting.episode import Stage
@@ -16,14 +14,11 @@ from homeostat.alerting.hours import Hours
 from homeostat.alerting.silences import Matcher
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
-from homeostat.domain.errors import ConflictError
 from homeostat.engine.commands import Request
 from homeostat.engine.incidents import end
-from homeostat.engine.silencing import Silencing
 from homeostat.simulation.clock import SimulatedClock
-from homeostat.simulation.fakes import MemoryRecords
 from simulation.world import HOUR, MODEL, START
-from unit.engine.told import BAD, CHILD, FINE, HOSTILE, MINUTE, PARENT, World
+from unit.engine.told import BAD, CHILD, FINE, HOSTILE, PARENT, World
 
 
 def test_a_silenced_incident_fires_and_tells_nobody_and_then_tells_once() -> None:
@@ -370,35 +365,3 @@ def test_training_and_notices_of_no_incident_are_no_matter_of_silences() -> None
     with world.records.begin() as uow:
         uow.intend(test, CancelTraining("run", MODEL), unknown)
     assert [rule for _, _, rule in world.step()] == ["", "gone"]
-
-
-class Contested(MemoryRecords):
-    """Records in which others are first a number of times."""
-
-    rivals = 0
-
-    def begin(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        if self.rivals:
-            self.rivals -= 1
-            raise ConflictError("another writer was first")
-        return super().begin()
-
-
-def test_other_writers_of_silences_are_waited_for_a_few_times() -> None:
-    records = Contested(SimulatedClock(START))
-    silencing, span = Silencing(records, (MODEL, "other")), (None, START + MINUTE)
-    matcher = Matcher(model=MODEL)
-    records.rivals = 4
-    made = silencing.add(matcher, "ana", "known", span, "ben", START)
-    records.rivals = 4
-    silencing.end(made.number, "ben", START)
-    assert [(d.model, d.actor, d.action) for d in records.decisions()] == [
-        (MODEL, "ben", "add_silence"),
-        (MODEL, "ben", "end_silence"),
-    ]
-    records.rivals = 5
-    with pytest.raises(ConflictError):
-        silencing.add(matcher, "ana", "known", span, "ben", START)
-    records.rivals = 5
-    with pytest.raises(ConflictError):
-        silencing.end(made.number, "ben", START)
