@@ -89,6 +89,21 @@ def test_a_proven_change_that_does_not_matter_is_ok() -> None:
     assert found[-1].status is Status.OK
 
 
+def test_a_quiet_day_is_not_half_of_the_rows_by_the_chance_of_one_hour(
+    reference: VolumeReference,
+) -> None:
+    """On a holiday a third of the rows is missing: proven, and less than matters."""
+    rng, first = np.random.default_rng(5), 24 * 14 + 6
+    days = [rng.poisson(0.62 * 200.0 * rng.gamma(50.0, 1 / 50.0, 18)).tolist() for _ in range(30)]
+    assert sum(rows < 100 for day in days for rows in day) > 30
+    found = [play(reference, day, first)[1] for day in days]
+    assert all(max(v.evidence for v in day) > 4 * CONFIG.threshold / 5 for day in found)
+    alarms = [any(v.status is Status.DRIFT for v in day) for day in found]
+    assert sum(alarms) <= 1
+    (lost,) = play(reference, [50], first)[1]
+    assert lost.status is Status.DRIFT
+
+
 def test_few_windows_of_a_kind_are_judged_against_all() -> None:
     fitted = fit([(hour(i), 100 + i) for i in range(30)], CONFIG)
     assert fitted.expected == ()
