@@ -120,8 +120,6 @@ class _Layout:
     def mapped(self, file: BinaryIO) -> Keys:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         words, at, details, places, end = self.edges
-        if len(mapped) < end:
-            raise ValueError("is cut short")
         sieve = np.frombuffer(mapped, np.uint64, (at - words) // WIDTHS[0], words)
         first = -(-at // mmap.PAGESIZE) * mmap.PAGESIZE
 
