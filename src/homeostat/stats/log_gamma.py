@@ -20,14 +20,13 @@ def log_gamma(x: Floats) -> Floats:
     >>> log_gamma(np.array([0.5, 5.0])).round(6).tolist()  # log of sqrt(pi), of 4!
     [0.572365, 3.178054]
     """
-    below = np.ones_like(x)
     if x.size and x.min() < 8.0:
+        below = np.ones_like(x)
         for step in range(8):
             below *= np.where(x + step < 8.0, x + step, 1.0)
-    high = x + np.clip(np.ceil(8.0 - x), 0.0, 8.0)
-    inverse = 1.0 / high
+        return log_gamma(x + np.clip(np.ceil(8.0 - x), 0.0, 8.0)) - np.log(below)
+    inverse = 1.0 / x
     square = inverse * inverse
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    half_log = 0.5 * math.log(2.0 * math.pi)
-    found: Floats = (high - 0.5) * np.log(high) - high + half_log + series - np.log(below)
+    found: Floats = (x - 0.5) * np.log(x) - x + 0.5 * math.log(2.0 * math.pi) + series
     return found

@@ -105,19 +105,19 @@ def same_quantile_p(
         return NAN
     coin = _Coin(share, share_concentration(tuned_for))
     sides = (control, treated)
+    upto = [np.concatenate(([0], np.cumsum(side.counts))) for side in sides]
     hits = [coin.best(side.n) for side in sides]
     # Each side's evidence is least at its own quantile and grows away from it.
     ends = [
-        side.values[np.searchsorted(np.cumsum(side.counts), best)]
-        for side, best in zip(sides, hits, strict=True)
+        side.values[np.searchsorted(rows[1:], best)]
+        for side, rows, best in zip(sides, upto, hits, strict=True)
     ]
     values = np.concatenate((control.values, treated.values))
     points = np.unique(values[(values >= min(ends)) & (values <= max(ends))])
     logs = np.zeros(points.size)
-    for side, best in zip(sides, hits, strict=True):
-        upto = np.concatenate(([0], np.cumsum(side.counts)))
-        below = upto[np.searchsorted(side.values, points, side="left")]
-        within = upto[np.searchsorted(side.values, points, side="right")]
+    for side, rows, best in zip(sides, upto, hits, strict=True):
+        below = rows[np.searchsorted(side.values, points, side="left")]
+        within = rows[np.searchsorted(side.values, points, side="right")]
         logs += coin.log_e(np.clip(best, below, within), side.n)
     return math.exp(min(0.0, -float(logs.min())))
 
@@ -176,7 +176,8 @@ class _Coin:
         constant = math.lgamma(self.weight) - math.lgamma(self.weight + n)
         constant -= math.lgamma(prior[0]) + math.lgamma(prior[1])
         odds = math.log(self.share / (1.0 - self.share))
-        mixed = log_gamma(prior[0] + hits) + log_gamma(prior[1] + n - hits)
+        both = log_gamma(np.concatenate((prior[0] + hits, prior[1] + n - hits)))
+        mixed = both[: hits.size] + both[hits.size :]
         found: Floats = constant + mixed - hits * odds - n * math.log1p(-self.share)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homeostat.rollout.experiment.design import RARE, Experiment, Horizon, Kind, Metric, Role
@@ -171,21 +172,30 @@ def _missing(experiment: Experiment, metric: Metric, sides: tuple[Tally, Tally],
     for name, count in zip(names, counts, strict=True):
         if count < experiment.least:
             return f"{count} entities of {name} so far, {experiment.least} are needed"
+    if metric.kind is Kind.RATIO and not all(side.of(metric).sums.x > 0.0 for side in sides):
+        return "a ratio with nothing in its denominator"
+    if all(count == side.assigned for side, count in zip(sides, counts, strict=True)):
+        return ""
+    return _uneven(experiment, sides, counts, arm)
+
+
+def _uneven(
+    experiment: Experiment, sides: tuple[Tally, Tally], counts: Sequence[int], arm: str
+) -> str:
+    """Say if labels are missing more in one arm than in the other."""
     shares = [
         Moments(side.assigned, p := count / side.assigned, p * (1.0 - p))
         for side, count in zip(sides, counts, strict=True)
     ]
     covered = difference(shares[0], shares[1])
     p_value = anytime_p(covered, 1.0 - experiment.mismatch, experiment.tuned_for(arm))
-    if p_value < experiment.mismatch:
-        first, second = (f"{100 * found.mean:.3g} %" for found in shares)
-        return (
-            f"labels cover {first} of {names[0]} and {second} of {names[1]}:"
-            " what is missing differs by arm, not compared"
-        )
-    if metric.kind is Kind.RATIO and not all(side.of(metric).sums.x > 0.0 for side in sides):
-        return "a ratio with nothing in its denominator"
-    return ""
+    if not p_value < experiment.mismatch:
+        return ""
+    first, second = (f"{100 * found.mean:.3g} %" for found in shares)
+    return (
+        f"labels cover {first} of {experiment.control} and {second} of {arm}:"
+        " what is missing differs by arm, not compared"
+    )
 
 
 def figures_of(metric: Metric, control: PairSums, treated: PairSums) -> tuple[Moments, Moments]:

@@ -205,7 +205,7 @@ def _check_sums(metric: Metric, measured: Measured, arm: str) -> None:
     """Refuse sums, as from a warehouse, that no rows could have."""
     sums = measured.sums
     parts = (sums.n, sums.y, sums.yy, sums.x, sums.xx, sums.xy)
-    fits = all(abs(part) <= _MOST**2 * max(1.0, sums.n) for part in parts)
+    fits = sum(map(abs, parts)) <= _MOST**2 * max(1.0, sums.n)  # and none is NaN
     fits = fits and min(sums.n, sums.yy, sums.xx) >= 0.0
     if metric.binary:
         fits = fits and 0.0 <= sums.y <= sums.n and sums.yy == sums.y
