@@ -283,6 +283,7 @@ def _name(point: MetricPoint) -> str:
 
 
 def _recount(plan: ModelPlan, watch: Watch, rows: Outcomes, champion: str, window: Window) -> Watch:
-    counted = Matured(window, class_counts(plan.spec, rows.of(champion)[1]))
+    counts = class_counts(plan.spec, rows.of(champion)[1])
+    counted = Matured(window, counts, rows.asked, rows.known)
     matured = tuple(counted if one.window == window else one for one in watch.matured)
     return replace(watch, matured=matured)
