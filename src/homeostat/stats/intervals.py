@@ -54,3 +54,19 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     reach = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2))
     lower = 0.0 if successes == 0 else centre - reach
     return Interval(lower, 1.0 if successes == n else centre + reach)
+
+
+def poisson(count: float, level: float = 0.95) -> Interval:
+    """Return Garwood's (1936) exact interval of the mean of a Poisson count.
+
+    Of a fraction, as of a count divided by its over-dispersion, the same formula by chi-squared.
+
+    Examples
+    --------
+    >>> interval = poisson(0)
+    >>> interval.lower, round(interval.upper, 4)
+    (0.0, 3.6889)
+    """
+    tail = (1.0 - level) / 2.0
+    lower = special.chi2_isf(2.0 * count, 1.0 - tail) / 2.0 if count else 0.0
+    return Interval(lower, special.chi2_isf(2.0 * count + 2.0, tail) / 2.0)

@@ -33,3 +33,12 @@ def test_too_little_data_gives_no_bounds(interval: intervals.Interval) -> None:
     assert np.isnan(interval.lower)
     assert np.isnan(interval.upper)
     assert 0.5 not in interval
+
+
+@given(st.integers(0, 300), LEVELS)
+def test_poisson_agrees_with_scipy(count: int, level: float) -> None:
+    tail = (1.0 - level) / 2.0
+    found = intervals.poisson(count, level)
+    assert found.lower == pytest.approx(stats.gamma.ppf(tail, count) if count else 0.0, rel=1e-9)
+    assert found.upper == pytest.approx(stats.gamma.isf(tail, count + 1), rel=1e-9)
+    assert count in found
