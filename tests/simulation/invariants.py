@@ -7,12 +7,16 @@ from datetime import datetime
 
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import NotifyAction
+from homeostat.domain.window import Window
+from homeostat.engine.replay import replay
+from homeostat.engine.replay_series import Listener
+from homeostat.engine.tape import Recorded
 from homeostat.engine.watch import retraining_key
 from homeostat.retraining.policy import overlap
 from homeostat.retraining.run import RunState, Stage
 from homeostat.rollout.state import route
 from homeostat.simulation.fakes import MemoryNotifier
-from simulation.world import MODEL, World
+from simulation.world import MODEL, START, TICK, World
 
 LEARNT = {Stage.EVALUATING, Stage.ACCEPTED, Stage.REJECTED}
 
@@ -26,6 +30,24 @@ def check_all(world: World) -> None:
     check_rollout(world, decisions)
     check_maturity(world)
     assert world.problems == []
+
+
+def check_replay(world: World) -> None:
+    """What is on record, replayed, gives the incidents that there were, at the same ticks."""
+    records, plan = world.ports.records, world.engine.plans[MODEL]
+    span = Window(START, world.clock.now())
+    tape, past = Recorded(records, plan, TICK).read(span)
+    said = Listener(plan, records, world.ports.registry).heard(tape, past)
+    tape = tape.with_signals((at, rule, signal) for at, told in said for rule, signal in told)
+    found = {(e.rule, e.began, e.ended) for e in replay(plan.rules, tape)}
+    assert found == lived(records.decisions(MODEL))
+
+
+def lived(decisions: tuple[Decision, ...]) -> set[tuple[str, datetime, datetime | None]]:
+    """Return the rule, begin and end of each incident."""
+    began = {d.subject: d.at for d in decisions if d.action == "fire"}
+    ended = {d.subject: d.at for d in decisions if d.action == "resolve"}
+    return {(key.split(":")[1], at, ended.get(key)) for key, at in began.items()}
 
 
 def check_champion(world: World, decisions: tuple[Decision, ...]) -> None:

@@ -16,7 +16,7 @@ from homeostat.engine.commands import Command, Request, submit
 from homeostat.engine.loop import Engine
 from homeostat.rollout.state import Stage
 from simulation.fitting import contrary
-from simulation.invariants import check_all
+from simulation.invariants import check_all, check_replay
 from simulation.world import DAY, MODEL, PLAN, START, Fate, World, memory_world
 
 SEEDS = (1, 2)
@@ -33,7 +33,8 @@ def live(world: World, days: float, until: Callable[[], bool] = lambda: False) -
         world.advance()
         check_all(world)
         if until():
-            return
+            break
+    check_replay(world)
 
 
 def actions(world: World) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol, TypeVar
 
 from homeostat.alerting.conditions.kinds import OnSeries
 from homeostat.alerting.conditions.missing import Missing
@@ -15,12 +16,12 @@ from homeostat.alerting.rules import AlertRule
 from homeostat.domain.point import Point
 from homeostat.engine.mishaps import Bulkhead
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import UnitOfWork
 from homeostat.engine.signals_figures import Figures, Sources
 from homeostat.engine.signals_served import SERVED, Tally, count
 from homeostat.engine.watch import rules_key, tallies_key
 
 FAILED = Signal(None, "could not be evaluated")
+S = TypeVar("S")
 STALE = 2
 """Times a series' ``every`` after which its last figure says nothing of now."""
 
@@ -81,8 +82,20 @@ class Heard:
     gone: tuple[str, ...] = ()
 
 
+class Memory(Protocol):
+    """Where states are kept between two ticks: a `UnitOfWork`, or what a replay remembers."""
+
+    def load(self, key: str, kind: type[S]) -> S | None:
+        """Return the state stored under `key`."""
+        ...
+
+    def save(self, key: str, state: object) -> None:
+        """Store a state."""
+        ...
+
+
 def hear(
-    plan: ModelPlan, uow: UnitOfWork, sources: Sources, now: datetime, bulkhead: Bulkhead
+    plan: ModelPlan, uow: Memory, sources: Sources, now: datetime, bulkhead: Bulkhead
 ) -> Heard:
     """Show every rule on a series its new figures, and save what is to be remembered.
 
@@ -117,7 +130,7 @@ def _gone(entries: list[Remembered], known: Mapping[str, Remembered]) -> tuple[s
 
 
 def _count(
-    plan: ModelPlan, uow: UnitOfWork, sources: Sources, own: list[AlertRule]
+    plan: ModelPlan, uow: Memory, sources: Sources, own: list[AlertRule]
 ) -> dict[timedelta, Tally]:
     """Count what was served, and return the tallies whose time is over."""
     asked: dict[timedelta, set[str]] = {}

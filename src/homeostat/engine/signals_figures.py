@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from homeostat.alerting.conditions.signal import Series
 from homeostat.domain.errors import NotFoundError
@@ -14,7 +15,7 @@ from homeostat.domain.verdict import MetricPoint, Monitor, Status
 from homeostat.domain.window import Window
 from homeostat.engine.figures import as_point, best
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Records, Registry
+from homeostat.engine.ports import Registry
 from homeostat.engine.signals_served import SERVED, Served, Tally
 from homeostat.engine.watch import Baseline, Watch
 
@@ -27,13 +28,28 @@ OPERATIONAL = frozenset({*SERVED, *GAUGES, COVERAGE})
 _DAY, _MOMENT = timedelta(days=1), timedelta(microseconds=1)
 
 
+class Measured(Protocol):
+    """Metric points on record: `Records`, or what was on record by some time."""
+
+    def metrics(
+        self,
+        model: str,
+        name: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        segment: str | None = "",
+    ) -> tuple[MetricPoint, ...]:
+        """Return metric points whose window starts in the period; see `Records.metrics`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sources:
     """What a tick knows that alert rules may look at.
 
     Attributes
     ----------
-    records : Records
+    records : Measured
     registry : Registry
     watch : Watch
         After all monitors.
@@ -46,7 +62,7 @@ class Sources:
         Of the version that the champion is compared with, which is itself if it has one.
     """
 
-    records: Records
+    records: Measured
     registry: Registry
     watch: Watch
     champion: str
