@@ -173,13 +173,7 @@ class Backtest:
     def run(self) -> Result:
         """Run every policy and compare what they answered, month by month."""
         ports, engine = self._house()
-        known = split_history(self.plan, self._known(self.start))
-        training = train_first(self.plan, self._trainer, known, self.start)
-        history = self._settled(known.split)
-        first = adopt(self.plan, ports, history, training, self.start, logged=True)
-        rollout = ports.records.read(rollout_key(self.model), RolloutState)
-        assert rollout is not None  # adopt has just saved it
-        ports.routes.publish(route(rollout, self.start))
+        first = self._adopt(ports)
         live = self.rows.slice(int(np.searchsorted(self._stamps, _micros(self.start))))
         answers = {ALONE: ports.scorer.score(self._spec, first.version, live)}
         answers[NAIVE] = self._naive(live, answers[ALONE], NAIVE, None)
@@ -194,6 +188,24 @@ class Backtest:
             ports.records.decisions(self.model),
             answered,
         )
+
+    def live(self, step: timedelta) -> Ports:
+        """Live through the history once, with a tick every `step`; return what there is of it."""
+        ports, engine = self._house()
+        self._adopt(ports)
+        self._homeostat(engine, step)
+        return ports
+
+    def _adopt(self, ports: Ports) -> ModelVersion:
+        """Train the first version, install it, and send the traffic to it."""
+        known = split_history(self.plan, self._known(self.start))
+        training = train_first(self.plan, self._trainer, known, self.start)
+        history = self._settled(known.split)
+        first = adopt(self.plan, ports, history, training, self.start, logged=True)
+        rollout = ports.records.read(rollout_key(self.model), RolloutState)
+        assert rollout is not None  # adopt has just saved it
+        ports.routes.publish(route(rollout, self.start))
+        return first
 
     def _house(self) -> tuple[Ports, Engine]:
         registry = MemoryRegistry()
@@ -229,8 +241,8 @@ class Backtest:
         cut = int(np.searchsorted(micros(past, "timestamp"), _micros(split)))
         return History(past.slice(0, cut), past.slice(cut))
 
-    def _homeostat(self, engine: Engine) -> pa.Table:
-        replay = Replay(engine, self._clock, self.model, self.rows)
+    def _homeostat(self, engine: Engine, step: timedelta = timedelta(days=1)) -> pa.Table:
+        replay = Replay(engine, self._clock, self.model, self.rows, step)
         return replay.run(self.start, self.end, lambda now: self.progress(HOMEOSTAT, now))
 
     def _naive(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
@@ -19,6 +20,7 @@ from homeostat.engine.ports import Delivery
 from homeostat.entrypoints import current, drill
 from homeostat.entrypoints.cli.alerts_show import postmortem, show
 from homeostat.entrypoints.cli.alerts_silences import silence, silences, unsilence
+from homeostat.entrypoints.cli.lazy import MixedGroup, Table
 from homeostat.entrypoints.cli.options import chosen, config_option, deployment, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.receivers import receivers
@@ -27,7 +29,22 @@ from homeostat.entrypoints.settings.values import nearest
 FINDINGS = 1
 
 
-@click.group()
+class Alerts(MixedGroup):
+    """Those about the past are seldom needed, and bring the engine with them."""
+
+    table: ClassVar[Table] = {
+        "backtest": (
+            "homeostat.entrypoints.cli.alerts_backtest:backtest",
+            "Replay alert rules on the past.",
+        ),
+        "tune": (
+            "homeostat.entrypoints.cli.alerts_backtest:tune",
+            "Propose settings for a budget of pages.",
+        ),
+    }
+
+
+@click.group(cls=Alerts)
 def alerts() -> None:
     """List and show incidents, take one on or end it; silences; who was told; test receivers."""
 

@@ -41,3 +41,24 @@ class LazyGroup(click.Group):
         """Write the list of commands from the table alone."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+
+
+class MixedGroup(LazyGroup):
+    """Commands of its own, and those of a table, which are imported only when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of its own commands, sorted, and then those of the table."""
+        return [*click.Group.list_commands(self, ctx), *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command of its own, or import one."""
+        own = click.Group.get_command(self, ctx, cmd_name)
+        return super().get_command(ctx, cmd_name) if own is None else own
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without an import."""
+        names = click.Group.list_commands(self, ctx)
+        rows = [(n, self.commands[n].get_short_help_str(60)) for n in names]
+        rows += [(name, text) for name, (_, text) in self.table.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 
 @contextmanager
@@ -20,3 +20,22 @@ def rows_read(description: str = "reading") -> Iterator[Callable[[int], None]]:
     task = bar.add_task(description, total=None)
     with bar:
         yield lambda rows: bar.advance(task, rows)
+
+
+@contextmanager
+def shares_done() -> Iterator[Callable[[str, float], None]]:
+    """Show how far several things are; give what to call with the name and the share of one."""
+    screen = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(), console=screen, transient=True, disable=not screen.is_terminal,
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+
+    def progress(name: str, share: float) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(name, total=1.0)
+        bar.update(tasks[name], completed=share)
+
+    with bar:
+        yield progress
