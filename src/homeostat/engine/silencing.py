@@ -219,43 +219,53 @@ def hushed(
     silences = records.read(SILENCES, Silences)
     if silences is None:
         return Hushed()
-    lanes: dict[tuple[str, str], list[tuple[PendingEffect, Notify]]] = {}
-    for each in pending:
-        notice = each.effect
-        if isinstance(notice, Notify) and not is_ours(notice.incident):
-            lanes.setdefault((notice.receiver, notice.incident), []).append((each, notice))
     held: set[int] = set()
     idle: set[int] = set()
-    for lane in lanes.values():
+    for lane in _lanes(pending):
         first, trigger = lane[0]
         if trigger.action is not NotifyAction.TRIGGER:
             continue
         state = records.read(incident_key(trigger.model, trigger.rule), IncidentState)
-        if state is None or not _covered(records, silences, state, trigger, now):
+        if state is None or not _silent(silences, state, trigger, now):
+            continue
+        borne = _borne(records, state, trigger)
+        if not all(_silent(silences, each, trigger, now) for each in borne):
             continue
         own = manners.get(trigger.receiver)
         quiet = first.attempts == 0 and own is not None and own.silent(trigger, trigger.at)
-        goes_on = state.open and state.key == trigger.incident
         for each, notice in lane:
-            if goes_on:
+            if borne:
                 held.add(each.number)
             elif quiet or notice.action is not NotifyAction.RESOLVE:
                 idle.add(each.number)
     return Hushed(frozenset(held), frozenset(idle))
 
 
-def _covered(
-    records: Records, silences: Silences, state: IncidentState, trigger: Notify, now: datetime
-) -> bool:
-    """Whether a silence covers a page, and no incident outside of it that the page stands for."""
-    silenced = state.silenced and state.key == trigger.incident
-    if not silenced and silences.over(state, now) is None:
-        return False
+def _lanes(pending: Iterable[PendingEffect]) -> Iterable[list[tuple[PendingEffect, Notify]]]:
+    """Return the notices of each receiver about each incident, in order."""
+    lanes: dict[tuple[str, str], list[tuple[PendingEffect, Notify]]] = {}
+    for each in pending:
+        notice = each.effect
+        if isinstance(notice, Notify) and not is_ours(notice.incident):
+            lanes.setdefault((notice.receiver, notice.incident), []).append((each, notice))
+    return lanes.values()
+
+
+def _silent(silences: Silences, state: IncidentState, trigger: Notify, now: datetime) -> bool:
+    """Whether a silence covers an incident; of the page's own one, also if it held at its end."""
+    held = state.silenced and (state.open or state.key == trigger.incident)
+    return bool(held) or silences.over(state, now) is not None
+
+
+def _borne(records: Records, state: IncidentState, trigger: Notify) -> list[IncidentState]:
+    """Return the open incidents that a page stands for."""
     keys = records.keys(incident_key(trigger.model, ""))
     others = (records.read(key, IncidentState) for key in keys)
-    return not any(
-        page.receiver == trigger.receiver and page.key == trigger.incident
+    found = [state] if state.open and state.key == trigger.incident else []
+    return found + [
+        other
         for other in others
-        if other is not None and other.open and not other.silenced
-        for page in other.joined
-    )
+        if other is not None
+        and other.open
+        and any((p.receiver, p.key) == (trigger.receiver, trigger.incident) for p in other.joined)
+    ]

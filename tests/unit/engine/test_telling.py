@@ -334,6 +334,21 @@ def test_a_silenced_child_does_not_stand_for_its_parent() -> None:
     ]
 
 
+def test_a_page_that_stands_for_a_silenced_incident_waits_though_its_own_is_over() -> None:
+    world = World(Severity.CRITICAL)
+    world.signals = {CHILD: BAD}
+    world.tick("act")
+    world.signals[PARENT] = BAD
+    world.tick("act")
+    world.silence(10)
+    assert world.step(1, performance_drop=FINE) == [("team", "resolve", CHILD)]
+    told = world.step(10)
+    assert told == [
+        ("duty", "trigger", CHILD), ("duty", "update", CHILD), ("lead", "trigger", PARENT),
+    ]  # fmt: skip
+    assert ("duty", "resolve", CHILD) in world.step(1, data_fault=FINE)
+
+
 def test_the_page_of_a_child_whose_silence_is_just_over_stands_for_its_parent() -> None:
     world = World(Severity.CRITICAL)
     world.step(performance_drop=BAD)
