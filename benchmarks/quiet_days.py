@@ -4,6 +4,7 @@ Run it from the repository (a seed takes about ten minutes of one core):
 
     PYTHONPATH=src:tests python benchmarks/quiet_days.py [--days 90] [--seeds 1 2 3] [--tick 15]
                                                          [--kinds SLOW CENTS] [--http]
+    PYTHONPATH=src:tests python benchmarks/quiet_days.py --volumes 60
 
 The engine is the real one, on the plan of a homeostat.yaml with nearly nothing but defaults; the
 log and the records are in memory. Traffic, and what befalls it: `tests/simulation/shop.py`. With
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from homeostat.detectors.volume.detector import VolumeConfig, VolumeState, evaluate, fit
 from homeostat.domain.effect import Notify
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Notifier
@@ -31,7 +33,7 @@ from homeostat.simulation.fakes import MemoryNotifier
 from receivers import Receivers, serving
 from simulation.duty import MODEL, START, Duty, begin, planned, slot
 from simulation.mortal import RECEIVERS, notifiers
-from simulation.shop import DAY, Kind, Shop
+from simulation.shop import DAY, HOUR, Kind, Shop, expected
 from simulation.tally import Outcome, tally
 
 BAD_MOODS = ("later", "500", "html", "drop", "503")
@@ -154,6 +156,24 @@ def delivered(seed: int, kinds: list[Kind], tick: timedelta) -> None:
         print(f"  left: {len(duty.ports.records.pending(duty.clock.now() + 30 * DAY))}")
 
 
+def volumes(worlds: int) -> None:
+    """Count alarms about volume alone, in ninety quiet days of many worlds."""
+    holiday, alarms, there = (START + 41 * DAY).date(), 0, 0
+    config = VolumeConfig()
+    for seed in range(100, 100 + worlds):
+        shop = Shop(seed, holidays=(holiday,))
+        hours = [Window(START + n * HOUR, START + (n + 1) * HOUR) for n in range(-35 * 24, 90 * 24)]
+        rows = [(hour, expected(shop, hour.start)) for hour in hours]
+        reference, state, firing = fit(rows[: 35 * 24], config), VolumeState(), False
+        for hour, count in rows[35 * 24 :]:
+            before = firing
+            state, _ = evaluate(reference, state, MODEL, hour, count, config)
+            firing = state.firing
+            alarms += firing and not before
+            there += firing and not before and hour.start.date() == holiday
+    print(f"volume alone: {worlds} worlds, {alarms} alarms, {there} of them on the holiday")
+
+
 def table(found: dict[Kind, list[Outcome]]) -> None:
     """Print what the incidents came to, by kind."""
     print(
@@ -179,10 +199,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--tick", type=int, default=15, help="minutes")
     parser.add_argument("--kinds", nargs="*", default=[kind.name for kind in Kind])
+    parser.add_argument("--volumes", type=int, default=0, help="worlds; volume alone")
     parser.add_argument("--http", action="store_true", help="real adapters and strict fakes")
     asked = parser.parse_args()
     tick, kinds = timedelta(minutes=asked.tick), [Kind[name] for name in asked.kinds]
     found: dict[Kind, list[Outcome]] = defaultdict(list)
+    if asked.volumes:
+        return volumes(asked.volumes)
     for seed in asked.seeds:
         if asked.days:
             quiet(seed, asked.days, tick, http=asked.http)
@@ -191,7 +214,7 @@ def main() -> None:
         elif kinds:
             for outcome in troubled(seed, kinds, tick):
                 found[outcome.incident.kind].append(outcome)
-    table(dict(sorted(found.items())))
+    return table(dict(sorted(found.items())))
 
 
 if __name__ == "__main__":

@@ -179,6 +179,18 @@ class _Mood:
         return cls(volume, amount, app)
 
 
+def expected(shop: Shop, at: datetime) -> int:
+    """Return the requests of the hour that begins then, if nothing happens to them."""
+    number = (at - EPOCH) // HOUR
+    return _size(shop, _Mood.of(shop, at), number, np.random.default_rng([shop.seed, number]))
+
+
+def _size(shop: Shop, mood: _Mood, number: int, rng: np.random.Generator) -> int:
+    # Busy days are busier than chance makes them: two in three are within a twentieth.
+    busy = float(np.exp(np.random.default_rng([shop.seed, 1, number // 24]).normal(0, 0.05)))
+    return int(rng.poisson(shop.per_day / 24 * mood.volume * busy))
+
+
 def _hour(shop: Shop, number: int) -> pa.Table:
     at = EPOCH + number * HOUR
     hit = tuple(each.kind for each in shop.incidents if each.covers(at))
@@ -190,10 +202,8 @@ def _hour(shop: Shop, number: int) -> pa.Table:
 def _made(shop: Shop, number: int, hit: tuple[Kind, ...], late: bool) -> pa.Table:
     at = EPOCH + number * HOUR
     mood, rng = _Mood.of(shop, at), np.random.default_rng([shop.seed, number])
-    # Busy days are busier than chance makes them: one in ten is a tenth off.
-    busy = float(np.exp(np.random.default_rng([shop.seed, 1, number // 24]).normal(0, 0.05)))
     factor = {Kind.SILENCE: 0.0, Kind.BURST: 5.0, Kind.LOST: 0.25}
-    size = int(rng.poisson(shop.per_day / 24 * mood.volume * busy))
+    size = _size(shop, mood, number, rng)
     size = int(size * np.prod([factor.get(kind, 1.0) for kind in hit]))
     drawn = _broken(_drawn(rng, size, mood, hit), rng, hit)
     stamps = np.sort(rng.integers(0, MICROS, size)) + number * MICROS
