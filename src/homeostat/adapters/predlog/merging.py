@@ -14,7 +14,7 @@ from homeostat.adapters.predlog.parquet import ROW_GROUP, TIME_FIELD, FileStore,
 from homeostat.adapters.predlog.rewrite import batches
 from homeostat.domain.columns import micros
 
-BATCH = 2**14
+BATCH = 2**12
 """Rows of a file that are read at a time."""
 LAST = 2**63 - 1
 

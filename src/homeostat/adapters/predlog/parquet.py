@@ -31,6 +31,8 @@ from homeostat.domain.errors import StorageError
 
 CACHE_BYTES = 32 * 2**20
 ROW_GROUP = 131_072
+PAGE = 2**17
+"""Bytes of a column that are unpacked at a time by who reads a file by batches."""
 DAY = 86_400_000_000
 AT_ONCE = 8
 """Files of an object store that are read at a time."""
@@ -327,7 +329,7 @@ def write_pieces(pieces: Iterable[pa.Table], path: Path) -> None:
     assert table is not None
     chosen = choose_encoding(table)
     with pq.ParquetWriter(
-        path, table.schema, compression="zstd", write_page_checksum=True,
+        path, table.schema, compression="zstd", write_page_checksum=True, data_page_size=PAGE,
         use_dictionary=list(chosen.dictionaries),  # type: ignore[arg-type]
         column_encoding=chosen.encodings,
     ) as writer:  # fmt: skip

@@ -18,7 +18,7 @@ from homeostat.adapters.durable import sync
 from homeostat.adapters.predlog.frames import damaged_at, scan
 from homeostat.domain.errors import StorageError
 
-SEGMENT_BYTES = 32 * 2**20
+SEGMENT_BYTES = 24 * 2**20
 SUFFIX = ".seg"
 DAMAGED = ".damaged"
 ASKED = ".asked"

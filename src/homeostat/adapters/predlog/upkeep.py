@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 GRACE = timedelta(minutes=15)
 """How long a file that was replaced is kept: readers may be at it."""
-ROLL_BYTES = 32 * 2**20
+ROLL_BYTES = 24 * 2**20
 """Bytes of landed rows from which they should be rolled, and about how many are at a time."""
 
 
