@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.adapters.heap import give_back
 from homeostat.adapters.predlog.catalogue import FileEntry
 from homeostat.adapters.predlog.order import in_order
 from homeostat.adapters.predlog.parquet import ROW_GROUP, TIME_FIELD, FileStore, align
@@ -91,5 +92,6 @@ def _groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
             yield table.slice(0, ROW_GROUP)
             held, rows = [table.slice(ROW_GROUP)], rows - ROW_GROUP
             del table
+            give_back()
     if rows:
         yield pa.concat_tables(held)

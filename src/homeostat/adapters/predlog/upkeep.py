@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from homeostat.adapters.durable import exclusive, sync
+from homeostat.adapters.heap import give_back
 from homeostat.adapters.predlog.catalogue import Catalogue, Change, FileEntry, Quarantined
 from homeostat.adapters.predlog.compact import choose, compact
 from homeostat.adapters.predlog.frames import Kind
@@ -150,6 +151,7 @@ class Upkeep:
             except StorageError as error:
                 problems.append(error)  # it is repaired or not; the others must not wait
                 continue
+            give_back()
             if change.removed:
                 self.catalogue.register(change, now)
                 self._open(change)
