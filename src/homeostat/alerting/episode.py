@@ -53,11 +53,14 @@ class IncidentState:
     pending_since, fired_at, acknowledged_at, resolved_at : datetime or None
     clear_since : datetime or None
         Start of the clear spell that will resolve it.
+    unknown_since : datetime or None
+        Start of a gap without data, while it is pending or a clear spell is timed.
     acknowledged_by : str
     flaps : int
         Firings in quick succession; each doubles the keep-firing duration.
     inhibited : bool
-        Kept from firing by a parent, or by one that is over since shortly; recorded once.
+        Kept from firing by a parent, or by one that is over since shortly; recorded once. Of an
+        open incident: kept from escalating.
     untold : tuple of str
         Those of the receivers who are owed the trigger, because a silence held it.
     joined : tuple of Page
@@ -69,7 +72,8 @@ class IncidentState:
     began : datetime or None
         Since when the condition held of which it fired.
     escalates_from : datetime or None
-        When those who are responsible were told; None in states of old: when it fired.
+        When those who are responsible were told, or a parent that explained it was over; None in
+        states of old: when it fired.
     """
 
     model: str
@@ -97,6 +101,7 @@ class IncidentState:
     escalated: int = 0
     began: datetime | None = None
     escalates_from: datetime | None = None
+    unknown_since: datetime | None = None
 
     @property
     def key(self) -> str:

@@ -33,13 +33,18 @@ class EscalationStep:
 
 
 def escalate(
-    state: IncidentState, steps: Sequence[EscalationStep], now: datetime
+    state: IncidentState,
+    steps: Sequence[EscalationStep],
+    now: datetime,
+    *,
+    inhibited: bool = False,
 ) -> tuple[IncidentState, tuple[Notify, ...], tuple[Decision, ...]]:
     """Take the steps that are due, each once in an episode.
 
-    Only a critical incident escalates, while nobody has taken it on and no silence holds; after a
-    silence time counts from its end. The key is the incident's, so that one acknowledgement stops
-    all and the resolve reaches everybody who was told. Who was told already is not told again.
+    Only a critical incident escalates, while nobody has taken it on, no silence holds and no parent
+    explains it; after a silence, or a parent, time counts from its end. The key is the incident's,
+    so that one acknowledgement stops all and the resolve reaches everybody who was told. Who was
+    told already is not told again.
 
     Parameters
     ----------
@@ -47,6 +52,8 @@ def escalate(
     steps : sequence of EscalationStep
         By time.
     now : datetime
+    inhibited : bool
+        Whether a parent explains it.
 
     Examples
     --------
@@ -59,7 +66,10 @@ def escalate(
     >>> [notice.receiver for notice in told], state.told
     (['second'], ('duty', 'second'))
     """
-    waits = state.stage is not Stage.FIRING or state.severity is not Severity.CRITICAL
+    if state.open and state.inhibited is not inhibited:
+        since = state.escalates_from if inhibited else now
+        state = replace(state, inhibited=inhibited, escalates_from=since)
+    waits = inhibited or state.stage is not Stage.FIRING or state.severity is not Severity.CRITICAL
     since = state.escalates_from or state.fired_at
     if waits or state.silenced or state.untold or since is None:
         return state, (), ()

@@ -1,7 +1,8 @@
 """The incident state machine: inactive, pending, firing, acknowledged, resolved.
 
 One incident per model and rule. It is triggered once per episode, resolved exactly once and only if
-it was triggered. Missing data neither fires nor resolves: silence is not recovery.
+it was triggered. Missing data neither fires nor resolves: silence is not recovery. A short gap is
+bridged; one as long as a hold or keep-firing duration ends the spell that was being timed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Move(StrEnum):
     CLEAR = "clear"
     RECOVER = "recover"
     UNKNOWN = "unknown"
+    LAPSE = "lapse"
     ACKNOWLEDGE = "acknowledge"
     CLOSE = "close"
 
@@ -45,6 +47,7 @@ TRANSITIONS: Mapping[tuple[Stage, Move], Stage] = {
     (Stage.PENDING, Move.FIRE): Stage.FIRING,
     (Stage.PENDING, Move.CLEAR): Stage.INACTIVE,
     (Stage.PENDING, Move.UNKNOWN): Stage.PENDING,
+    (Stage.PENDING, Move.LAPSE): Stage.INACTIVE,
     (Stage.FIRING, Move.ACTIVE): Stage.FIRING,
     (Stage.FIRING, Move.CLEAR): Stage.FIRING,
     (Stage.FIRING, Move.RECOVER): Stage.RESOLVED,
@@ -147,6 +150,10 @@ def step(
     >>> state.stage.value, effects
     ('firing', ())
     """
+    before = state
+    if isinstance(event, Observed) and event.active is not None and state.unknown_since:
+        state, _, _ = step(state, Observed(None), now, rule)  # what the gap ended, comes first
+        state = replace(state, unknown_since=None)
     move = classify(state, event, now, rule, inhibited=inhibited)
     target = TRANSITIONS.get((state.stage, move))
     if target is None:
@@ -160,7 +167,7 @@ def step(
     after, effects, decisions = _observed(
         state, event, move, target, now, rule, inhibited=inhibited
     )
-    return (state if after == state else after), effects, decisions
+    return (before if after == before else after), effects, decisions
 
 
 def classify(
@@ -172,12 +179,22 @@ def classify(
     if isinstance(event, Close):
         return Move.CLOSE
     if event.active is None:
-        return Move.UNKNOWN
+        lapsed = state.stage is Stage.PENDING and _gap(state, now) >= spell(state, rule)
+        return Move.LAPSE if lapsed else Move.UNKNOWN
     if event.active:
         held = now - (state.pending_since or now) >= _wait(state, rule)
         return Move.FIRE if held and not inhibited and not state.open else Move.ACTIVE
     clear_for = now - (state.clear_since or now)
     return Move.RECOVER if state.open and clear_for >= keep_firing(state, rule) else Move.CLEAR
+
+
+def spell(state: IncidentState, rule: AlertRule) -> timedelta:
+    """How long what is timed now must last, and a gap without data may not."""
+    return keep_firing(state, rule) if state.open else _wait(state, rule)
+
+
+def _gap(state: IncidentState, now: datetime) -> timedelta:
+    return now - (state.unknown_since or now)
 
 
 def _wait(state: IncidentState, rule: AlertRule) -> timedelta:
@@ -213,11 +230,23 @@ def _observed(
     if move is Move.ACTIVE and not state.open:
         return _pend(state, event, target, now, inhibited=inhibited)
     if move is Move.ACTIVE:
-        return _still_active(state, event), (), ()
-    if move is Move.CLEAR and state.open:
-        return replace(state, clear_since=state.clear_since or now), (), ()
-    lapsed = target is not state.stage
-    return (replace(state, stage=target, pending_since=None) if lapsed else state), (), ()
+        after = _still_active(state, event)
+    elif move is Move.UNKNOWN:
+        after = _unknown(state, now, rule)
+    elif state.open:
+        after = replace(state, clear_since=state.clear_since or now)
+    else:  # clear, or lapsed
+        after = replace(state, stage=target, pending_since=None, unknown_since=None)
+    return after, (), ()
+
+
+def _unknown(state: IncidentState, now: datetime, rule: AlertRule) -> IncidentState:
+    """Take note of when a gap began, if something is timed through it."""
+    if state.stage is not Stage.PENDING and state.clear_since is None:
+        return state
+    if state.open and _gap(state, now) >= spell(state, rule):
+        return replace(state, clear_since=None, unknown_since=None)
+    return replace(state, unknown_since=state.unknown_since or now)
 
 
 def _still_active(state: IncidentState, event: Observed) -> IncidentState:
@@ -280,7 +309,7 @@ def _fire(state: IncidentState, event: Observed, now: datetime, rule: AlertRule)
 
 
 def _resolve(state: IncidentState, reason: str, now: datetime, actor: str) -> Stepped:
-    after = replace(state, resolved_at=now, clear_since=None)
+    after = replace(state, resolved_at=now, clear_since=None, unknown_since=None)
     return _tell(after, NotifyAction.RESOLVE, reason or "back to normal", now, actor)
 
 

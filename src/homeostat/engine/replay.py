@@ -15,6 +15,7 @@ from homeostat.alerting.incident import (
     Observed,
     is_inhibited,
     keep_firing,
+    spell,
     step,
 )
 from homeostat.alerting.replay import Episode
@@ -168,6 +169,8 @@ class _Player:
 
 def _moments(state: IncidentState, rule: AlertRule) -> tuple[datetime, ...]:
     """Return when an incident may move by itself; after an inhibition the longer one counts."""
+    if state.unknown_since:
+        return (state.unknown_since + spell(state, rule),)
     if state.stage is Stage.PENDING and state.pending_since:
         return state.pending_since + rule.hold, state.pending_since + rule.keep_firing
     if state.open and state.clear_since:

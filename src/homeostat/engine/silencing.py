@@ -83,9 +83,8 @@ class Telling:
             told = outlast(state, told, self.peers, self.now)
         if any(isinstance(e, Notify) and e.action is NotifyAction.TRIGGER for e in told):
             state, told = join(state, told, self._children(rule), self.plan.apart)
-        if not inhibited:
-            state, further, why = escalate(state, self.plan.escalation, self.now)
-            told, decided = (*told, *further), (*decided, *why)
+        state, further, why = escalate(state, self.plan.escalation, self.now, inhibited=inhibited)
+        told, decided = (*told, *further), (*decided, *why)
         self.peers[rule.name] = state
         return state, told, decided
 

@@ -87,6 +87,54 @@ def test_silence_neither_starts_nor_fires_nor_resolves() -> None:
     assert (state.stage, told) == (Stage.FIRING, [(0, "trigger")])
 
 
+def test_a_gap_as_long_as_the_hold_ends_a_pending_incident() -> None:
+    state, told = play(NEW, SLOW, {0: BAD, 1: UNKNOWN, 10: UNKNOWN})
+    assert (state.stage, told) == (Stage.PENDING, [])
+    state, told = play(state, SLOW, {11: UNKNOWN})
+    assert (state.stage, state.pending_since, told) == (Stage.INACTIVE, None, [])
+    assert play(state, SLOW, {12: BAD, 21: BAD, 22: BAD})[1] == [(22, "trigger")]
+
+
+def test_a_gap_between_two_ticks_counts_as_if_somebody_had_looked() -> None:
+    timeline = {0: BAD, 1: UNKNOWN, 11: BAD, 20: BAD, 21: BAD}
+    assert play(NEW, SLOW, timeline)[1] == [(21, "trigger")]
+    timeline = {0: BAD, 10: BAD, 11: FINE, 12: UNKNOWN, 32: FINE, 51: FINE, 52: FINE}
+    assert play(NEW, SLOW, timeline)[1] == [(10, "trigger"), (52, "resolve")]
+
+
+def test_a_series_with_short_gaps_fires_and_resolves() -> None:
+    gappy: dict[int, Event] = {0: BAD, 1: UNKNOWN, 9: BAD, 10: UNKNOWN, 12: BAD}
+    clear: dict[int, Event] = {20: FINE, 21: UNKNOWN, 39: FINE, 40: UNKNOWN, 41: FINE}
+    state, told = play(NEW, SLOW, gappy | clear)
+    assert told == [(12, "trigger"), (41, "resolve")]
+    assert state.unknown_since is None
+
+
+def test_a_gap_as_long_as_the_keep_firing_duration_ends_a_clear_spell() -> None:
+    state, _ = play(NEW, SLOW, {0: BAD, 10: BAD, 11: FINE, 12: UNKNOWN, 31: UNKNOWN})
+    assert state.clear_since == START + 11 * MINUTE
+    state, told = play(state, SLOW, {32: UNKNOWN, 33: UNKNOWN, 500: FINE, 519: FINE})
+    assert (state.stage, told, state.clear_since) == (Stage.FIRING, [], START + 500 * MINUTE)
+    assert play(state, SLOW, {520: FINE})[1] == [(520, "resolve")]
+
+
+def test_what_a_parent_explains_lapses_in_a_gap_too() -> None:
+    state, _, _ = step(NEW, BAD, START, RULE, inhibited=True)
+    state, _, _ = step(state, UNKNOWN, START + MINUTE, RULE, inhibited=True)
+    assert state.stage is Stage.INACTIVE
+
+
+@pytest.mark.parametrize("known", [{0: BAD}, {0: BAD, 10: BAD}, {0: BAD, 10: BAD, 11: FINE}])
+def test_within_a_gap_nothing_changes_but_at_its_begin_and_end(known: dict[int, Event]) -> None:
+    state, _ = play(NEW, SLOW, known)
+    changes = 0
+    for minute in range(12, 500):
+        after, _, _ = step(state, UNKNOWN, START + minute * MINUTE, SLOW)
+        changes += after is not state
+        state = after
+    assert changes == (0 if known.keys() == {0, 10} else 2)
+
+
 def test_it_resolves_once_it_was_clear_for_long_enough() -> None:
     timeline = {0: BAD, 10: BAD, 20: FINE, 30: BAD, 40: FINE, 59: FINE, 60: FINE, 70: FINE}
     state, told = play(NEW, SLOW, timeline)
@@ -278,7 +326,11 @@ class Incidents(RuleBasedStateMachine):
             if effect.action is NotifyAction.RESOLVE:
                 assert event == FINE or isinstance(event, Close)
         if event == UNKNOWN:
-            assert self.state == before
+            assert effects == ()
+            lapsed = (before.stage, self.state.stage) == (Stage.PENDING, Stage.INACTIVE)
+            assert lapsed or self.state.stage is before.stage
+            again = step(self.state, UNKNOWN, self.now, self.rule, inhibited=self.inhibited)
+            assert again[0] is self.state
 
     @rule(minutes=st.integers(0, 300))
     def wait(self, minutes: int) -> None:

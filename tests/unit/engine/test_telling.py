@@ -14,11 +14,12 @@ from homeostat.alerting.hours import Hours
 from homeostat.alerting.silences import Matcher
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
+from homeostat.domain.verdict import Status
 from homeostat.engine.commands import Request
 from homeostat.engine.incidents import end
 from homeostat.simulation.clock import SimulatedClock
 from simulation.world import HOUR, MODEL, START
-from unit.engine.told import BAD, CHILD, FINE, HOSTILE, PARENT, World
+from unit.engine.told import BAD, CHILD, FINE, HOSTILE, MINUTE, PARENT, World
 
 
 def test_a_silenced_incident_fires_and_tells_nobody_and_then_tells_once() -> None:
@@ -142,6 +143,34 @@ def test_warnings_do_not_escalate() -> None:
     world = World(Severity.WARNING)
     assert len(world.step(performance_drop=BAD)) == 2
     assert world.step(1000) == []
+
+
+def test_after_a_parent_escalation_begins_anew() -> None:
+    world = World(Severity.CRITICAL)
+    world.step(performance_drop=BAD)
+    world.step(1, data_fault=BAD)
+    world.now += MINUTE
+    world.ask(Request.ACKNOWLEDGE, PARENT)
+    world.tick()
+    world.news()
+    assert world.step(180) == []
+    assert world.step(1, data_fault=FINE) == [("lead", "resolve", PARENT)]
+    world.restart()
+    assert world.step(14) == []
+    assert world.step(1) == [("second", "trigger", CHILD)]
+    assert world.step(44) == []
+    assert world.step(1) == [("boss", "trigger", CHILD)]
+
+
+def test_a_pending_parent_whose_data_vanish_does_not_inhibit_for_ever() -> None:
+    world = World(Severity.CRITICAL)
+    parent, child = world.plan.rules
+    world.plan = replace(world.plan, rules=(replace(parent, hold=10 * MINUTE), child))
+    assert world.step(data_fault=BAD) == []
+    assert world.step(1, data_fault=Status.NO_DATA, performance_drop=BAD) == []
+    assert world.step(9) == []
+    assert world.step(1) == [("duty", "trigger", CHILD), ("team", "trigger", CHILD)]
+    assert (world.state(PARENT).stage, world.state(CHILD).stage) == (Stage.INACTIVE, Stage.FIRING)
 
 
 def test_a_louder_parent_pages_and_the_child_is_said_to_be_part_of_it() -> None:
