@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -62,14 +63,26 @@ def submit(records: Records, command: Command, now: datetime) -> None:
     ConflictError
         If other writers were first several times in a row.
     """
+    submit_all(records, (command,), now)
+
+
+def submit_all(records: Records, commands: Sequence[Command], now: datetime) -> None:
+    """Put commands into their models' inboxes, all of them or none; durable on return.
+
+    Raises
+    ------
+    ConflictError
+        If other writers were first several times in a row.
+    """
     for _ in range(ATTEMPTS - 1):
         with suppress(ConflictError):
-            return _put(records, command, now)
-    return _put(records, command, now)
+            return _put(records, commands, now)
+    return _put(records, commands, now)
 
 
-def _put(records: Records, command: Command, now: datetime) -> None:
-    key = inbox_key(command.model)
+def _put(records: Records, commands: Sequence[Command], now: datetime) -> None:
     with records.begin() as uow:
-        inbox = uow.load(key, Inbox) or Inbox()
-        uow.save(key, Inbox((*inbox.commands, replace(command, at=now))))
+        for command in commands:
+            key = inbox_key(command.model)
+            inbox = uow.load(key, Inbox) or Inbox()
+            uow.save(key, Inbox((*inbox.commands, replace(command, at=now))))

@@ -100,27 +100,37 @@ class Desk:
         return done
 
     def _ask(self, receiver: str, kind: Kind, ask: Ask) -> str | None:
-        state = self._incident(ask.incident)
-        if state is None or receiver not in state.receivers or not state.open:
-            return None
-        if ask.request is commands.Request.ACKNOWLEDGE and state.acknowledged_by:
+        takes_on = ask.request is commands.Request.ACKNOWLEDGE
+        found = [
+            state
+            for state in self._incidents(receiver, ask.incident)
+            if state.open and not (takes_on and state.acknowledged_by)
+        ]
+        if not found:
             return None
         actor = f"{one_line(ask.actor, LONGEST_ACTOR) or 'somebody'} ({kind})"
         reason = one_line(ask.reason, LONGEST_REASON) or f"ended by {actor}"
-        command = commands.Command(ask.request, state.model, actor, state.key, reason)
-        commands.submit(self.records, command, self.clock.now())
+        asked = [commands.Command(ask.request, s.model, actor, s.key, reason) for s in found]
+        commands.submit_all(self.records, asked, self.clock.now())
         return ask.request.value
 
-    def _incident(self, key: str) -> IncidentState | None:
-        """Return the incident that was told under this key; long keys were cut."""
+    def _incidents(self, receiver: str, key: str) -> list[IncidentState]:
+        """Return all that the receiver's page under this key stands for."""
         model = key.partition(":")[0]
-        for state in current.incidents(self.records, model):
-            if key in {
-                state.key,
-                *(stable_key(state.key, n) for n in (LONGEST_KEY, LONGEST_ALIAS)),
-            }:
-                return state
-        return None
+        return [
+            state
+            for state in current.incidents(self.records, model)
+            if receiver in state.receivers
+            and (
+                _same_key(key, state.key)
+                or any(p.receiver == receiver and _same_key(key, p.key) for p in state.joined)
+            )
+        ]
+
+
+def _same_key(told: str, key: str) -> bool:
+    """Whether a receiver means this key; long ones were cut."""
+    return told in {key, *(stable_key(key, n) for n in (LONGEST_KEY, LONGEST_ALIAS))}
 
 
 def paging_api(records: Records, clock: Clock, inbound: Mapping[str, Inbound]) -> list[BaseRoute]:

@@ -16,7 +16,8 @@ from starlette.applications import Starlette
 
 from asgi import Caller
 from homeostat.adapters.notifiers.webhook import signature
-from homeostat.alerting.episode import IncidentState, Stage
+from homeostat.alerting.episode import IncidentState, Page, Stage
+from homeostat.domain.decision import Severity
 from homeostat.domain.errors import StorageError
 from homeostat.engine.commands import Command, Inbox, Request, inbox_key
 from homeostat.engine.watch import incident_key
@@ -250,3 +251,43 @@ def test_an_unknown_receiver_action_or_too_large_a_body_is_told() -> None:
     answer = bench.post(*signed("delete"))
     assert (answer.status_code, answer.json()["remedy"]) == (422, "one of acknowledge, resolve")
     assert bench.post("hook", b"x" * (paging.MAX_BYTES + 1), {}).status_code == 413
+
+
+PAGE = Page("duty", KEY, Severity.CRITICAL, "fraud", "t", "r.md", "data_drift", NOW)
+PARENT = IncidentState(
+    "fraud", "data_fault", Stage.FIRING, 1, Severity.CRITICAL, ("duty", "hook"), fired_at=NOW,
+    joined=(PAGE,), title="t",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_"),
+    [
+        ("incident.acknowledged", Request.ACKNOWLEDGE),
+        ("incident.resolved", Request.CLOSE),
+    ],
+)
+def test_what_is_done_with_a_page_is_done_with_all_that_it_stands_for(
+    kind: str, request_: Request
+) -> None:
+    bench = Bench()
+    bench.keep(PARENT)
+    assert bench.post(*pagerduty(kind)).json() == {"submitted": request_.value}
+    asked = {(command.request, command.subject) for command in bench.asked()}
+    assert asked == {(request_, KEY), (request_, PARENT.key)}
+
+
+def test_a_page_whose_own_incident_is_over_stands_for_its_parent() -> None:
+    bench = Bench(replace(FIRING, stage=Stage.RESOLVED))
+    bench.keep(PARENT)
+    assert bench.post(*pagerduty()).json() == {"submitted": "acknowledge"}
+    (command,) = bench.asked()
+    assert command.subject == PARENT.key
+
+
+def test_the_page_of_a_receiver_that_does_not_stand_for_the_parent_is_its_own_only() -> None:
+    bench = Bench()
+    bench.keep(PARENT)
+    bench.post(*signed("resolve"))
+    (command,) = bench.asked()
+    assert command.subject == KEY
