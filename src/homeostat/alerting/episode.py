@@ -62,7 +62,8 @@ class IncidentState:
         Kept from firing by a parent, or by one that is over since shortly; recorded once. Of an
         open incident: kept from escalating.
     untold : tuple of str
-        Those of the receivers who are owed the trigger, because a silence held it.
+        Those of the receivers who are owed the trigger, because a silence held it, or the page that
+        was to stand for it was given up.
     joined : tuple of Page
         Those of the receivers who have another incident's page open that stands for this one.
     silenced : int

@@ -3,7 +3,7 @@
 A child that would fire while its parent is pending or open waits (`incident.is_inhibited`). If the
 child fired first, each receiver that has its page is told that it is part of the parent, and who
 would be paged by the parent no louder than by the child is not paged again: the page that is open
-stands for both, and ends when both are over.
+stands for both, and ends when both are over. A page whose trigger was given up stands for nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def join(
     effects: Iterable[Effect],
     children: Iterable[IncidentState],
     apart: Collection[str] = (),
+    lost: Collection[tuple[str, str]] = (),
 ) -> tuple[IncidentState, tuple[Effect, ...]]:
     """Tell a parent's triggers through the pages of its children that are open already.
 
@@ -38,6 +39,8 @@ def join(
         Incidents that it explains and that no silence covers.
     apart : collection of str
         Receivers that group by themselves, and get each incident under its own key.
+    lost : collection of tuple
+        Receivers and keys of the pages that never arrived and are tried no more.
     """
     effects = tuple(effects)
     triggers = [e for e in effects if isinstance(e, Notify) and e.action is NotifyAction.TRIGGER]
@@ -45,7 +48,12 @@ def join(
     if not triggers or not explained:
         return parent, effects
     pages = sorted(
-        {page: None for child in explained for page in child.pages},
+        {
+            page: None
+            for child in explained
+            for page in child.pages
+            if (page.receiver, page.key) not in lost
+        },
         key=lambda page: LOUDEST.index(page.severity),
     )
     loud = LOUDEST.index(parent.severity)
@@ -62,6 +70,23 @@ def join(
         each for each in effects if not (isinstance(each, Notify) and each.receiver in spared)
     ]
     return replace(parent, joined=(*parent.joined, *joined)), (*told, *passed)
+
+
+def part(state: IncidentState, lost: Collection[tuple[str, str]]) -> IncidentState:
+    """Owe the trigger to whom the page that stands for an open incident never reached.
+
+    Parameters
+    ----------
+    state : IncidentState
+    lost : collection of tuple
+        Receivers and keys of the pages that never arrived and are tried no more.
+    """
+    gone = tuple(page for page in state.joined if (page.receiver, page.key) in lost)
+    if not gone or not state.open:
+        return state
+    kept = tuple(page for page in state.joined if page not in gone)
+    owed = dict.fromkeys((*state.untold, *(page.receiver for page in gone)))
+    return replace(state, joined=kept, untold=tuple(owed))
 
 
 def outlast(

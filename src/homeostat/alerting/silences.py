@@ -231,7 +231,7 @@ def hush(
             )
             told += [each for each in taken if each.receiver in owed]
         effects = (*effects, *told)
-        words = f"told {', '.join(owed)}, who had not been told because of a silence"
+        words = f"told {', '.join(owed)}, whom no page of it had reached"
         decisions.append(Decision(state.model, now, AUTOMATIC, "tell", state.key, words))
     return state, effects, tuple(decisions)
 

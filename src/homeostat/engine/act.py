@@ -10,11 +10,17 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from homeostat.alerting.delivery import Manners
-from homeostat.domain.effect import CancelTraining, Effect, Notify, StartTraining
+from homeostat.domain.effect import (
+    CancelTraining,
+    Effect,
+    Notify,
+    NotifyAction,
+    StartTraining,
+)
 from homeostat.domain.errors import DeliveryError, HomeostatError, NotFoundError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.window import EPOCH
-from homeostat.engine.outbox import Outbox
+from homeostat.engine.outbox import Outbox, stands_for
 from homeostat.engine.ports import (
     Notifier,
     PendingEffect,
@@ -23,6 +29,7 @@ from homeostat.engine.ports import (
     Settled,
     Trainer,
 )
+from homeostat.engine.unreached import give_up
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=10)
@@ -186,7 +193,7 @@ class Dispatcher:
         """Postpone or give up; never done."""
         final = isinstance(error, DeliveryError) and not error.retry
         if final or isinstance(error, NotFoundError) or pending.attempts + 1 >= MOST_ATTEMPTS:
-            self._settle(Settled(pending.number, "dead", now, str(error)))
+            self._bury(pending, str(error), now)
         else:
             wait = backoff(pending.attempts + 1)
             if isinstance(error, DeliveryError) and isinstance(pending.effect, Notify):
@@ -196,6 +203,13 @@ class Dispatcher:
                 self._resting[pending.effect.receiver] = rests
             self._settle(Settled(pending.number, "pending", now + wait, str(error)))
         return False
+
+    def _bury(self, pending: PendingEffect, said: str, now: datetime) -> None:
+        effect = pending.effect
+        with self.records.begin() as uow:
+            uow.settle(Settled(pending.number, "dead", now, said))
+            if isinstance(effect, Notify) and effect.action is NotifyAction.TRIGGER:
+                give_up(uow, effect.receiver, stands_for(self.records, effect))
 
     def _settle(self, settled: Settled) -> None:
         with self.records.begin() as uow:

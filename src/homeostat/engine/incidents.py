@@ -31,6 +31,7 @@ from homeostat.engine.watch import incident_key
 
 GONE = "its rule was removed, or is about something else now"
 NOTHING = Heard()
+NOBODY: Mapping[str, Close] = {}
 SILENT = Signal(None, "not evaluated")
 ABOUT_INCIDENTS = frozenset({Request.ACKNOWLEDGE, Request.CLOSE})
 
@@ -94,6 +95,7 @@ def alert(
         if state is not before:
             uow.save(incident_key(model, rule.name), state)
         states[rule.name] = state
+    telling.settle(uow, model)
     decisions += _unknown(plan, states.values(), commands, now)
     return Alerted(tuple(states.values()), tuple(effects), tuple(decisions))
 
@@ -118,19 +120,53 @@ def _signal(
 
 def end(plan: ModelPlan, uow: UnitOfWork, names: Iterable[str], now: datetime) -> Alerted:
     """End the incidents of rules that their owner took away: nobody would take them back."""
-    telling: Telling | None = None
+    model = plan.spec.name
+    found = tuple(
+        name for name in names if _ends(uow.load(incident_key(model, name), IncidentState))
+    )
+    if not found:
+        return Alerted((), (), ())
+    known = peers_of(plan, uow)
+    return end_all(model, uow, found, Telling.of(plan, uow, known, now), now)
+
+
+def end_all(
+    model: str,
+    uow: UnitOfWork,
+    names: Iterable[str],
+    telling: Telling,
+    now: datetime,
+    asked: Mapping[str, Close] = NOBODY,
+    reason: str = GONE,
+) -> Alerted:
+    """End incidents whose rules are not stepped any more, and save them.
+
+    Parameters
+    ----------
+    model : str
+    uow : UnitOfWork
+    names : iterable of str
+        Of the rules; what is neither open nor pending stays as it is.
+    telling : Telling
+        Of the model.
+    now : datetime
+    asked : mapping of str to Close
+        What people asked for meanwhile, by the incident's key.
+    reason : str
+        Of the others.
+    """
     states: list[IncidentState] = []
     effects: list[Effect] = []
     decisions: list[Decision] = []
     for name in names:
-        key = incident_key(plan.spec.name, name)
+        key = incident_key(model, name)
         state = uow.load(key, IncidentState)
-        if state is None or not (state.open or state.stage is Stage.PENDING):
+        if state is None or not _ends(state):
             continue
         rule = AlertRule(name, Verdicts(Monitor.METRIC), state.severity, state.runbook or name)
-        event = Close(AUTOMATIC, GONE) if state.open else Observed(False)
+        close = asked.get(state.key, Close(AUTOMATIC, reason))
+        event = close if state.open else Observed(False)
         after, told, decided = step(state, event, now, rule)
-        telling = telling or Telling.of(plan, uow, peers_of(plan, uow), now)
         state, told, more = telling.tell(rule, state, after, told, inhibited=False)
         decided = (*decided, *more)
         uow.save(key, state)
@@ -140,9 +176,15 @@ def end(plan: ModelPlan, uow: UnitOfWork, names: Iterable[str], now: datetime) -
     return Alerted(tuple(states), tuple(effects), tuple(decisions))
 
 
+def _ends(state: IncidentState | None) -> bool:
+    return state is not None and (state.open or state.stage is Stage.PENDING)
+
+
 def _by_hand(state: IncidentState, commands: tuple[Command, ...]) -> Iterator[Acknowledge | Close]:
     """Yield what people ask for; who takes on a page takes on all that it stands for."""
-    others = {page.key for page in state.joined} if state.stage is Stage.FIRING else set[str]()
+    asked = {c.subject for c in commands if c.request is Request.ACKNOWLEDGE}
+    joins = state.stage is Stage.FIRING and state.key not in asked
+    others = {page.key for page in state.joined} if joins else set[str]()
     for command in commands:
         if command.request is Request.ACKNOWLEDGE and command.subject in {state.key, *others}:
             yield Acknowledge(command.actor)

@@ -26,11 +26,13 @@ from homeostat.engine.late import late_key
 from homeostat.engine.mishaps import located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, UnitOfWork
+from homeostat.engine.removed import end_removed, removed
 from homeostat.engine.rollouts import Rolled, obey
 from homeostat.engine.series import series_key
 from homeostat.engine.silencing import SILENCES
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.turn import Turn
+from homeostat.engine.unreached import unreached_key
 from homeostat.engine.watch import (
     Watch,
     drift_key,
@@ -67,6 +69,7 @@ class Engine:
     seed: int = 0
     _references: References = field(init=False)
     _dispatcher: Dispatcher = field(init=False)
+    _left: dict[str, tuple[str, ...]] | None = field(default=None, init=False)
     _open: dict[str, tuple[IncidentState, ...]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +95,8 @@ class Engine:
         """
         # A training that was recorded and not yet started must not be polled as if it were lost.
         self._dispatcher.run(now, TRAINING)
-        problems = tuple(told for plan in self.plans.values() for told in self._tend(plan, now))
+        problems = [told for plan in self.plans.values() for told in self._tend(plan, now)]
+        problems += self._leave(now)
         self._dispatcher.run(now)
         return (*problems, *self._renew(now))
 
@@ -120,6 +124,24 @@ class Engine:
             else:
                 yield from self._publish(routes)
             yield from problems
+
+    def _leave(self, now: datetime) -> Iterator[str]:
+        """End what is open of models that are not configured any more; once, as none leaves later.
+
+        A model of which that failed is looked at again by the next tick.
+        """
+        if self._left is None:
+            self._left = removed(self.ports.records, self.plans)
+        for model in tuple(self._left):
+            try:
+                with self.ports.records.begin() as uow:
+                    end_removed(model, uow, self._left[model], now)
+            except ConflictError:
+                continue  # somebody asked for something meanwhile
+            except HomeostatError as error:
+                yield f"{model}, which is not configured any more: {error}"
+            else:
+                del self._left[model]
 
     def _publish(self, routes: Sequence[Route]) -> Iterator[str]:
         """Make the published routes what the rollout states ask for."""
@@ -200,5 +222,5 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     early = () if plan.early is None else (early_key(name),)
     explained = () if plan.diagnosis is None else (explanation_key(name),)
     counted = (tallies_key(name),) if any(rule.own for rule in plan.rules) else ()
-    further = (*series, *asked, *guessed, *early, *explained, *counted)
+    further = (unreached_key(name), *series, *asked, *guessed, *early, *explained, *counted)
     return (SILENCES, *(key(name) for key in own), *further, *incidents)

@@ -11,6 +11,7 @@ from homeostat.alerting.delivery import (
     Manners,
     Waiting,
     arrange,
+    is_ours,
     summary,
 )
 from homeostat.domain.effect import Notify, NotifyAction
@@ -39,6 +40,19 @@ class Summaries:
 def summaries_key(receiver: str) -> str:
     """Return the state key of a receiver's summaries."""
     return f"summaries:{receiver}"
+
+
+def stands_for(records: Records, notice: Notify) -> tuple[str, ...]:
+    """Return the keys of the incidents that a page is about: of a summary those open still."""
+    if not is_ours(notice.incident):
+        return (notice.incident,)
+    known = records.read(summaries_key(notice.receiver), Summaries) or Summaries()
+    return tuple(
+        member
+        for one in known.summaries
+        if one.notice.incident == notice.incident
+        for member in one.members
+    )
 
 
 @dataclass

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from homeostat.alerting.delivery import Manners, is_ours
 from homeostat.alerting.episode import IncidentState
-from homeostat.alerting.escalation import escalate
-from homeostat.alerting.groups import join, outlast
+from homeostat.alerting.escalation import EscalationStep, escalate
+from homeostat.alerting.groups import join, outlast, part
 from homeostat.alerting.rules import AlertRule
 from homeostat.alerting.silences import Matcher, Silence, Silences, hush
 from homeostat.domain.decision import Decision
@@ -18,6 +18,7 @@ from homeostat.domain.effect import Effect, Notify, NotifyAction
 from homeostat.domain.errors import ConflictError
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PendingEffect, Records, UnitOfWork
+from homeostat.engine.unreached import Unreached, forget, unreached_key
 from homeostat.engine.watch import incident_key
 
 SILENCES = "silences"
@@ -28,10 +29,13 @@ ATTEMPTS = 5
 class Telling:
     """Decides who is told of one model's incidents in one tick."""
 
-    plan: ModelPlan
     silences: Silences
     now: datetime
     peers: dict[str, IncidentState] = field(default_factory=dict)
+    rules: Sequence[AlertRule] = ()
+    escalation: Sequence[EscalationStep] = ()
+    apart: Collection[str] = ()
+    unreached: Unreached = field(default_factory=Unreached)
 
     @classmethod
     def of(
@@ -51,8 +55,24 @@ class Telling:
             The model's incidents before the tick.
         now : datetime
         """
+        unreached = uow.load(unreached_key(plan.spec.name), Unreached) or Unreached()
+        made = cls.removed(uow, known, now)
+        return replace(
+            made, rules=plan.rules, escalation=plan.escalation, apart=plan.apart,
+            unreached=unreached,
+        )  # fmt: skip
+
+    @classmethod
+    def removed(
+        cls, uow: UnitOfWork, known: Mapping[str, IncidentState | None], now: datetime
+    ) -> Telling:
+        """Return what it takes to end the incidents of a model that is not configured any more."""
         silences = uow.load(SILENCES, Silences) or Silences()
-        return cls(plan, silences, now, {name: each for name, each in known.items() if each})
+        return cls(silences, now, {name: each for name, each in known.items() if each})
+
+    def settle(self, uow: UnitOfWork, model: str) -> None:
+        """Forget what is over; to be called when all incidents have been told."""
+        forget(uow, model, self.unreached, self.peers.values())
 
     def tell(
         self,
@@ -77,19 +97,20 @@ class Telling:
         """
         concerned = state.open or before.open
         silence = self.silences.over(state, self.now) if concerned else None
+        state = part(state, self.unreached.pages)
         state, told, decided = hush(state, effects, silence, self.now, inhibited=inhibited)
         ended = not state.open and before.open
         if ended:
             told = outlast(state, told, self.peers, self.now)
         if any(isinstance(e, Notify) and e.action is NotifyAction.TRIGGER for e in told):
-            state, told = join(state, told, self._children(rule), self.plan.apart)
-        state, further, why = escalate(state, self.plan.escalation, self.now, inhibited=inhibited)
+            state, told = join(state, told, self._children(rule), self.apart, self.unreached.pages)
+        state, further, why = escalate(state, self.escalation, self.now, inhibited=inhibited)
         told, decided = (*told, *further), (*decided, *why)
         self.peers[rule.name] = state
         return state, told, decided
 
     def _children(self, rule: AlertRule) -> Iterable[IncidentState]:
-        names = (each.name for each in self.plan.rules if rule.name in each.inhibited_by)
+        names = (each.name for each in self.rules if rule.name in each.inhibited_by)
         found = (self.peers[name] for name in names if name in self.peers and name != rule.name)
         return [child for child in found if self.silences.over(child, self.now) is None]
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from homeostat.alerting.episode import IncidentState
 from homeostat.domain.decision import Diagnosis
 from homeostat.domain.errors import NotFoundError
-from homeostat.domain.model import ModelSpec
 from homeostat.engine.explanations import ExplanationMemory, explanation_key
 from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.lease import BEAT, LEASE, Beat, Lease
@@ -89,15 +88,16 @@ def run(records: Records, model: str) -> RunState | None:
     return records.read(retraining_key(model), RunState)
 
 
-def find_incident(records: Records, specs: tuple[ModelSpec, ...], key: str) -> IncidentState:
-    """Return the incident with this key, such as ``fraud:data_fault:1``.
+def find_incident(records: Records, key: str) -> IncidentState:
+    """Return the incident with this key, such as ``fraud:data_fault:1``, on record.
+
+    Its model need not be configured any more.
 
     Raises
     ------
     NotFoundError
     """
-    for spec in specs:
-        for state in incidents(records, spec.name):
-            if state.key == key:
-                return state
+    for state in incidents(records, key.partition(":")[0]):
+        if state.key == key:
+            return state
     raise NotFoundError(f"there is no incident {key!r}; see: homeostat alerts list")

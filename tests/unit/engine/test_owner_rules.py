@@ -142,7 +142,7 @@ def test_they_are_listed_as_others(site: Site, plan: ModelPlan) -> None:
     site.answer(1000, failed=50)
     found = {state.key: state for state in current.incidents(site.ports.records, MODEL)}
     assert found["toy:errors:1"].title == "toy: errors (error_rate)"
-    assert current.find_incident(site.ports.records, (plan.spec,), "toy:errors:1").open
+    assert current.find_incident(site.ports.records, "toy:errors:1").open
 
 
 def test_every_example_is_tried() -> None:

@@ -1,8 +1,7 @@
-"""Who is told of incidents: silences, escalation, groups, kills, quiet hours."""
+"""Who is told of incidents: silences, escalation, kills, quiet hours."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, time, timedelta
 from pathlib import Path
@@ -14,12 +13,10 @@ from homeostat.alerting.hours import Hours
 from homeostat.alerting.silences import Matcher
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
-from homeostat.domain.verdict import Status
 from homeostat.engine.commands import Request
-from homeostat.engine.incidents import end
 from homeostat.simulation.clock import SimulatedClock
 from simulation.world import HOUR, MODEL, START
-from unit.engine.told import BAD, CHILD, FINE, HOSTILE, MINUTE, PARENT, World
+from unit.engine.told import BAD, CHILD, FINE, HOSTILE, PARENT, World
 
 
 def test_a_silenced_incident_fires_and_tells_nobody_and_then_tells_once() -> None:
@@ -143,135 +140,6 @@ def test_warnings_do_not_escalate() -> None:
     world = World(Severity.WARNING)
     assert len(world.step(performance_drop=BAD)) == 2
     assert world.step(1000) == []
-
-
-def test_after_a_parent_escalation_begins_anew() -> None:
-    world = World(Severity.CRITICAL)
-    world.step(performance_drop=BAD)
-    world.step(1, data_fault=BAD)
-    world.now += MINUTE
-    world.ask(Request.ACKNOWLEDGE, PARENT)
-    world.tick()
-    world.news()
-    assert world.step(180) == []
-    assert world.step(1, data_fault=FINE) == [("lead", "resolve", PARENT)]
-    world.restart()
-    assert world.step(14) == []
-    assert world.step(1) == [("second", "trigger", CHILD)]
-    assert world.step(44) == []
-    assert world.step(1) == [("boss", "trigger", CHILD)]
-
-
-def test_a_pending_parent_whose_data_vanish_does_not_inhibit_for_ever() -> None:
-    world = World(Severity.CRITICAL)
-    parent, child = world.plan.rules
-    world.plan = replace(world.plan, rules=(replace(parent, hold=10 * MINUTE), child))
-    assert world.step(data_fault=BAD) == []
-    assert world.step(1, data_fault=Status.NO_DATA, performance_drop=BAD) == []
-    assert world.step(9) == []
-    assert world.step(1) == [("duty", "trigger", CHILD), ("team", "trigger", CHILD)]
-    assert (world.state(PARENT).stage, world.state(CHILD).stage) == (Stage.INACTIVE, Stage.FIRING)
-
-
-def test_a_louder_parent_pages_and_the_child_is_said_to_be_part_of_it() -> None:
-    world = World(Severity.WARNING)
-    world.step(performance_drop=BAD)
-    assert world.step(1, data_fault=BAD) == [
-        ("duty", "trigger", PARENT), ("duty", "update", CHILD),
-        ("lead", "trigger", PARENT), ("team", "update", CHILD),
-    ]  # fmt: skip
-    note = world.receivers["team"].got[-1]
-    assert note.about == f"{MODEL}:{PARENT}:1"
-    assert note.body.startswith(f"this is part of {MODEL}: data fault (amount) (")
-
-
-def test_a_parent_as_loud_as_its_child_pages_nobody_twice() -> None:
-    world = World(Severity.CRITICAL)
-    world.step(performance_drop=BAD)
-    world.restart()
-    assert world.step(1, data_fault=BAD) == [
-        ("duty", "update", CHILD), ("lead", "trigger", PARENT), ("team", "update", CHILD),
-    ]  # fmt: skip
-    world.restart()
-    # The child is over; the page that stands for both goes on until the parent is over too.
-    assert world.step(1, performance_drop=FINE) == [("team", "resolve", CHILD)]
-    assert world.step(1, data_fault=FINE) == [
-        ("duty", "resolve", CHILD), ("lead", "resolve", PARENT),
-    ]  # fmt: skip
-
-
-def test_a_receiver_that_groups_by_itself_gets_each_incident() -> None:
-    world = World(Severity.CRITICAL)
-    world.plan = replace(world.plan, apart=frozenset({"duty"}))
-    world.step(performance_drop=BAD)
-    told = world.step(1, data_fault=BAD)
-    assert ("duty", "trigger", PARENT) in told
-    assert ("duty", "resolve", CHILD) in world.step(1, performance_drop=FINE)
-
-
-def test_a_parent_that_is_over_first_leaves_the_page_to_the_child() -> None:
-    world = World(Severity.CRITICAL)
-    world.step(performance_drop=BAD)
-    world.step(1, data_fault=BAD)
-    assert world.step(1, data_fault=FINE) == [("lead", "resolve", PARENT)]
-    told = world.step(1, performance_drop=FINE)
-    assert told == [("duty", "resolve", CHILD), ("team", "resolve", CHILD)]
-
-
-def test_both_over_at_once_end_the_page_once() -> None:
-    world = World(Severity.CRITICAL)
-    world.step(performance_drop=BAD)
-    world.step(1, data_fault=BAD)
-    told = world.step(1, performance_drop=FINE, data_fault=FINE)
-    assert Counter(told) == Counter(
-        {
-            ("duty", "resolve", CHILD): 1,
-            ("team", "resolve", CHILD): 1,
-            ("lead", "resolve", PARENT): 1,
-        }
-    )
-
-
-def test_taking_on_the_page_takes_on_all_that_it_stands_for() -> None:
-    world = World(Severity.CRITICAL)
-    world.step(performance_drop=BAD)
-    world.step(1, data_fault=BAD)
-    world.ask(Request.ACKNOWLEDGE, CHILD)
-    world.step(1)
-    assert world.state(PARENT).stage is world.state(CHILD).stage is Stage.ACKNOWLEDGED
-    assert world.step(1000) == []
-    assert "refuse" not in world.actions()
-
-
-def test_a_parent_whose_rule_is_taken_away_leaves_the_page_to_the_child() -> None:
-    world = World(Severity.CRITICAL)
-    world.step(performance_drop=BAD)
-    world.step(1, data_fault=BAD)
-    whole = world.plan
-    world.plan = replace(whole, rules=whole.rules[1:])
-    with world.records.begin() as uow:
-        gone = end(world.plan, uow, (PARENT, "never_there"), world.now)
-        uow.intend(*gone.effects)
-    assert [d.action for d in gone.decisions] == ["resolve"]
-    assert world.step(1) == [("lead", "resolve", PARENT)]
-    assert world.step(1, performance_drop=FINE) == [
-        ("duty", "resolve", CHILD),
-        ("team", "resolve", CHILD),
-    ]
-
-
-def test_a_child_whose_rule_is_taken_away_leaves_its_page_to_the_parent() -> None:
-    world = World(Severity.CRITICAL)
-    world.step(performance_drop=BAD)
-    world.step(1, data_fault=BAD)
-    world.plan = replace(world.plan, rules=world.plan.rules[:1])
-    with world.records.begin() as uow:
-        uow.intend(*end(world.plan, uow, (CHILD,), world.now).effects)
-    assert world.step(1) == [("team", "resolve", CHILD)]
-    assert world.step(1, data_fault=FINE) == [
-        ("duty", "resolve", CHILD),
-        ("lead", "resolve", PARENT),
-    ]
 
 
 def test_all_of_it_survives_a_database(tmp_path: Path) -> None:

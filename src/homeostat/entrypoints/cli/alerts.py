@@ -86,7 +86,7 @@ def _stands(state: IncidentState) -> str:
 def ack(incident: str, config_path: Path) -> None:
     """Take INCIDENT on: say that somebody works on it. It still resolves by itself."""
     with deployment(config_path) as opened:
-        state = current.find_incident(opened.records, opened.settings.specs, incident)
+        state = current.find_incident(opened.records, incident)
         if not state.open:
             raise ConflictError(f"{incident} is {state.stage}; only an open one can be taken on")
         command = Command(Request.ACKNOWLEDGE, state.model, opened.actor, state.key)
@@ -101,7 +101,7 @@ def ack(incident: str, config_path: Path) -> None:
 def close(incident: str, reason: str, config_path: Path) -> None:
     """End INCIDENT by hand. It fires again if what it is about goes on."""
     with deployment(config_path) as opened:
-        state = current.find_incident(opened.records, opened.settings.specs, incident)
+        state = current.find_incident(opened.records, incident)
         if not state.open:
             raise ConflictError(f"{incident} is {state.stage}; only an open one can be ended")
         command = Command(Request.CLOSE, state.model, opened.actor, state.key, reason)

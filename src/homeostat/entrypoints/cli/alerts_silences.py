@@ -52,7 +52,7 @@ def silence(
         if incident:
             if given["model"] or given["rule"]:
                 raise DataError("give an incident, or a model and rule, not both")
-            state = current.find_incident(opened.records, opened.settings.specs, incident)
+            state = current.find_incident(opened.records, incident)
             fields |= {"model": state.model, "rule": state.rule}
         now = opened.clock.now()
         made = make(_silencing(opened), fields, opened.actor, now)

@@ -172,3 +172,10 @@ def test_a_post_mortem_is_one_file(here: Path) -> None:
     for name, words in (("p.pdf", "neither .md nor .html"), ("none/p.md", "cannot be written")):
         code, _, err = call("alerts", "postmortem", KEY, "-o", name)
         assert (code, words in err) == (2, True)
+
+
+def test_an_incident_of_a_model_that_left_the_configuration_can_be_closed(here: Path) -> None:
+    (here / "homeostat.yaml").write_text(CONFIG.replace("fraud", "other"))
+    code, out, _ = call("alerts", "close", KEY, "--reason", "sold")
+    assert (code, out) == (0, f"{KEY}: asked for; the engine ends it at its next tick\n")
+    assert call("alerts", "close", "nobody:data_fault:1", "--reason", "x")[0] == 2
