@@ -102,10 +102,10 @@ class Telling:
         ended = not state.open and before.open
         if ended:
             told = outlast(state, told, self.peers, self.now)
-        if any(isinstance(e, Notify) and e.action is NotifyAction.TRIGGER for e in told):
-            state, told = join(state, told, self._children(rule), self.apart, self.unreached.pages)
         state, further, why = escalate(state, self.escalation, self.now, inhibited=inhibited)
         told, decided = (*told, *further), (*decided, *why)
+        if any(isinstance(e, Notify) and e.action is NotifyAction.TRIGGER for e in told):
+            state, told = join(state, told, self._children(rule), self.apart, self.unreached.pages)
         self.peers[rule.name] = state
         return state, told, decided
 

@@ -20,6 +20,7 @@ from homeostat.domain.errors import NotFoundError
 from homeostat.domain.verdict import Status
 from homeostat.engine.commands import Request
 from homeostat.engine.silencing import all_silences
+from homeostat.engine.unreached import Unreached, unreached_key
 from simulation.world import MODEL
 from unit.engine.told import BAD, CHILD, FINE, HOSTILE, MINUTE, PARENT, World
 
@@ -118,6 +119,10 @@ class Telling(RuleBasedStateMachine):
     def fail(self, name: str, down: bool) -> None:
         self.world.receivers[name].down = down
 
+    @rule(name=st.sampled_from(["duty", "second"]), rules=st.sets(st.sampled_from([PARENT, CHILD])))
+    def refuse(self, name: str, rules: set[str]) -> None:
+        self.world.receivers[name].refuses = rules
+
     def check_silences(self) -> None:
         """Nobody is paged about what a silence covers at that moment."""
         world = self.world
@@ -162,6 +167,7 @@ class Telling(RuleBasedStateMachine):
         world = self.world
         for receiver in world.receivers.values():
             receiver.down = False
+            receiver.refuses = set()
         for made in all_silences(world.records):
             with contextlib.suppress(NotFoundError):
                 world.silencing.end(made.number, "ben", world.now)
@@ -169,10 +175,15 @@ class Telling(RuleBasedStateMachine):
         for _ in range(3):
             world.now += 20 * MINUTE
             world.tick()
+        found = world.records.read(unreached_key(MODEL), Unreached)
+        lost = found.pages if found else ()
         for name in (PARENT, CHILD):
             state = world.state(name)
             assert not (state.open and state.untold and not self.explained(name))
             for page in state.pages if state.open else ():
+                if (page.receiver, page.key) in lost:
+                    assert page.key == state.key
+                    continue
                 got = [
                     n.action for n in world.receivers[page.receiver].got if n.incident == page.key
                 ]

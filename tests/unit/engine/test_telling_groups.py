@@ -9,7 +9,6 @@ from homeostat.alerting.delivery import Limit, Manners
 from homeostat.alerting.episode import Stage
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
-from homeostat.domain.errors import DeliveryError
 from homeostat.domain.verdict import Status
 from homeostat.engine.commands import Request
 from homeostat.engine.incidents import end
@@ -147,22 +146,9 @@ def test_a_child_whose_rule_is_taken_away_leaves_its_page_to_the_parent() -> Non
     ]
 
 
-def refuse(world: World, rule: str) -> None:
-    """Let the duty's receiver refuse for good what is told under a rule's key."""
-    receiver = world.receivers["duty"]
-    send = receiver.send
-
-    def refusing(notice: Notify) -> str:
-        if notice.rule == rule:
-            raise DeliveryError("400: bad request", retry=False)
-        return send(notice)
-
-    receiver.send = refusing
-
-
 def test_a_page_that_was_given_up_stands_for_no_parent() -> None:
     world = World(Severity.CRITICAL)
-    refuse(world, CHILD)
+    world.receivers["duty"].refuses.add(CHILD)
     assert world.step(performance_drop=BAD) == [("team", "trigger", CHILD)]
     assert world.step(1, data_fault=BAD) == [
         ("duty", "trigger", PARENT), ("lead", "trigger", PARENT), ("team", "update", CHILD),
@@ -180,11 +166,11 @@ def test_a_parent_pages_by_itself_once_the_page_it_rested_on_is_given_up() -> No
     assert ("lead", "trigger", PARENT) in world.step(1, data_fault=BAD)
     assert [page.receiver for page in world.state(PARENT).joined] == ["duty"]
     world.receivers["duty"].down = False
-    refuse(world, CHILD)
+    world.receivers["duty"].refuses.add(CHILD)
     assert world.step(1) == []
-    assert world.step(1) == [("duty", "trigger", PARENT)]
+    assert ("duty", "trigger", PARENT) in world.step(1)
     assert world.step(1) == []
-    assert world.step(1, performance_drop=FINE) == [("team", "resolve", CHILD)]
+    assert ("team", "resolve", CHILD) in world.step(1, performance_drop=FINE)
     told = world.step(1, data_fault=FINE)
     assert told == [("duty", "resolve", PARENT), ("lead", "resolve", PARENT)]
 
@@ -198,7 +184,7 @@ def test_a_summary_that_was_given_up_stands_for_no_parent() -> None:
             "m:r:1", NotifyAction.TRIGGER, "duty", Severity.CRITICAL, "m", "t", "b", "r", world.now
         )
         uow.intend(other)
-    refuse(world, "summary")
+    world.receivers["duty"].refuses.add("summary")
     assert world.step(performance_drop=BAD) == [("team", "trigger", CHILD)]
     assert ("duty", "trigger", PARENT) in world.step(120, data_fault=BAD)
 
@@ -212,3 +198,15 @@ def test_who_takes_on_a_page_and_its_parent_at_once_is_not_refused() -> None:
     world.step(1)
     assert world.state(PARENT).stage is world.state(CHILD).stage is Stage.ACKNOWLEDGED
     assert "refuse" not in world.actions()
+
+
+def test_a_step_of_escalation_does_not_page_who_has_the_page_of_a_child() -> None:
+    world = World(Severity.CRITICAL)
+    world.step(performance_drop=BAD)
+    assert world.step(16) == [("second", "trigger", CHILD)]
+    assert ("lead", "trigger", PARENT) in world.step(1, data_fault=BAD)
+    assert world.step(15) == []
+    assert world.step(45) == [("boss", "trigger", PARENT)]
+    told = world.step(1, data_fault=FINE, performance_drop=FINE)
+    assert told.count(("second", "resolve", CHILD)) == 1
+    assert ("second", "resolve", PARENT) not in told

@@ -14,7 +14,7 @@ from homeostat.alerting.escalation import EscalationStep
 from homeostat.alerting.rules import AlertRule
 from homeostat.alerting.silences import Matcher
 from homeostat.domain.decision import Severity
-from homeostat.domain.effect import Notify
+from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import DeliveryError, NotFoundError
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.engine.act import Dispatcher
@@ -51,11 +51,15 @@ def die_if(killed: bool) -> None:
 
 @dataclass
 class Receiver:
-    """Takes notices, unless it is down; the process may be killed before or after one."""
+    """Takes notices, unless it is down; the process may be killed before or after one.
+
+    The triggers of some rules it refuses for good.
+    """
 
     name: str
     down: bool = False
     kill: str = ""
+    refuses: set[str] = field(default_factory=set)
     got: list[Notify] = field(default_factory=list)
     tried: set[str] = field(default_factory=set)
     fresh: list[Notify] = field(default_factory=list)
@@ -65,6 +69,8 @@ class Receiver:
         die_if(self.kill == "before")
         if self.down:
             raise DeliveryError(f"{self.name} is away", retry=True)
+        if notice.action is NotifyAction.TRIGGER and notice.rule in self.refuses:
+            raise DeliveryError("400: bad request", retry=False)
         if notice.key not in {each.key for each in self.got}:
             self.fresh.append(notice)
         self.got.append(notice)
