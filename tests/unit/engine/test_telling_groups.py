@@ -210,3 +210,16 @@ def test_a_step_of_escalation_does_not_page_who_has_the_page_of_a_child() -> Non
     told = world.step(1, data_fault=FINE, performance_drop=FINE)
     assert told.count(("second", "resolve", CHILD)) == 1
     assert ("second", "resolve", PARENT) not in told
+
+
+def test_ending_all_that_a_page_stands_for_ends_it_once_and_what_goes_on_fires_anew() -> None:
+    world = World(Severity.CRITICAL)
+    world.step(performance_drop=BAD)
+    world.step(1, data_fault=BAD)
+    for rule in (CHILD, PARENT):
+        world.ask(Request.CLOSE, rule)
+    assert world.step(1) == [
+        ("duty", "resolve", CHILD), ("lead", "resolve", PARENT), ("team", "resolve", CHILD),
+    ]  # fmt: skip
+    assert world.step(1) == [("duty", "trigger", PARENT), ("lead", "trigger", PARENT)]
+    assert "refuse" not in world.actions()
