@@ -92,7 +92,8 @@ class Dispatcher:
     training_rows: Callable[[ModelSpec, StartTraining], pa.Table]
     manners: Mapping[str, Manners] = field(default_factory=dict)
     _outbox: Outbox = field(init=False)
-    _resting: dict[str, datetime] = field(default_factory=dict, init=False)
+    _resting: dict[str, tuple[datetime, datetime]] = field(default_factory=dict, init=False)
+    _tried: dict[int, datetime] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_outbox", Outbox(self.records, self.manners))
@@ -108,7 +109,8 @@ class Dispatcher:
         Effects about one incident and receiver, or one training run, keep their order: none is
         tried while an older one waits, or a resolve could arrive before its trigger. A receiver
         that failed is left alone for the rest of this call, and for as long as it asked for: one
-        that hangs costs its time once.
+        that hangs costs its time once. Where the clock was put back a wait is over: none takes
+        longer than it was meant to.
 
         Parameters
         ----------
@@ -135,7 +137,7 @@ class Dispatcher:
                 continue
             receiver = pending.effect.receiver if isinstance(pending.effect, Notify) else ""
             room = sent[receiver] < MOST_AT_ONCE and not self._rests(receiver, now)
-            if room and pending.not_before <= now and pending.number not in held:
+            if room and self._due(pending, now) and pending.number not in held:
                 sent[receiver] += bool(receiver)
                 if self._attempt(pending, now):
                     done += 1
@@ -174,7 +176,14 @@ class Dispatcher:
         return tuple(problems)
 
     def _rests(self, receiver: str, now: datetime) -> bool:
-        return now <= self._resting.get(receiver, EPOCH)
+        since, until = self._resting.get(receiver, (now, EPOCH))
+        return since <= now <= until
+
+    def _due(self, pending: PendingEffect, now: datetime) -> bool:
+        """Whether its time has come; what another process postponed waits for an hour at most."""
+        wait = pending.not_before - now
+        moved = now < self._tried.get(pending.number, EPOCH) or wait > LONGEST_REST
+        return wait <= timedelta(0) or moved
 
     def _attempt(self, pending: PendingEffect, now: datetime) -> bool:
         try:
@@ -184,7 +193,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one effect's fault must not stop the others
             fault = HomeostatError(f"a fault in Homeostat: {type(error).__name__}: {error}")
             return self._failed(pending, fault, now)
-        self._settle(Settled(pending.number, "done", now, said or ""))
+        self._settle(Settled(pending.number, "done", now, said or ""), now)
         if isinstance(pending.effect, Notify):
             self._outbox.sent(pending.effect, now)
         return True
@@ -200,8 +209,8 @@ class Dispatcher:
                 asked = error.after
                 wait = wait if asked is None else min(max(asked, FIRST_WAIT), LONGEST_REST)
                 rests = now if asked is None else now + wait - MOMENT
-                self._resting[pending.effect.receiver] = rests
-            self._settle(Settled(pending.number, "pending", now + wait, str(error)))
+                self._resting[pending.effect.receiver] = (now, rests)
+            self._settle(Settled(pending.number, "pending", now + wait, str(error)), now)
         return False
 
     def _bury(self, pending: PendingEffect, said: str, now: datetime) -> None:
@@ -210,10 +219,15 @@ class Dispatcher:
             uow.settle(Settled(pending.number, "dead", now, said))
             if isinstance(effect, Notify) and effect.action is NotifyAction.TRIGGER:
                 give_up(uow, effect.receiver, stands_for(self.records, effect))
+        self._tried.pop(pending.number, None)
 
-    def _settle(self, settled: Settled) -> None:
+    def _settle(self, settled: Settled, now: datetime) -> None:
         with self.records.begin() as uow:
             uow.settle(settled)
+        if settled.status == "pending":
+            self._tried[settled.number] = now
+        else:
+            self._tried.pop(settled.number, None)
 
     def _do(self, effect: Effect) -> str | None:
         match effect:

@@ -114,7 +114,8 @@ class Outbox:
         limit = self.manners[receiver].limit
         if limit is None:
             return 0
-        recent = [at for at in self._sent.get(receiver, ()) if now - at < limit.per]
+        # What lies ahead was sent before the clock was put back: it says nothing of lately.
+        recent = [at for at in self._sent.get(receiver, ()) if at <= now < at + limit.per]
         self._sent[receiver] = recent
         return len(recent)
 

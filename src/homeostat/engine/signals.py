@@ -170,10 +170,12 @@ def _evaluated(
     facts = Facts(figures.now, figures.sources.reference(condition.series.name))
     state, signal = condition.evaluate(entry.state or State(), points, facts)
     told = signal or entry.signal
-    if condition.series.gauge or isinstance(condition, Missing):
-        # Told anew at each tick: only a state that changes is worth remembering.
-        return (entry if state == entry.state else replace(entry, state=state)), told
     seen, came = (points[-1].window.start, figures.now) if points else (entry.seen, entry.came)
+    if condition.series.gauge or isinstance(condition, Missing):
+        # Told anew at each tick: only what changes is worth remembering.
+        seen = entry.seen if condition.series.gauge else seen
+        kept = state == entry.state and seen == entry.seen
+        return (entry if kept else replace(entry, state=state, seen=seen)), told
     after = Remembered(
         entry.rule, entry.mark, entry.about, state, told.active, told.reason, seen, came
     )

@@ -119,10 +119,9 @@ def end(drill: Drill, records: Records, now: datetime) -> tuple[Delivery, ...]:
 
 def found(drill: Drill, records: Records) -> tuple[Delivery, ...]:
     """Return what became of a test's notices so far, in their order."""
-    keys = {notice.key for notice in drill.notices}
-    newest: dict[str, Delivery] = {}
-    for receiver in dict.fromkeys(notice.receiver for notice in drill.notices):
-        for delivery in records.deliveries(20, receiver):
-            if delivery.notice.key in keys:
-                newest[delivery.notice.key] = delivery
-    return tuple(newest[notice.key] for notice in drill.notices if notice.key in newest)
+    made = {
+        delivery.notice.key: delivery
+        for incident in drill.incidents
+        for delivery in records.deliveries(len(WORDS), incident=incident)
+    }
+    return tuple(made[notice.key] for notice in drill.notices if notice.key in made)

@@ -209,7 +209,7 @@ def test_those_that_wait_for_their_time_take_nobodys_room() -> None:
     bench.intend(*(notice(f"i{number}") for number in range(MOST_AT_ONCE)))
     for pending in bench.records.pending(START):
         with bench.records.begin() as uow:
-            uow.settle(Settled(pending.number, "pending", START + DAY, "busy"))
+            uow.settle(Settled(pending.number, "pending", START + LONGEST_REST, "busy"))
     bench.intend(notice("new"))
     assert bench.run() == 1
 
@@ -238,6 +238,31 @@ def test_a_receiver_says_when_to_come_back(asked: timedelta, waits: timedelta) -
     assert dispatcher.run(START + waits - timedelta(seconds=1)) == 0
     assert len(bench.notifier.attempts) == 1
     assert dispatcher.run(START + waits) == 2
+
+
+@pytest.mark.parametrize("asked", [None, timedelta(minutes=30)], ids=["failed", "asked"])
+@pytest.mark.parametrize("back", [timedelta(minutes=2), DAY], ids=["minutes", "a day"])
+def test_a_wait_that_began_before_the_clock_was_put_back_is_over(
+    asked: timedelta | None, back: timedelta
+) -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("away", retry=True, after=asked)] * 2
+    bench.intend(notice("a"))
+    dispatcher = bench.dispatcher()
+    assert dispatcher.run(START) == 0
+    bench.intend(notice("b"))
+    assert dispatcher.run(START - back) == 0
+    assert len(bench.notifier.attempts) == 2, "it failed again, and rests from now on"
+    waits = FIRST_WAIT * 2 if asked is None else asked
+    assert dispatcher.run(START - back + waits) == 2
+
+
+def test_after_a_restart_with_the_clock_put_back_nothing_waits_for_longer_than_it_may() -> None:
+    bench = Bench()
+    bench.notifier.failures = [DeliveryError("429", retry=True, after=LONGEST_REST)]
+    bench.intend(notice("a"))
+    assert bench.run() == 0
+    assert bench.run(-timedelta(minutes=400)) == 1
 
 
 def test_what_the_receiver_said_is_kept() -> None:

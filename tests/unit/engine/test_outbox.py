@@ -92,6 +92,14 @@ def test_a_limit_ends_with_its_period_and_waits_meanwhile() -> None:
     assert bench.run(HOUR) == [("d", "trigger")]
 
 
+def test_what_was_sent_before_the_clock_was_put_back_takes_no_room() -> None:
+    bench = Bench(LIMITED)
+    bench.intend(*"abc")
+    assert len(bench.run()) == 3
+    bench.intend("d", after=-7 * HOUR)
+    assert bench.run(-7 * HOUR) == [("d", "trigger")]
+
+
 def test_a_summary_that_is_not_taken_is_tried_again_under_the_same_key() -> None:
     bench = Bench(LIMITED)
     bench.intend(*"abcd")

@@ -94,6 +94,19 @@ def test_ticks_that_come_more_often_make_one_figure_together(tmp_path: Path) -> 
     assert made.stage("slow") is Stage.FIRING
 
 
+def test_no_new_share_of_labels_is_missed_though_old_ones_are_kept(
+    tmp_path: Path,
+) -> None:
+    made = site(tmp_path, "cover: {metric: label_coverage, below: 0.5, missing: {after: 3h}}")
+    for _ in range(3):
+        made.answer(100, HOUR, right=0.9)
+    made.answer(0, HOUR)
+    assert made.stage("cover.missing") is None
+    for _ in range(4):
+        made.answer(0, HOUR)
+    assert made.stage("cover.missing") is Stage.FIRING
+
+
 def test_a_metric_whose_figures_stop_is_not_known_and_then_missing(tmp_path: Path) -> None:
     made = site(tmp_path, "low: {metric: accuracy, below: 0.8, missing: {after: 3h}}")
     made.answer(100, HOUR, right=0.5)

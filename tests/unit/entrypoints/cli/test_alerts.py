@@ -12,6 +12,8 @@ import pytest
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.records import DatabaseRecords
+from homeostat.domain.decision import Severity
+from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.engine.act import Dispatcher
 from homeostat.engine.lease import BEAT, LEASE, Beat, Lease
 from homeostat.entrypoints import drill
@@ -115,4 +117,20 @@ def test_a_control_plane_that_runs_sends_them(state: Receivers, tmp_path: Path) 
     thread.join()
     assert call("alerts", "test", "hook", "--timeout", "1")[0] == 1, "it does not tick"
     assert records.pending(datetime(2100, 1, 1, tzinfo=UTC) + timedelta(0)) == ()
+    records.close()
+
+
+def test_a_test_is_found_among_a_flood(state: Receivers, tmp_path: Path) -> None:
+    (tmp_path / "homeostat-data").mkdir()
+    now = SystemClock().now()
+    records = open_records()
+    begun = drill.begin(records, ["duty"], Severity.INFO, "r.md", "ana", now)
+    words = ("duty", Severity.INFO, "fraud", "t", "b", "r.md", now)
+    with records.begin() as uow:
+        uow.intend(*(Notify(f"fraud:r:{n}", NotifyAction.TRIGGER, *words) for n in range(30)))
+    made = drill.end(begun, records, now)
+    assert [(d.notice.key, d.status, d.said) for d in made] == [
+        (notice.key, "dead", "not sent in time") for notice in begun.notices
+    ]
+    assert len(records.pending(now)) == 30
     records.close()
