@@ -44,7 +44,7 @@ class Receivers:
     ----------
     moods : list of str
         Of the next requests, in order: ``hang``, ``drip``, ``drop`` (taken, and no answer),
-        ``html`` (502), ``redirect``, ``later`` (429, Retry-After 120), ``nonsense`` (no HTTP), a
+        ``html`` (502), ``portal`` (200, a page for people), ``redirect``, ``later`` (429, Retry-After 120), ``nonsense`` (no HTTP), a
         status code, or ``fine``.
     got : list of Got
         Every request, with the status that it was answered with.
@@ -259,6 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"what?\r\n\r\n")
         elif mood == "html":
             self._answer(502, "<html><body><h1>502</h1>\nBad Gateway</body></html>", "text/html")
+        elif mood == "portal":
+            self._answer(200, "<!DOCTYPE html><html><body>Sign in</body></html>", "text/html")
         elif mood == "redirect":
             self._answer(302, "", "text/html", {"Location": "/hook/elsewhere"})
         elif mood == "later":

@@ -86,6 +86,7 @@ class _Maker:
             self.settings.server.url,
             receiver.timeout,
             chart=chart,
+            clock=self.clock,
         )
 
     def _poster(

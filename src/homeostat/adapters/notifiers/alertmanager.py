@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from homeostat.adapters.notifiers.http import Poster
+from homeostat.adapters.notifiers.http import Poster, no_page
 from homeostat.adapters.notifiers.text import (
     incident_page,
     no_pairs,
@@ -72,7 +72,7 @@ class AlertmanagerNotifier:
 
     def _post(self, alerts: list[dict[str, object]]) -> str:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return str(self.poster.post_json(alerts, headers, "/api/v2/alerts"))
+        return str(self.poster.post_json(alerts, headers, "/api/v2/alerts", no_page))
 
     def _alert(self, notice: Notify, ends: datetime) -> dict[str, object]:
         runbook = runbook_link(self.base, notice) or notice.runbook

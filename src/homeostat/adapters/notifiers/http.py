@@ -11,7 +11,7 @@ from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import cast
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, quote_plus, unquote_plus, urlsplit
 
 from homeostat.adapters.notifiers.text import one_line
 from homeostat.domain.clock import Clock
@@ -21,8 +21,30 @@ REMEDY = "use an address such as https://example.org/hook"
 MOST_READ = 64 * 1024
 MOST_SAID = 300
 SHORTEST_SECRET = 6
+SAFE = "/%:@!$&()*+,;=~"
 AGAIN = frozenset({408, 425, 429})
 """Refusals of this moment; all other answers below 500 are refusals of the request."""
+
+
+Taken = Callable[[int, object], bool]
+"""Whether a status of 2xx and a body, parsed where it is JSON, say that a receiver has it."""
+
+
+def any_success(_status: int, _body: object) -> bool:
+    """Take every 2xx for an answer."""
+    return True
+
+
+def no_page(_status: int, body: object) -> bool:
+    """Take every 2xx but a page for people, such as a captive portal or a login shows.
+
+    Examples
+    --------
+    >>> no_page(202, ""), no_page(200, " <!DOCTYPE html><html>Sign in")
+    (True, False)
+    """
+    start = body.lstrip("\ufeff \t\r\n")[:9].lower() if isinstance(body, str) else ""
+    return not start.startswith(("<!doctype", "<html", "<head", "<!--", "<?xml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +96,22 @@ class Poster:
         _parts(self.kind, self.url)
 
     def post_json(
-        self, value: object, headers: Mapping[str, str] | None = None, path: str = ""
+        self,
+        value: object,
+        headers: Mapping[str, str] | None = None,
+        path: str = "",
+        taken: Taken = any_success,
     ) -> Answer:
         """Post a value as JSON; see `post`."""
-        return self.post(json.dumps(value, separators=(",", ":")).encode(), headers, path)
+        return self.post(json.dumps(value, separators=(",", ":")).encode(), headers, path, taken)
 
-    def post(self, body: bytes, headers: Mapping[str, str] | None = None, path: str = "") -> Answer:
+    def post(
+        self,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        path: str = "",
+        taken: Taken = any_success,
+    ) -> Answer:
         """Post a body to the address, or to a path below it.
 
         Parameters
@@ -90,41 +122,39 @@ class Poster:
             Further ones.
         path : str
             Quoted already; it follows the address.
+        taken : callable
+            Which of the answers of 2xx come from the receiver: others are from something in
+            between, and will pass.
 
         Raises
         ------
         DeliveryError
             With ``retry`` for network problems, those of `again` and 5xx, and with what
-            ``Retry-After`` says; without for any other answer that is not 2xx.
+            ``Retry-After`` says, and for a 2xx that is not `taken`; without for any other answer.
         """
         parts = _parts(self.kind, f"{self.url.rstrip('/')}{path}" if path else self.url)
         sent = {"Content-Type": "application/json", "User-Agent": "homeostat", **(headers or {})}
         try:
-            status, said, later = self._exchange(parts, body, sent)
+            status, value, later = self._exchange(parts, body, sent)
         except (OSError, HTTPException) as error:
             told = one_line(self._redacted(str(error)), MOST_SAID)
             problem = f"{self.kind} {parts.hostname}: {type(error).__name__}: {told}"
             raise DeliveryError(problem, retry=True) from error
-        answer = Answer(status, one_line(self._redacted(said), MOST_SAID))
-        if 200 <= status < 300:
+        answer = Answer(status, one_line(self._redacted(_shown(value)), MOST_SAID))
+        success = 200 <= status < 300
+        if success and taken(status, value):
             return answer
         hint = "; redirects are not followed" if 300 <= status < 400 else ""
+        hint = f", which is not how {self.kind} takes a notice" if success else hint
         told = f": {answer.said}" if answer.said else ""
-        retry = status in self.again or status >= 500
+        retry = success or status in self.again or status >= 500
         problem = f"{self.kind} {parts.hostname} answered {status}{hint}{told}"
         raise DeliveryError(problem, retry=retry, after=self._after(later) if retry else None)
 
     def _exchange(
         self, parts: SplitResult, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[int, str, str]:
-        ends = self.clock.monotonic() + self.timeout.total_seconds()
-
-        def left() -> float:
-            seconds = ends - self.clock.monotonic()
-            if seconds <= 0:
-                raise TimeoutError("timed out")
-            return seconds
-
+    ) -> tuple[int, object, str]:
+        left = deadline(self.clock, self.timeout)
         connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         connection = connect(parts.hostname or "", parts.port, timeout=left())
         connection.connect()
@@ -134,18 +164,23 @@ class Poster:
             connection.sock = cast("socket.socket", _Line(line, left))
             connection.request("POST", _target(parts), body, dict(headers))
             response = connection.getresponse()
-            said = _text(response)
-            return response.status, said, response.headers.get("Retry-After", "")
+            value = _value(response)
+            return response.status, value, response.headers.get("Retry-After", "")
         finally:
             connection.close()
             line.close()
 
     def _redacted(self, text: str) -> str:
-        path = _parts(self.kind, self.url).path
-        pieces = {piece for piece in path.split("/") if len(piece) > 2 * SHORTEST_SECRET}
-        secrets = {secret for secret in self.secrets if len(secret) >= SHORTEST_SECRET}
-        for secret in sorted(secrets | pieces, key=len, reverse=True):
-            text = text.replace(secret, "***")
+        """Take out the secrets, and what may be one of the address: its long parts, its query."""
+        parts = _parts(self.kind, self.url)
+        pieces = {piece for piece in parts.path.split("/") if len(piece) > 2 * SHORTEST_SECRET}
+        asked = {parts.query, *(each.partition("=")[2] for each in parts.query.split("&"))}
+        hidden = {*self.secrets, *pieces, *asked}
+        hidden |= {unquote_plus(each) for each in hidden}
+        hidden |= {made for each in hidden for made in (quote(each, safe=SAFE), quote_plus(each))}
+        for secret in sorted(hidden, key=len, reverse=True):
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
         return text
 
     def _after(self, said: str) -> timedelta | None:
@@ -159,6 +194,19 @@ class Poster:
         if until.tzinfo is None:
             until = until.replace(tzinfo=UTC)
         return max(until - self.clock.now(), timedelta(0))
+
+
+def deadline(clock: Clock, timeout: timedelta) -> Callable[[], float]:
+    """Return what tells the seconds that are left from now on; it raises TimeoutError after."""
+    ends = clock.monotonic() + timeout.total_seconds()
+
+    def left() -> float:
+        seconds = ends - clock.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("timed out")
+        return seconds
+
+    return left
 
 
 class _Line:
@@ -175,30 +223,39 @@ class _Line:
         self._line.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Reading(self._line, self._left))
+        return io.BufferedReader(Reading(self._line, self._left))
 
     def close(self) -> None:
         """Keep it open: http.client closes a connection before it has read the answer."""
 
 
-class _Reading(io.RawIOBase):
+class Reading(io.RawIOBase):
+    """Reads from a socket until a time that is the same for all reads."""
+
     def __init__(self, line: socket.socket, left: Callable[[], float]) -> None:
         self._line, self._left = line, left
 
     def readable(self) -> bool:
+        """Say that it is one that is read."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read what is there, within what is left."""
         self._line.settimeout(self._left())
         return self._line.recv_into(buffer)
 
 
-def _text(response: HTTPResponse) -> str:
+def _value(response: HTTPResponse) -> object:
+    """Return the beginning of a body: a value if it is JSON, else text."""
     data = response.read(MOST_READ)
     try:
-        value = json.loads(data)
-    except ValueError:
+        value: object = json.loads(data)
+    except (ValueError, RecursionError):
         return data.decode(errors="replace")
+    return value
+
+
+def _shown(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
@@ -218,5 +275,5 @@ def _parts(kind: str, url: str) -> SplitResult:
 
 
 def _target(parts: SplitResult) -> str:
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
-    return f"{path}?{quote(parts.query, safe='/%:@!$&()*+,;=~?')}" if parts.query else path
+    path = quote(parts.path or "/", safe=f"{SAFE}'")
+    return f"{path}?{quote(parts.query, safe=f'{SAFE}?')}" if parts.query else path

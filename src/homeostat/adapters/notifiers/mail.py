@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import smtplib
 import ssl
 from collections.abc import Callable, Iterable
@@ -11,16 +12,22 @@ from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.notifiers.http import Reading, deadline
 from homeostat.adapters.notifiers.text import (
     incident_page,
     one_line,
     runbook_link,
     several_lines,
 )
+from homeostat.domain.clock import Clock
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 LONGEST_SUBJECT = 200
 LONGEST_TEXT = 50_000
@@ -61,11 +68,12 @@ class MailNotifier:
     base : str
         Address of Homeostat's pages, for links; may be empty.
     timeout : timedelta
-        For each step of the conversation.
+        For all of it: to connect, and for the whole conversation.
     context : SSLContext, optional
         With further authorities to trust.
     chart : callable, optional
         Draws what the HTML shows; it stands there in words, too.
+    clock : Clock
     """
 
     host: str
@@ -79,6 +87,7 @@ class MailNotifier:
     timeout: timedelta = timedelta(seconds=20)
     context: ssl.SSLContext | None = field(default=None, repr=False)
     chart: Chart | None = None
+    clock: Clock = field(default_factory=SystemClock)
 
     def send(self, notice: Notify) -> str:
         """Send the message.
@@ -107,14 +116,13 @@ class MailNotifier:
         return f"taken for {len(self.to) - len(refused)}; refused: {_said(refused.values())}"
 
     def _deliver(self, message: EmailMessage) -> dict[str, tuple[int, bytes]]:
-        seconds = self.timeout.total_seconds()
         context = self.context or ssl.create_default_context()
-        if self.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                self.host, self.port, timeout=seconds, context=context
-            )
-        else:
-            server = smtplib.SMTP(self.host, self.port, timeout=seconds)
+        left = deadline(self.clock, self.timeout)
+        server: smtplib.SMTP = (
+            _TlsTalk(self.host, self.port, left, context)
+            if self.security == "tls"
+            else _Talk(self.host, self.port, left)
+        )
         with server:
             if self.security == "starttls":
                 server.starttls(context=context)
@@ -163,6 +171,42 @@ class MailNotifier:
             assert isinstance(shown, EmailMessage)
             shown.add_related(drawn.png, "image", "png", cid=f"<{CHART}>", filename="chart.png")
         return mail
+
+
+class _Timed(smtplib.SMTP):
+    """A conversation that ends in time, however many lines the other side says."""
+
+    left: Callable[[], float]
+
+    def send(self, s: ReadableBuffer | str) -> None:
+        """Send, within what is left."""
+        try:
+            if self.sock is not None:
+                self.sock.settimeout(self.left())
+        except OSError as error:
+            self.close()
+            raise smtplib.SMTPServerDisconnected(str(error)) from error
+        super().send(s)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read an answer, within what is left."""
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(Reading(self.sock, self.left))
+        return super().getreply()
+
+
+class _Talk(_Timed):
+    def __init__(self, host: str, port: int, left: Callable[[], float]) -> None:
+        self.left = left
+        super().__init__(host, port, timeout=left())
+
+
+class _TlsTalk(_Timed, smtplib.SMTP_SSL):
+    def __init__(
+        self, host: str, port: int, left: Callable[[], float], context: ssl.SSLContext
+    ) -> None:
+        self.left = left
+        smtplib.SMTP_SSL.__init__(self, host, port, timeout=left(), context=context)
 
 
 def _html(body: str, facts: dict[str, str]) -> str:

@@ -60,11 +60,13 @@ class OpsgenieNotifier:
         headers = {"Authorization": f"GenieKey {self.key}"}
         alias = stable_key(notice.incident, LONGEST_ALIAS)
         if notice.action is NotifyAction.TRIGGER:
-            return str(self.poster.post_json(self._alert(alias, notice), headers, "/v2/alerts"))
+            return str(
+                self.poster.post_json(self._alert(alias, notice), headers, "/v2/alerts", _taken)
+            )
         path = f"/v2/alerts/{quote(alias, safe='')}/{CALLS[notice.action]}?identifierType=alias"
         note = untagged(several_lines(notice.body, LONGEST_DESCRIPTION))
         said = {"source": "homeostat", "user": "homeostat", "note": note}
-        return str(self.poster.post_json(said, headers, path))
+        return str(self.poster.post_json(said, headers, path, _taken))
 
     def _alert(self, alias: str, notice: Notify) -> dict[str, object]:
         links = {
@@ -85,3 +87,7 @@ class OpsgenieNotifier:
         if self.team:
             alert["responders"] = [{"name": self.team, "type": "team"}]
         return alert
+
+
+def _taken(status: int, body: object) -> bool:
+    return status == 202 and isinstance(body, dict) and "result" in body

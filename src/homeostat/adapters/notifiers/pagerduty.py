@@ -55,7 +55,7 @@ class PagerDutyNotifier:
         }
         if first:
             event |= self._trigger(notice)
-        return str(self.poster.post_json(event, path="/v2/enqueue"))
+        return str(self.poster.post_json(event, path="/v2/enqueue", taken=_taken))
 
     def _trigger(self, notice: Notify) -> dict[str, object]:
         page, runbook = incident_page(self.base, notice), runbook_link(self.base, notice)
@@ -77,3 +77,7 @@ class PagerDutyNotifier:
         }
         linked: dict[str, object] = {"client_url": page} if page else {}
         return {"payload": payload, "client": "Homeostat", "links": links, **linked}
+
+
+def _taken(status: int, body: object) -> bool:
+    return status == 202 and isinstance(body, dict) and body.get("status") == "success"

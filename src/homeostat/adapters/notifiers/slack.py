@@ -52,7 +52,7 @@ class SlackNotifier:
 
     def send(self, notice: Notify) -> str:
         """Post the message; raises DeliveryError."""
-        return str(self.poster.post_json(message(notice, self.base)))
+        return str(self.poster.post_json(message(notice, self.base), taken=_taken))
 
 
 def message(notice: Notify, base: str) -> dict[str, object]:
@@ -94,3 +94,10 @@ def _section(text: str) -> dict[str, object]:
 
 def _mrkdwn(text: str, most: int) -> dict[str, object]:
     return {"type": "mrkdwn", "text": fitted(text, most, mrkdwn), "verbatim": True}
+
+
+def _taken(_status: int, body: object) -> bool:
+    """Slack says ``ok``, and so does what speaks as it does; some in JSON."""
+    if isinstance(body, dict):
+        return body.get("ok") is True or body.get("success") is True
+    return isinstance(body, str) and body.strip() == "ok"

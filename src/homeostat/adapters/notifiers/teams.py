@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from homeostat.adapters.notifiers.http import Poster
+from homeostat.adapters.notifiers.http import Poster, no_page
 from homeostat.adapters.notifiers.text import (
     incident_page,
     one_line,
@@ -43,7 +43,7 @@ class TeamsNotifier:
 
     def send(self, notice: Notify) -> str:
         """Post the card; raises DeliveryError."""
-        return str(self.poster.post_json(message(notice, self.base)))
+        return str(self.poster.post_json(message(notice, self.base), taken=no_page))
 
 
 def message(notice: Notify, base: str) -> dict[str, object]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +16,7 @@ from homeostat.adapters.notifiers.mail import Drawn, MailNotifier
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import DeliveryError
+from homeostat.simulation.clock import SimulatedClock
 from mails import MailServer, certificates, mail_server
 
 NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -125,6 +128,54 @@ def test_nobody_there_may_be_tried_again() -> None:
         with pytest.raises(DeliveryError, match=r"timed out$") as caught:
             notifier.send(NOTICE)
     assert caught.value.retry
+
+
+@contextmanager
+def talker(greeting: bytes) -> Iterator[int]:
+    """Run a server that says this for ever, to whoever comes; yield its port."""
+    over = threading.Event()
+
+    def talk(server: socket.socket) -> None:
+        line, _ = server.accept()
+        with line, suppress(OSError):
+            while not over.wait(0.01):
+                line.sendall(greeting)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=talk, args=(server,))
+        thread.start()
+        yield server.getsockname()[1]
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("greeting", [b"220-and then\r\n", b"2"], ids=["lines", "drip"])
+def test_a_server_that_never_comes_to_an_end_is_given_up(greeting: bytes) -> None:
+    """Each line is in time; it was the tick of all models that waited for the last one."""
+    with talker(greeting) as port:
+        quick = timedelta(milliseconds=200)
+        notifier = MailNotifier("127.0.0.1", port, "a@b.c", ("d@e.f",), "none", timeout=quick)
+        with pytest.raises(DeliveryError, match=r"timed out$") as caught:
+            notifier.send(NOTICE)
+    assert caught.value.retry
+
+
+class Late(SimulatedClock):
+    """Time is up once a message was taken."""
+
+    def __init__(self, post: MailServer) -> None:
+        super().__init__(NOW)
+        self.post = post
+
+    def monotonic(self) -> float:
+        return 1000.0 * len(self.post.mails)
+
+
+def test_a_message_that_was_taken_in_time_is_delivered_though_the_farewell_is_late(
+    post: MailServer,
+) -> None:
+    assert replace(plain(post), clock=Late(post)).send(NOTICE) == "250 taken for 2 addresses"
+    assert len(post.mails) == 1
 
 
 def test_encryption_is_demanded_checked_and_used_before_the_password(

@@ -171,13 +171,51 @@ def test_hostile_text_is_taken_and_harmless(
 @pytest.mark.parametrize("name", SERVICES)
 def test_refusals_and_outages(state: Receivers, name: str) -> None:
     service = notifier(state, name)
-    for mood, retry in (("400", False), ("500", True), ("html", True), ("later", True)):
+    for mood, retry in (
+        ("400", False),
+        ("500", True),
+        ("html", True),
+        ("portal", True),
+        ("later", True),
+    ):
         state.moods = [mood]
         with pytest.raises(DeliveryError, match=f"{name} 127.0.0.1 answered") as caught:
             service.send(NOTICE)
         assert caught.value.retry is retry
     assert caught.value.after == timedelta(seconds=120)
     assert service.send(NOTICE)
+
+
+ELSE = {
+    "pagerduty": [
+        (200, '{"status": "success"}'), (202, '{"status": "throttled"}'), (202, ""), (202, "[]"),
+    ],
+    "opsgenie": [(200, '{"result": "Request will be processed"}'), (202, "ok"), (202, "{}")],
+    "jira": [(200, '{"result": "Request will be processed"}'), (202, '{"code": 404}')],
+    "slack": [(200, ""), (200, "okay"), (200, '{"ok": false}'), (200, "true")],
+    "teams": [(200, " <html>")],
+    "alertmanager": [(200, "<!-- a proxy -->")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_success_that_the_service_does_not_give_is_none(
+    state: Receivers, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    service = notifier(state, name)
+    for status, said in ELSE[name]:
+        monkeypatch.setattr(state, "take", lambda *_, answer=(status, said): answer)
+        with pytest.raises(DeliveryError, match=f"answered {status}, which is not how") as caught:
+            service.send(NOTICE)
+        assert caught.value.retry
+
+
+@pytest.mark.parametrize("said", ["ok", "ok\n", '{"ok": true}', '{"success": true}'])
+def test_what_speaks_as_slack_does_may_say_so(
+    state: Receivers, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setattr(state, "take", lambda *_: (200, said))
+    assert notifier(state, "slack").send(NOTICE)
 
 
 def test_a_pagerduty_event_says_it_all(state: Receivers) -> None:

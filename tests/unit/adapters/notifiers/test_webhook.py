@@ -4,6 +4,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -264,6 +265,22 @@ def test_secrets_stay_out_of_errors_and_reprs(receiver: Receivers) -> None:
     assert str(caught.value).endswith("answered 400: no /unknown/*** with ***")
     assert "T0KEN" not in repr(WebhookNotifier(poster, key))
     assert "secret-key" not in repr(WebhookNotifier(poster, key))
+
+
+@pytest.mark.parametrize("status", [202, 400])
+def test_a_query_that_is_repeated_stays_out_of_what_is_kept(
+    receiver: Receivers, status: int
+) -> None:
+    """As that of a Teams workflow, whose signature is all that one needs to post there."""
+    signed = "api-version=1&sp=%2Ftriggers%2Fmanual&sig=S3CR3T-0123_aB%2Bc d"
+    poster = Poster("teams", f"{receiver.url}/workflows?{signed}", SimulatedClock(NOW))
+    said = "at {} with S3CR3T-0123_aB+c d, S3CR3T-0123_aB%2Bc+d and <a href='?v=1&amp;sig={}'>"
+    receiver.take = lambda path, *_: (status, said.format(path, path.partition("sig=")[2]))  # type: ignore[method-assign]
+    with nullcontext() if status == 202 else pytest.raises(DeliveryError) as caught:
+        kept = str(poster.post(b""))
+    kept = kept if caught is None else str(caught.value)
+    assert "S3CR3T" not in kept
+    assert "triggers" not in kept
 
 
 def test_the_payload_is_plain_ascii() -> None:
