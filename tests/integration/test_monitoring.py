@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,9 +23,12 @@ from starlette.types import ASGIApp
 
 from homeostat.adapters.cards import Cards
 from homeostat.adapters.clock import SystemClock
+from homeostat.adapters.notifiers.alertmanager import AlertmanagerNotifier
 from homeostat.adapters.notifiers.http import Poster
 from homeostat.adapters.remote_write import AGAIN, RemoteWrite
 from homeostat.adapters.telemetry import Telemetry
+from homeostat.alerting.rules import AlertRule, default_rules
+from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway.app import app
 from homeostat.entrypoints.gateway.traced import Traced, telling
@@ -40,6 +44,7 @@ from unit.adapters.test_cards import library
 from unit.entrypoints.gateway.gateway_world import World
 
 ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "monitoring" / "alertmanager" / "alertmanager.yml"
 CONFIG = """\
 server: {port: CONTROL}
 gateway: {port: GATEWAY}
@@ -348,3 +353,38 @@ def test_a_warning_goes_to_the_chat_and_what_a_fault_explains_goes_nowhere(site:
     assert stands()["HomeostatDataFault"] == "active"
     for name in ("HomeostatCalibrationDrift", "HomeostatAccuracyLow", "HomeostatAccuracyDrop"):
         assert stands()[name] == "suppressed", name
+
+
+def test_what_homeostat_tells_by_itself_is_inhibited_as_its_engine_would(tmp_path: Path) -> None:
+    """Each rule's parents silence it in a real Alertmanager on the file that we ship."""
+    shutil.copy(SHIPPED, tmp_path)
+    port, now = free_port(), SystemClock().now()
+    manager = alertmanager(tmp_path, port)
+    try:
+        until(manager.ready, lambda: "it does not start")
+        notifier = AlertmanagerNotifier(
+            Poster("alertmanager", f"http://127.0.0.1:{port}", SystemClock())
+        )
+
+        def tell(rule: AlertRule, model: str) -> None:
+            words = (NotifyAction.TRIGGER, "am", rule.severity, model, "t", "b", rule.runbook, now)
+            notifier.send(Notify(f"{model}:{rule.name}:1", *words, rule.name))
+
+        rules = {rule.name: rule for rule in default_rules(())}
+        wanted = set()
+        for rule in rules.values():
+            tell(rule, f"only {rule.name}")
+            for parent in rule.inhibited_by:
+                model = f"{rule.name} by {parent}"
+                tell(rule, model)
+                tell(rules[parent], model)
+                wanted.add((rule.name, model))
+        alerts = manager.http.get("/api/v2/alerts").json()
+        assert len(alerts) == len(rules) + 2 * len(wanted)
+        assert {
+            (each["labels"]["alertname"], each["labels"]["model"])
+            for each in alerts
+            if each["status"]["inhibitedBy"]
+        } == wanted
+    finally:
+        manager.close()

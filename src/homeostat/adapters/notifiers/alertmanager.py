@@ -16,6 +16,8 @@ from homeostat.adapters.notifiers.text import (
 )
 from homeostat.domain.effect import Notify, NotifyAction
 
+SOURCE = {"source": "homeostat"}
+"""As alerts of Homeostat's rules for Prometheus have it: the same routes are for both."""
 KEPT = timedelta(hours=1)
 MOST = 1000
 """Alerts in one call, so that it is done in time."""
@@ -82,6 +84,7 @@ class AlertmanagerNotifier:
             "severity": notice.severity.value,
             "incident": stable_key(notice.incident, LONGEST_LABEL),
         }
+        labels = {name: one_line(value, LONGEST_LABEL) for name, value in own.items()}
         annotations = {
             "summary": no_pairs(one_line(notice.title, LONGEST_SUMMARY)),
             "description": no_pairs(one_line(notice.body, LONGEST_ANNOTATION)),
@@ -90,7 +93,7 @@ class AlertmanagerNotifier:
         starts = min(notice.since or notice.at, ends)
         page = incident_page(self.base, notice)
         alert: dict[str, object] = {
-            "labels": {**self.labels, **{k: one_line(v, LONGEST_LABEL) for k, v in own.items()}},
+            "labels": {**SOURCE, **self.labels, **labels},
             "annotations": annotations,
             "startsAt": starts.isoformat(),
             "endsAt": ends.isoformat(),

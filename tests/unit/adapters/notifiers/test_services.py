@@ -325,6 +325,7 @@ def test_a_firing_alert_is_renewed_and_ends(state: Receivers) -> None:
     assert len({str(alert["labels"]) for alert in sent}) == 1, "its identity does not change"
     assert {alert["startsAt"] for alert in sent} == {NOW.isoformat()}
     assert sent[0]["labels"] == {
+        "source": "homeostat",
         "alertname": "data_drift",
         "model": "fraud",
         "severity": "warning",
