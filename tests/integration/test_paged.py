@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -62,15 +63,15 @@ INCIDENTS = (
 WELL, ILL, CURED = 5, 9, 12
 """Days of the shop: labels need three to tell of the day before them."""
 PAGED = {
-    ("HomeostatAccuracyDrop", MODEL),
-    ("HomeostatBreakerOpen", BROKEN),
-    ("HomeostatNoRequests", ASKED),
+    "HomeostatAccuracyDrop": MODEL,
+    "HomeostatBreakerOpen": BROKEN,
+    "HomeostatDataDrift": MODEL,
+    "HomeostatLatencyHigh": SLOW,
+    "HomeostatNoRequests": ASKED,
 }
-TOLD = {("HomeostatDataDrift", MODEL), ("HomeostatLatencyHigh", SLOW)}
-WORDS = {
-    "HomeostatDataDrift": "Several features of {} have drifted",
-    "HomeostatLatencyHigh": "{} answers slowly",
-}
+"""What each service is told of, and of which model."""
+WANTED = set(PAGED.items())
+SUBJECT = re.compile(r"\[(FIRING|RESOLVED)(?::\d+)?\] (\S+)(?: ([^\s(]+))?")
 ROWS = [{"amount": 12.5, "age": 40, "land": "PT"}] * 5
 SPANS = {"2m": "6s", "5m": "10s", "10m": "10s", "15m": "10s", "1h": "20s", "1w": "5m"}
 EVENT = re.compile(r"(?m)^(homeostat_\w+_(?:timestamp|start_time)_seconds(?:\{.*\})?) (\S+)$")
@@ -187,17 +188,28 @@ def hurried(files: dict[str, str], folder: Path, urls: dict[str, str], port: int
                       r"\1: 1s", soon)  # fmt: skip
         soon = soon.replace("9093", str(port))
         soon = soon.replace("/etc/alertmanager", str(folder / "alertmanager"))
-        key = "      - routing_key_file:"
-        soon = soon.replace(key, f"      - url: {urls['pagerduty']}/v2/enqueue\n        {key[8:]}")
-        genie = f"{{api_url: '{urls['opsgenie']}/', api_key: '{GENIE_KEY}', priority: P1}}"
-        soon = soon.replace(
-            "  - name: on-call\n", f"  - name: on-call\n    opsgenie_configs: [{genie}]\n"
-        )
+        if name == "alertmanager/alertmanager.yml":
+            soon = to_all(soon, urls)
         path.write_text(soon)
     secrets = folder / "alertmanager" / "secrets"
     secrets.mkdir()
     (secrets / "pagerduty_routing_key").write_text(ROUTING_KEY)
     (secrets / "slack_url").write_text(f"{urls['slack']}/services/T/B/X")
+
+
+def to_all(text: str, urls: dict[str, str]) -> str:
+    """Return the configuration with all three services behind each of its receivers."""
+    tree = yaml.safe_load(text)
+    found = {kind: each[kind] for each in tree["receivers"] for kind in each if kind != "name"}
+    (pagerduty,), (slack,) = found["pagerduty_configs"], found["slack_configs"]
+    genie = {"api_url": f"{urls['opsgenie']}/", "api_key": GENIE_KEY, "priority": "P1"}
+    every = {
+        "pagerduty_configs": [{**pagerduty, "url": f"{urls['pagerduty']}/v2/enqueue"}],
+        "opsgenie_configs": [genie],
+        "slack_configs": [slack],
+    }
+    tree["receivers"] = [{"name": each["name"], **every} for each in tree["receivers"]]
+    return yaml.safe_dump(tree)
 
 
 @dataclass
@@ -211,42 +223,56 @@ class Site:
     alertmanager: Daemon
     receivers: dict[str, Receivers]
 
-    def pages(self) -> dict[str, str]:
-        """Return what each key of PagerDuty is about."""
-        bodies = self.receivers["pagerduty"].bodies
-        return {body["dedup_key"]: _about(body) for body in bodies if _triggers(body)}
+    def told(self) -> dict[str, list[tuple[str, str, str]]]:
+        """Return what each service was told: alert, model, and whether it fires or is over."""
+        found = {"slack": [_said(body) for body in self.receivers["slack"].bodies]}
+        for name, about in (("pagerduty", _event), ("opsgenie", _alert)):
+            receiver = self.receivers[name]
+            known = dict(filter(None, map(about, receiver.bodies)))
+            told = [(*known[key], action) for key, action in receiver.paged]
+            found[name] = told
+        return found
 
-    def paged(self) -> set[str]:
-        """Return what PagerDuty was told of."""
-        return set(self.pages().values())
+    def left(self, action: str) -> dict[str, set[tuple[str, str]]]:
+        """Return what each service should yet be told."""
+        return {
+            name: WANTED - {(alert, model) for alert, model, what in told if what == action}
+            for name, told in self.told().items()
+        }
 
-    def resolved(self) -> set[str]:
-        """Return what is over, as PagerDuty knows."""
-        states, pages = self.receivers["pagerduty"].pages, self.pages()
-        return {about for key, about in pages.items() if states.get(key) == "resolved"}
-
-    def told(self) -> set[str]:
-        """Return what the chat was told of."""
-        said = json.dumps(self.receivers["slack"].bodies)
-        return {f"{name} {model}" for name, model in TOLD if WORDS[name].format(model) in said}
-
-    def open(self) -> list[str]:
-        """Return the keys that are open at one of the services."""
-        services = (self.receivers["pagerduty"], self.receivers["opsgenie"])
-        return [key for each in services for key, at in each.pages.items() if at != "resolved"]
+    def open(self) -> dict[str, list[tuple[str, str]]]:
+        """Return what is open at each service."""
+        found = {}
+        for name, told in self.told().items():
+            last = {(alert, model): action for alert, model, action in told}
+            found[name] = [what for what, action in last.items() if action != "resolve"]
+        return found
 
     def untouched(self) -> bool:
         """Whether nobody was told anything."""
         return not any(each.got for each in self.receivers.values())
 
 
-def _triggers(event: dict[str, Any]) -> bool:
-    return bool(event["event_action"] == "trigger")
+def _event(body: dict[str, Any]) -> tuple[str, tuple[str, str]] | None:
+    """Return the key of an event of PagerDuty that triggers, and what it is about."""
+    if body["event_action"] != "trigger":
+        return None
+    payload = body["payload"]
+    return body["dedup_key"], (payload["class"], payload.get("component", ""))
 
 
-def _about(event: dict[str, Any]) -> str:
-    payload = event["payload"]
-    return f"{payload['class']} {payload.get('component', '')}"
+def _alert(body: dict[str, Any]) -> tuple[str, tuple[str, str]] | None:
+    """Return the same of an alert of Opsgenie."""
+    if "alias" not in body:
+        return None
+    return body["alias"], (body["details"]["alertname"], body["details"].get("model", ""))
+
+
+def _said(body: dict[str, Any]) -> tuple[str, str, str]:
+    """Return what a message of Slack is about, and whether it begins or ends."""
+    found = SUBJECT.match(body["attachments"][0]["fallback"])
+    assert found is not None
+    return found[2], found[3] or "", "trigger" if found[1] == "FIRING" else "resolve"
 
 
 @pytest.fixture(scope="module")
@@ -320,20 +346,19 @@ def test_each_condition_pages_once_and_is_over_when_it_ends(site: Site) -> None:
     site.control.live(ILL)
     began = clock.monotonic()
 
-    def noted(what: str, names: set[str]) -> set[str]:
-        for name in names:
-            seen.setdefault(f"{name} {what}", round(clock.monotonic() - began, 1))
-        return names
+    def noted(action: str) -> bool:
+        """Note when each service was told of each; return whether that was all."""
+        left = site.left(action)
+        for service, missing in left.items():
+            for alert, _ in WANTED - missing:
+                what = f"{alert} {service} {action}"
+                seen.setdefault(what, round(clock.monotonic() - began, 1))
+        return not any(left.values())
 
     site.plane.slow.set()
     world.backend.errors[BROKEN] = ConnectionError("the backend is away")
     site.asking.models.discard(ASKED)
-
-    def come() -> bool:
-        paged = noted("paged", site.paged()) | noted("told", site.told())
-        return {f"{name} {model}" for name, model in PAGED | TOLD} <= paged
-
-    until(come, lambda: (site.paged(), site.told()))
+    until(lambda: noted("trigger"), lambda: site.left("trigger"))
     site.control.live(CURED)
     began = clock.monotonic()
     site.plane.slow.clear()
@@ -342,17 +367,14 @@ def test_each_condition_pages_once_and_is_over_when_it_ends(site: Site) -> None:
     site.asking.models.add(ASKED)
 
     def over() -> bool:
-        noted("resolved", site.resolved())
-        return not firing(site) and not site.open()
+        return noted("resolve") and not firing(site) and not any(site.open().values())
 
-    until(over, lambda: (firing(site), site.open()))
+    until(over, lambda: (firing(site), site.left("resolve"), site.open()))
     sys.stdout.write(f"seconds: {json.dumps(seen)}\n")
-    assert {f"{name} {model}" for name, model in PAGED} <= site.resolved()
-    for name in ("pagerduty", "opsgenie"):
-        receiver = site.receivers[name]
-        assert all(got.status < 300 for got in receiver.got)
-        told = [key for key, action in receiver.paged if action == "trigger"]
-        assert len(told) == len(set(told)), "a second page"
-        ended = [key for key, action in receiver.paged if action == "resolve"]
-        assert sorted(ended) == sorted(told)
+    for name, told in site.told().items():
+        assert all(got.status < 300 for got in site.receivers[name].got)
+        begun = sorted(told_of for *told_of, action in told if action == "trigger")
+        ended = sorted(told_of for *told_of, action in told if action == "resolve")
+        assert begun == ended, f"{name} was told twice of one, or not of its end"
+        assert len(begun) == len({tuple(each) for each in begun})
     assert set(site.asking.answers) == {200}

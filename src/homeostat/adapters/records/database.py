@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -157,12 +155,13 @@ class DatabaseRecords:
 
     def undelivered(self) -> dict[str, int]:
         """Return how many notifications to each receiver were given up."""
-        query = sa.select(effects.c.kind, effects.c.body).where(
-            effects.c.status == "dead", effects.c.kind == Notify.__name__
+        query = (
+            sa.select(effects.c.receiver, sa.func.count())
+            .where(effects.c.status == "dead", effects.c.kind == Notify.__name__)
+            .group_by(effects.c.receiver)
         )
         with self.database.read() as connection:
-            found = [_effect(row.kind, row.body) for row in connection.execute(query)]
-        return dict(Counter(effect.receiver for effect in found if isinstance(effect, Notify)))
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def deliveries(
         self, limit: int, receiver: str = "", incident: str = ""
@@ -170,19 +169,13 @@ class DatabaseRecords:
         """Return the newest notices and what became of them, newest first."""
         query = sa.select(effects).where(effects.c.kind == Notify.__name__)
         if receiver:
-            # Keys begin so; names of receivers hold nothing that LIKE knows but underscores.
-            prefix = f"notify:{receiver}:"
-            query = query.where(effects.c.key.startswith(prefix, autoescape=True))
+            query = query.where(effects.c.receiver == key_text(receiver))
         if incident:
-            part = key_text(f":{incident}:")
-            query = query.where(effects.c.key.contains(part, autoescape=True))
-        query = query.order_by(effects.c.number.desc())
+            query = query.where(effects.c.incident == key_text(incident))
+        query = query.order_by(effects.c.number.desc()).limit(limit)
         with self.database.read() as connection:
-            rows = connection.execute(query if incident else query.limit(limit)).all()
-        found = (_delivery(row) for row in rows)
-        # A key holds other keys too: that of an incident that an update is about.
-        mine = (each for each in found if incident in {"", each.notice.incident})
-        return tuple(islice(mine, limit))
+            rows = connection.execute(query).all()
+        return tuple(_delivery(row) for row in rows)
 
     def save_reference(
         self, model: str, version: str, profiles: Sequence[tuple[Window, Profile]]

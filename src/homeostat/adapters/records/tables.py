@@ -64,8 +64,13 @@ effects = _numbered(
     _integer("not_before"),
     _integer("changed"),
     _text("problem"),
+    # Of notices; empty of what is none.
+    sa.Column("receiver", sa.Text, nullable=False, server_default=""),
+    sa.Column("incident", sa.Text, nullable=False, server_default=""),
 )
 sa.Index("effects_by_status", effects.c.status, effects.c.not_before)
+sa.Index("effects_by_receiver", effects.c.receiver, effects.c.number)
+sa.Index("effects_by_incident", effects.c.incident, effects.c.number)
 
 reference_profiles = sa.Table(
     "reference_profiles",

@@ -15,7 +15,7 @@ from homeostat.adapters.records.codec import decode, encode, key_text, storable,
 from homeostat.adapters.records.engine import Database
 from homeostat.adapters.records.tables import decisions, effects, metrics, states, verdicts
 from homeostat.domain.decision import Decision
-from homeostat.domain.effect import Effect
+from homeostat.domain.effect import Effect, Notify
 from homeostat.domain.errors import ConflictError, NotFoundError
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.engine.ports import Settled
@@ -211,6 +211,9 @@ class Unit:
                 "changed": to_micros(now),
                 "problem": "",
             }
+            if isinstance(effect, Notify):
+                row["receiver"] = key_text(effect.receiver)
+                row["incident"] = key_text(effect.incident)
             connection.execute(insert(connection, effects).values(row).on_conflict_do_nothing())
 
     def _withdraw(self, connection: sa.Connection) -> None:

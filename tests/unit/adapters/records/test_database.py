@@ -107,6 +107,40 @@ def test_metrics_of_a_time_are_found_by_an_index(tmp_path: Path) -> None:
     assert "USING INDEX metrics_by_time (model=? AND start>?)" in told[-1]
 
 
+def test_notices_from_before_are_found_by_incident_and_receiver(tmp_path: Path) -> None:
+    """Also those of long or hostile keys, and more of them than are read at once."""
+    words = (Severity.CRITICAL, "fraud", "t", "b", "r", NOW)
+    incidents = [f"fraud:r:{number}" for number in range(1100)]
+    incidents += ["m:" + "x" * 600, "a'b:%_:1"]
+    notices = [Notify(name, NotifyAction.TRIGGER, "duty", *words) for name in incidents]
+    path = tmp_path / "deep" / "records.db"
+    path.parent.mkdir()
+    day = Window(NOW - timedelta(days=1), NOW)
+    at_first_revision(path, MetricPoint("m", "1", "auc", day, 0.9, 0.8, 1.0, 500, 0.5, ""))
+    into = "INSERT INTO effects (key, kind, body, status, attempts, not_before, changed, problem) "
+    with sqlite3.connect(path) as raw:
+        for each in (*notices, CancelTraining("fraud-0001", "fraud")):
+            row = (each.key, type(each).__name__, encode(each))
+            raw.execute(f"{into} VALUES (?, ?, ?, 'dead', 1, 0, 0, '')", row)
+    raw.close()
+    records = opened(tmp_path)
+    assert records.undelivered() == {"duty": len(notices)}
+    for each in (notices[0], *notices[-3:]):
+        assert [d.notice for d in records.deliveries(5, incident=each.incident)] == [each]
+    assert [d.notice for d in records.deliveries(2, "duty")] == notices[:-3:-1]
+    with records.database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    records.close()
+
+
+@pytest.mark.parametrize("by", ["receiver", "incident"])
+def test_notices_are_found_by_an_index(tmp_path: Path, by: str) -> None:
+    ask = f"SELECT * FROM effects WHERE kind = 'Notify' AND {by} = 'm' ORDER BY number DESC LIMIT 9"
+    with opened(tmp_path).database.read() as connection:
+        (told,) = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {ask}").all()
+    assert f"USING INDEX effects_by_{by} ({by}=?)" in told[-1]
+
+
 def test_sqlite_is_set_to_survive_a_power_cut(tmp_path: Path) -> None:
     with opened(tmp_path).database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
