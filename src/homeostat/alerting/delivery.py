@@ -77,8 +77,9 @@ class Arranged:
 def arrange(waiting: Sequence[Waiting], manners: Manners, sent: int, now: datetime) -> Arranged:
     """Decide about the notices that wait for one receiver.
 
-    Only triggers that were never tried are held, dropped or folded, with what follows them: who was
-    told that something began is told that it is over, at whatever hour.
+    Only triggers that were never tried are dropped or folded, or held by a limit, with what follows
+    them: who may know that something began is told that it is over. One that was tried in vain
+    waits through quiet hours as others do, and nothing that is critical waits for room.
 
     Parameters
     ----------
@@ -107,7 +108,11 @@ def arrange(waiting: Sequence[Waiting], manners: Manners, sent: int, now: dateti
     for lane in _lanes(waiting):
         first = lane[0]
         about = first.notice
-        if not first.fresh or about.action is not NotifyAction.TRIGGER or is_ours(about.incident):
+        if about.action is not NotifyAction.TRIGGER or is_ours(about.incident):
+            continue
+        if not first.fresh:
+            if manners.silent(about, now):
+                held.update(each.number for each in lane)
             continue
         over = lane[-1].notice.action is NotifyAction.RESOLVE
         if over and manners.silent(first.notice, first.notice.at):
@@ -137,7 +142,9 @@ def _over(
     if len(new) <= room:
         return (), set()
     if room < 1:
-        return (), {each.number for each in new}
+        loud = [each for each in new if each.notice.severity is Severity.CRITICAL]
+        late = {each.number for each in new} - {each.number for each in loud}
+        return tuple(loud) if len(loud) > 1 else (), late
     loudest = sorted(new, key=lambda each: (LOUDEST.index(each.notice.severity), each.number))
     return tuple(sorted(loudest[room - 1 :], key=lambda each: each.number)), set()
 

@@ -54,7 +54,8 @@ def test_at_night_only_what_is_critical_is_told() -> None:
     told_before = waiting(3, RESOLVE)
     begun = waiting(4, at=NIGHT, fresh=False)
     found = arrange([loud, later, told_before, begun], QUIET, 0, NIGHT)
-    assert found == Arranged(frozenset({2}))
+    assert found == Arranged(frozenset({2, 4}))
+    assert arrange([replace(loud, fresh=False)], QUIET, 0, NIGHT) == Arranged()
     assert arrange([later], QUIET, 0, MORNING) == Arranged()
 
 
@@ -85,6 +86,14 @@ def test_the_last_notice_of_a_limit_is_a_summary_and_the_loudest_go_alone() -> N
 def test_where_there_is_no_room_for_a_summary_they_wait() -> None:
     many = [waiting(1), waiting(2), waiting(3, RESOLVE, "other")]
     assert arrange(many, Manners(Limit(3, HOUR)), 3, NOON).held == {1, 2}
+
+
+def test_what_is_critical_does_not_wait_for_room() -> None:
+    loud = [waiting(number, severity=Severity.CRITICAL) for number in (7, 8)]
+    limit = Manners(Limit(3, HOUR))
+    assert arrange([waiting(1), loud[0]], limit, 3, NOON) == Arranged(frozenset({1}))
+    found = arrange([loud[0], waiting(1), loud[1]], limit, 30, NOON)
+    assert found == Arranged(frozenset({1}), folded=tuple(loud))
 
 
 @settings(max_examples=50)
