@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from homeostat.adapters.notifiers.mail import Drawn
 from homeostat.domain.clock import Clock
 from homeostat.domain.effect import Notify, NotifyAction
-from homeostat.domain.errors import HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Records
 from homeostat.entrypoints.story import Stories
@@ -35,9 +34,12 @@ class Pictures:
         if notice.action is NotifyAction.ACKNOWLEDGE:
             return None
         try:
-            story = Stories(self.records, self.specs, self.clock).of(notice.incident)
-        except HomeostatError:
+            return self._drawn(notice)
+        except Exception:  # noqa: BLE001 - whatever the figures are, the mail has to go
             return None
+
+    def _drawn(self, notice: Notify) -> Drawn | None:
+        story = Stories(self.records, self.specs, self.clock).of(notice.incident)
         if not story.curves:
             return None
         curve = story.curves[0]

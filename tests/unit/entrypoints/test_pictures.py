@@ -84,6 +84,18 @@ def test_an_incident_on_a_metric_shows_the_metric(site: Site) -> None:
     assert drawn.words.startswith("auc of country=FR 1: from 0.7 to 0.7")
 
 
+def test_figures_that_cannot_be_drawn_keep_no_mail_back(site: Site) -> None:
+    window = Window(NOW - HOUR, NOW)
+    down = Verdict(
+        Monitor.SERVICE, "fraud", "availability", window, Status.DRIFT, 1.5e308, 0.1, 1e6, 100.0,
+        0.0, 0, 50, "no answers",
+    )  # fmt: skip
+    before = Window(NOW - 2 * HOUR, NOW - HOUR)
+    with site.records.begin() as uow:
+        uow.judge(replace(down, window=before, score=-1.5e308), down)
+    assert pictures(site).of(notice()) is None
+
+
 def test_mails_of_a_deployment_have_pictures(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "homeostat.yaml"
     file.write_text(

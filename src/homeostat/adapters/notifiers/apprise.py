@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol, cast
 
 from homeostat.adapters.notifiers.text import one_line, several_lines, unmentioned
@@ -11,6 +13,7 @@ from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import ConfigError, DeliveryError
 
 KINDS = {Severity.CRITICAL: "failure", Severity.WARNING: "warning", Severity.INFO: "info"}
+LONGEST = timedelta(seconds=60)
 
 
 class Sender(Protocol):
@@ -38,10 +41,15 @@ class AppriseNotifier:
         Made by `connect`.
     base : str
         Address of Homeostat's pages, for links; may be empty.
+    timeout : timedelta
+        After which it is left alone, since it has no end of its own for a server that answers
+        byte by byte; as long as that goes on nothing more is sent.
     """
 
     sender: Sender = field(repr=False)
     base: str = ""
+    timeout: timedelta = LONGEST
+    _hanging: list[threading.Thread] = field(default_factory=list, init=False, repr=False)
 
     def send(self, notice: Notify) -> str:
         """Send the notification; raises DeliveryError."""
@@ -50,9 +58,36 @@ class AppriseNotifier:
         where = one_line(f"{notice.incident}; runbook: {notice.runbook}", 1000)
         body = unmentioned(f"{several_lines(notice.body, 3000)}\n{where}")
         kind = "success" if over else KINDS[notice.severity]
-        if not self.sender.notify(body=body, title=title, notify_type=kind, body_format="text"):
+        if not self._sent(title, body, kind):
             raise DeliveryError("apprise: not delivered, or not by all", retry=True)
         return "delivered"
+
+    def _sent(self, title: str, body: str, kind: str) -> bool:
+        """Send from a thread, which can be left behind."""
+        self._hanging[:] = [thread for thread in self._hanging if thread.is_alive()]
+        if self._hanging:
+            raise DeliveryError("apprise: an earlier notification still hangs", retry=True)
+        said: list[bool | None] = []
+        problems: list[str] = []
+
+        def send() -> None:
+            try:
+                said.append(
+                    self.sender.notify(body=body, title=title, notify_type=kind, body_format="text")
+                )
+            except Exception as error:  # noqa: BLE001 - of a library, in a thread of its own
+                problems.append(type(error).__name__)
+
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        thread.join(self.timeout.total_seconds())
+        if thread.is_alive():
+            self._hanging.append(thread)
+            seconds = self.timeout.total_seconds()
+            raise DeliveryError(f"apprise: not done after {seconds:g} s", retry=True)
+        if problems:
+            raise DeliveryError(f"apprise: {problems[0]}", retry=True)
+        return bool(said[0])
 
 
 def connect(address: str) -> Sender:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 
 from homeostat.adapters.notifiers.alertmanager import AlertmanagerNotifier
-from homeostat.adapters.notifiers.apprise import AppriseNotifier, connect
 from homeostat.adapters.notifiers.http import Poster
 from homeostat.adapters.notifiers.opsgenie import OpsgenieNotifier
 from homeostat.adapters.notifiers.pagerduty import PagerDutyNotifier
@@ -21,7 +20,7 @@ from homeostat.adapters.notifiers.slack import SlackNotifier
 from homeostat.adapters.notifiers.teams import TeamsNotifier
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
-from homeostat.domain.errors import ConfigError, DeliveryError
+from homeostat.domain.errors import DeliveryError
 from homeostat.engine.act import Dispatcher
 from homeostat.engine.ports import Notifier
 from homeostat.simulation.clock import SimulatedClock
@@ -342,48 +341,3 @@ def test_alertmanager_may_ask_for_a_token_and_get_labels(state: Receivers) -> No
     assert got.body[0]["labels"]["team"] == "risk"
     assert "generatorURL" not in got.body[0]
     assert got.body[0]["annotations"]["runbook_url"] == NOTICE.runbook
-
-
-@dataclass
-class Desk:
-    """Stands for Apprise, whose interface it has."""
-
-    fails: bool = False
-    calls: list[tuple[str, str, str]] | None = None
-
-    def add(self, servers: str) -> bool:
-        return servers.startswith("json://")
-
-    def notify(self, body: str, title: str, notify_type: str, body_format: str) -> bool:
-        assert body_format == "text"
-        self.calls = [*(self.calls or []), (title, body, notify_type)]
-        return not self.fails
-
-
-def test_apprise_is_given_text_and_a_kind() -> None:
-    desk = Desk()
-    service = AppriseNotifier(desk)
-    assert [service.send(notice) for notice in STORY] == ["delivered"] * 3
-    assert desk.calls is not None
-    assert [kind for _, _, kind in desk.calls] == ["warning", "warning", "success"]
-    assert desk.calls[0][1] == (
-        "amount moved by 0.3\nfraud:data_drift:3; runbook: runbooks/data-drift.md"
-    )
-    with pytest.raises(DeliveryError, match="not delivered") as caught:
-        AppriseNotifier(Desk(fails=True)).send(NOTICE)
-    assert caught.value.retry
-
-
-def test_without_apprise_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "apprise", None)
-    with pytest.raises(ConfigError, match=r"pip install 'homeostat\[apprise\]'"):
-        connect("json://localhost")
-
-
-def test_apprise_must_know_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = type(__import__("sys"))("apprise")
-    monkeypatch.setattr(module, "Apprise", Desk, raising=False)
-    monkeypatch.setitem(__import__("sys").modules, "apprise", module)
-    with pytest.raises(ConfigError, match="does not know this address"):
-        connect("nothing://")
-    assert isinstance(connect("json://localhost"), Desk)
