@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -113,14 +113,22 @@ class ControlFigures:
         for pending in self.records.pending(self.clock.now() + HORIZON):
             if isinstance(pending.effect, Notify):
                 waiting[pending.effect.receiver] += 1
-                failing[pending.effect.receiver] += pending.attempts > 0
+                # One whose time was long ago is held, by a silence or quiet hours, and not refused.
+                lately = pending.not_before > self.clock.now() - 2 * self.every
+                failing[pending.effect.receiver] += pending.attempts > 0 and lately
         lost = self.undelivered()
-        known = {name for plan in self.plans.values() for r in plan.rules for name in r.receivers}
+        known = {name for plan in self.plans.values() for name in _receivers(plan)}
         for receiver in sorted({*known, *waiting, *lost}):
             sheet.put("homeostat_notifications_waiting", receiver, number=waiting[receiver])
             sheet.put("homeostat_notifications_failing", receiver, number=failing[receiver])
             number = lost.get(receiver, 0)
             sheet.put("homeostat_notifications_undelivered", receiver, number=number)
+
+
+def _receivers(plan: ModelPlan) -> Iterator[str]:
+    """Yield whom a model's rules, their routes and its escalation may tell."""
+    for told in (*plan.rules, *(r for rule in plan.rules for r in rule.routes), *plan.escalation):
+        yield from told.receivers
 
 
 def _put_writer(sheet: Sheet, writer: RemoteWrite) -> None:

@@ -12,11 +12,15 @@ import pytest
 from starlette.applications import Starlette
 
 from asgi import Caller
-from homeostat.domain.decision import Decision
+from homeostat.alerting.escalation import EscalationStep
+from homeostat.alerting.routes import Route
+from homeostat.domain.decision import Decision, Severity
+from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import StorageError
 from homeostat.domain.model import ModelVersion
 from homeostat.domain.verdict import Monitor, Status
 from homeostat.engine.lease import BEAT, LEASE, Beat, Lease
+from homeostat.engine.ports import Settled
 from homeostat.engine.watch import fresh
 from homeostat.entrypoints.exposition import Definition, Kind, Sheet, render, wants_openmetrics
 from homeostat.entrypoints.http.auth import Scope, Tokens
@@ -58,6 +62,32 @@ def told(figures: ControlFigures) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def samples() -> dict[str, float]:
     return told(busy().figures)
+
+
+def test_a_notice_that_is_held_after_a_failure_does_not_fail_any_more() -> None:
+    made = deployed()
+    words = (NotifyAction.TRIGGER, "duty", Severity.WARNING, "fraud", "t", "b", "r", NOW)
+    with made.records.begin() as uow:
+        uow.intend(Notify("held", *words), Notify("refused", *words))
+    held, refused = made.records.pending(NOW)
+    with made.records.begin() as uow:
+        uow.settle(Settled(held.number, "pending", NOW - 3 * DAY, "refused"))
+        uow.settle(Settled(refused.number, "pending", NOW, "refused"))
+    found = told(made.figures)
+    assert found['homeostat_notifications_waiting{receiver="duty"}'] == 2
+    assert found['homeostat_notifications_failing{receiver="duty"}'] == 1
+
+
+def test_whom_routes_and_escalation_name_is_counted_before_anything_is_lost() -> None:
+    figures = deployed().figures
+    plan = figures.plans["fraud"]
+    routed = tuple(replace(rule, routes=(Route(("night",)),)) for rule in plan.rules)
+    escalation = (EscalationStep(DAY, ("boss",)),)
+    plans = {"fraud": replace(plan, rules=routed, escalation=escalation)}
+    found = told(replace(figures, plans=plans))
+    for receiver in ("night", "boss"):
+        name = f'homeostat_notifications_undelivered_total{{receiver="{receiver}"}}'
+        assert found[name] == 0
 
 
 @pytest.mark.parametrize(
