@@ -127,8 +127,12 @@ class ControlFigures:
 
 def _receivers(plan: ModelPlan) -> Iterator[str]:
     """Yield whom a model's rules, their routes and its escalation may tell."""
-    for told in (*plan.rules, *(r for rule in plan.rules for r in rule.routes), *plan.escalation):
-        yield from told.receivers
+    for rule in plan.rules:
+        yield from rule.receivers
+        for route in rule.routes:
+            yield from route.receivers
+    for step in plan.escalation:
+        yield from step.receivers
 
 
 def _put_writer(sheet: Sheet, writer: RemoteWrite) -> None:

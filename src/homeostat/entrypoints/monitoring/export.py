@@ -81,6 +81,9 @@ def _groups(tree: Mapping[str, Sequence[Mapping[str, object]]]) -> list[str]:
 def write_monitoring(settings: Settings, folder: Path, *, gateway: bool = True) -> tuple[str, ...]:
     """Write them below a folder and return their paths.
 
+    Rules and their tests that an earlier configuration had are removed: Prometheus would go on to
+    evaluate them.
+
     Raises
     ------
     StorageError
@@ -95,7 +98,23 @@ def write_monitoring(settings: Settings, folder: Path, *, gateway: bool = True) 
         except OSError as error:
             reason = error.strerror or "unknown reason"
             raise StorageError(f"cannot write {path}: {reason}; give another folder") from error
+    for path in _left(found, folder / "prometheus"):
+        path.unlink(missing_ok=True)
     return tuple(found)
+
+
+def _left(found: Mapping[str, str], folder: Path) -> list[Path]:
+    """Return the files of rules that were made earlier, and are no more."""
+    made = {
+        PurePosixPath(name).relative_to("prometheus") for name in found if "prometheus/" in name
+    }
+    return [
+        path
+        for part in ("rules", "tests")
+        for path in (folder / part).glob("*.yml")
+        if PurePosixPath(part, path.name) not in made
+        and path.read_bytes().startswith(MADE.encode())
+    ]
 
 
 def runbook_base(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from homeostat.entrypoints.monitoring.export import monitoring_files
+from homeostat.entrypoints.monitoring.export import monitoring_files, write_monitoring
 from homeostat.entrypoints.settings import load
 from scrapers import run
 from unit.entrypoints.monitoring.exported import FILES, NAME, names
@@ -195,6 +195,23 @@ def test_long_courses_are_in_a_file_of_their_own(tmp_path: Path) -> None:
     assert TESTS not in found
     code, told = tried(tmp_path, found)
     assert code == 0, told
+
+
+def test_rules_of_before_are_removed_and_what_others_wrote_stays(tmp_path: Path) -> None:
+    config = tmp_path / "homeostat.yaml"
+    config.write_text(CONFIG)
+    write_monitoring(load(config), tmp_path)
+    mine = tmp_path / "prometheus" / "rules" / "mine.yml"
+    mine.write_text("groups: []\n")
+    config.write_text(CONFIG[CONFIG.index("models:") :])
+    written = write_monitoring(load(config), tmp_path, gateway=False)
+    left = {
+        str(path.relative_to(tmp_path))
+        for part in ("rules", "tests")
+        for path in (tmp_path / "prometheus" / part).iterdir()
+    }
+    assert RULES not in written
+    assert left - set(written) == {"prometheus/rules/mine.yml"}
 
 
 def test_an_owner_without_rules_gets_no_file_of_them() -> None:
