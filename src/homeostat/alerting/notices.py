@@ -8,6 +8,10 @@ from datetime import datetime
 from homeostat.alerting.episode import IncidentState, Page
 from homeostat.domain.effect import Notify, NotifyAction
 
+LONGEST_TITLE = 2_000
+LONGEST_BODY = 50_000
+"""More than any receiver shows; names from data may be of any length, and there may be many."""
+
 
 def notice(page: Page, action: NotifyAction, body: str, now: datetime, about: str = "") -> Notify:
     """Return what happens to one page."""
@@ -17,8 +21,8 @@ def notice(page: Page, action: NotifyAction, body: str, now: datetime, about: st
         receiver=page.receiver,
         severity=page.severity,
         model=page.model,
-        title=page.title,
-        body=body,
+        title=_cut(page.title, LONGEST_TITLE),
+        body=_cut(body, LONGEST_BODY),
         runbook=page.runbook,
         at=now,
         rule=page.rule,
@@ -56,3 +60,7 @@ def retold(state: IncidentState) -> tuple[Notify, ...]:
 def in_words(state: IncidentState, reason: str) -> str:
     """Return why it fires, with its cause where that is known."""
     return f"{reason}\n{state.cause}" if state.cause else reason
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

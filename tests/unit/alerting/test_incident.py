@@ -71,6 +71,14 @@ def test_without_a_hold_it_fires_at_once_and_tells_everything() -> None:
     assert [(d.action, d.subject) for d in decisions] == [("fire", state.key)]
 
 
+def test_what_is_told_is_of_bounded_length_whatever_the_names_are() -> None:
+    names = tuple(f"{number}" + "x" * 10_000 for number in range(50))
+    _, (notice,), _ = step(NEW, Observed(True, ", ".join(names), names), START, RULE)
+    assert (len(notice.title), len(notice.body)) == (2_000, 50_000)
+    assert notice.title.startswith("fraud: data drift (0xx")
+    assert notice.title[-1] == notice.body[-1] == "…"
+
+
 def test_the_condition_must_hold() -> None:
     timeline = {0: BAD, 9: BAD, 10: BAD, 11: BAD}
     assert play(NEW, SLOW, timeline)[1] == [(10, "trigger")]
