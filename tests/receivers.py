@@ -44,8 +44,8 @@ class Receivers:
     ----------
     moods : list of str
         Of the next requests, in order: ``hang``, ``drip``, ``drop`` (taken, and no answer),
-        ``html`` (502), ``portal`` (200, a page for people), ``redirect``, ``later`` (429, Retry-After 120), ``nonsense`` (no HTTP), a
-        status code, or ``fine``.
+        ``html`` (502), ``portal`` (200, a page for people), ``redirect``, ``later`` (429,
+        Retry-After 120), ``nonsense`` (no HTTP), a status code, or ``fine``.
     got : list of Got
         Every request, with the status that it was answered with.
     pages : dict

@@ -356,7 +356,7 @@ def test_a_warning_goes_to_the_chat_and_what_a_fault_explains_goes_nowhere(site:
 
 
 def test_what_homeostat_tells_by_itself_is_inhibited_as_its_engine_would(tmp_path: Path) -> None:
-    """Each rule's parents silence it in a real Alertmanager on the file that we ship."""
+    """Each rule's parents silence it, once Alertmanager has the file that we ship."""
     shutil.copy(SHIPPED, tmp_path)
     port, now = free_port(), SystemClock().now()
     manager = alertmanager(tmp_path, port)
