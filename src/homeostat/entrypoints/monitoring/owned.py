@@ -22,6 +22,7 @@ from homeostat.engine.importance import IMPORTANCE
 from homeostat.engine.signals_figures import COVERAGE, DRIFTED, GAUGES, LABEL_AGE, VERSION_AGE
 from homeostat.engine.signals_served import QUANTILES, REQUESTS, SERVED
 from homeostat.entrypoints.monitoring.served_figures import (
+    covered,
     expected,
     rows_in,
     share_of,
@@ -271,6 +272,9 @@ class _Expression:
         high = self._figure(series, "_lower" if limit.sure else "")
         scale = DAY.total_seconds() if name in {VERSION_AGE, LABEL_AGE} else 1.0
         sides = [f"{low} < {limit.below * scale:.10g}"] if limit.below is not None else []
+        if name == REQUESTS and sides:
+            # None are counted yet by a Prometheus that has only begun.
+            sides = [f"({sides[0]} and on () {covered(series.every)})"]
         sides += [f"{high} > {limit.above * scale:.10g}"] if limit.above is not None else []
         return self._enough(f"({' or '.join(sides)})", series, limit.min_rows)
 

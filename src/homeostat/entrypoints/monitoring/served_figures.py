@@ -49,6 +49,17 @@ def total_in(model: str, span: timedelta) -> str:
     return f"({rows_in(model, span)} or on (model) 0 * {expected(model)})"
 
 
+def covered(span: timedelta) -> str:
+    """Return something if Prometheus scraped already when a time began, and nothing if it is new.
+
+    Examples
+    --------
+    >>> covered(timedelta(minutes=15))
+    'count(up offset 15m) > 0'
+    """
+    return f"count(up offset {_range(span)}) > 0"
+
+
 def share_of(name: str, model: str, span: timedelta) -> str:
     """Return the share of rows that is bad; nothing where no row was answered.
 

@@ -120,6 +120,20 @@ def test_each_fires_when_it_should_and_is_silent_when_it_should(
         assert {(f"fraud / {rule} fires", True), (f"fraud / {rule} is silent", False)} <= asked
 
 
+def test_no_requests_are_missed_before_they_could_be_counted(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    tree = yaml.safe_load(files[TESTS])
+    (one,) = (test for test in tree["tests"] if test["name"] == "fraud / silent is silent")
+    for moment in ("0m", "14m"):
+        one["alert_rule_test"].append(
+            {"eval_time": moment, "alertname": "HomeostatOwnSilent", "exp_alerts": []}
+        )
+    one["input_series"][0]["values"] = "0+1x5 5+1000x100"
+    code, told = tried(tmp_path, files | {TESTS: yaml.safe_dump({**tree, "tests": [one]})})
+    assert code == 0, told
+
+
 @pytest.mark.parametrize(
     ("rule", "before", "after"),
     [
