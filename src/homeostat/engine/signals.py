@@ -167,7 +167,9 @@ def _look(
 def _evaluated(
     condition: OnSeries, entry: Remembered, figures: Figures, points: tuple[Point, ...]
 ) -> tuple[Remembered, Signal]:
-    facts = Facts(figures.now, figures.sources.reference(condition.series.name))
+    sources = figures.sources
+    gap = timedelta(0) if sources.served is None else sources.served.window.length
+    facts = Facts(figures.now, sources.reference(condition.series.name), gap)
     state, signal = condition.evaluate(entry.state or State(), points, facts)
     told = signal or entry.signal
     seen, came = (points[-1].window.start, figures.now) if points else (entry.seen, entry.came)

@@ -45,6 +45,7 @@ from homeostat.engine.ports import Ports, UnitOfWork
 from homeostat.engine.refine import note, refine
 from homeostat.engine.restate import Restated, restate
 from homeostat.engine.retire import retire
+from homeostat.engine.rewind import rewind
 from homeostat.engine.rollouts import Rolled, advance, guard, roll
 from homeostat.engine.series import (
     SeriesMemory,
@@ -104,7 +105,8 @@ class Turn:
 
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
-        rolled = Rolled(rollout)
+        stored, rolled = watch, Rolled(rollout)
+        watch, rewound = rewind(self.plan, self.uow, watch, self.now)
         for_importance, for_estimates, for_rows, for_early = self.rng.spawn(4)
         judged = self._judge(
             self._follow_champion(watch, rolled.state), rolled.state, for_estimates
@@ -127,10 +129,10 @@ class Turn:
         self.uow.withdraw(*judged.withdrawn)
         self.uow.measure(*points)
         self._measure_early(judged.watch, rolled.state.champion, for_early)
-        self.uow.decide(*judged.decisions, *noted, *ended.decisions, *alerted.decisions)
+        self.uow.decide(*rewound, *judged.decisions, *noted, *ended.decisions, *alerted.decisions)
         self.uow.decide(*retrained.decisions, *rolled.decisions)
         self.uow.intend(*ended.effects, *alerted.effects, *retrained.effects)
-        if after != watch:
+        if after != stored:
             self.uow.save(watch_key(after.model), after)
         if rolled.state != rollout:
             self.uow.save(rollout_key(after.model), rolled.state)

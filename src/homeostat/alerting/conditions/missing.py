@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from homeostat.alerting.conditions.signal import Facts, Series, Signal, State
+from homeostat.alerting.conditions.signal import ZERO, Facts, Series, Signal, State
 from homeostat.domain.point import Point
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
     """That no figure came for a time: none at all, or none that is a number.
+
+    One look at it is not enough. Where nobody looked for long, because the engine stood still or
+    its clock jumped, at most half of the time counts: of what came next nothing is known yet.
 
     Examples
     --------
@@ -40,7 +43,8 @@ class Missing:
             # A series of moments has one in each tick: none of them is worth a change of state.
             since = None if self.series.gauge else facts.now
         else:
-            since = state.since or facts.now
+            unseen = max(facts.gap - self.after / 2, ZERO)
+            since = min((state.since or facts.now) + unseen, facts.now)
         state = state if since == state.since else replace(state, since=since)
         if since is None or facts.now - since < self.after:
             return state, Signal(False, f"{self.series}: figures come again")

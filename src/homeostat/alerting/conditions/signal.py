@@ -65,11 +65,12 @@ class Facts:
     """What a condition may know besides its figures.
 
     ``reference`` is what the champion's figure was on rows held out of its training; None where
-    that is not known.
+    that is not known. ``gap`` is the time since the tick before.
     """
 
     now: datetime
     reference: float | None = None
+    gap: timedelta = ZERO
 
 
 @dataclass(frozen=True, slots=True)
