@@ -241,14 +241,15 @@ def hushed(
         return Hushed()
     held: set[int] = set()
     idle: set[int] = set()
+    incidents = _Incidents(records)
     for lane in _lanes(pending):
         first, trigger = lane[0]
-        if trigger.action is not NotifyAction.TRIGGER:
+        if trigger.action is not NotifyAction.TRIGGER or not _may_be(silences, trigger):
             continue
-        state = records.read(incident_key(trigger.model, trigger.rule), IncidentState)
+        state = incidents.of(trigger)
         if state is None or not _silent(silences, state, trigger, now):
             continue
-        borne = _borne(records, state, trigger)
+        borne = incidents.borne(state, trigger)
         if not all(_silent(silences, each, trigger, now) for each in borne):
             continue
         own = manners.get(trigger.receiver)
@@ -277,15 +278,40 @@ def _silent(silences: Silences, state: IncidentState, trigger: Notify, now: date
     return bool(held) or silences.over(state, now) is not None
 
 
-def _borne(records: Records, state: IncidentState, trigger: Notify) -> list[IncidentState]:
-    """Return the open incidents that a page stands for."""
-    keys = records.keys(incident_key(trigger.model, ""))
-    others = (records.read(key, IncidentState) for key in keys)
-    found = [state] if state.open and state.key == trigger.incident else []
-    return found + [
-        other
-        for other in others
-        if other is not None
-        and other.open
-        and any((p.receiver, p.key) == (trigger.receiver, trigger.incident) for p in other.joined)
-    ]
+def _may_be(silences: Silences, trigger: Notify) -> bool:
+    """Whether a silence may cover the page: those that were over before it cost no look at it."""
+    return any(s.end > trigger.at and s.matcher.covers(trigger.model) for s in silences.silences)
+
+
+@dataclass
+class _Incidents:
+    """Reads a model's incidents when one of them is asked for first, all at once."""
+
+    records: Records
+    _by_rule: dict[str, dict[str, IncidentState]] = field(default_factory=dict, init=False)
+    _joined: dict[tuple[str, str, str], list[IncidentState]] = field(
+        default_factory=dict, init=False
+    )
+
+    def of(self, trigger: Notify) -> IncidentState | None:
+        """Return the incident of the rule that a page is about."""
+        if trigger.model not in self._by_rule:
+            self._by_rule[trigger.model] = self._read(trigger.model)
+        return self._by_rule[trigger.model].get(trigger.rule)
+
+    def borne(self, state: IncidentState, trigger: Notify) -> list[IncidentState]:
+        """Return the open incidents that a page stands for; `of` must have been asked."""
+        own = [state] if state.open and state.key == trigger.incident else []
+        return own + self._joined.get((trigger.model, trigger.receiver, trigger.incident), [])
+
+    def _read(self, model: str) -> dict[str, IncidentState]:
+        keys = self.records.keys(incident_key(model, ""))
+        with self.records.begin() as uow:  # to read many states together; nothing is written
+            uow.prepare(keys)
+            found = [uow.load(key, IncidentState) for key in keys]
+        states = [state for state in found if state is not None]
+        for state in states:
+            pages = {(page.receiver, page.key) for page in state.joined} if state.open else set()
+            for receiver, key in pages:
+                self._joined.setdefault((model, receiver, key), []).append(state)
+        return {state.rule: state for state in states}
