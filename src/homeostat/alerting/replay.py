@@ -14,7 +14,8 @@ from homeostat.domain.window import Window
 WEEK = timedelta(days=7)
 STEP = timedelta(minutes=1)
 FARTHEST = timedelta(days=8)
-"""How far ahead the end of quiet hours is looked for: they come again within a week."""
+"""How far ahead the end of quiet hours is looked for from where no silence holds any more: they
+come again within a week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,6 @@ class Episode:
     subjects: tuple[str, ...] = ()
     receivers: tuple[str, ...] = ()
     flap: bool = False
-
-    def overlaps(self, window: Window) -> bool:
-        """Whether it fired at some time in a window."""
-        return self.began < window.end and (self.ended is None or self.ended > window.start)
 
     def length(self, until: datetime) -> timedelta:
         """How long it fired, up to a moment if it goes on."""
@@ -83,12 +80,15 @@ class Score:
     """Episodes held to the truth.
 
     ``outside`` are troubles of which the history holds nothing; they count neither way.
+    ``false_time`` is how long episodes fired, all together, outside of the troubles of their model
+    and the grace after these.
     """
 
     found: tuple[Detection, ...]
     missed: tuple[Trouble, ...]
     false: tuple[Episode, ...]
     outside: tuple[Trouble, ...]
+    false_time: timedelta = timedelta(0)
 
     @property
     def delay(self) -> timedelta | None:
@@ -105,8 +105,10 @@ def score(
 ) -> Score:
     """Hold episodes to what was really wrong.
 
-    A trouble is found by the first episode of its kind, on its model, that fires while it lasts or
-    within the model's grace after it. An episode is false if no trouble of its model is that near.
+    A trouble is found by the first episode of its kind, on its model, that begins to fire while it
+    lasts or within the model's grace after it. What fired before tells nobody that there is
+    something new. An episode is false if it begins near no trouble of its model, and all of its
+    time outside of them is false time: what is always on finds nothing.
 
     Parameters
     ----------
@@ -128,6 +130,8 @@ def score(
     >>> found = score(fired, truth, Window(day[0], day[29]), {"fraud": timedelta(days=1)})
     >>> found.delay.days, len(found.missed), [each.began.day for each in found.false]
     (1, 1, [21])
+    >>> found.false_time.days
+    1
     """
     found: list[Detection] = []
     missed: list[Trouble] = []
@@ -139,15 +143,25 @@ def score(
         if trouble.end <= span.start or trouble.start >= span.end:
             outside.append(trouble)
             continue
-        telling = (e for e in episodes if e.model == trouble.model and e.overlaps(late))
+        telling = (e for e in episodes if e.model == trouble.model and e.began in late)
         first = next((e for e in telling if trouble.kind in {"", e.rule}), None)
         if first is None:
             missed.append(trouble)
         else:
-            delay = max(first.began - trouble.start, timedelta(0))
-            found.append(Detection(trouble, first, delay))
-    false = tuple(e for e in episodes if not any(e.overlaps(w) for w in near.get(e.model, ())))
-    return Score(tuple(found), tuple(missed), false, tuple(outside))
+            found.append(Detection(trouble, first, first.began - trouble.start))
+    false = tuple(e for e in episodes if not any(e.began in w for w in near.get(e.model, ())))
+    outside_of = (_beyond(e, near.get(e.model, ()), span) for e in episodes)
+    return Score(tuple(found), tuple(missed), false, tuple(outside), sum(outside_of, timedelta(0)))
+
+
+def _beyond(episode: Episode, near: Iterable[Window], span: Window) -> timedelta:
+    """Return how long an episode fired outside of some windows, which are in order."""
+    reached, end, total = episode.began, episode.ended or span.end, timedelta(0)
+    for window in near:
+        if window.start > reached:
+            total += max(min(window.start, end) - reached, timedelta(0))
+        reached = max(reached, window.end)
+    return total + max(end - reached, timedelta(0))
 
 
 def weekly(episodes: Iterable[Episode], span: Window) -> tuple[int, ...]:
@@ -191,15 +205,16 @@ def told(
 def _heard(
     episode: Episode, manners: Manners | None, muted: tuple[Window, ...], receiver: str
 ) -> datetime | None:
-    moment = episode.began
+    moment = limit = episode.began
     notice = Notify(
         "", NotifyAction.TRIGGER, receiver, episode.severity, episode.model, "", "", "", moment
     )
-    while moment - episode.began < FARTHEST:
+    while moment - limit < FARTHEST:
         silent = [window.end for window in muted if moment in window]
         quiet = manners is not None and manners.silent(notice, moment)
         if not silent and not quiet:
             over = moment > episode.began and episode.ended is not None and episode.ended <= moment
             return None if over else moment
         moment = max(silent) if silent else moment + STEP
+        limit = moment if silent else limit
     return None

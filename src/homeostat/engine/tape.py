@@ -75,8 +75,8 @@ class Change:
 class Tape:
     """All changes of one model in a stretch of time, and the ticks.
 
-    Verdicts that say the same as the one before are left out of the changes. ``figures`` holds
-    every verdict on a figure with an owner's limit, with its tick.
+    Verdicts that say the same to the rules as the one before are left out of the changes.
+    ``figures`` holds every verdict on a figure with an owner's limit, with its tick.
     """
 
     model: str
@@ -195,7 +195,8 @@ class Recorded:
 
     def _read(self, span: Window, forgetting: list[datetime], progress: Progress) -> None:
         """Keep what says something new, and when: a year has a million verdicts."""
-        newest: dict[Subject, tuple[Status, int, int]] = {}
+        newest: dict[Subject, tuple[Status, int, int, int]] = {}
+        enough = _fewest_rows(self.plan.rules)
         start = span.start - self.plan.spec.labels.maturity - CHUNK
         while start < span.end:
             end = min(start + CHUNK, span.end)
@@ -207,7 +208,8 @@ class Recorded:
                 self._last = max(self._last or known, known)
                 self._note(verdict, known)
                 soon = bisect_right(forgetting, known + 2 * self.step)
-                now = (verdict.status, bisect_left(forgetting, known), soon)
+                place = bisect_right(enough.get(verdict.monitor, ()), verdict.n_current)
+                now = (verdict.status, place, bisect_left(forgetting, known), soon)
                 subject = (verdict.monitor, verdict.subject)
                 if newest.get(subject) != now:
                     newest[subject] = now
@@ -346,6 +348,15 @@ class Recorded:
         )
         first = min(windows, default=None)
         return first is None or first.start - first.length < judged
+
+
+def _fewest_rows(rules: Iterable[AlertRule]) -> dict[Monitor, tuple[int, ...]]:
+    """Return how many rows rules on verdicts want, by monitor, in order."""
+    found: dict[Monitor, set[int]] = {}
+    for rule in rules:
+        if isinstance(rule.condition, Verdicts):
+            found.setdefault(rule.condition.monitor, set()).add(rule.condition.min_rows)
+    return {monitor: tuple(sorted(wanted)) for monitor, wanted in found.items()}
 
 
 def _tick(ticks: Sequence[datetime], known: datetime) -> datetime | None:

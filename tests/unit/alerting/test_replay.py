@@ -46,12 +46,12 @@ def test_known_incidents_are_found_missed_or_outside() -> None:
     ]
     found = score(fired, truth, SPAN, {"fraud": timedelta(0)})
     told_by = [(d.trouble.kind, d.episode.rule, d.delay / DAY) for d in found.found]
-    assert told_by == [("", "drift", 0.5), ("down", "down", 2.5), ("", "drift", 0.0)]
+    assert told_by == [("", "drift", 0.5), ("down", "down", 2.5)]
     missed = [(t.model, (t.start - START).days) for t in found.missed]
-    assert missed == [("churn", 3), ("fraud", 10), ("fraud", 10)]
+    assert missed == [("churn", 3), ("fraud", 10), ("fraud", 10), ("fraud", 40)]
     assert [(t.start - START).days for t in found.outside] == [-5, 70]
-    assert found.false == ()
-    assert found.delay == 0.5 * DAY
+    assert found.false == (fired[3],)
+    assert found.delay == 2.5 * DAY
 
 
 def test_what_comes_to_light_late_is_found_within_the_grace_only() -> None:
@@ -62,9 +62,21 @@ def test_what_comes_to_light_late_is_found_within_the_grace_only() -> None:
     assert (len(missed.missed), missed.false, missed.delay) == (1, tuple(fired), None)
 
 
-def test_one_that_fired_before_has_no_delay() -> None:
+def test_one_that_fired_before_finds_nothing_and_its_time_outside_is_false() -> None:
     found = score([episode(3, 5)], [trouble(4, 6)], SPAN, {})
-    assert found.delay == timedelta(0)
+    assert (found.found, len(found.missed), found.false) == ((), 1, (episode(3, 5),))
+    always = score([episode(0, None)], [trouble(50, 51), trouble(60, 61)], SPAN, {"fraud": DAY})
+    assert (len(always.missed), len(always.false), always.false_time) == (2, 1, 66 * DAY)
+
+
+def test_time_outside_of_troubles_is_false_once() -> None:
+    fired = [episode(5, 20), episode(30, 2), episode(10, 5)]
+    truth = [trouble(4, 8), trouble(6, 9), trouble(12, 13), trouble(29, 31)]
+    found = score(fired, truth, SPAN, {})
+    assert found.false == (fired[2],)
+    assert found.false_time == (3 + 12 + 1 + 2 + 2) * DAY
+    other = score([episode(1, 2)], [trouble(1, 9, model="churn")], SPAN, {})
+    assert other.false_time == 2 * DAY
 
 
 @given(st.lists(st.floats(0, 69.9), max_size=12), st.lists(st.floats(0, 60), max_size=5))
@@ -110,6 +122,14 @@ def test_a_silence_holds_back_anything_and_may_end_at_night() -> None:
     silence = Window(START, START + 23 * HOUR)
     assert told(made, {"ops": NIGHT}, [silence]) == {"ops": START + 30 * HOUR}
     assert told(made, {}, [silence]) == {"ops": silence.end}
+
+
+@pytest.mark.parametrize("days", [7, 10, 30])
+def test_the_end_of_a_long_silence_is_told(days: int) -> None:
+    made = episode(0.5, None)
+    halves = [Window(START, START + days * DAY / 2), Window(START + DAY, START + days * DAY)]
+    assert told(made, {}, halves) == {"ops": START + days * DAY}
+    assert told(made, {"ops": NIGHT}, halves) == {"ops": START + days * DAY + 6 * HOUR}
 
 
 def test_who_is_always_quiet_is_never_told() -> None:

@@ -23,7 +23,7 @@ from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
 from simulation.invariants import lived
 from simulation.world import HOUR, MODEL, START
-from unit.engine.diary import hour, judged, shown, with_rules
+from unit.engine.diary import Diary, hour, judged, shown, with_rules
 
 MONITORS = (Monitor.DATA_QUALITY, Monitor.SERVICE, Monitor.DATA_DRIFT)
 SAYS = st.sampled_from([Status.OK, Status.DRIFT, Status.DRIFT, Status.NO_DATA, None, None])
@@ -174,3 +174,28 @@ def test_a_rule_of_which_nothing_was_heard_is_silent() -> None:
     )
     tape = Tape(MODEL, tuple(hour(n) for n in range(5)), (Change(hour(1)),))
     assert replay((own,), tape) == ()
+
+
+ROWS = st.sampled_from([10, 99, 100, 5000])
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(SAYS, ROWS), min_size=len(TICKS), max_size=len(TICKS)))
+def test_findings_on_few_rows_count_on_tape_as_in_the_engine(
+    weather: list[tuple[Status | None, int]],
+) -> None:
+    condition = Verdicts(MONITORS[2], min_rows=100)
+    rules = tuple(
+        replace(rule("drift", MONITORS[2], hold, 0.3), name=name, condition=condition, own=True)
+        for name, hold in (("now", 0), ("held", 0.5))
+    )
+    diary, latest = Diary(with_rules(*rules)), tuple[Verdict, ...]()
+    for at, (status, rows) in zip(TICKS, weather, strict=True):
+        if status is not None:
+            latest = (judged(MONITORS[2], status, at, "amount", n_current=rows),)
+            diary.note(*latest)
+        with diary.records.begin() as uow:
+            uow.decide(*alert(diary.plan, uow, latest, None, (), at).decisions)
+    tape, _ = diary.read(12, TICKS)
+    found = {(e.rule, e.began, e.ended) for e in replay(rules, tape)}
+    assert found == lived(diary.records.decisions())

@@ -257,7 +257,8 @@ def _tell_truth(score: Score | None) -> None:
         return
     click.echo(
         f"\nknown incidents: {len(score.found)} found, {len(score.missed)} missed; "
-        f"false pages: {len(score.false)}; median delay: {_delay(score.delay)}"
+        f"false pages: {len(score.false)}; fired outside of them: {_length(score.false_time)}; "
+        f"median delay: {_delay(score.delay)}"
     )
     rows = [(d.trouble, d.episode.rule, _delay(d.delay)) for d in score.found]
     rows += [(t, "missed", "-") for t in score.missed]
