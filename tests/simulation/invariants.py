@@ -12,7 +12,7 @@ from homeostat.engine.replay import replay
 from homeostat.engine.replay_series import Listener
 from homeostat.engine.tape import Recorded
 from homeostat.engine.watch import retraining_key
-from homeostat.retraining.policy import overlap
+from homeostat.retraining.planning import overlap
 from homeostat.retraining.run import RunState, Stage
 from homeostat.rollout.state import route
 from homeostat.simulation.fakes import MemoryNotifier

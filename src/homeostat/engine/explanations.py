@@ -35,7 +35,7 @@ from homeostat.engine.samples import (
     trained_until,
 )
 from homeostat.engine.watch import Fault, Watch
-from homeostat.retraining.policy import overlap
+from homeostat.retraining.planning import overlap
 
 EXAMINED = frozenset({Cause.DATA_FAULT, Cause.COVARIATE_SHIFT, Cause.CONCEPT_DRIFT, Cause.UNKNOWN})
 ON_ROWS = frozenset(

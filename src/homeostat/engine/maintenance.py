@@ -11,10 +11,10 @@ from homeostat.domain.columns import micros
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect
 from homeostat.domain.errors import HomeostatError
-from homeostat.domain.model import ModelVersion, Task
-from homeostat.domain.verdict import MetricPoint, Monitor, Status
+from homeostat.domain.model import ModelVersion
 from homeostat.engine.cohort import HOUR, MATURED
 from homeostat.engine.commands import Command, Request
+from homeostat.engine.facts import gather, since_onset
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Trainer
 from homeostat.engine.training import (
@@ -28,6 +28,7 @@ from homeostat.engine.training import (
 from homeostat.engine.watch import Baseline, Watch
 from homeostat.retraining import run
 from homeostat.retraining.gate import evaluate
+from homeostat.retraining.planning import plan as plan_run
 from homeostat.retraining.policy import (
     Facts,
     Outcome,
@@ -36,9 +37,6 @@ from homeostat.retraining.policy import (
     TriggerKind,
     guards,
     triggers,
-)
-from homeostat.retraining.policy import (
-    plan as plan_run,
 )
 from homeostat.retraining.run import RunState, Stage, step
 from homeostat.rollout.state import RolloutState
@@ -94,7 +92,9 @@ def retrain(
         asked = (c for c in commands if c.request is Request.RETRAIN)
         refused = (Decision(plan.spec.name, now, c.actor, "refuse", "", text) for c in asked)
         return Retrained(state, decisions=tuple(refused))
-    facts = _facts(plan, policy, workshop, state, watch, rollout, commands, now)
+    facts = gather(
+        plan, policy, workshop.records, workshop.registry, state, watch, rollout, commands, now
+    )
     found = _request(policy, Retrained(state), facts, watch, commands, now)
     found = _clear(policy, found, facts, watch, rollout, plan, now)
     if found.state.stage is Stage.TRAINING:
@@ -116,12 +116,13 @@ def _request(
     if found.state.stage is Stage.GUARDED:
         asked = tuple(trigger for trigger in asked if trigger.kind in OVERTAKES)
     if not asked:
-        return found
+        return replace(found, state=replace(found.state, put_off=""))
     trigger = asked[0]
     if not _may_ask(policy, found.state, trigger, facts):
-        return _declined(found, facts, now) if trigger.kind is TriggerKind.MANUAL else found
+        by_hand = trigger.kind is TriggerKind.MANUAL
+        return _declined(found, facts, now) if by_hand else _put_off(policy, found, trigger, facts)
     if _too_soon(policy, found.state, trigger, now):
-        return found
+        return _put_off(policy, found, trigger, facts)
     asker = next((c.actor for c in commands if c.request is Request.RETRAIN), "homeostat")
     actor = asker if trigger.kind is TriggerKind.MANUAL else "homeostat"
     # A scheduled run claims no change of the world, so it need not wait for labels from after it.
@@ -135,6 +136,26 @@ def _declined(found: Retrained, facts: Facts, now: datetime) -> Retrained:
     text = f"{state.run_id} is {state.stage} already"
     refusal = Decision(state.model, now, facts.requested_by, "refuse", state.run_id, text)
     return replace(found, decisions=(*found.decisions, refusal))
+
+
+def _put_off(
+    policy: RetrainingPolicy, found: Retrained, trigger: Trigger, facts: Facts
+) -> Retrained:
+    """Say once why what is due is not asked for yet; a run under way says so itself."""
+    state = found.state
+    why = f"{facts.rolling_out} is under rollout" if facts.rolling_out else ""
+    if not why and state.resting:
+        why = f"cooldown until {max(state.starts) + policy.cooldown:%Y-%m-%d %H:%M}"
+    said = f"{trigger.kind}: {why}" if why else ""
+    if not said or said == state.put_off:
+        return found
+    text = f"{trigger.reason}; not now: {why}"
+    decision = Decision(state.model, facts.now, run.AUTOMATIC, "postpone_retraining", "", text)
+    return replace(
+        found,
+        state=replace(state, put_off=said),
+        decisions=(*found.decisions, decision),
+    )
 
 
 def _may_ask(policy: RetrainingPolicy, state: RunState, trigger: Trigger, facts: Facts) -> bool:
@@ -176,7 +197,7 @@ def _clear(
     state = found.state
     if state.stage not in {Stage.REQUESTED, Stage.GUARDED} or state.trigger is None:
         return found
-    facts = _since_onset(plan, facts, state, watch, now)
+    facts = since_onset(plan, facts, state, watch, now)
     result = guards(policy, facts, state.trigger.kind)
     if result.outcome is not Outcome.OK:
         return found.then(run.Guarded(result), now)
@@ -184,97 +205,6 @@ def _clear(
     faults = tuple(fault.window(now) for fault in watch.faults)
     planned = plan_run(policy, rollout.champion, matured_until, now, faults, state.onset)
     return found.then(run.Guarded(result, planned), now)
-
-
-def _facts(
-    plan: ModelPlan,
-    policy: RetrainingPolicy,
-    workshop: Workshop,
-    state: RunState,
-    watch: Watch,
-    rollout: RolloutState,
-    commands: tuple[Command, ...],
-    now: datetime,
-) -> Facts:
-    card = _card(workshop, plan, rollout.champion)
-    trained_until = card.trained_until if card else None
-    new_rows = sum(
-        m.rows for m in watch.matured if trained_until is None or m.window.start >= trained_until
-    )
-    asked = next((c for c in commands if c.request is Request.RETRAIN), None)
-    return Facts(
-        now=now,
-        drops=watch.drops if _retrainable(watch) else 0,
-        metrics=_recent_metrics(plan, policy, workshop, rollout, now),
-        performance_drop=_performance_drop(watch) if _retrainable(watch) else 0.0,
-        share_drifted=_share_drifted(watch),
-        data_faults=tuple(fault.reason for fault in watch.open_faults),
-        trained_until=trained_until,
-        trained_rows=card.rows if card else 0,
-        new_rows=new_rows,
-        starts=state.starts,
-        rolling_out=rollout.challenger,
-        requested_by=asked.actor if asked else "",
-        request_reason=asked.reason if asked else "",
-    )
-
-
-def _since_onset(
-    plan: ModelPlan, facts: Facts, state: RunState, watch: Watch, now: datetime
-) -> Facts:
-    """Count the matured labels that a run now could use of the world as it is since the onset."""
-    until = now - plan.spec.labels.maturity
-    usable = [m for m in watch.matured if m.window.end <= until]
-    if state.onset is not None:
-        usable = [m for m in usable if m.window.end > state.onset]
-    rows = sum(m.rows for m in usable)
-    if plan.spec.task is Task.REGRESSION:
-        return replace(facts, labelled_rows=rows, labels_per_class=())
-    names = plan.spec.classes or ("0", "1")
-    totals = [sum(m.counts[i] for m in usable) for i in range(len(names))]
-    by_class = tuple(zip(names, totals, strict=True))
-    return replace(facts, labelled_rows=rows, labels_per_class=by_class)
-
-
-def _card(workshop: Workshop, plan: ModelPlan, version: str) -> ModelVersion | None:
-    known = workshop.registry.versions(plan.spec.name)
-    return next((card for card in known if card.version == version), None)
-
-
-def _recent_metrics(
-    plan: ModelPlan,
-    policy: RetrainingPolicy,
-    workshop: Workshop,
-    rollout: RolloutState,
-    now: datetime,
-) -> tuple[tuple[tuple[str, float], ...], ...]:
-    if not policy.performance_floor:
-        return ()
-    count = policy.performance_windows or 1
-    since = now - plan.spec.labels.maturity - plan.metric_window * (count + 1)
-    windows: dict[datetime, list[MetricPoint]] = {}
-    for point in workshop.records.metrics(plan.spec.name, since=since):
-        if point.cohort == MATURED and point.version == rollout.champion:
-            windows.setdefault(point.window.start, []).append(point)
-    return tuple(tuple((p.name, p.value) for p in windows[start]) for start in sorted(windows))
-
-
-def _retrainable(watch: Watch) -> bool:
-    """Whether a drop may be learnt from: a bad version or dead backend is no change outside."""
-    return watch.diagnosis is None or watch.diagnosis.retrain
-
-
-def _performance_drop(watch: Watch) -> float:
-    if watch.drop_since is None:
-        return 0.0
-    losses = [v for v in watch.verdicts(Monitor.PERFORMANCE) if v.status is Status.DRIFT]
-    rises = [v.score / max(v.detail("baseline_loss"), 1e-6) for v in losses if v.score > 0]
-    return max(rises, default=0.0)
-
-
-def _share_drifted(watch: Watch) -> float:
-    overall = [v for v in watch.verdicts(Monitor.DATA_DRIFT) if not v.subject]
-    return max((v.detail("share_drifted", 0.0) for v in overall), default=0.0)
 
 
 def _follow(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from homeostat.domain.window import Window
+from homeostat.retraining.freeze import Freeze, frozen_by
 
 MONTH = timedelta(days=30)
 
@@ -16,6 +16,9 @@ class TriggerKind(StrEnum):
     """What asks for a retraining."""
 
     PERFORMANCE = "performance"
+    ESTIMATED = "estimated"
+    CONCEPT = "concept"
+    AGE = "age"
     DRIFT = "drift"
     SCHEDULE = "schedule"
     NEW_DATA = "new_data"
@@ -41,6 +44,13 @@ class RetrainingPolicy:
         Consecutive matured windows with a performance drop that trigger; None: never.
     performance_floor : tuple of (str, float)
         A window also counts as a drop when one of these metrics is below its floor.
+    estimated_floor : tuple of (str, float)
+        Estimates without labels of these metrics trigger when their upper ends are below the floor
+        in `performance_windows` consecutive windows. What is not identifiable is never below.
+    concept_drift : bool
+        A diagnosis of concept drift triggers.
+    max_age : timedelta or None
+        Age of the data that the champion knows which triggers, however often it was tried since.
     drift_share : float or None
         Share of features drifted that triggers, exclusive, in [0, 1].
     schedule : timedelta or None
@@ -64,6 +74,8 @@ class RetrainingPolicy:
         Newest matured predictions, kept out of training, on which the gate compares.
     timeout : timedelta
         A training that takes longer is cancelled.
+    freezes : tuple of Freeze
+        Times in which no training starts, whoever asks.
 
     Raises
     ------
@@ -73,6 +85,9 @@ class RetrainingPolicy:
 
     performance_windows: int | None = 3
     performance_floor: tuple[tuple[str, float], ...] = ()
+    estimated_floor: tuple[tuple[str, float], ...] = ()
+    concept_drift: bool = False
+    max_age: timedelta | None = None
     drift_share: float | None = 0.4
     schedule: timedelta | None = None
     new_data_share: float | None = None
@@ -86,10 +101,12 @@ class RetrainingPolicy:
     window: timedelta = timedelta(days=60)
     holdout: timedelta = timedelta(days=7)
     timeout: timedelta = timedelta(hours=6)
+    freezes: tuple[Freeze, ...] = ()
 
     def __post_init__(self) -> None:
         schedule = MONTH if self.schedule is None else self.schedule
-        durations = (self.window, self.holdout, self.timeout, schedule)
+        age = MONTH if self.max_age is None else self.max_age
+        durations = (self.window, self.holdout, self.timeout, schedule, age)
         if min(durations) <= timedelta(0) or self.cooldown < timedelta(0):
             raise ValueError("a retraining policy's durations must be positive")
         if self.performance_windows is not None and self.performance_windows < 1:
@@ -109,6 +126,10 @@ class Facts:
         Newest consecutive matured windows whose performance verdict is ``drift``.
     metrics : tuple of tuple of (str, float)
         Metrics of the last matured windows, newest last.
+    estimates : tuple of tuple of (str, float)
+        Upper ends of the metrics estimated for the last windows, newest last.
+    concept_drift : str
+        The diagnosis in words where it is concept drift that retraining mends; else empty.
     performance_drop : float
         Rise of the mean loss as a share of the baseline's; 0: none, NaN: not known.
     share_drifted : float
@@ -134,6 +155,8 @@ class Facts:
     now: datetime
     drops: int = 0
     metrics: tuple[tuple[tuple[str, float], ...], ...] = ()
+    estimates: tuple[tuple[tuple[str, float], ...], ...] = ()
+    concept_drift: str = ""
     performance_drop: float = 0.0
     share_drifted: float = 0.0
     data_faults: tuple[str, ...] = ()
@@ -164,8 +187,9 @@ def triggers(policy: RetrainingPolicy, facts: Facts) -> tuple[Trigger, ...]:
     if policy.hybrid:
         found += [*_emergency(policy, facts)]
     else:
-        found += [*_performance(policy, facts), *_drift(policy, facts), *_new_data(policy, facts)]
-    return (*found, *_schedule(policy, facts))
+        found += [*_performance(policy, facts), *_estimated(policy, facts)]
+        found += [*_concept(policy, facts), *_drift(policy, facts), *_new_data(policy, facts)]
+    return (*found, *_schedule(policy, facts), *_age(policy, facts))
 
 
 def _manual(facts: Facts) -> Iterator[Trigger]:
@@ -190,12 +214,41 @@ def _performance(policy: RetrainingPolicy, facts: Facts) -> Iterator[Trigger]:
     if facts.drops >= needed:
         text = f"performance dropped in {facts.drops} consecutive windows"
         yield Trigger(TriggerKind.PERFORMANCE, text)
-    for name, floor in policy.performance_floor:
+    for text in _below(policy.performance_floor, facts.metrics, needed):
+        yield Trigger(TriggerKind.PERFORMANCE, text)
+
+
+def _estimated(policy: RetrainingPolicy, facts: Facts) -> Iterator[Trigger]:
+    needed = policy.performance_windows
+    if needed is not None:
+        for text in _below(policy.estimated_floor, facts.estimates, needed):
+            yield Trigger(TriggerKind.ESTIMATED, f"estimated {text}")
+
+
+def _below(
+    floors: tuple[tuple[str, float], ...],
+    windows: tuple[tuple[tuple[str, float], ...], ...],
+    needed: int,
+) -> Iterator[str]:
+    for name, floor in floors:
         # A window without the metric breaks the run: unknown is not low.
-        newest = [dict(point).get(name, floor) for point in facts.metrics[-needed:]]
+        newest = [dict(point).get(name, floor) for point in windows[-needed:]]
         if len(newest) == needed and all(value < floor for value in newest):
-            text = f"{name} below {floor:g} in {needed} consecutive windows"
-            yield Trigger(TriggerKind.PERFORMANCE, text)
+            yield f"{name} below {floor:g} in {needed} consecutive windows"
+
+
+def _concept(policy: RetrainingPolicy, facts: Facts) -> Iterator[Trigger]:
+    if policy.concept_drift and facts.concept_drift:
+        yield Trigger(TriggerKind.CONCEPT, f"concept drift: {facts.concept_drift}")
+
+
+def _age(policy: RetrainingPolicy, facts: Facts) -> Iterator[Trigger]:
+    if policy.max_age is None or facts.trained_until is None:
+        return
+    age = facts.now - facts.trained_until
+    if age >= policy.max_age:
+        text = f"the champion knows nothing of the last {age.days} days"
+        yield Trigger(TriggerKind.AGE, f"{text} (limit {policy.max_age.days})")
 
 
 def _drift(policy: RetrainingPolicy, facts: Facts) -> Iterator[Trigger]:
@@ -232,6 +285,7 @@ class Guard(StrEnum):
     """What can hold a run back."""
 
     DATA_FAULT = "data_fault"
+    FREEZE = "freeze"
     ROLLOUT = "rollout"
     COOLDOWN = "cooldown"
     BUDGET = "budget"
@@ -258,7 +312,8 @@ def guards(
     """Return whether a run that `kind` asked for may train now.
 
     A data fault refuses it: broken data must be mended, not learnt. The other guards make it wait;
-    a request by hand or an emergency need not wait for cooldown and budget.
+    a request by hand or an emergency need not wait for cooldown and budget, but for the end of a
+    freeze.
 
     Examples
     --------
@@ -276,7 +331,8 @@ def guards(
         return GuardResult(Outcome.REFUSE, ((Guard.DATA_FAULT, text),))
     hurried = kind in {TriggerKind.MANUAL, TriggerKind.EMERGENCY}
     pace = () if hurried else tuple(_pace(policy, facts))
-    objections = (*_rollout(facts), *pace, *_labels(policy, facts))
+    frozen = ((Guard.FREEZE, text) for text in frozen_by(policy.freezes, facts.now))
+    objections = (*frozen, *_rollout(facts), *pace, *_labels(policy, facts))
     return GuardResult(Outcome.WAIT if objections else Outcome.OK, objections)
 
 
@@ -302,66 +358,3 @@ def _labels(policy: RetrainingPolicy, facts: Facts) -> Iterator[tuple[Guard, str
         if count < policy.min_per_class:
             text = f"only {count} of {policy.min_per_class} matured labels of class {name}"
             yield Guard.CLASSES, text
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run trains on, and the later hold-out on which the gate compares."""
-
-    parent: str
-    training: Window
-    holdout: Window
-    as_of: datetime
-    excluded: tuple[Window, ...] = ()
-
-
-def plan(
-    policy: RetrainingPolicy,
-    parent: str,
-    matured_until: datetime,
-    now: datetime,
-    faults: tuple[Window, ...] = (),
-    onset: datetime | None = None,
-) -> Plan:
-    """Return the windows of a run that starts now.
-
-    Parameters
-    ----------
-    policy : RetrainingPolicy
-    parent : str
-        The champion.
-    matured_until : datetime
-        Predictions before it have complete labels.
-    now : datetime
-        Labels known by now may be used, and no later ones.
-    faults : tuple of Window
-        Times that a data fault covers; those that touch the run's data are excluded from it.
-    onset : datetime, optional
-        When the change began. At least two thirds of what matured since are trained on, even if
-        that shortens the hold-out: a candidate must have seen the new world.
-
-    Examples
-    --------
-    >>> from datetime import UTC, datetime
-    >>> matured = datetime(2024, 3, 1, tzinfo=UTC)
-    >>> made = plan(RetrainingPolicy(), "v1", matured, datetime(2024, 3, 31, tzinfo=UTC))
-    >>> str(made.training), str(made.holdout)
-    ('2023-12-25T00:00/2024-02-23T00:00', '2024-02-23T00:00/2024-03-01T00:00')
-    """
-    length = policy.holdout
-    if onset is not None and onset < matured_until:
-        length = min(length, (matured_until - onset) / 3)
-    split = matured_until - length
-    whole = Window(split - policy.window, matured_until)
-    return Plan(
-        parent=parent,
-        training=Window(split - policy.window, split),
-        holdout=Window(split, matured_until),
-        as_of=now,
-        excluded=tuple(sorted(fault for fault in faults if overlap(fault, whole))),
-    )
-
-
-def overlap(one: Window, other: Window) -> bool:
-    """Whether two windows share a moment."""
-    return one.start < other.end and other.start < one.end

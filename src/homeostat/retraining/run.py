@@ -12,14 +12,13 @@ from homeostat.domain.effect import CancelTraining, Effect, StartTraining
 from homeostat.domain.errors import IllegalTransitionError
 from homeostat.domain.window import Window
 from homeostat.retraining.gate import GateResult
+from homeostat.retraining.planning import Plan, overlap
 from homeostat.retraining.policy import (
     GuardResult,
     Outcome,
-    Plan,
     RetrainingPolicy,
     Trigger,
     TriggerKind,
-    overlap,
 )
 
 AUTOMATIC = "homeostat"
@@ -169,6 +168,8 @@ class RunState:
         Why it stands where it stands.
     said : str
         The last refusal or wait on record, so that it is recorded once.
+    put_off : str
+        The same of a trigger that no run was requested for yet.
     """
 
     model: str
@@ -185,6 +186,7 @@ class RunState:
     candidate: str = ""
     reason: str = ""
     said: str = ""
+    put_off: str = ""
 
     @property
     def run_id(self) -> str:

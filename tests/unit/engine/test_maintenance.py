@@ -22,7 +22,8 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Training
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.watch import Fault, Matured, Watch
-from homeostat.retraining.policy import Plan, RetrainingPolicy, Trigger, TriggerKind
+from homeostat.retraining.planning import Plan
+from homeostat.retraining.policy import RetrainingPolicy, Trigger, TriggerKind
 from homeostat.retraining.run import RunState, Stage
 from homeostat.rollout.state import RolloutState
 from homeostat.rollout.state import Stage as RolloutStage
@@ -155,7 +156,10 @@ def test_a_person_is_named_and_a_fault_refuses_even_them(workshop: Workshop) -> 
 
 def test_during_a_rollout_only_a_person_asks_and_waits(workshop: Workshop) -> None:
     rolling = replace(REST, stage=RolloutStage.SHADOW, challenger="2")
-    assert told(go(workshop, seen=DROPPED, rollout=rolling)) == []
+    put_off = go(workshop, seen=DROPPED, rollout=rolling)
+    assert told(put_off) == ["postpone_retraining"]
+    assert put_off.decisions[0].reason.endswith("windows; not now: 2 is under rollout")
+    assert told(go(workshop, put_off.state, DROPPED, rollout=rolling)) == []
     found = go(workshop, seen=DROPPED, rollout=rolling, commands=ASKED)
     assert told(found) == ["request_retraining", "wait_retraining"]
     assert found.effects == ()
@@ -178,7 +182,12 @@ def test_the_cooldown_holds_back_all_but_people(workshop: Workshop) -> None:
         MODEL, 1, Stage.REJECTED, Trigger(TriggerKind.PERFORMANCE, "dropped"),
         started_at=NOW - DAY, starts=(NOW - DAY,),
     )  # fmt: skip
-    assert told(go(workshop, state, DROPPED)) == []
+    put_off = go(workshop, state, DROPPED)
+    assert told(put_off) == ["postpone_retraining"]
+    assert "not now: cooldown until " in put_off.decisions[0].reason
+    assert told(go(workshop, put_off.state, DROPPED)) == []
+    calm = go(workshop, put_off.state)
+    assert told(go(workshop, calm.state, DROPPED)) == ["postpone_retraining"]
     assert go(workshop, state, DROPPED, commands=ASKED).state.number == 2
 
 
@@ -194,7 +203,7 @@ def test_an_emergency_waits_only_for_another_one(workshop: Workshop) -> None:
     assert found.state.trigger is not None
     assert found.state.trigger.kind is TriggerKind.EMERGENCY
     again = replace(scheduled, trigger=Trigger(TriggerKind.EMERGENCY, "loss"))
-    assert told(go(workshop, again, seen, plan=hybrid)) == []
+    assert told(go(workshop, again, seen, plan=hybrid)) == ["postpone_retraining"]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +213,7 @@ def test_an_emergency_waits_only_for_another_one(workshop: Workshop) -> None:
         ({"new_data_share": 0.1}, TriggerKind.NEW_DATA),
         ({"schedule": 5 * DAY}, TriggerKind.SCHEDULE),
         ({"drift_share": 0.4}, TriggerKind.DRIFT),
+        ({"max_age": 5 * DAY}, TriggerKind.AGE),
     ],
 )
 def test_every_trigger_has_its_facts(

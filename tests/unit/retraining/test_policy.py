@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeostat.domain.window import Window
+from homeostat.retraining.planning import overlap, plan
 from homeostat.retraining.policy import (
     Facts,
     Guard,
@@ -16,8 +17,6 @@ from homeostat.retraining.policy import (
     RetrainingPolicy,
     TriggerKind,
     guards,
-    overlap,
-    plan,
     triggers,
 )
 

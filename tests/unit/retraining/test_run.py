@@ -12,11 +12,11 @@ from homeostat.domain.effect import CancelTraining, Effect, StartTraining
 from homeostat.domain.errors import IllegalTransitionError
 from homeostat.domain.window import Window
 from homeostat.retraining.gate import GateResult
+from homeostat.retraining.planning import Plan
 from homeostat.retraining.policy import (
     Guard,
     GuardResult,
     Outcome,
-    Plan,
     RetrainingPolicy,
     Trigger,
     TriggerKind,

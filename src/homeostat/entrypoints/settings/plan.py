@@ -43,6 +43,7 @@ from homeostat.entrypoints.settings.monitors import (
 from homeostat.entrypoints.settings.receivers import Alertmanager
 from homeostat.entrypoints.settings.rules_plan import own_rules, rule_part
 from homeostat.entrypoints.settings.upkeep import Override, Retraining
+from homeostat.retraining.freeze import Freeze
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
 from homeostat.serving.breaker import BreakerConfig
@@ -276,8 +277,13 @@ def _changed(rule: AlertRule, override: Override | None) -> AlertRule:
 
 
 def _policy(retraining: Retraining) -> RetrainingPolicy:
-    figures = retraining.model_dump(exclude={"trainer", "floor", "margin"})
-    return RetrainingPolicy(**figures, performance_floor=tuple(retraining.floor.items()))
+    apart = {"trainer", "floor", "estimated_floor", "freeze", "margin"}
+    return RetrainingPolicy(
+        **retraining.model_dump(exclude=apart),
+        performance_floor=tuple(retraining.floor.items()),
+        estimated_floor=tuple(retraining.estimated_floor.items()),
+        freezes=tuple(Freeze(name, part.times()) for name, part in retraining.freeze.items()),
+    )
 
 
 def model_fallback(model: Model, spec: ModelSpec) -> Fallback:

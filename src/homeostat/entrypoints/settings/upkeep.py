@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from homeostat.domain.decision import Severity
+from homeostat.entrypoints.settings.hours import Stretch
+from homeostat.entrypoints.settings.monitors import Moment
 from homeostat.entrypoints.settings.part import Part, only_one
 from homeostat.entrypoints.settings.routes import Escalation
 from homeostat.entrypoints.settings.rules import OwnRule
@@ -22,6 +24,7 @@ from homeostat.entrypoints.settings.values import (
     Weight,
     wrong,
 )
+from homeostat.retraining.freeze import Calendar, Span
 
 
 class Cached(Part):
@@ -74,6 +77,42 @@ class Tier(Part):
         return self
 
 
+class Dates(Part):
+    """A stretch of time."""
+
+    since: Moment
+    """When it begins: a day, or a time."""
+    until: Moment
+    """When it is over."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.until <= self.since:
+            raise wrong("is not after since", "give the two in order", "until")
+        return self
+
+
+class FreezeTimes(Part):
+    """Times in which no training starts: hours of the week, or a stretch of time."""
+
+    weekly: Stretch | None = None
+    """Hours of the week."""
+    dates: Dates | None = None
+    """From when to when, such as ``{since: 2026-11-27, until: 2026-12-01}``."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        only_one(self, "weekly", "dates")
+        return self
+
+    def times(self) -> Calendar:
+        """Return the domain's view of them."""
+        if self.weekly is not None:
+            return self.weekly.hours()
+        assert self.dates is not None  # one of the two is there
+        return Span(self.dates.since, self.dates.until)
+
+
 class Retraining(Part):
     """When to retrain, on what, and how a candidate is judged."""
 
@@ -83,6 +122,14 @@ class Retraining(Part):
     """Retrain after so many windows in a row with worse performance; null: never."""
     floor: dict[str, Number] = Field(default_factory=dict)
     """A window also counts as worse when a metric is below its floor, such as ``auc: 0.8``."""
+    estimated_floor: dict[str, Number] = Field(default_factory=dict)
+    """Retrain when a metric's estimate without labels is below its floor, even at the upper end of
+    its interval, in performance_windows windows in a row. What cannot be identified never is."""
+    concept_drift: Flag = False
+    """Retrain when the diagnosis is concept drift: same inputs, other labels."""
+    max_age: Duration | None = None
+    """Retrain when the champion knows nothing of so long a time, also if candidates were refused
+    since; null: never."""
     drift_share: Share | None = 0.4
     """Retrain when more than this share of the features has drifted; null: never."""
     schedule: Duration | None = None
@@ -109,6 +156,8 @@ class Retraining(Part):
     """The newest matured stretch, kept out of training, on which the candidate is judged."""
     timeout: Duration = timedelta(hours=6)
     """A training that takes longer is cancelled."""
+    freeze: dict[Name, FreezeTimes] = Field(default_factory=dict)
+    """By name: times in which no training starts, whoever asks; what is due waits for their end."""
     margin: Number = 0.0
     """Part of the champion's loss by which a candidate, or challenger, may be worse; negative: must
     be better on the hold-out."""

@@ -1,8 +1,11 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from homeostat.alerting.escalation import EscalationStep
 from homeostat.domain.decision import Severity
+from homeostat.domain.errors import ConfigError
 from homeostat.engine.plan import DegradedPolicy
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
@@ -170,3 +173,34 @@ def test_without_tiers_the_answer_is_zero(tmp_path: Path) -> None:
     settings = plain(tmp_path, TEXT)
     fallback = model_fallback(settings.model(), settings.specs[0])
     assert (fallback.tiers, fallback.default) == ((), 0.0)
+
+
+def test_freezes_and_floors_of_estimates_reach_the_policy(tmp_path: Path) -> None:
+    text = (
+        "    retraining:\n      trainer: 'train.py:train'\n      estimated_floor: {auc: 0.7}\n"
+        "      freeze:\n        sale: {dates: {since: 2026-11-27, until: 2026-12-01}}\n"
+        "        weekend: {weekly: {start: '00:00', end: '00:00', days: [sat, sun]}}\n"
+    )
+    policy = model_plan(plain(tmp_path, TEXT + text)).retraining
+    assert policy is not None
+    assert policy.estimated_floor == (("auc", 0.7),)
+    sale, weekend = policy.freezes
+    black_friday = datetime(2026, 11, 27, tzinfo=UTC)
+    held = [sale.times.hold(black_friday + timedelta(days=n)) for n in (-1, 0, 3, 4)]
+    assert held == [False, True, True, False]
+    assert [weekend.times.hold(black_friday + timedelta(days=n)) for n in range(4)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        ("{}", "needs exactly one of weekly, dates"),
+        ("{dates: {since: 2026-12-01, until: 2026-12-01}}", "is not after since"),
+    ],
+)
+def test_a_freeze_without_times_is_refused(tmp_path: Path, times: str, problem: str) -> None:
+    text = f"    retraining: {{trainer: 'train.py:train', freeze: {{sale: {times}}}}}\n"
+    with pytest.raises(ConfigError, match=problem):
+        plain(tmp_path, TEXT + text)
