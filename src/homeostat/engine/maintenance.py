@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
-from homeostat.domain.columns import micros
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect
 from homeostat.domain.errors import HomeostatError
 from homeostat.domain.model import ModelVersion
-from homeostat.engine.cohort import HOUR, MATURED
+from homeostat.engine.cohort import MATURED
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.facts import gather, since_onset
 from homeostat.engine.plan import ModelPlan
@@ -25,9 +25,9 @@ from homeostat.engine.training import (
     score_floats,
     volumes_of,
 )
+from homeostat.engine.trial import Trial, value_columns
 from homeostat.engine.watch import Baseline, Watch
 from homeostat.retraining import run
-from homeostat.retraining.gate import evaluate
 from homeostat.retraining.planning import plan as plan_run
 from homeostat.retraining.policy import (
     Facts,
@@ -53,6 +53,7 @@ class Workshop:
     registry: Registry
     scorer: Scorer
     trainer: Trainer | None
+    stopwatch: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def retrain(
     if found.state.stage is Stage.TRAINING:
         found = _follow(policy, workshop, workshop.trainer, found, watch, now)
     if found.state.stage is Stage.EVALUATING:
-        found = _judge(plan, workshop, found, rollout, rng, now)
+        found = _judge(plan, policy, workshop, found, rollout, rng, now)
     return found
 
 
@@ -250,6 +251,7 @@ def _follow(
 
 def _judge(
     plan: ModelPlan,
+    policy: RetrainingPolicy,
     workshop: Workshop,
     found: Retrained,
     rollout: RolloutState,
@@ -261,19 +263,18 @@ def _judge(
     if state.plan is None:
         return found.then(run.TrainingFailed("the run has no plan"), now)
     window, excluded = state.plan.holdout, state.plan.excluded
-    rows = labelled_rows(workshop.log, spec, window, state.plan.as_of, excluded)
+    outcomes = value_columns(plan)
+    rows = labelled_rows(workshop.log, spec, window, state.plan.as_of, excluded, outcomes)
+    trial = Trial(
+        plan, policy.gate, workshop.scorer, workshop.registry, rollout.champion, state.candidate,
+        rows, rng, workshop.stopwatch,
+    )  # fmt: skip
     try:
         champion = score_floats(workshop.scorer, spec, rollout.champion, rows)
         candidate = score_floats(workshop.scorer, spec, state.candidate, rows)
+        result = trial.judge(champion, candidate)
     except HomeostatError as error:
         return found.then(run.TrainingFailed(f"cannot score the hold-out: {error}"), now)
-    labels = np.asarray(rows["label"].to_numpy(), dtype=np.float64)
-    entities = np.asarray(rows["entity"].to_numpy(zero_copy_only=False)) if spec.entity else None
-    days = micros(rows, "timestamp") // (24 * HOUR)
-    result = evaluate(
-        spec, labels, champion, candidate, plan.gate_margin, rng, entities=entities, days=days,
-        scale=plan.performance.scale,
-    )  # fmt: skip
     found = found.then(run.Evaluated(result), now)
     if not result.accepted:
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -302,6 +302,14 @@ class Registry(Protocol):
         ...
 
 
+@runtime_checkable
+class Weighing(Protocol):
+    """A registry that tells how large artifacts are."""
+
+    def size(self, model: str, version: str) -> int:
+        """Return the artifact's bytes; raises NotFoundError, ArtifactError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
     """State of a run at its trainer. ``artifact`` is set when done, ``problem`` when failed."""
@@ -377,7 +385,8 @@ class Renewing(Protocol):
 class Ports:
     """The world as the engine sees it.
 
-    ``notifiers`` and ``manners`` are by receiver, ``trainers`` by model.
+    ``notifiers`` and ``manners`` are by receiver, ``trainers`` by model. ``stopwatch`` gives
+    seconds that only grow; replays and simulations have none, so that they stay the same.
     """
 
     records: Records
@@ -388,3 +397,4 @@ class Ports:
     notifiers: Mapping[str, Notifier]
     trainers: Mapping[str, Trainer]
     manners: Mapping[str, Manners] = field(default_factory=dict)
+    stopwatch: Callable[[], float] | None = None

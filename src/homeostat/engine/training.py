@@ -52,9 +52,11 @@ def labelled_rows(
     window: Window,
     as_of: datetime,
     excluded: tuple[Window, ...] = (),
+    outcomes: tuple[str, ...] = (),
 ) -> pa.Table:
     """Return the window's labelled rows, one a request, by time, without what faults cover."""
-    table, _ = as_admitted(spec, log.labelled(spec, window, as_of, feature_columns(spec)))
+    columns = [*feature_columns(spec), *outcomes]
+    table, _ = as_admitted(spec, log.labelled(spec, window, as_of, columns))
     usable = answered(with_features(spec, table)).filter(~pc.field("label").is_null())
     return without(usable.drop_columns(["role", "arrival"]), excluded)
 

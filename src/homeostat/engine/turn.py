@@ -306,8 +306,9 @@ class Turn:
         before = self.uow.load(retraining_key(name), RunState) or RunState(name)
         ports = self.ports
         workshop = Workshop(
-            ports.records, ports.log, ports.registry, ports.scorer, ports.trainers.get(name)
-        )
+            ports.records, ports.log, ports.registry, ports.scorer, ports.trainers.get(name),
+            ports.stopwatch,
+        )  # fmt: skip
         found = retrain(
             self.plan, workshop, before, watch, rolled.state, commands, self.now, self.rng
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,7 @@ class Deployment:
             else notifiers,
             trainers=self.trainers(wait=wait),
             manners=manners_of(self.settings.receivers),
+            stopwatch=time.perf_counter,
         )
 
     def leadership(self) -> Leadership:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from homeostat.retraining.freeze import Freeze, frozen_by
+from homeostat.retraining.gate.limits import GateLimits
 
 MONTH = timedelta(days=30)
 
@@ -74,6 +75,8 @@ class RetrainingPolicy:
         Newest matured predictions, kept out of training, on which the gate compares.
     timeout : timedelta
         A training that takes longer is cancelled.
+    gate : GateLimits
+        What a candidate must not be worse in, besides its loss.
     freezes : tuple of Freeze
         Times in which no training starts, whoever asks.
 
@@ -101,6 +104,7 @@ class RetrainingPolicy:
     window: timedelta = timedelta(days=60)
     holdout: timedelta = timedelta(days=7)
     timeout: timedelta = timedelta(hours=6)
+    gate: GateLimits = field(default_factory=GateLimits)
     freezes: tuple[Freeze, ...] = ()
 
     def __post_init__(self) -> None:

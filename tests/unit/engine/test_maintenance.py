@@ -22,6 +22,7 @@ from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Training
 from homeostat.engine.training import TrainingRows
 from homeostat.engine.watch import Fault, Matured, Watch
+from homeostat.retraining.gate.limits import GateLimits
 from homeostat.retraining.planning import Plan
 from homeostat.retraining.policy import RetrainingPolicy, Trigger, TriggerKind
 from homeostat.retraining.run import RunState, Stage
@@ -318,7 +319,7 @@ def test_a_better_candidate_is_accepted_with_its_own_reference(
 ) -> None:
     request = StartTraining(TRAINING.run_id, MODEL, "1", RUN_PLAN.training, NOW)
     train(TrainingRows(workshop.log)(SPEC, request), SPEC, tmp_path / "out")
-    lenient = replace(PLAN, gate_margin=2.0)
+    lenient = replace(policy(gate=GateLimits(calibration=None)), gate_margin=2.0)
     found = go(done(workshop, tmp_path / "out"), TRAINING, plan=lenient)
     assert told(found) == ["train", "accept_candidate"]
     assert found.baseline is not None
@@ -350,7 +351,8 @@ def test_a_run_without_plan_fails(workshop: Workshop) -> None:
 
 def test_entities_are_optional(world: World, workshop: Workshop) -> None:
     assert isinstance(workshop.scorer, MemoryScorer)
-    anonymous = replace(PLAN, spec=replace(SPEC, entity=""), gate_margin=2.0)
+    lenient = policy(gate=GateLimits(calibration=None))
+    anonymous = replace(lenient, spec=replace(SPEC, entity=""), gate_margin=2.0)
     state = replace(TRAINING, stage=Stage.EVALUATING, candidate="2")
     found = go(workshop, state, plan=anonymous)
     assert found.state.stage is Stage.ACCEPTED

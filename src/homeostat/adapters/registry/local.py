@@ -153,6 +153,12 @@ class LocalRegistry:
             sorted(found, key=lambda card: (card.created, len(card.version), card.version))
         )
 
+    def size(self, model: str, version: str) -> int:
+        """Return the artifact's bytes; raises NotFoundError, ArtifactError."""
+        artifact = self.path(model, version)
+        files = [artifact] if artifact.is_file() else artifact.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
     def path(self, model: str, version: str) -> Path:
         """Return the artifact's path after checking its hash.
 

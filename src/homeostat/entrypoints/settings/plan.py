@@ -42,8 +42,9 @@ from homeostat.entrypoints.settings.monitors import (
 )
 from homeostat.entrypoints.settings.receivers import Alertmanager
 from homeostat.entrypoints.settings.rules_plan import own_rules, rule_part
-from homeostat.entrypoints.settings.upkeep import Override, Retraining
+from homeostat.entrypoints.settings.upkeep import Gate, Override, Retraining
 from homeostat.retraining.freeze import Freeze
+from homeostat.retraining.gate.limits import GateLimits
 from homeostat.retraining.policy import RetrainingPolicy
 from homeostat.rollout.state import RolloutPolicy
 from homeostat.serving.breaker import BreakerConfig
@@ -277,13 +278,19 @@ def _changed(rule: AlertRule, override: Override | None) -> AlertRule:
 
 
 def _policy(retraining: Retraining) -> RetrainingPolicy:
-    apart = {"trainer", "floor", "estimated_floor", "freeze", "margin"}
+    apart = {"trainer", "floor", "estimated_floor", "freeze", "margin", "gate"}
     return RetrainingPolicy(
         **retraining.model_dump(exclude=apart),
         performance_floor=tuple(retraining.floor.items()),
         estimated_floor=tuple(retraining.estimated_floor.items()),
+        gate=_gate_limits(retraining.gate),
         freezes=tuple(Freeze(name, part.times()) for name, part in retraining.freeze.items()),
     )
+
+
+def _gate_limits(gate: Gate) -> GateLimits:
+    size = None if gate.size_mb is None else round(gate.size_mb * 1_000_000)
+    return GateLimits(**gate.model_dump(exclude={"size_mb"}), size=size)
 
 
 def model_fallback(model: Model, spec: ModelSpec) -> Fallback:

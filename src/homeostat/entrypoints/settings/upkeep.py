@@ -26,6 +26,8 @@ from homeostat.entrypoints.settings.values import (
 )
 from homeostat.retraining.freeze import Calendar, Span
 
+Factor = Annotated[Number, Field(ge=0)]
+
 
 class Cached(Part):
     """Answer with the entity's last prediction."""
@@ -113,6 +115,29 @@ class FreezeTimes(Part):
         return Span(self.dates.since, self.dates.until)
 
 
+class Gate(Part):
+    """What a candidate must not be worse in than the champion, besides its loss; null: not judged.
+
+    It is refused where it is worse by more than the limit and that is beyond chance.
+    """
+
+    segment: Factor | None = 0.1
+    """Rise of a segment's loss, as a part of the champion's there."""
+    segment_proof: Flag = False
+    """Each segment must be shown to be within the limit; needs many rows of each."""
+    calibration: Factor | None = 0.02
+    """Rise of the expected calibration error."""
+    value: Factor | None = 0.02
+    """Fall of a business metric, as a part of the champion's."""
+    latency: Annotated[Number, Field(ge=1)] | None = 2.0
+    """Ratio of the times to score one row, at the median and at the 95th percentile."""
+    size_mb: Annotated[Number, Field(ge=1)] | None = None
+    """Largest artifact, in megabytes."""
+    robustness: Factor | None = 0.5
+    """Rise of the loss on rows with noise, missing values or wrong units, as a part of the
+    champion's on the same rows."""
+
+
 class Retraining(Part):
     """When to retrain, on what, and how a candidate is judged."""
 
@@ -161,6 +186,9 @@ class Retraining(Part):
     margin: Number = 0.0
     """Part of the champion's loss by which a candidate, or challenger, may be worse; negative: must
     be better on the hold-out."""
+
+    gate: Gate = Gate()
+    """What else the candidate must not be worse in."""
 
     @model_validator(mode="after")
     def _scheduled(self) -> Self:

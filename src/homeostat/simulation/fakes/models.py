@@ -77,6 +77,12 @@ class MemoryRegistry:
             raise ArtifactError(f"the artifact of version {version} of {model} was changed")
         return artifact
 
+    def size(self, model: str, version: str) -> int:
+        """Return the artifact's bytes; raises NotFoundError, ArtifactError."""
+        artifact = self.path(model, version)
+        files = [artifact] if artifact.is_file() else artifact.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
 
 @dataclass
 class MemoryTrainer:

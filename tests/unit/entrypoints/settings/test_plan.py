@@ -9,6 +9,7 @@ from homeostat.domain.errors import ConfigError
 from homeostat.engine.plan import DegradedPolicy
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
+from homeostat.retraining.gate.limits import GateLimits
 from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Cached, Lighter, Rules
 
@@ -204,3 +205,13 @@ def test_a_freeze_without_times_is_refused(tmp_path: Path, times: str, problem: 
     text = f"    retraining: {{trainer: 'train.py:train', freeze: {{sale: {times}}}}}\n"
     with pytest.raises(ConfigError, match=problem):
         plain(tmp_path, TEXT + text)
+
+
+def test_the_gates_limits_reach_the_policy(tmp_path: Path) -> None:
+    text = (
+        "    retraining:\n      trainer: 'train.py:train'\n"
+        "      gate: {segment: null, value: 0.1, latency: 3, size_mb: 1.5, segment_proof: true}\n"
+    )
+    policy = model_plan(plain(tmp_path, TEXT + text)).retraining
+    assert policy is not None
+    assert policy.gate == GateLimits(None, True, 0.02, 0.1, 3.0, 1_500_000, 0.5)

@@ -1,4 +1,4 @@
-"""The evaluation gate: whether a candidate is good enough to be rolled out at all.
+"""Losses of candidate and champion on the same later rows: the gate's first question.
 
 Champion and candidate score the same later, matured rows, so that their losses are paired and what
 is hard about a row cancels. The candidate passes if the upper end of a one-sided interval of its
@@ -90,7 +90,7 @@ def evaluate(
     problem = _unusable(spec, truth, new) or _saturated(spec, truth, old, scale)
     if problem:
         return GateResult(False, problem, (("rows", float(truth.size)),))
-    before, after = (_losses(spec, truth, scores, scale) for scores in (old, new))
+    before, after = (row_losses(spec, truth, scores, scale) for scores in (old, new))
     groups, of_day = (None if by is None else by[usable] for by in (entities, days))
     bounds = _interval(after - before, groups, alpha, resamples, rng)
     if of_day is not None:
@@ -98,7 +98,8 @@ def evaluate(
     return _compare(before, after, bounds, margin)
 
 
-def _losses(spec: ModelSpec, labels: Floats, scores: Floats, scale: float) -> Floats:
+def row_losses(spec: ModelSpec, labels: Floats, scores: Floats, scale: float) -> Floats:
+    """Return the loss of each row; a regression's in its own unit where no scale is given."""
     if spec.task is Task.REGRESSION and math.isinf(scale):
         return np.abs(scores - labels)
     return losses(spec.task, scores, labels, spec.threshold, scale)
