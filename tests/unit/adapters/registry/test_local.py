@@ -70,3 +70,15 @@ def test_root_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "registry").write_text("a file")
     with pytest.raises(StorageError, match="cannot be made"):
         opened(tmp_path)
+
+
+def test_the_size_is_that_of_all_files(tmp_path: Path) -> None:
+    registry = opened(tmp_path)
+    folder = tmp_path / "two"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a").write_bytes(b"0" * 10)
+    (folder / "deep" / "b").write_bytes(b"0" * 5)
+    registry.register(card("1"), folder)
+    registry.register(card("2"), folder / "a")
+    assert registry.size("fraud", "1") == 15
+    assert registry.size("fraud", "2") == 10
