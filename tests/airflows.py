@@ -38,6 +38,9 @@ class FakeAirflow:
     asked: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=lambda: {"given"})
 
+    def mood(self) -> int | str:
+        return self.moods.pop(0) if self.moods else 0
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
@@ -107,12 +110,13 @@ def airflow() -> Iterator[FakeAirflow]:
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            mood: int | str = fake.moods.pop(0) if fake.moods else 0
+            mood = fake.mood()
             if isinstance(mood, str):
                 self.close_connection = True
                 return
+            said: Any = "no JSON"
             if mood > 0:
-                status, said = mood, "no JSON"
+                status = mood
             else:
                 token = self.headers.get("Authorization", "")
                 status, said = fake.take(self.command, self.path, token, data)
