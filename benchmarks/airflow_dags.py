@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -45,7 +44,8 @@ SPEC = ModelSpec(
 TEST = """
 import sys, time
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag({dags!r}, include_examples=False)
+sys.path.insert(0, {dags!r})
+bag = DagBag({dags!r})
 assert not bag.import_errors, bag.import_errors
 began = time.monotonic()
 run = bag.dags[{dag!r}].test()
@@ -70,7 +70,7 @@ def quick_engine(records: DatabaseRecords, clock: SystemClock) -> None:
                 uow.save(retraining_key("fraud"), done)
                 uow.load(rollout_key("fraud"), RolloutState)
                 uow.save(rollout_key("fraud"), RolloutState("fraud", Stage.CHAMPION, "2", ("1",)))
-        time.sleep(0.1)
+        threading.Event().wait(0.1)
 
 
 def serve(folder: Path) -> tuple[str, DatabaseRecords, SystemClock]:
@@ -83,7 +83,7 @@ def serve(folder: Path) -> tuple[str, DatabaseRecords, SystemClock]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="none"))
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
-        time.sleep(0.05)
+        threading.Event().wait(0.05)
     threading.Thread(target=quick_engine, args=(records, clock), daemon=True).start()
     port = server.servers[0].sockets[0].getsockname()[1]
     return f"http://127.0.0.1:{port}", records, clock
@@ -95,20 +95,20 @@ def drift(records: DatabaseRecords, clock: SystemClock) -> None:
     with records.begin() as uow:
         uow.judge(
             Verdict(
-                Monitor.DATA_DRIFT,
-                "fraud",
-                "amount",
-                window,
-                Status.DRIFT,
-                0.5,
-                0.1,
-                99.0,
-                90.0,
-                nan,
-                1000,
-                1000,
-                "amount has shifted",
-            )  # fmt: skip
+                monitor=Monitor.DATA_DRIFT,
+                model="fraud",
+                subject="amount",
+                window=window,
+                status=Status.DRIFT,
+                score=0.5,
+                effect_threshold=0.1,
+                evidence=99.0,
+                evidence_threshold=90.0,
+                p_value=nan,
+                n_reference=1000,
+                n_current=1000,
+                reason="amount has shifted",
+            )
         )
 
 

@@ -16,6 +16,7 @@ from homeostat.domain.errors import ConflictError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
 from homeostat.engine.act import TRAINING, Dispatcher
+from homeostat.engine.aliases import mirror
 from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.early import early_key
 from homeostat.engine.estimates import estimates_key
@@ -124,6 +125,18 @@ class Engine:
             else:
                 yield from self._publish(routes)
             yield from problems
+        yield from self._mirror(plan, now)
+
+    def _mirror(self, plan: ModelPlan, now: datetime) -> Iterator[str]:
+        """Make the registry's aliases what the rollout state says; after the routes, for people."""
+        try:
+            state = self.ports.records.read(rollout_key(plan.spec.name), RolloutState)
+            if state is not None:
+                mirror(self.ports.registry, state, now)
+        except ConflictError:
+            return  # somebody moves them at this moment; the next tick looks again
+        except HomeostatError as error:
+            yield f"{plan.spec.name}: aliases not moved: {error}"
 
     def _leave(self, now: datetime) -> Iterator[str]:
         """End what is open of models that are not configured any more; once, as none leaves later.

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.alerting.delivery import Manners
+from homeostat.domain.alias import AliasChange
 from homeostat.domain.answers import Answers
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect, Notify, StartTraining
@@ -299,6 +300,22 @@ class Registry(Protocol):
 
     def path(self, model: str, version: str) -> Path:
         """Return the artifact's path after checking its hash; raises ArtifactError."""
+        ...
+
+    def aliases(self, model: str) -> Mapping[str, str]:
+        """Return the version that each alias points at."""
+        ...
+
+    def point(self, change: AliasChange) -> None:
+        """Move an alias and append to its history, durably.
+
+        Raises ConflictError if it does not point at ``before``, and NotFoundError if there is no
+        such version.
+        """
+        ...
+
+    def moves(self, model: str) -> tuple[AliasChange, ...]:
+        """Return how the aliases moved, oldest first; nothing is ever removed."""
         ...
 
 

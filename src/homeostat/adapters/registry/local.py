@@ -10,6 +10,8 @@ from pathlib import Path
 
 from homeostat.adapters.durable import exclusive, folder_name, make_folder, publish, sync
 from homeostat.adapters.records.codec import decode, encode
+from homeostat.adapters.registry.history import HISTORY, append, read
+from homeostat.domain.alias import AliasChange, pointing
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import (
     ArtifactError,
@@ -46,7 +48,7 @@ class LocalRegistry:
     """Implements `homeostat.engine.ports.Registry` in a folder.
 
     ``<root>/<model>/<version>/`` holds ``card.json`` and ``artifact/<name>``; a version appears in
-    one rename, and is never changed again.
+    one rename, and is never changed again. ``<root>/<model>/aliases.jsonl`` says how aliases moved.
 
     Parameters
     ----------
@@ -183,6 +185,40 @@ class LocalRegistry:
                 f"registered was {card.sha256}; restore it from a backup, never load it"
             )
         return artifact
+
+    def aliases(self, model: str) -> dict[str, str]:
+        """Return the version that each alias points at; raises StorageError."""
+        return pointing(self.moves(model))
+
+    def point(self, change: AliasChange) -> None:
+        """Move an alias and append to the history, durably.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such version.
+        ConflictError
+            If the alias does not point at ``change.before``.
+        StorageError
+            If the disk fails or is full; nothing has moved then.
+        """
+        if change.version:
+            self.get(change.model, change.version)
+        folder = self.root / folder_name(change.model)
+        try:
+            make_folder(folder)
+            with exclusive(folder / ".lock"):
+                append(folder / HISTORY, change)
+        except OSError as error:
+            raise StorageError(f"cannot move {change.alias} of {change.model}: {error}") from error
+
+    def moves(self, model: str) -> tuple[AliasChange, ...]:
+        """Return how the aliases moved, oldest first; raises StorageError."""
+        file = self.root / folder_name(model) / HISTORY
+        try:
+            return read(file)[0]
+        except OSError as error:
+            raise StorageError(f"cannot read the aliases of {model}: {error}") from error
 
     def _folder(self, model: str, version: str) -> Path:
         return self.root / folder_name(model) / folder_name(version)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from homeostat.domain.alias import CHALLENGER, CHAMPION, PREVIOUS, AliasChange
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import ArtifactError, ConflictError, DataError, NotFoundError
 from homeostat.domain.model import ModelSpec, ModelVersion
@@ -96,6 +97,34 @@ def check_folders_are_artifacts(registry: Registry, folder: Path) -> None:
     assert (stored / "deep" / "x").read_text(encoding="utf-8") == "weights"
 
 
+def check_aliases(registry: Registry, folder: Path) -> None:
+    """An alias moves only from where it was thought to be, and every move is on record."""
+    for number, name in enumerate(("one", "two")):
+        registry.register(card(hours=number), artifact(folder, name, name))
+    first, second = (kept.version for kept in registry.versions("fraud"))
+    assert registry.aliases("fraud") == {}
+    assert registry.moves("fraud") == ()
+    one = AliasChange("fraud", CHAMPION, first, "", T0, "homeostat", "adopted")
+    two = AliasChange("fraud", CHAMPION, second, first, T0 + timedelta(hours=1), "ana", "\n|'\"ü")
+    back = AliasChange("fraud", PREVIOUS, first, "", T0 + timedelta(hours=2))
+    registry.point(one)
+    registry.point(two)
+    registry.point(back)
+    assert registry.aliases("fraud") == {CHAMPION: second, PREVIOUS: first}
+    with must_raise(ConflictError):
+        registry.point(two)
+    with must_raise(ConflictError):
+        registry.point(replace(one, at=T0 + timedelta(hours=3)))
+    with must_raise(NotFoundError):
+        registry.point(AliasChange("fraud", CHALLENGER, "none", "", T0 + timedelta(hours=3)))
+    gone = AliasChange("fraud", PREVIOUS, "", first, T0 + timedelta(hours=4))
+    registry.point(gone)
+    assert registry.aliases("fraud") == {CHAMPION: second}
+    assert registry.moves("fraud") == (one, two, back, gone)
+    assert registry.aliases("other") == {}
+    assert registry.moves("other") == ()
+
+
 RegistryCheck = Callable[[Registry, Path], None]
 """Takes an empty registry and an empty folder for artifacts."""
 
@@ -105,6 +134,7 @@ REGISTRY_CHECKS: tuple[RegistryCheck, ...] = (
     check_versions_are_immutable,
     check_hash_is_verified,
     check_folders_are_artifacts,
+    check_aliases,
 )
 
 

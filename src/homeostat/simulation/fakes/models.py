@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from homeostat.domain.alias import AliasChange, pointing
 from homeostat.domain.answers import Answers, read_outputs
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import ArtifactError, ConflictError, DataError, NotFoundError
@@ -38,6 +39,7 @@ class MemoryRegistry:
 
     _cards: dict[str, dict[str, ModelVersion]] = field(default_factory=dict)
     _artifacts: dict[tuple[str, str], Path] = field(default_factory=dict)
+    _moves: list[AliasChange] = field(default_factory=list)
 
     def register(self, version: ModelVersion, artifact: Path) -> ModelVersion:
         """Note an artifact; see `homeostat.adapters.registry` for the rules."""
@@ -82,6 +84,22 @@ class MemoryRegistry:
         artifact = self.path(model, version)
         files = [artifact] if artifact.is_file() else artifact.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
+
+    def aliases(self, model: str) -> dict[str, str]:
+        """Return the version that each alias points at."""
+        return pointing(self.moves(model))
+
+    def point(self, change: AliasChange) -> None:
+        """Move an alias; raises ConflictError, or NotFoundError for an unknown version."""
+        if change.version:
+            self.get(change.model, change.version)
+        if self.aliases(change.model).get(change.alias, "") != change.before:
+            raise ConflictError(f"the alias {change.alias} of {change.model} was moved meanwhile")
+        self._moves.append(change)
+
+    def moves(self, model: str) -> tuple[AliasChange, ...]:
+        """Return how the aliases moved, oldest first."""
+        return tuple(change for change in self._moves if change.model == model)
 
 
 @dataclass

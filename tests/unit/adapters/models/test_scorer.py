@@ -16,6 +16,7 @@ from homeostat.adapters.models import (
     save_linear,
     save_softmax,
 )
+from homeostat.domain.alias import AliasChange
 from homeostat.domain.errors import ArtifactError, NotFoundError
 from homeostat.domain.model import (
     Column,
@@ -57,6 +58,15 @@ class FolderRegistry:
 
     def path(self, model: str, version: str) -> Path:
         return self.root / version
+
+    def aliases(self, model: str) -> dict[str, str]:
+        raise AssertionError("a scorer follows no alias")
+
+    def point(self, change: AliasChange) -> None:
+        raise AssertionError("a scorer moves no alias")
+
+    def moves(self, model: str) -> tuple[AliasChange, ...]:
+        raise AssertionError("a scorer follows no alias")
 
 
 def test_versions_are_loaded_once_while_they_are_in_use(tmp_path: Path) -> None:
