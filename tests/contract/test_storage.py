@@ -12,6 +12,7 @@ from homeostat.adapters.predlog import FilePredictionLog
 from homeostat.adapters.predlog.stores import object_store
 from homeostat.adapters.records import DatabaseRecords
 from homeostat.adapters.registry import LocalRegistry
+from homeostat.adapters.registry.mlflow import MlflowRegistry
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import (
@@ -41,6 +42,7 @@ from homeostat.simulation.fakes import (
     MemoryRoutes,
     MemoryTrainer,
 )
+from mlflows import FakeMlflow
 
 
 def named(checks: Sequence[Callable[..., None]]) -> pytest.MarkDecorator:
@@ -81,10 +83,13 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PredictionLo
         files.close()
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(params=["memory", "local", "mlflow"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     if request.param == "memory":
         return MemoryRegistry()
+    if request.param == "mlflow":
+        mlflow = FakeMlflow(tmp_path / "store")
+        return MlflowRegistry(mlflow, tmp_path / "cache", SimulatedClock(NOW))
     return LocalRegistry(tmp_path / "registry", SimulatedClock(NOW))
 
 
