@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from homeostat.adapters.registry.local import LocalRegistry
+from homeostat.domain.text import printable
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.entrypoints import current
+from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.cli.options import (
     chosen,
     config_option,
@@ -17,6 +22,10 @@ from homeostat.entrypoints.cli.options import (
     warn_of_unknown,
 )
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
+from homeostat.entrypoints.rollback_drill import RollbackDrill, drill
+from homeostat.entrypoints.settings.plan import model_plan
+
+FINDINGS = 1
 
 
 @click.group()
@@ -85,9 +94,61 @@ def abort(config_path: Path, model: str, reason: str) -> None:
 
 @click.command()
 @steering_options
-def rollback(config_path: Path, model: str, reason: str) -> None:
-    """Go back to the previous champion."""
-    _ask(config_path, model, Request.ROLL_BACK, reason)
+@click.option("--drill", "as_drill", is_flag=True, help="Measure it, and change nothing.")
+@json_option
+@click.pass_context
+def rollback(
+    context: click.Context,
+    *,
+    config_path: Path,
+    model: str,
+    reason: str,
+    as_drill: bool,
+    as_json: bool,
+) -> None:
+    """Go back to the previous champion.
+
+    With --drill only say whether that can be done, to which version, and how long it would take;
+    exit with 1 if it cannot.
+    """
+    if not as_drill:
+        _ask(config_path, model, Request.ROLL_BACK, reason)
+        return
+    found = _drill(config_path, model)
+    if as_json:
+        print_json(asdict(found) | {"seconds": found.seconds})
+    elif found.problem:
+        click.echo(printable(f"{found.model}: cannot be rolled back: {found.problem}"))
+    else:
+        click.echo(printable(_told(found)))
+    if found.problem:
+        context.exit(FINDINGS)
+
+
+def _drill(config: Path, model: str) -> RollbackDrill:
+    with deployment(config) as opened:
+        settings = opened.settings
+        name = settings.model(model).name
+        return drill(
+            current.rollout(opened.records, name),
+            model_plan(settings, name).rollout,
+            LocalRegistry(settings.models_folder, opened.clock),
+            loader(settings, os.environ),
+            opened.clock,
+            settings.server.tick,
+        )
+
+
+def _told(found: RollbackDrill) -> str:
+    to = f"from {found.serves} to {found.would_serve}"
+    if found.serves == found.would_serve:
+        to = f"the challenger would be withdrawn, {found.serves} stays"
+    kept = "kept warm by the gateways" if found.warm else "not kept warm"
+    return (
+        f"{found.model}: {to}; within {found.seconds:.1f} s: tick {found.tick.total_seconds():g} s,"
+        f" verify {found.verify_seconds:.3f} s, load {found.load_seconds:.3f} s, {kept};"
+        " nothing was changed"
+    )
 
 
 @click.command()
