@@ -25,7 +25,6 @@ from homeostat.adapters.predlog.log import FilePredictionLog
 from homeostat.adapters.predlog.place import Place
 from homeostat.adapters.predlog.spill import Spill
 from homeostat.adapters.records.database import DatabaseRecords
-from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.adapters.remote_log import Calls, RemoteLog
 from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.telemetry import calling
@@ -35,12 +34,13 @@ from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.engine.lease import FencedRecords, Leadership
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Notifier, Ports, Records, Routes
+from homeostat.engine.ports import Notifier, Ports, Records, Registry, Routes
 from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.table import MakeCircuit, log_transition, own_circuit
 from homeostat.entrypoints.gateway.writer import Appends
 from homeostat.entrypoints.receivers import receivers
+from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings.deployment import Settings, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
@@ -61,7 +61,7 @@ class Deployment:
     clock: Clock
     records: DatabaseRecords
     log: FilePredictionLog
-    registry: LocalRegistry
+    registry: Registry
     scorer: RegistryScorer
     plans: Mapping[str, ModelPlan]
 
@@ -296,7 +296,7 @@ def open_deployment(settings: Settings, clock: Clock, *, durable: bool = True) -
     """
     records = open_records(settings, clock, durable=durable)
     try:
-        registry = LocalRegistry(settings.models_folder, clock)
+        registry = open_registry(settings, clock)
         return Deployment(
             settings=settings,
             clock=clock,

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import click
 
-from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.alerting.replay import WEEK, Episode, Score
 from homeostat.entrypoints import replay
 from homeostat.entrypoints.cli.options import chosen, deployment, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.cli.progress import shares_done
 from homeostat.entrypoints.cli.spec import duration
+from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.replay import Lived, Report
 from homeostat.entrypoints.replay_advice import Proposal, propose
 from homeostat.entrypoints.settings import Settings, load
@@ -179,7 +179,7 @@ def _lived(
             ]
     with deployment(config) as opened:
         records, now = opened.records, opened.clock.now()
-        registry = LocalRegistry(settings.models_folder, opened.clock)
+        registry = open_registry(settings, opened.clock)
         return [
             replay.from_records(settings, records, registry, name, period, now, progress)
             for name in chosen(settings, model)

@@ -16,13 +16,13 @@ from pathlib import Path
 import click
 
 from homeostat.adapters.predlog.place import OWNER
-from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.entrypoints import current
 from homeostat.entrypoints.bootstrap import make_folder, open_log
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.http.auth import Tokens, check_bind
+from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.settings import Console, Settings, Webhook, secret
 from homeostat.entrypoints.settings.receivers import Receiver, secrets_of
 
@@ -154,5 +154,5 @@ def _champion(opened: Deployment, model: str) -> Finding:
 
 
 def _version(opened: Deployment, model: str, version: str) -> str:
-    registry = LocalRegistry(opened.settings.models_folder, opened.clock)
+    registry = open_registry(opened.settings, opened.clock)
     return f"{version} is whole at {registry.path(model, version)}"

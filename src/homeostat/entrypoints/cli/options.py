@@ -14,11 +14,11 @@ import click
 
 from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.records.database import DatabaseRecords
-from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import HomeostatError, NotFoundError
 from homeostat.entrypoints.bootstrap import open_records
 from homeostat.entrypoints.cli.output import json_option
+from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -119,6 +119,6 @@ def deployment(config: Path, *, create: bool = False) -> Iterator[Deployment]:
 def warn_of_unknown(opened: Deployment, model: str, version: str) -> None:
     """Tell on stderr if no such version is registered; it may be later."""
     try:
-        LocalRegistry(opened.settings.models_folder, opened.clock).get(model, version)
+        open_registry(opened.settings, opened.clock).get(model, version)
     except HomeostatError as error:
         click.echo(f"warning: {error}", err=True)

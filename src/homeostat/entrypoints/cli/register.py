@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from homeostat.adapters.models.loading import FLAVOURS, flavour_of
-from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.domain.errors import ArtifactError, UserError
 from homeostat.domain.model import ModelVersion
 from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.cli.options import config_option, deployment, model_option
+from homeostat.entrypoints.registries import open_registry
 
 
 @click.command()
@@ -42,7 +42,7 @@ def register(
             raise UserError(str(error)) from error
         if unknown := sorted(set(features) - set(spec.schema.names)):
             raise UserError(f"{artifact} takes {', '.join(unknown)}, not in {spec.name}'s schema")
-        registry = LocalRegistry(opened.settings.models_folder, opened.clock)
+        registry = open_registry(opened.settings, opened.clock)
         card = ModelVersion(spec.name, version, kind, "", opened.clock.now())
         card = registry.register(card, artifact)
     click.echo(f"{card.model}: version {card.version} ({card.flavour}) is registered")

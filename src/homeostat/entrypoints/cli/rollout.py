@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.domain.text import printable
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.entrypoints import current
@@ -22,6 +21,7 @@ from homeostat.entrypoints.cli.options import (
     warn_of_unknown,
 )
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
+from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.rollback_drill import RollbackDrill, drill
 from homeostat.entrypoints.settings.plan import model_plan
 
@@ -132,7 +132,7 @@ def _drill(config: Path, model: str) -> RollbackDrill:
         return drill(
             current.rollout(opened.records, name),
             model_plan(settings, name).rollout,
-            LocalRegistry(settings.models_folder, opened.clock),
+            open_registry(settings, opened.clock),
             loader(settings, os.environ),
             opened.clock,
             settings.server.tick,

@@ -116,6 +116,20 @@ class Storage(Part):
         return self
 
 
+class ModelRegistry(Part):
+    """Where model versions are kept."""
+
+    mlflow: str = ""
+    """Address of an MLflow server (homeostat[mlflow]); default: the data folder."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        problem = url_problem(self.mlflow) if self.mlflow else ""
+        if problem:
+            raise wrong(problem, "use a URL such as https://mlflow.example.org", "mlflow")
+        return self
+
+
 def _store_problem(address: str) -> str:
     try:
         parts = urlsplit(address)
@@ -141,6 +155,8 @@ class Settings(Part):
     """Environment variable that holds the database URL, if it has a password in it."""
     storage: Storage = Storage()
     """Where the prediction log's Parquet files lie."""
+    registry: ModelRegistry = ModelRegistry()
+    """Where model versions are kept."""
     server: Server = Server()
     """The control plane."""
     gateway: Gateway = Gateway()
