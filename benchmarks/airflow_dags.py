@@ -3,8 +3,8 @@
 A control plane's API is served here, and beside it an engine that is quick: a training that is
 asked for is accepted, and its candidate promoted, within a second. Takes about two minutes.
 
-    python3.11 -m venv /tmp/airflow && /tmp/airflow/bin/pip install apache-airflow
-    .venv/bin/python benchmarks/airflow_dags.py /tmp/airflow/bin
+    python3.11 -m venv ../airflow && ../airflow/bin/pip install apache-airflow
+    .venv/bin/python benchmarks/airflow_dags.py ../airflow/bin
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.alerting.delivery import Manners
-from homeostat.domain.alias import AliasChange
 from homeostat.domain.answers import Answers
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect, Notify, StartTraining
@@ -22,6 +21,7 @@ from homeostat.domain.model import ModelSpec, ModelVersion
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
+from homeostat.engine.ports_aliases import Aliases
 from homeostat.profiles.profile import Profile
 
 S = TypeVar("S")
@@ -283,7 +283,7 @@ class Records(Protocol):
         ...
 
 
-class Registry(Protocol):
+class Registry(Aliases, Protocol):
     """Model artifacts, immutable and verified."""
 
     def register(self, version: ModelVersion, artifact: Path) -> ModelVersion:
@@ -300,22 +300,6 @@ class Registry(Protocol):
 
     def path(self, model: str, version: str) -> Path:
         """Return the artifact's path after checking its hash; raises ArtifactError."""
-        ...
-
-    def aliases(self, model: str) -> Mapping[str, str]:
-        """Return the version that each alias points at."""
-        ...
-
-    def point(self, change: AliasChange) -> None:
-        """Move an alias and append to its history, durably.
-
-        Raises ConflictError if it does not point at ``before``, and NotFoundError if there is no
-        such version.
-        """
-        ...
-
-    def moves(self, model: str) -> tuple[AliasChange, ...]:
-        """Return how the aliases moved, oldest first; nothing is ever removed."""
         ...
 
 

@@ -38,7 +38,7 @@ from homeostat.retraining.run import Stage as RunStage
 from homeostat.rollout.state import RolloutState, Stage
 from homeostat.simulation.clock import SimulatedClock
 
-DAGS = Path(__file__).parents[3] / "maintenance" / "dags"
+DAGS = Path(__file__).parents[2] / "maintenance" / "dags"
 NOW = datetime(2024, 3, 4, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
 WINDOW = Window(NOW - DAY, NOW)

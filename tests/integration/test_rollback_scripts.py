@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[3] / "maintenance" / "rollback"
+SCRIPTS = Path(__file__).parents[2] / "maintenance" / "rollback"
 STAND_IN = """#!{python}
 import json, sys
 from pathlib import Path
