@@ -1,6 +1,6 @@
 """An Airflow that refuses what Airflow 3.3's OpenAPI of version 2 refuses, on the loopback address.
 
-``benchmarks/airflow_real.py`` asks the real one the same.
+Written from the published OpenAPI; it was not compared with a server that runs.
 """
 
 from __future__ import annotations

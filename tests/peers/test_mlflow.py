@@ -1,6 +1,7 @@
 """The registry's suite against the real MLflow, in an environment that has it.
 
-HOMEOSTAT_MLFLOW is the address of a server; else its files in a folder.
+HOMEOSTAT_MLFLOW is the address of a server that can be thrown away: all its models are deleted.
+Without it MLflow keeps files in a folder.
 """
 
 from __future__ import annotations

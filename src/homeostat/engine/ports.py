@@ -21,7 +21,7 @@ from homeostat.domain.model import ModelSpec, ModelVersion
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.domain.window import Window
-from homeostat.engine.ports_aliases import Aliases
+from homeostat.engine.ports_registry import Aliases
 from homeostat.profiles.profile import Profile
 
 S = TypeVar("S")
@@ -301,14 +301,6 @@ class Registry(Aliases, Protocol):
     def path(self, model: str, version: str) -> Path:
         """Return the artifact's path after checking its hash; raises ArtifactError."""
         ...
-
-
-@runtime_checkable
-class Weighing(Protocol):
-    """A registry that tells how large artifacts are."""
-
-    def size(self, model: str, version: str) -> int:
-        """Return the artifact's bytes; raises NotFoundError, ArtifactError."""
 
 
 @dataclass(frozen=True, slots=True)

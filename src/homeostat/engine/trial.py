@@ -16,7 +16,8 @@ from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.segments import groups
 from homeostat.engine.cohort import HOUR
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Registry, Scorer, Weighing
+from homeostat.engine.ports import Registry, Scorer
+from homeostat.engine.ports_registry import Weighing
 from homeostat.engine.training import probable, score_floats
 from homeostat.retraining.gate import GateResult, evaluate
 from homeostat.retraining.gate.checks import Check, Clusters, conclude

@@ -1,9 +1,9 @@
-"""The part of a model registry that moves: aliases and their history."""
+"""Parts of a model registry: aliases and their history, and what only some can tell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from homeostat.domain.alias import AliasChange
 
@@ -26,3 +26,11 @@ class Aliases(Protocol):
     def moves(self, model: str) -> tuple[AliasChange, ...]:
         """Return how the aliases moved, oldest first; nothing is ever removed."""
         ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A registry that tells how large artifacts are."""
+
+    def size(self, model: str, version: str) -> int:
+        """Return the artifact's bytes; raises NotFoundError, ArtifactError."""
