@@ -17,7 +17,7 @@ from homeostat.adapters.records.codec import encode, to_micros
 from homeostat.adapters.records.engine import MIGRATIONS
 from homeostat.adapters.records.tables import metadata, metrics
 from homeostat.domain.decision import Decision, Severity
-from homeostat.domain.effect import CancelTraining, Notify, NotifyAction
+from homeostat.domain.effect import CancelTraining, Effect, Notify, NotifyAction
 from homeostat.domain.errors import ConflictError, StorageError
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint
@@ -119,7 +119,8 @@ def test_notices_from_before_are_found_by_incident_and_receiver(tmp_path: Path) 
     at_first_revision(path, MetricPoint("m", "1", "auc", day, 0.9, 0.8, 1.0, 500, 0.5, ""))
     into = "INSERT INTO effects (key, kind, body, status, attempts, not_before, changed, problem) "
     with sqlite3.connect(path) as raw:
-        for each in (*notices, CancelTraining("fraud-0001", "fraud")):
+        effects: list[Effect] = [*notices, CancelTraining("fraud-0001", "fraud")]
+        for each in effects:
             row = (each.key, type(each).__name__, encode(each))
             raw.execute(f"{into} VALUES (?, ?, ?, 'dead', 1, 0, 0, '')", row)
     raw.close()
