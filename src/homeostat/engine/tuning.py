@@ -19,6 +19,7 @@ from homeostat.alerting.budget import (
 from homeostat.alerting.conditions.signal import Signal
 from homeostat.alerting.replay import WEEK, Episode, Trouble, score, weekly
 from homeostat.alerting.rules import AlertRule
+from homeostat.domain.decision import Severity
 from homeostat.domain.point import Point
 from homeostat.domain.verdict import Status, Verdict
 from homeostat.domain.window import Window
@@ -87,6 +88,10 @@ class Advice:
         Of those: fewest missed troubles, then the shortest delay, then in the order of knobs.
     strictest : Option or None
         Strictest limit that keeps within the level, or what is left of the budget.
+    critical : bool
+        Whether the rule is.
+    spared : bool
+        Whether it pages too much, and longer hold durations were not tried because it is critical.
     """
 
     rule: str
@@ -97,6 +102,8 @@ class Advice:
     options: tuple[Option, ...] = ()
     best: Option | None = None
     strictest: Option | None = None
+    critical: bool = False
+    spared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +172,9 @@ class Tuner:
         What rules on series looked at, by rule: when, and the figure.
     only_false : bool
         Whether pages about real trouble are left out of all counts.
+    critical : bool
+        Whether hold durations are tried for critical rules that are built in, too: who holds such
+        a page back hears as much later that the model is down.
     """
 
     plan: ModelPlan
@@ -176,6 +186,7 @@ class Tuner:
     errors: Mapping[tuple[str, Window], float] = field(default_factory=dict)
     series: Mapping[str, Sequence[tuple[datetime, Point]]] = field(default_factory=dict)
     only_false: bool = False
+    critical: bool = False
     _sources: dict[Unit, Source] = field(default_factory=dict, init=False)
     _parts: dict[Unit, Tape] = field(default_factory=dict, init=False)
 
@@ -239,15 +250,21 @@ class Tuner:
         name = "" if unit.subject is None else unit.subject[1]
         pages, level = sum(counts) / self.weeks, room / self.weeks
         interval = rate_interval(counts, self.weeks)
+        critical = unit.rule.severity is Severity.CRITICAL
+        spared = critical and not unit.rule.own and not self.critical
         every = tuple(knobs(unit, self._source(unit).figures))
         both = ((k, (*k.stricter, k.now, *k.looser)) for k in every if k.name in {"below", "above"})
         tried = (self._try(unit, knob, values, room) for knob, values in both)
-        plain = Advice(unit.rule.name, name, pages, interval, level, strictest=next(tried, None))
+        plain = Advice(
+            unit.rule.name, name, pages, interval, level, (), None, next(tried, None), critical
+        )
         if sum(counts) <= room:
             return plain
-        tried = (self._try(unit, knob, (knob.now, *knob.looser), room) for knob in every)
+        left = [knob for knob in every if not spared or knob.name != "hold"]
+        tried = (self._try(unit, knob, (knob.now, *knob.looser), room) for knob in left)
         options = tuple(option for option in tried if option is not None)
-        return replace(plain, options=options, best=min(options, key=_cost, default=None))
+        best = min(options, key=_cost, default=None)
+        return replace(plain, options=options, best=best, spared=len(left) < len(every))
 
     def _try(self, unit: Unit, knob: Knob, values: Sequence[Setting], room: float) -> Option | None:
         """Return the strictest of the values that keeps within the room; None: none does."""

@@ -51,7 +51,19 @@ class Proposal:
                 f"the history is too short for this budget: {weeks:.1f} weeks; {needed:.0f} "
                 f"without a page would show (at 95 %) that at most {self.budget:g} a week come"
             )
-        stuck = [a for a in self.advised.advice if a.pages > a.level and a.best is None]
+        stuck = [
+            a for a in self.advised.advice if a.pages > a.level and a.best is None and not a.spared
+        ]
+        spared = [a for a in self.advised.advice if a.spared]
+        found += (
+            f"{_name(a)}: it is critical: no hold duration was tried; --critical asks for one"
+            for a in spared
+        )
+        found += (
+            f"{_name(a)}: it is critical, and would be told {_shown(a.best.value)} after it began"
+            for a in self.advised.advice
+            if a.critical and a.best is not None and a.best.knob == "hold"
+        )
         found += (f"{_name(a)}: nothing tried keeps it within the budget" for a in stuck)
         return tuple(found)
 
@@ -117,6 +129,7 @@ def propose(
     progress: Progress,
     *,
     only_false: bool = False,
+    critical: bool = False,
 ) -> Proposal:
     """Tune one model's rules on its past.
 
@@ -139,7 +152,7 @@ def propose(
     mine = None if troubles is None else within(troubles, [lived])
     looked = lived.listener.looked_at(lived.tape, lived.past, listening)
     tuner = Tuner(
-        lived.plan, lived.tape, span, budget, mine, late, lived.errors, looked, only_false
+        lived.plan, lived.tape, span, budget, mine, late, lived.errors, looked, only_false, critical
     )
     advised = tuner.advise(lambda share: progress(f"tuning {name}", share))
     scored = None if mine is None else score(advised.after, mine, span, {name: late})
@@ -161,14 +174,18 @@ def snippet(settings: Settings, name: str, advice: Sequence[Advice]) -> str:
         monitors["thresholds"] = [body for body, _ in thresholds]
     if service is not None:
         field = "max_degraded" if service.knob == "above" else service.knob
-        monitors["service"] = {field: service.value}
+        monitors["service"] = _written(model.monitors.service) | {field: service.value}
     alerts: dict[str, dict[str, object]] = {}
     shared: dict[str, object] = {}
     for (rule, _), option in changes.items():
         part = rule_part(settings.alerts.rules, model, rule)
         if part is None:
-            alerts.setdefault("overrides", {})[rule] = {option.knob: _plain(option.value)}
-        elif rule in model.alerts.rules:
+            known = model.alerts.overrides.get(rule)
+            body = {} if known is None else _written(known)
+            changed = body | {option.knob: _plain(option.value)}
+            alerts.setdefault("overrides", {})[rule] = changed
+        elif rule in model.alerts.rules or len(settings.models) > 1:
+            # What all models share stays as it is for the others.
             alerts.setdefault("rules", {})[rule] = _changed(part, option)[0]
         else:
             shared[rule] = _changed(part, option)[0]
@@ -180,12 +197,17 @@ def snippet(settings: Settings, name: str, advice: Sequence[Advice]) -> str:
     if not whole:
         return ""
     text = yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, width=100)
-    return f"# in homeostat.yaml, in place of what is there\n{text}"
+    return f"# in homeostat.yaml, each of these in place of what has its name there\n{text}"
+
+
+def _written(part: Part) -> dict[str, object]:
+    """Return settings as they are written in the file."""
+    return {key: _plain(value) for key, value in part.model_dump(exclude_unset=True).items()}
 
 
 def _changed(part: Part, option: Option | None) -> tuple[dict[str, object], bool]:
     """Return settings as they are written in the file, one of them changed perhaps."""
-    body = {key: _plain(value) for key, value in part.model_dump(exclude_unset=True).items()}
+    body = _written(part)
     if option is None:
         return body, False
     return body | {option.knob: _plain(option.value)}, True

@@ -206,13 +206,24 @@ def test_what_cannot_come_down_leaves_less_to_the_others() -> None:
     for n in range(5):
         past.note(judged(Monitor.DATA_QUALITY, Status.DRIFT, hour(200 * n + 5), "amount"))
         past.note(judged(Monitor.DATA_QUALITY, Status.OK, hour(200 * n + 7 + n), "amount"))
-    found = advise(past, 6 / WEEKS)
+    found = advise(past, 6 / WEEKS, critical=True)
     assert about(found, "volume_anomaly").best is None
     fault = about(found, "data_fault")
     assert fault.level == pytest.approx(2 / WEEKS)
     assert fault.best is not None
     assert fault.best.value == timedelta(hours=4)
     assert sum(found.counts) == 6
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_critical_rule_that_is_built_in_is_held_only_if_that_is_asked_for(asked: bool) -> None:
+    rules = tuple(r for r in default_rules(("ops",)) if r.name == "model_down")
+    past = diary(with_rules(*rules))
+    for n in range(8):
+        past.note(judged(Monitor.SERVICE, Status.DRIFT, hour(100 * n + 5), "availability"))
+        past.note(judged(Monitor.SERVICE, Status.OK, hour(100 * n + 7), "availability"))
+    down = about(advise(past, 0.3, critical=asked), "model_down")
+    assert (down.critical, down.spared, down.best is None) == (True, not asked, not asked)
 
 
 def test_the_owners_limits_on_series_are_tuned() -> None:

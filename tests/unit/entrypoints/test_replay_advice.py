@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import yaml
 
 from homeostat.alerting.budget import LeftOut
 from homeostat.domain.verdict import DEGRADED
+from homeostat.domain.window import Window
 from homeostat.engine.knobs import Setting
-from homeostat.engine.tuning import Advice, Option
-from homeostat.entrypoints.replay_advice import snippet
+from homeostat.engine.tuning import Advice, Advised, Option
+from homeostat.entrypoints.replay_advice import Proposal, snippet
 from homeostat.entrypoints.settings import load
 from homeostat.stats.intervals import Interval
 
@@ -38,6 +40,7 @@ models:
           severity: critical
 """
 NOTHING = Interval(0.0, 1.0)
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def advice(rule: str, knob: str, value: Setting, subject: str = "") -> Advice:
@@ -45,12 +48,12 @@ def advice(rule: str, knob: str, value: Setting, subject: str = "") -> Advice:
     return Advice(rule, subject, 1.0, NOTHING, 0.5, (option,), option)
 
 
-def merged(tmp_path: Path, *advised: Advice) -> Any:
+def merged(tmp_path: Path, *advised: Advice, config: str = CONFIG) -> Any:
     """Return the lines as read, once they have replaced what is there and that loads."""
     file = tmp_path / "homeostat.yaml"
-    file.write_text(CONFIG)
+    file.write_text(config)
     lines = yaml.safe_load(snippet(load(file), "toy", advised))
-    whole = yaml.safe_load(CONFIG)
+    whole = yaml.safe_load(config)
     whole["alerts"]["rules"] |= lines.get("alerts", {}).get("rules", {})
     for model in lines.get("models", ()):
         assert model.pop("name") == "toy"
@@ -105,3 +108,41 @@ def test_nothing_proposed_is_nothing_written(tmp_path: Path) -> None:
     file = tmp_path / "homeostat.yaml"
     file.write_text(CONFIG)
     assert snippet(load(file), "toy", [Advice("a", "", 0.0, NOTHING, 0.0)]) == ""
+
+
+def test_what_is_written_there_already_stays(tmp_path: Path) -> None:
+    override = {"severity": "info", "receivers": [], "keep_firing": "2d"}
+    whole = yaml.safe_load(CONFIG)
+    toy = whole["models"][0]
+    toy["alerts"]["overrides"] = {"data_drift": override}
+    toy["monitors"]["service"] = {"max_latency": "1s", "max_degraded": 0.3}
+    lines = merged(
+        tmp_path,
+        advice("data_drift", "hold", timedelta(days=1)),
+        advice("degraded_answers", "above", 0.4, DEGRADED),
+        config=yaml.safe_dump(whole),
+    )
+    (model,) = lines["models"]
+    assert model["alerts"]["overrides"] == {"data_drift": override | {"hold": "1d"}}
+    assert model["monitors"]["service"] == {"max_latency": "1s", "max_degraded": 0.4}
+
+
+def test_a_rule_that_models_share_is_changed_for_one_of_them(tmp_path: Path) -> None:
+    whole = yaml.safe_load(CONFIG)
+    whole["models"].append(whole["models"][0] | {"name": "other"})
+    lines = merged(tmp_path, advice("shared", "windows", 3), config=yaml.safe_dump(whole))
+    changed = {"metric": "accuracy", "below": 0.8, "hold": "1h30m", "windows": 3}
+    assert lines == {"models": [{"alerts": {"rules": {"shared": changed}}}]}
+
+
+def test_it_is_said_of_critical_rules_what_was_not_tried_and_what_a_hold_means() -> None:
+    held = replace(advice("mine", "hold", timedelta(hours=4)), critical=True)
+    spared = Advice("model_down", "", 2.0, NOTHING, 0.5, critical=True, spared=True)
+    stuck = Advice("data_drift", "", 2.0, NOTHING, 0.5)
+    span = Window(START, START + timedelta(days=42))
+    advised = Advised(6.0, 6.0, 4.0, (held, spared, stuck), (), (0,) * 6)
+    assert Proposal("toy", 0.5, advised, span, None, "", only_false=False).warnings == (
+        "model_down: it is critical: no hold duration was tried; --critical asks for one",
+        "mine: it is critical, and would be told 4h after it began",
+        "data_drift: nothing tried keeps it within the budget",
+    )

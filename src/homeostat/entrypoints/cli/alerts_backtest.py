@@ -13,7 +13,7 @@ import click
 
 from homeostat.alerting.replay import WEEK, Episode, Score
 from homeostat.entrypoints import replay
-from homeostat.entrypoints.cli.options import chosen, deployment, model_option
+from homeostat.entrypoints.cli.options import chosen, config_option, deployment, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.cli.progress import shares_done
 from homeostat.entrypoints.cli.spec import duration
@@ -27,6 +27,7 @@ from homeostat.stats.intervals import Interval
 F = TypeVar("F", bound=Callable[..., object])
 DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 WIDEST = 100
+HOURLY = timedelta(hours=1)
 UNKNOWN = "not known"
 
 
@@ -34,9 +35,9 @@ def _span(_context: click.Context, _option: click.Parameter, given: str | None) 
     return None if given is None else duration(given)
 
 
-def _step(_context: click.Context, _option: click.Parameter, given: str) -> timedelta:
-    step = duration(given)
-    if step <= timedelta(0):
+def _step(_context: click.Context, _option: click.Parameter, given: str | None) -> timedelta | None:
+    step = None if given is None else duration(given)
+    if step is not None and step <= timedelta(0):
         raise click.BadParameter("time does not stand still; write for example 1h")
     return step
 
@@ -44,7 +45,6 @@ def _step(_context: click.Context, _option: click.Parameter, given: str) -> time
 def past_options(command: F) -> F:
     """Add what both commands take: which past, and what was really wrong in it."""
     options = (
-        click.argument("config", type=click.Path(path_type=Path)),
         click.argument("history", type=click.Path(path_type=Path), required=False),
         model_option,
         click.option(
@@ -63,11 +63,10 @@ def past_options(command: F) -> F:
         click.option("--to", "end", type=DAY, help="End (UTC); default: that of the past."),
         click.option(
             "--every",
-            default="1h",
-            show_default=True,
             callback=_step,
-            help="With HISTORY: time between two looks.",
+            help="With HISTORY: time between two looks; default: 1h.",
         ),
+        config_option,
         json_option,
     )  # fmt: skip
     for option in reversed(options):
@@ -79,28 +78,28 @@ def past_options(command: F) -> F:
 @past_options
 def backtest(
     *,
-    config: Path,
+    config_path: Path,
     history: Path | None,
     model: str,
     incidents: Path | None,
     grace: timedelta | None,
     start: datetime | None,
     end: datetime | None,
-    every: timedelta,
+    every: timedelta | None,
     as_json: bool,
 ) -> None:
     """Replay alert rules on the past: pages a week, false and missed ones, delays, who is told.
 
-    CONFIG is a homeostat.yaml. Without HISTORY, the rules as they are now are replayed over what
+    Without HISTORY, the rules as they are now are replayed over what
     this deployment has on record; nothing is written. HISTORY is a labelled file, as of homeostat
     backtest: the engine lives through it first.
 
-    Example: homeostat alerts backtest homeostat.yaml --incidents known.csv --from 2026-01-01
+    Example: homeostat alerts backtest --incidents known.csv --from 2026-01-01
     """
-    settings = load(config)
+    settings = load(config_path)
     period, troubles = (_utc(start), _utc(end)), replay.truth(settings, incidents)
     with shares_done() as progress:
-        lived = _lived(settings, config, history, model, period, every, progress)
+        lived = _lived(settings, config_path, history, model, period, every, progress)
         found = replay.report(settings, lived, troubles, grace, progress)
     if as_json:
         print_json(_values(found, recorded=history is None))
@@ -120,19 +119,23 @@ def backtest(
 @click.option(
     "--false-only", is_flag=True, help="With --incidents: pages about these do not count."
 )
+@click.option(
+    "--critical", is_flag=True, help="Try hold durations for critical built-in alerts, too."
+)
 def tune(
     *,
-    config: Path,
+    config_path: Path,
     history: Path | None,
     model: str,
     incidents: Path | None,
     grace: timedelta | None,
     start: datetime | None,
     end: datetime | None,
-    every: timedelta,
+    every: timedelta | None,
     as_json: bool,
     budget: float,
     false_only: bool,
+    critical: bool,
 ) -> None:
     """Propose limits, hold durations and minimum samples for a budget of pages.
 
@@ -140,18 +143,21 @@ def tune(
     budget is printed with what it would have cost, and as lines for homeostat.yaml; nothing is
     changed.
 
-    Example: homeostat alerts tune homeostat.yaml --pages-per-week 0.5 --incidents known.csv
+    Example: homeostat alerts tune --pages-per-week 0.5 --incidents known.csv
     """
     if false_only and incidents is None:
         raise click.UsageError("--false-only needs --incidents: else nothing is known to be false")
-    settings = load(config)
+    settings = load(config_path)
     period, troubles = (_utc(start), _utc(end)), replay.truth(settings, incidents)
     with shares_done() as progress:
-        lived = _lived(settings, config, history, model, period, every, progress)
+        lived = _lived(settings, config_path, history, model, period, every, progress)
         found = [
-            propose(settings, each, budget, troubles, grace, progress, only_false=false_only)
+            propose(
+                settings, each, budget, troubles, grace, progress,
+                only_false=false_only, critical=critical,
+            )
             for each in lived
-        ]
+        ]  # fmt: skip
     if as_json:
         print_json({"models": [each.values() for each in found]})
         return
@@ -169,14 +175,18 @@ def _lived(
     history: Path | None,
     model: str,
     period: tuple[datetime | None, datetime | None],
-    every: timedelta,
+    every: timedelta | None,
     progress: replay.Progress,
 ) -> list[Lived]:
     if history is not None:
         with tempfile.TemporaryDirectory(prefix="homeostat-replay-") as folder:
             return [
-                replay.from_history(settings, model, history, period, every, Path(folder), progress)
+                replay.from_history(
+                    settings, model, history, period, every or HOURLY, Path(folder), progress
+                )
             ]
+    if every is not None:
+        raise click.UsageError("--every is for HISTORY: records have the ticks that there were")
     with deployment(config) as opened:
         records, now = opened.records, opened.clock.now()
         registry = open_registry(settings, opened.clock)

@@ -96,7 +96,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_silences_on_record_keep_people_asleep(here: Path) -> None:
-    asked = ("alerts", "backtest", "homeostat.yaml", "-m", "toy", "--json")
+    asked = ("alerts", "backtest", "-m", "toy", "--json")
     before = json.loads(call(*asked)[1])["receivers"][0]
     records = written()
     matcher = Matcher(rule="own")
@@ -128,7 +128,7 @@ def here(past: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_rules_are_replayed_on_what_is_on_record(here: Path) -> None:
     before = (here / "homeostat-data" / "records.db").read_bytes()
-    code, out, err = call("alerts", "backtest", "homeostat.yaml", "-m", "toy")
+    code, out, err = call("alerts", "backtest", "-m", "toy")
     assert (code, err) == (0, "")
     assert (here / "homeostat-data" / "records.db").read_bytes() == before
     for text in (
@@ -143,12 +143,12 @@ def test_rules_are_replayed_on_what_is_on_record(here: Path) -> None:
         assert text in out
     told = next(line for line in out.splitlines() if line.startswith("ops")).split()
     assert sum(map(int, told[1:4])) > int(told[1]) > 0
-    again = call("alerts", "backtest", "homeostat.yaml", "-m", "toy")
+    again = call("alerts", "backtest", "-m", "toy")
     assert again == (code, out, err)
 
 
 def test_the_truth_tells_false_ones_missed_ones_and_delays(here: Path) -> None:
-    asked = ["alerts", "backtest", "homeostat.yaml", "-m", "toy", "--incidents", "known.csv"]
+    asked = ["alerts", "backtest", "-m", "toy", "--incidents", "known.csv"]
     _, out, _ = call(*asked)
     assert "known incidents: 1 found, 1 missed;" in out
     assert "outside of the past that was replayed" in out
@@ -166,7 +166,7 @@ def test_the_truth_tells_false_ones_missed_ones_and_delays(here: Path) -> None:
 
 
 def test_a_period_is_cut_out_and_what_was_open_before_is_known(here: Path) -> None:
-    asked = ["alerts", "backtest", "homeostat.yaml", "-m", "toy", "--json"]
+    asked = ["alerts", "backtest", "-m", "toy", "--json"]
     body = json.loads(call(*asked, "--from", "2024-02-01T00:00", "--to", "2024-02-15")[1])
     assert (body["span"]["start"], body["span"]["end"][:16]) == (
         "2024-02-01T00:00:00Z", "2024-02-15T00:00"
@@ -179,7 +179,7 @@ def test_a_period_is_cut_out_and_what_was_open_before_is_known(here: Path) -> No
 
 
 def test_settings_are_proposed_and_can_be_pasted(here: Path, tmp_path: Path) -> None:
-    asked = ["alerts", "tune", "homeostat.yaml", "-m", "toy", "--pages-per-week", "0.5"]
+    asked = ["alerts", "tune", "-m", "toy", "--pages-per-week", "0.5"]
     code, out, err = call(*asked)
     assert (code, err) == (0, "")
     for text in (
@@ -197,26 +197,27 @@ def test_settings_are_proposed_and_can_be_pasted(here: Path, tmp_path: Path) -> 
     assert set(proposed) <= {"name", "monitors", "alerts"}
     changed["models"][0]["monitors"] |= proposed["monitors"]
     changed["models"][0]["alerts"]["rules"] |= proposed["alerts"].get("rules", {})
-    changed["alerts"]["rules"] |= lines.get("alerts", {}).get("rules", {})
     (tmp_path / "homeostat.yaml").write_text(yaml.safe_dump(changed))
     load(tmp_path / "homeostat.yaml")
-    assert "shared" in lines["alerts"]["rules"]
+    assert "alerts" not in lines  # other models share that rule
+    assert "shared" in proposed["alerts"]["rules"]
     assert proposed["alerts"]["rules"]["own"]["severity"] == "critical"
 
 
 def test_the_cost_is_told_where_the_truth_is(here: Path) -> None:
-    asked = ["alerts", "tune", "homeostat.yaml", "-m", "toy", "--pages-per-week", "1"]
+    asked = ["alerts", "tune", "-m", "toy", "--pages-per-week", "1"]
     asked += ["--incidents", "known.csv"]
     _, out, _ = call(*asked)
     assert "; incidents found: 1, missed: 1, false pages: " in out, out
     body = json.loads(call(*asked, "--json", "--false-only")[1])["models"][0]
     assert body["only_false"]
+    assert "fired outside of them: " in call("alerts", "backtest", *asked[2:4], *asked[6:8])[1]
     best = [a["best"] for a in body["advised"]["advice"] if a["best"]]
     assert {b["missed"] for b in best} == {1}
 
 
 def test_nothing_to_do_is_said(here: Path) -> None:
-    asked = ("alerts", "tune", "homeostat.yaml", "-m", "toy", "--pages-per-week", "50")
+    asked = ("alerts", "tune", "-m", "toy", "--pages-per-week", "50")
     code, out, _ = call(*asked)
     assert (code, "homeostat.yaml" in out, "warning" in out) == (0, False, False)
 
@@ -237,12 +238,12 @@ def test_nothing_to_do_is_said(here: Path) -> None:
 def test_mistakes_are_named(here: Path, given: list[str], said: str) -> None:
     if "-m" not in given:
         given = [*given, "-m", "toy"]
-    code, _, err = call("alerts", "backtest", "homeostat.yaml", *given)
+    code, _, err = call("alerts", "backtest", *given)
     assert (code, said in err) == (2, True), err
 
 
 def test_a_model_of_which_nothing_is_known_is_named(here: Path) -> None:
-    code, _, err = call("alerts", "backtest", "homeostat.yaml")
+    code, _, err = call("alerts", "backtest")
     assert (code, "nothing is recorded of other" in err) == (2, True)
 
 
@@ -257,7 +258,7 @@ def test_a_model_of_which_nothing_is_known_is_named(here: Path) -> None:
     ids=["zero", "none", "false-only", "short"],
 )
 def test_mistakes_in_tuning_are_named(here: Path, given: list[str], said: str) -> None:
-    code, _, err = call("alerts", "tune", "homeostat.yaml", "-m", "toy", *given)
+    code, _, err = call("alerts", "tune", "-m", "toy", *given)
     assert (code, said in err) == (2, True), err
 
 
@@ -285,7 +286,7 @@ def test_bad_truth_is_named_by_its_line_before_anything_is_read(
     config, file = tmp_path / "homeostat.yaml", tmp_path / "known.csv"
     config.write_text(CONFIG)
     file.write_text(text, errors="surrogateescape")
-    asked = ["alerts", "backtest", str(config), "-m", "toy", "--incidents", str(file)]
+    asked = ["alerts", "backtest", "-c", str(config), "-m", "toy", "--incidents", str(file)]
     code, _, err = call(*asked)
     assert (code, said in err) == (2, True), err
 
@@ -297,7 +298,6 @@ def test_an_incident_without_an_end_goes_on_and_other_models_are_left_out(here: 
     asked = [
         "alerts",
         "backtest",
-        "homeostat.yaml",
         "-m",
         "toy",
         "--incidents",
@@ -320,7 +320,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_history_is_lived_through_first(owner: Path) -> None:
-    files = [str(owner / "homeostat.yaml"), str(owner / "history.parquet")]
+    files = ["-c", str(owner / "homeostat.yaml"), str(owner / "history.parquet")]
     period = ["--from", "2024-02-05", "--to", "2024-02-13", "--every", "1d"]
     code, out, err = call("alerts", "backtest", *files, *period, "--json")
     assert (code, err) == (0, "")
@@ -341,16 +341,22 @@ def test_a_history_is_lived_through_first(owner: Path) -> None:
     ids=["reversed", "before", "after", "every"],
 )
 def test_periods_outside_of_the_history_are_named(owner: Path, given: list[str], said: str) -> None:
-    files = [str(owner / "homeostat.yaml"), str(owner / "history.parquet")]
+    files = ["-c", str(owner / "homeostat.yaml"), str(owner / "history.parquet")]
     code, _, err = call("alerts", "backtest", *files, *given)
     assert (code, said in err) == (2, True), err
 
 
 def test_an_empty_history_is_named(owner: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table(toy()).slice(0, 0), tmp_path / "empty.parquet")
-    files = [str(owner / "homeostat.yaml"), str(tmp_path / "empty.parquet")]
+    files = ["-c", str(owner / "homeostat.yaml"), str(tmp_path / "empty.parquet")]
     code, _, err = call("alerts", "backtest", *files)
     assert code == 2, err
+
+
+@pytest.mark.parametrize("command", [["backtest"], ["tune", "--pages-per-week", "1"]])
+def test_a_step_without_a_history_is_refused(here: Path, command: list[str]) -> None:
+    code, _, err = call("alerts", *command, "--every", "6h")
+    assert (code, "--every is for HISTORY" in err) == (2, True), err
 
 
 def test_help_lists_both(here: Path) -> None:
