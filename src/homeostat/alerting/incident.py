@@ -16,13 +16,14 @@ from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.notices import in_words, notices
 from homeostat.alerting.routes import receivers_at
 from homeostat.alerting.rules import AlertRule
-from homeostat.domain.decision import Decision
+from homeostat.domain.decision import Decision, Severity
 from homeostat.domain.effect import Effect, NotifyAction
 from homeostat.domain.errors import IllegalTransitionError
 
 AUTOMATIC = "homeostat"
 MOST_DOUBLINGS = 5
 FLAP_SPAN = 4
+LONGEST_FADING = timedelta(hours=1)
 
 
 class Move(StrEnum):
@@ -200,11 +201,14 @@ def _gap(state: IncidentState, now: datetime) -> timedelta:
 def _wait(state: IncidentState, rule: AlertRule) -> timedelta:
     """How long the condition must last.
 
-    What a parent explained has, from the parent's end, as long as it would need to be called over:
-    its evidence may take longer to fade, and is no second page.
+    What a parent explained has, from the parent's end, as long as it would need to be called over,
+    an hour at most: its evidence may take longer to fade, and is no second page. What is critical
+    does not wait for that.
     """
     explained = state.inhibited and state.stage is Stage.PENDING
-    return max(rule.hold, rule.keep_firing) if explained else rule.hold
+    if not explained or rule.severity is Severity.CRITICAL:
+        return rule.hold
+    return max(rule.hold, min(rule.keep_firing, LONGEST_FADING))
 
 
 def keep_firing(state: IncidentState, rule: AlertRule) -> timedelta:

@@ -172,7 +172,7 @@ def _moments(state: IncidentState, rule: AlertRule) -> tuple[datetime, ...]:
     if state.unknown_since:
         return (state.unknown_since + spell(state, rule),)
     if state.stage is Stage.PENDING and state.pending_since:
-        return state.pending_since + rule.hold, state.pending_since + rule.keep_firing
+        return state.pending_since + rule.hold, state.pending_since + spell(state, rule)
     if state.open and state.clear_since:
         return (state.clear_since + keep_firing(state, rule),)
     return ()

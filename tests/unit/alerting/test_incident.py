@@ -246,6 +246,16 @@ def test_what_a_parent_explained_has_time_to_fade_when_it_is_over() -> None:
     assert play(faded, at_once, {30: BAD})[1] == [(30, "trigger")], "that was another time"
 
 
+@pytest.mark.parametrize(("severity", "minutes"), [(Severity.CRITICAL, 10), (Severity.WARNING, 60)])
+def test_it_has_an_hour_to_fade_at_most_and_none_if_it_is_critical(
+    severity: Severity, minutes: int
+) -> None:
+    long = replace(SLOW, severity=severity, keep_firing=1440 * MINUTE)
+    state, _, _ = step(NEW, BAD, START, long, inhibited=True)
+    timeline = {minutes - 1: BAD, minutes: BAD}
+    assert play(state, long, timeline)[1] == [(minutes, "trigger")]
+
+
 def test_what_fired_before_its_parent_still_resolves() -> None:
     state, _, _ = step(NEW, BAD, START, RULE)
     state, effects, _ = step(state, FINE, START + MINUTE, RULE, inhibited=True)
