@@ -6,7 +6,14 @@ import pytest
 
 from homeostat.alerting.hours import Hours
 from homeostat.retraining.freeze import Freeze, Span, frozen_by
-from homeostat.retraining.policy import Facts, Guard, RetrainingPolicy, TriggerKind, guards
+from homeostat.retraining.policy import (
+    Facts,
+    Guard,
+    RetrainingPolicy,
+    TriggerKind,
+    guards,
+    triggers,
+)
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,3 +39,10 @@ def test_every_freeze_that_holds_is_named() -> None:
 def test_a_span_has_a_length() -> None:
     with pytest.raises(ValueError, match="must end after it starts"):
         Span(NOON, NOON)
+
+
+@pytest.mark.parametrize(("days", "asks"), [(89, False), (90, True)])
+def test_the_champions_age_counts_whatever_was_tried_since(days: int, asks: bool) -> None:
+    policy = RetrainingPolicy(max_age=timedelta(days=90))
+    facts = Facts(NOON, trained_until=NOON - timedelta(days=days), starts=(NOON - HOUR,))
+    assert bool(triggers(policy, facts)) is asks
