@@ -378,8 +378,7 @@ class Renewing(Protocol):
 class Ports:
     """The world as the engine sees it.
 
-    ``notifiers`` and ``manners`` are by receiver, ``trainers`` by model. ``stopwatch`` gives
-    seconds that only grow; replays and simulations have none, so that they stay the same.
+    ``notifiers``, ``manners``: by receiver, ``trainers``: by model. Replays have no ``stopwatch``.
     """
 
     records: Records
