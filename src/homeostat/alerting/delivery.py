@@ -157,9 +157,10 @@ def is_ours(incident: str) -> bool:
 def summary(folded: Sequence[Waiting], now: datetime) -> Notify:
     """Return one trigger that stands for many; its key is the same whenever it is made of them."""
     notices = [each.notice for each in folded]
-    loudest = min(notices, key=lambda notice: LOUDEST.index(notice.severity))
+    loudest_first = sorted(notices, key=lambda notice: LOUDEST.index(notice.severity))
+    loudest = loudest_first[0]
     models = dict.fromkeys(notice.model for notice in notices)
-    lines = [f"{notice.severity.value}: {notice.title}" for notice in notices[:NAMED]]
+    lines = [f"{notice.severity.value}: {notice.title}" for notice in loudest_first[:NAMED]]
     more = [f"and {len(notices) - NAMED} more"] if len(notices) > NAMED else []
     of = f"of {loudest.model}" if len(models) == 1 else f"of {len(models)} models"
     return Notify(

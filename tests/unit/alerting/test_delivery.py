@@ -126,6 +126,12 @@ def test_a_summary_says_what_it_stands_for() -> None:
     assert len(summary(others, NOON).body.splitlines()) == 2
 
 
+def test_a_summary_names_what_is_critical_first() -> None:
+    many = [waiting(number) for number in range(NAMED)]
+    many.append(waiting(NAMED, severity=Severity.CRITICAL))
+    assert summary(many, NOON).body.splitlines()[0] == f"critical: title {NAMED}"
+
+
 def test_a_summary_is_never_part_of_another_one() -> None:
     folded = [waiting(1), waiting(2)]
     again = Waiting(9, summary(folded, NOON), fresh=True)

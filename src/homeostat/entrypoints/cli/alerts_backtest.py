@@ -13,6 +13,7 @@ import click
 
 from homeostat.alerting.replay import WEEK, Episode, Score
 from homeostat.entrypoints import replay
+from homeostat.entrypoints.cli.figure import Figure
 from homeostat.entrypoints.cli.options import chosen, config_option, deployment, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.cli.progress import shares_done
@@ -112,7 +113,7 @@ def backtest(
 @click.option(
     "--pages-per-week",
     "budget",
-    type=click.FloatRange(0, min_open=True),
+    type=Figure(0, min_open=True),
     required=True,
     help="Pages that all rules of a model together may send in a week.",
 )

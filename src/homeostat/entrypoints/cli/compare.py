@@ -14,6 +14,7 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.text import printable
 from homeostat.entrypoints.cli.columns import kind_options, mapping_of, split_names
 from homeostat.entrypoints.cli.engine import engine_options, of_deployment
+from homeostat.entrypoints.cli.figure import Figure
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.cli.progress import rows_read
 from homeostat.entrypoints.compare import Report
@@ -39,11 +40,11 @@ SHOWN = 50
     "--segment", "segments", default="", metavar="A,B", help="Compare by their values too."
 )
 @click.option(
-    "--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=DEFAULT.alpha,
+    "--alpha", type=Figure(0, 1, min_open=True, max_open=True), default=DEFAULT.alpha,
     show_default=True, help="Accepted probability of naming any column when none has changed.",
 )  # fmt: skip
 @click.option(
-    "--dataset-share", type=click.FloatRange(0, 1, min_open=True), default=DEFAULT.dataset_share,
+    "--dataset-share", type=Figure(0, 1, min_open=True), default=DEFAULT.dataset_share,
     show_default=True, help="Share of drifted columns that makes a drift of the data set.",
 )  # fmt: skip
 @click.option("--preset", type=click.Choice(PRESETS), help="Decide as another tool does.")

@@ -25,6 +25,7 @@ from homeostat.domain.personal import ENTITY, handled
 from homeostat.domain.text import printable
 from homeostat.domain.window import EPOCH, Window
 from homeostat.entrypoints.bootstrap import open_log
+from homeostat.entrypoints.cli.figure import Figure
 from homeostat.entrypoints.cli.lazy import LazyGroup, Table
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
@@ -96,7 +97,7 @@ def data() -> None:
 @click.option("--prediction", default="", help="Or: the id of one prediction.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=Figure(0),
     default=PATIENCE,
     show_default=True,
     help="Seconds to wait for other processes to give their segments up.",

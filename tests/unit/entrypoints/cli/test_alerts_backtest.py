@@ -251,11 +251,12 @@ def test_a_model_of_which_nothing_is_known_is_named(here: Path) -> None:
     ("given", "said"),
     [
         (["--pages-per-week", "0"], "0"),
+        (["--pages-per-week", "nan"], "'nan' is not a finite number"),
         ([], "--pages-per-week"),
         (["--pages-per-week", "1", "--false-only"], "needs --incidents"),
         (["--pages-per-week", "1", "--from", "2024-02-20"], "weeks are too short to propose"),
     ],
-    ids=["zero", "none", "false-only", "short"],
+    ids=["zero", "nan", "none", "false-only", "short"],
 )
 def test_mistakes_in_tuning_are_named(here: Path, given: list[str], said: str) -> None:
     code, _, err = call("alerts", "tune", "-m", "toy", *given)
