@@ -178,6 +178,7 @@ def _incident(now: datetime, state: IncidentState) -> IncidentState:
         state,
         pending_since=state.pending_since and min(state.pending_since, now),
         clear_since=state.clear_since and min(state.clear_since, now),
+        unknown_since=state.unknown_since and min(state.unknown_since, now),
         resolved_at=state.resolved_at and min(state.resolved_at, now),
         escalates_from=state.escalates_from and min(state.escalates_from, now),
     )
