@@ -36,7 +36,7 @@ RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     (
         "reason",
         pa.string(),
-    ),  # why a fallback: "" | breaker_open | timeout | error | invalid_input | degraded | overload
+    ),  # why a fallback: one of the words of `serving.plan.Reason`
     ("entity", pa.string()),
     ("score", pa.float64()),
     ("prediction", pa.float64()),

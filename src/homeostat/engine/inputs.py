@@ -25,6 +25,7 @@ from homeostat.engine.ports import PredictionLog, Records
 from homeostat.engine.signals_served import Served
 from homeostat.engine.watch import Baseline, Fault, Watch, baseline_key
 from homeostat.profiles.profile import Profile, merge_all
+from homeostat.serving.plan import Reason
 
 LONGEST_DOUBT = timedelta(days=1)
 MODEL_TIER = "model"
@@ -231,12 +232,13 @@ def judge_service(plan: ModelPlan, log: PredictionLog, watch: Watch, now: dateti
         times.append(by_model["latency_ms"].drop_null().to_numpy())
     latencies = np.concatenate(times)
     served = Served(window, asked, asked - scored, reasons, latencies)
+    judged = asked - reasons[Reason.NOT_LOADED.value]  # no model was there to answer or to fail
     state, verdicts = service.evaluate(
         plan.service,
         watch.service,
         plan.spec.name,
         window,
-        asked,
+        judged,
         reasons,
         latencies,
     )

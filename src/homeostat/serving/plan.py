@@ -26,6 +26,7 @@ class Reason(StrEnum):
     INVALID_INPUT = "invalid_input"
     DEGRADED = "degraded"
     OVERLOAD = "overload"
+    NOT_LOADED = "not_loaded"  # no route or champion yet: nothing that could have failed
 
     __hash__ = str.__hash__
 
@@ -174,7 +175,9 @@ def _groups(
         if not wanted:
             continue
         if version not in uses or version in closed:
-            unable = Reason.BREAKER_OPEN if version in closed else Reason.ERROR
+            unable = Reason.ERROR if route.champion else Reason.NOT_LOADED
+            if version in closed:
+                unable = Reason.BREAKER_OPEN
             for row in wanted:
                 reasons[row] = reasons[row] or unable
             standing_in.update(wanted)

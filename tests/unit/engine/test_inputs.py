@@ -165,3 +165,24 @@ def test_versions_that_callers_name_are_no_evidence_on_the_service() -> None:
     found = inputs.judge_service(PLAN, log, watch(), START + HOUR)
     (told,) = (v for v in found.verdicts if v.subject == "availability")
     assert told.status is Status.OK
+
+
+@pytest.mark.parametrize("early", [60, 200], ids=["some", "all"])
+def test_rows_from_before_a_model_was_loaded_are_not_held_against_it(early: int) -> None:
+    rows = 200
+    log = logged(
+        SPEC,
+        np.full(rows, np.nan),
+        score=np.full(rows, 0.5),
+        prediction=np.ones(rows),
+        timestamp=[START] * rows,
+        version=["none"] * early + ["1"] * (rows - early),
+        tier=["default"] * early + ["model"] * (rows - early),
+        reason=["not_loaded"] * early + [""] * (rows - early),
+    )
+    found = inputs.judge_service(PLAN, log, watch(), START + HOUR)
+    told = [v for v in found.verdicts if v.subject == "availability"]
+    expected = [(Status.OK, rows - early)] if early < rows else []
+    assert [(v.status, v.n_current) for v in told] == expected
+    assert found.served is not None
+    assert (found.served.asked, found.served.elsewhere) == (rows, early)

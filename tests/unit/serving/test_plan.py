@@ -45,9 +45,15 @@ def test_nobody_is_called_while_all_breakers_are_open() -> None:
 
 
 def test_a_version_that_is_not_loaded_is_an_error() -> None:
-    result = plan(Route("fraud"), KEYS, {}, {})
+    result = plan(Route("fraud", "v1"), KEYS, {}, {})
     assert result.groups == ()
     assert set(result.reasons) == {Reason.ERROR}
+
+
+def test_without_a_champion_there_is_nothing_that_failed() -> None:
+    result = plan(Route("fraud"), KEYS, {}, {})
+    assert result.groups == ()
+    assert set(result.reasons) == {Reason.NOT_LOADED}
 
 
 def test_degraded_feature_stops_only_the_versions_that_use_it() -> None:

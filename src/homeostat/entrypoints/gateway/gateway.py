@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
@@ -31,6 +32,8 @@ from homeostat.entrypoints.gateway.shadows import Shadows
 from homeostat.entrypoints.gateway.table import RouteTable
 from homeostat.entrypoints.gateway.writer import LogWriter
 from homeostat.serving.fallback import ScoreCache
+
+logger = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -84,6 +87,7 @@ class Gateway:
         self._numbers = itertools.count()
         self._caches = {model: ScoreCache() for model in routes.models}
         self._readers = {model: RowReader(served.spec) for model, served in routes.models.items()}
+        self._early: set[str] = set()
         self.aside = Aside()
         self.shadows = Shadows(writer, self.metrics, clock)
 
@@ -257,6 +261,15 @@ class Gateway:
             raise NotFoundError(
                 f"{model} has no version {version[:80]!r} loaded here; there are: {known or 'none'}"
             )
+        if live is None:
+            live = self.routes.failed.get(model)
+            if live is None and model not in self._early:
+                self._early.add(model)
+                logger.warning(
+                    "%s: requests come before a version is loaded; fallback tiers answer them"
+                    " (reason not_loaded). Send none before /health/ready answers 200",
+                    model,
+                )
         return served, live
 
     def _stem(self) -> str:

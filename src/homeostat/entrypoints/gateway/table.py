@@ -78,6 +78,9 @@ class RouteTable:
     ----------
     listeners : list of callable
         Are told of transitions; more may be added at any time.
+    failed : mapping of model to Live
+        Routes of models that nothing serves because their champion could not be loaded; without
+        versions.
     arriving : list of callable
         Are given the versions that are about to serve, before they do: (model, versions).
     """
@@ -96,6 +99,7 @@ class RouteTable:
         self._clock, self._circuit = clock, circuit
         self.models = {served.spec.name: served for served in models}
         self._live: dict[str, Live] = {}
+        self.failed: dict[str, Live] = {}
         self.arriving: list[Arriving] = []
         self._loads = Loads(self._loaded, clock.monotonic)
         self._numbers = itertools.count()
@@ -211,7 +215,13 @@ class RouteTable:
             if change.number < self._newest.get(model, -1):
                 return  # what was asked for later was quicker
             before = self._live.get(model)
-            live = change.made(before.versions if before else {})
+            try:
+                live = change.made(before.versions if before else {})
+            except HomeostatError as error:
+                if before is None:
+                    self.failed[model] = Live(route, {}, {route.champion: str(error)})
+                raise
+            self.failed.pop(model, None)
             self._newest[model] = change.number
             if before is not None and (before.route, before.problems) == (route, live.problems):
                 return

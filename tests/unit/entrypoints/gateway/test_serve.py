@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from homeostat.adapters.models import load_predictor
-from homeostat.domain.errors import DataError
+from homeostat.domain.errors import DataError, NotFoundError
 from homeostat.domain.route import Route
 from homeostat.entrypoints.gateway import Gateway, shadows
 from homeostat.serving.breaker import BreakerConfig, Mode, Outcome
@@ -254,13 +254,29 @@ def test_lighter_is_passed_over_where_it_uses_the_bad_value(world: World, rows: 
     assert column(gateway.predict("fraud", rows), "tier") == ["default"] * 4
 
 
-def test_without_a_route_the_fallback_answers(world: World, rows: pa.Table) -> None:
+def test_without_a_route_the_fallback_answers(
+    world: World, rows: pa.Table, caplog: pytest.LogCaptureFixture
+) -> None:
     gateway = world.gateway(Fallback((Lighter("light"),), default=0.125))
     got = gateway.predict("fraud", rows)
+    gateway.predict("fraud", rows)
     assert column(got, "tier") == ["default"] * 4
-    assert column(got, "reason") == ["error"] * 4
+    assert column(got, "reason") == ["not_loaded"] * 4
     assert gateway.flush()
-    assert column(world.logged(), "version") == ["none"] * 4
+    assert column(world.logged(), "version") == ["none"] * 8
+    assert [r.levelname for r in caplog.records if "not_loaded" in r.getMessage()] == ["WARNING"]
+    assert 'reason="not_loaded"' in gateway.metrics_text()
+
+
+def test_a_first_champion_that_cannot_be_loaded_is_an_error(world: World, rows: pa.Table) -> None:
+    gateway = world.gateway(Fallback(default=0.125))
+    with pytest.raises(NotFoundError):
+        gateway.routes.publish(Route("fraud", "missing"))
+    got = gateway.predict("fraud", rows)
+    assert column(got, "reason") == ["error"] * 4
+    assert column(got, "version") == ["missing"] * 4
+    gateway.routes.publish(Route("fraud", "v1"))
+    assert column(gateway.predict("fraud", rows), "reason") == [""] * 4
 
 
 def test_wrong_number_of_scores_is_a_fault(world: World, rows: pa.Table) -> None:
