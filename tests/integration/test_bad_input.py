@@ -7,6 +7,7 @@ Ports in use: test_live.py. Mistakes in homeostat.yaml one by one: tests/unit/en
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -227,3 +228,31 @@ def test_full_records_stop_no_loop_and_change_nothing(deployment: Deployment) ->
     until(lambda: worker.last_tick != tick)
     submit(deployment.records, long, deployment.clock.now())
     assert worker.stop()
+
+
+def test_adopt_and_doctor_say_that_drift_is_not_monitored(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """4 rows an hour: too few for hourly windows of drift."""
+    narrow = CONFIG.replace("    monitors:\n", "    monitors:\n      drift: {window: 1h}\n")
+    (here / "homeostat.yaml").write_text(narrow)
+    pq.write_table(history(), here / "history.parquet")
+    assert run(["adopt", "history.parquet", "--json"]) == 0
+    told = capsys.readouterr()
+    wanted = "1h holds about 4 rows; drift needs 50: widen monitors.drift.window to 1d8h"
+    assert f"warning: fraud: no reference for drift: not monitored while {wanted}" in told.err
+    (warning,) = json.loads(told.out)["warnings"]
+    assert wanted in warning
+    run(["doctor", "--json"])
+    found = {c["check"]: c for c in json.loads(capsys.readouterr().out)["checks"]}
+    assert found["reference of fraud"]["grade"] == "warning"
+    assert found["reference of fraud"]["text"] == warning
+    deployment = open_deployment(load(here / "homeostat.yaml"), SystemClock())
+    try:
+        assert deployment.ports().records.reference("fraud", "1")
+    finally:
+        deployment.close()
+    (here / "homeostat.yaml").write_text(narrow.replace("window: 1h", "window: 32h"))
+    run(["doctor", "--json"])
+    found = {c["check"]: c for c in json.loads(capsys.readouterr().out)["checks"]}
+    assert found["reference of fraud"]["grade"] == "ok"

@@ -34,9 +34,12 @@ SERVICE_COLUMNS = ("role", "version", "tier", "reason", "latency_ms")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A version's reference, fitted: what inputs and scores are compared with."""
+    """A version's reference, fitted: what inputs and scores are compared with.
 
-    drift: DriftReferences
+    Each monitor has its own, so that one without does not switch the others off.
+    """
+
+    drift: DriftReferences | None
     quality: QualityReference
     volume: volume.VolumeReference | None
 
@@ -81,8 +84,10 @@ class References:
         These are read when a window is first judged: as late as that, for it takes many profiles.
         """
         fitted = self.fitted(plan, watch.reference)
-        if fitted is None or not any(closed_windows(watch.inputs_until, now, plan.drift.every)):
-            return None if fitted is None else fitted.drift
+        if fitted is None or fitted.drift is None:
+            return None
+        if not any(closed_windows(watch.inputs_until, now, plan.drift.every)):
+            return fitted.drift
         key = (watch.model, watch.reference)
         known = self._followed.get(key)
         if known is None or not still_there(plan, log, known):
@@ -91,15 +96,16 @@ class References:
 
     def _fit(self, plan: ModelPlan, version: str) -> Reference | None:
         windows = self.records.reference(plan.spec.name, version)
-        if not any(profile.rows for _, profile in windows):
-            return None
         baseline = self.baseline(plan.spec.name, version)
         counts = baseline.volumes if baseline is not None else ()
-        return Reference(
-            fit_drift(plan, windows),
-            fit_quality(windows, plan.spec.schema, plan.quality),
-            volume.fit(counts, plan.volume) if counts else None,
-        )
+        usual = volume.fit(counts, plan.volume) if counts else None
+        if any(profile.rows for _, profile in windows):
+            return Reference(
+                fit_drift(plan, windows),
+                fit_quality(windows, plan.spec.schema, plan.quality),
+                usual,
+            )
+        return None if usual is None else Reference(None, quality.unfitted(), usual)
 
 
 @dataclass
@@ -128,17 +134,19 @@ class Seen:
 def judge_quality(
     plan: ModelPlan, seen: Seen, watch: Watch, reference: Reference | None, now: datetime
 ) -> tuple[Found, tuple[Decision, ...]]:
-    """Check every closed window for broken data; open and close faults accordingly."""
+    """Check every closed window for broken data; open and close faults accordingly.
+
+    Without a reference, for what the schema states.
+    """
     verdicts: list[Verdict] = []
     decisions: list[Decision] = []
+    known = quality.unfitted() if reference is None else reference.quality
     for window in closed_windows(watch.quality_until, now, plan.quality.every):
         watch = replace(watch, quality_until=window.end)
-        if reference is None:
-            continue
         profile = seen.profile(window)
         state, found = quality.evaluate(
             plan.quality,
-            reference.quality,
+            known,
             watch.quality,
             plan.spec.name,
             window,

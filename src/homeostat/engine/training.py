@@ -102,7 +102,9 @@ def reference_of(
 
     Notes
     -----
-    Windows with fewer rows than the drift monitor needs are left out.
+    Windows with fewer rows than the drift monitor needs are left out. Where these have most of the
+    rows, windows of twice the length are taken, and so on: quality and volume are monitored
+    however few rows a window of drift has.
     """
     if rows.num_rows == 0:
         return ()
@@ -112,22 +114,39 @@ def reference_of(
         scored_from = None
     else:
         rows = rows.append_column(SCORE, pa.array(scores, pa.float64()))
-    first: datetime = rows["timestamp"][0].as_py()
-    last: datetime = rows["timestamp"][-1].as_py()
-    moments = rows["timestamp"].to_numpy()
     found: list[tuple[Window, Profile]] = []
-    for window in closed_windows(
-        first - plan.drift.every, last + plan.drift.every, plan.drift.every
-    ):
-        edges = [np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end)]
-        low, high = np.searchsorted(moments, edges)
-        if high - low < plan.drift.min_rows:
-            continue
+    for window, low, high in _cuts(rows, plan.drift.every, plan.drift.min_rows):
         scored = scored_from is not None and window.start >= scored_from
         names = [*spec.schema.names, SCORE] if scored else list(spec.schema.names)
         part = rows.slice(low, high - low).select(names)
         found.append((window, profile_predictions(part, spec.schema)))
     return tuple(found)
+
+
+def _cuts(rows: pa.Table, every: timedelta, least: int) -> list[tuple[Window, int, int]]:
+    """Return the shortest windows, `every` or longer, of which those of `least` hold most rows.
+
+    The whole stretch, if there are none.
+    """
+    first: datetime = rows["timestamp"][0].as_py()
+    last: datetime = rows["timestamp"][-1].as_py()
+    moments = rows["timestamp"].to_numpy()
+    step = every
+    while True:
+        found: list[tuple[Window, int, int]] = []
+        for window in closed_windows(first - step, last + step, step):
+            edges = [
+                np.datetime64(t.replace(tzinfo=None), "us") for t in (window.start, window.end)
+            ]
+            low, high = np.searchsorted(moments, edges).tolist()
+            if high - low >= least:
+                found.append((window, low, high))
+        held = sum(high - low for _, low, high in found)
+        if 2 * held >= rows.num_rows:
+            return found
+        if step > last - first:
+            return [(Window(first, last + timedelta(microseconds=1)), 0, rows.num_rows)]
+        step *= 2
 
 
 def one_each(

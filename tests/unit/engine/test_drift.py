@@ -99,6 +99,7 @@ def world(tmp_path: Path) -> World:
 def fitted(world: World) -> DriftReferences:
     found = world.engine._references.fitted(PLAN, "1")
     assert found is not None
+    assert found.drift is not None
     return found.drift
 
 
@@ -214,6 +215,7 @@ def test_a_short_reference_is_not_doubted() -> None:
 def test_references_of_a_version_hold_its_windows(world: World) -> None:
     found = References(world.ports.records).fitted(PLAN, "1")
     assert found is not None
+    assert found.drift is not None
     assert len(found.drift.windows) == found.drift.inputs.windows
     start: datetime = found.drift.windows[0][0].start
     assert start < START

@@ -13,7 +13,7 @@ from homeostat.domain.verdict import Monitor, Status
 from homeostat.domain.window import Window
 from homeostat.engine import inputs
 from homeostat.engine.inputs import References, Seen, note_faults, reach
-from homeostat.engine.watch import Fault, baseline_key
+from homeostat.engine.watch import Baseline, Fault, baseline_key
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRecords
 from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
@@ -98,7 +98,8 @@ def test_a_column_that_left_the_schema_is_broken_no_longer() -> None:
 def test_a_version_without_reference_is_not_judged_but_time_goes_on() -> None:
     log, now = MemoryLog(SimulatedClock(START)), START + 2 * DAY
     quality, made = inputs.judge_quality(PLAN, Seen(log, SPEC), watch(), None, now)
-    assert (quality.verdicts, quality.watch.quality_until, made) == ((), now, ())
+    assert {v.status for v in quality.verdicts} == {Status.NO_DATA}
+    assert (quality.watch.quality_until, made) == (now, ())
     volume = inputs.judge_volume(PLAN, Seen(log, SPEC), watch(), None, now)
     assert (volume.verdicts, volume.watch.volume_until) == ((), now)
 
@@ -186,3 +187,42 @@ def test_rows_from_before_a_model_was_loaded_are_not_held_against_it(early: int)
     assert [(v.status, v.n_current) for v in told] == expected
     assert found.served is not None
     assert (found.served.asked, found.served.elsewhere) == (rows, early)
+
+
+def test_what_the_schema_states_is_judged_without_a_reference() -> None:
+    """Of a hundred rows 98 are beyond the maximum; of the other column nothing is stated."""
+    bounded = [
+        replace(c, maximum=50.0) if c.name == "amount" else replace(c, minimum=None, maximum=None)
+        for c in SPEC.schema.columns
+    ]
+    spec = replace(SPEC, schema=Schema(tuple(bounded)))
+    log = logged(
+        spec,
+        np.full(100, np.nan),
+        score=np.full(100, 0.5),
+        prediction=np.ones(100),
+        timestamp=[START] * 100,
+        amount=np.where(np.arange(100) < 98, 5000.0, 50.0),
+    )
+    plan = replace(PLAN, spec=spec)
+    judged, made = inputs.judge_quality(plan, Seen(log, spec), watch(), None, START + DAY)
+    found = {v.subject: v for v in judged.verdicts if v.n_current}
+    assert found["amount"].status is Status.DRIFT
+    assert found["amount"].reason == "98% of rows outside what the schema allows"
+    assert found["signal"].status is Status.INCONCLUSIVE
+    assert "no reference" in found["signal"].reason
+    assert [(d.action, d.subject) for d in made] == [("begin_fault", "amount")]
+
+
+def test_volume_needs_no_profiles(world: World) -> None:
+    records = MemoryRecords(SimulatedClock(START))
+    with records.begin() as uow:
+        baseline = world.ports.records.read(baseline_key(MODEL, "1"), Baseline)
+        assert baseline is not None
+        uow.save(baseline_key(MODEL, "1"), baseline)
+    known = References(records)
+    found = known.fitted(PLAN, "1")
+    assert found is not None
+    assert known.drift(PLAN, world.ports.log, watch(), START + DAY) is None
+    judged = inputs.judge_volume(PLAN, Seen(world.ports.log, SPEC), watch(), found, START + DAY)
+    assert judged.verdicts

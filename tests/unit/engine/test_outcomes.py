@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -240,8 +241,24 @@ def test_references_need_rows_and_tell_scores_only_out_of_sample() -> None:
     assert ["score" in profile.columns for _, profile in plain] == [False, False]
     scored = reference_of(PLAN, rows, scores, START + DAY)
     assert ["score" in profile.columns for _, profile in scored] == [False, True]
-    few = replace(PLAN, drift=replace(PLAN.drift, min_rows=481))
-    assert reference_of(few, rows, None, None) == ()
+
+
+@pytest.mark.parametrize("every", [HOUR / 60, HOUR / 4, HOUR], ids=["1m", "15m", "1h"])
+def test_windows_of_too_few_rows_are_joined_for_the_reference(every: timedelta) -> None:
+    rows = Fate(5).traffic(WHOLE)
+    few = replace(PLAN, drift=replace(PLAN.drift, every=every, min_rows=50))
+    found = reference_of(few, rows, None, None)
+    assert 2 * sum(profile.rows for _, profile in found) >= rows.num_rows
+    assert {window.length for window, _ in found} == {found[0][0].length}
+    assert found[0][0].length / every in {2**power for power in range(12)}
+    assert all(profile.rows >= 50 for _, profile in found)
+
+
+def test_a_history_of_very_few_rows_is_one_window_of_the_reference() -> None:
+    rows = Fate(5).traffic(WHOLE)
+    few = replace(PLAN, drift=replace(PLAN.drift, min_rows=rows.num_rows + 1))
+    ((window, profile),) = reference_of(few, rows, None, None)
+    assert (window.start, profile.rows) == (rows["timestamp"][0].as_py(), rows.num_rows)
 
 
 def test_one_profile_of_a_window_is_kept_the_larger_one() -> None:

@@ -6,8 +6,14 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from homeostat.detectors.quality.faults import Fault, find_faults
-from homeostat.detectors.quality.reference import WEEK, QualityConfig, QualityReference, fit
+from homeostat.detectors.quality.faults import Fault, find_faults, stated_faults
+from homeostat.detectors.quality.reference import (
+    WEEK,
+    QualityConfig,
+    QualityReference,
+    fit,
+    unfitted,
+)
 from homeostat.domain.model import Column, Schema
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.domain.window import Window
@@ -21,6 +27,7 @@ __all__ = [
     "QualityState",
     "evaluate",
     "fit",
+    "unfitted",
 ]
 
 
@@ -54,6 +61,7 @@ def evaluate(
     A fault needs evidence in this window alone and a size that matters; nothing is carried over, so
     the first clean window is ``ok``. The threshold is that of the alarm budget times the number of
     tests, which bounds the expected number of false alarms in the period by the budget's share.
+    Columns that the reference does not hold are held to what the schema states.
 
     Returns
     -------
@@ -64,8 +72,9 @@ def evaluate(
     """
     verdicts, active = [], []
     known = {fault.column: fault for fault in state.active}
+    level = config.check_threshold(max(len(reference.columns), len(schema.columns)))
     for column in schema.columns:
-        verdict, names = _judge(config, reference, model, window, profile, column)
+        verdict, names = _judge(config, reference, model, window, profile, column, level)
         verdicts.append(verdict)
         earlier = known.get(column.name)
         if verdict.status is Status.DRIFT:
@@ -83,14 +92,18 @@ def _judge(
     window: Window,
     profile: Profile,
     column: Column,
+    level: float,
 ) -> tuple[Verdict, str]:
-    level = config.check_threshold(len(reference.columns))
     seen = profile.columns.get(column.name)
     broken = _broken(profile, column, seen)
     if broken is not None and profile.rows >= config.min_rows:
         faults: tuple[Fault, ...] = (broken,)
-    elif seen is None or seen.count < config.min_rows or column.name not in reference.columns:
-        return _undecided(config, reference, model, window, column, seen), ""
+    elif seen is None or seen.count < config.min_rows:
+        return _undecided(config, reference, model, window, column, seen, level), ""
+    elif column.name not in reference.columns:
+        faults = stated_faults(seen, column, config)
+        if not faults:
+            return _undecided(config, reference, model, window, column, seen, level), ""
     else:
         quality, comparable = reference.columns[column.name], reference.comparable(window)
         long = reference.span >= WEEK
@@ -135,6 +148,7 @@ def _undecided(
     window: Window,
     column: Column,
     seen: ColumnProfile | None,
+    level: float,
 ) -> Verdict:
     rows = 0 if seen is None else seen.count
     if rows == 0:
@@ -143,7 +157,8 @@ def _undecided(
         status = Status.INCONCLUSIVE
         reason = f"{rows} rows in the window, {config.min_rows} are needed"
     else:
-        status, reason = Status.INCONCLUSIVE, "the reference does not hold this column"
+        lacking = "the reference does not hold this column" if reference.rows else "no reference"
+        status, reason = Status.INCONCLUSIVE, f"{lacking}: not monitored"
     return Verdict(
         monitor=Monitor.DATA_QUALITY,
         model=model,
@@ -153,7 +168,7 @@ def _undecided(
         score=math.nan,
         effect_threshold=config.min_rise,
         evidence=1.0,
-        evidence_threshold=config.check_threshold(len(reference.columns)),
+        evidence_threshold=level,
         p_value=math.nan,
         n_reference=reference.rows,
         n_current=rows,

@@ -13,12 +13,13 @@ from homeostat.detectors.quality.reference import (
     RARE,
     ColumnQuality,
     QualityConfig,
+    outside,
     tally,
 )
-from homeostat.domain.model import ColumnKind
+from homeostat.domain.model import Column, ColumnKind
 from homeostat.profiles.profile import ColumnProfile
 from homeostat.stats.bitbins import add_bins, bin_of, left_edge
-from homeostat.stats.dispersion import Rate, distance
+from homeostat.stats.dispersion import PRIOR_CORRELATION, Rate, distance
 
 _UNITS = (
     100.0,
@@ -120,6 +121,32 @@ def find_faults(
         if comparable:
             faults.append(_stuck(counts, quality))
     return tuple(fault for fault in faults if fault is not None)
+
+
+def stated_faults(seen: ColumnProfile, column: Column, config: QualityConfig) -> tuple[Fault, ...]:
+    """Test a column of which no healthy traffic is known for what the schema alone states.
+
+    A share of ``min_breach`` is taken for usual. Columns of which nothing is stated have no fault
+    that could be found, and an empty result.
+    """
+    usual = Rate(config.min_breach, PRIOR_CORRELATION, 0)
+    counts: dict[str, tuple[int, int, str]] = {}
+    if not column.nullable:
+        counts["missing"] = (seen.count - seen.present, seen.count, "without a value")
+    if (column.minimum, column.maximum, column.categories) != (None, None, None):
+        text = "outside what the schema allows"
+        counts["outside"] = (outside(seen, column), seen.present, text)
+    return tuple(
+        Fault(
+            name,
+            usual.p_value(bad, rows),
+            bad / rows - usual.share if rows else 0.0,
+            config.min_breach,
+            bad / rows if rows else 0.0,
+            f"{bad / rows if rows else 0.0:.0%} of rows {text}",
+        )
+        for name, (bad, rows, text) in counts.items()
+    )
 
 
 def _rate(

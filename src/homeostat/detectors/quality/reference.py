@@ -124,6 +124,17 @@ def fit(
     return QualityReference(length, span, whole.rows, columns)
 
 
+def unfitted() -> QualityReference:
+    """Return what is known without healthy traffic: nothing but what the schema states.
+
+    Examples
+    --------
+    >>> unfitted().rows, dict(unfitted().columns)
+    (0, {})
+    """
+    return QualityReference(timedelta(0), timedelta(0), 0, {})
+
+
 def _fit_column(column: Column, whole: ColumnProfile, profiles: Sequence[Profile]) -> ColumnQuality:
     known = _known(column, whole)
     parts = [p.columns[column.name] for p in profiles if column.name in p.columns] or [whole]
@@ -177,7 +188,6 @@ def tally(seen: ColumnProfile, known: Known) -> dict[str, tuple[int, int]]:
     present = seen.present
     found = {"missing": (seen.count - present, seen.count)}
     if known.column.kind is ColumnKind.NUMERIC:
-        outside = _beyond(seen, known.column)
         cells = count_cells(seen, known.binning)[:-1].cumsum().astype(np.int64)
         # A reference without values has one cell, of share 1.
         pooled = known.pooled[:-1] if known.distinct else np.ones(1)
@@ -191,13 +201,18 @@ def tally(seen: ColumnProfile, known: Known) -> dict[str, tuple[int, int]]:
             mirrored = int(np.searchsorted(shares, 1.0 - level - 1e-9))
             found[upper] = (present - int(cells[mirrored]), present)
     else:
-        allowed = known.column.categories
-        outside = 0 if allowed is None else _others(seen, frozenset(allowed))
         unseen = _others(seen, known.values) if known.complete else 0
         found["unseen"] = (unseen, present)
         found["top"] = (max(seen.values.values(), default=0), present)
-    found["outside"] = (outside, present)
+    found["outside"] = (outside(seen, known.column), present)
     return found
+
+
+def outside(seen: ColumnProfile, column: Column) -> int:
+    """Count the rows whose value the schema does not allow."""
+    if column.kind is ColumnKind.NUMERIC:
+        return _beyond(seen, column)
+    return 0 if column.categories is None else _others(seen, frozenset(column.categories))
 
 
 def _rows(seen: ColumnProfile, *chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:

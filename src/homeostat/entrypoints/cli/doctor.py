@@ -24,7 +24,9 @@ from homeostat.entrypoints.cli.output import json_option, print_json, print_tabl
 from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.settings import Console, Settings, Webhook, secret
+from homeostat.entrypoints.settings.plan import model_plan
 from homeostat.entrypoints.settings.receivers import Receiver, secrets_of
+from homeostat.entrypoints.unmonitored import unmonitored
 
 LEAST_FREE = 1024**3
 FINDINGS = 1
@@ -82,6 +84,7 @@ def examine(opened: Deployment) -> Iterator[Finding]:
         if model.retraining is not None:
             yield _try(f"trainer of {model.name}", partial(_trainer, settings, model.name))
         yield _champion(opened, model.name)
+        yield from _reference(opened, model.name)
         for tier in model.fallback:
             if tier.lighter is not None:
                 look = partial(_version, opened, model.name, tier.lighter.version)
@@ -151,6 +154,21 @@ def _champion(opened: Deployment, model: str) -> Finding:
     if not version:
         return Finding(check, Grade.WARNING, "no version yet: train or push one")
     return _try(check, partial(_version, opened, model, version))
+
+
+def _reference(opened: Deployment, model: str) -> Iterator[Finding]:
+    version = current.rollout(opened.records, model).champion
+    if not version:
+        return
+    check, plan = f"reference of {model}", model_plan(opened.settings, model)
+    try:
+        windows = opened.records.reference(model, version)
+    except HomeostatError as error:
+        yield Finding(check, Grade.FAILED, str(error))
+        return
+    gap = unmonitored(plan, windows)
+    said = f"{len(windows)} windows"
+    yield Finding(check, Grade.WARNING if gap else Grade.OK, gap or said)
 
 
 def _version(opened: Deployment, model: str, version: str) -> str:

@@ -22,11 +22,13 @@ from homeostat.engine.adopt import adopt as adopt_model
 from homeostat.engine.adopt import check_vacant, matured, split_history, train_first
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
 from homeostat.entrypoints.cli.options import config_option, listen_options, model_option
+from homeostat.entrypoints.cli.output import json_option, print_json
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.patience import PatientProtocol
 from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings import load
+from homeostat.entrypoints.unmonitored import unmonitored
 from homeostat.entrypoints.worker import Pulse, Worker
 
 logger = logging.getLogger(__name__)
@@ -165,7 +167,8 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
 @click.argument("history", type=click.Path(path_type=Path))
 @config_option
 @model_option
-def adopt(*, history: Path, config_path: Path, model: str) -> None:
+@json_option
+def adopt(*, history: Path, config_path: Path, model: str, as_json: bool) -> None:
     """Train a first version on labelled HISTORY and learn from it what is normal.
 
     HISTORY is a Parquet or CSV file; rows younger than labels.maturity are left out. The latest
@@ -187,6 +190,14 @@ def adopt(*, history: Path, config_path: Path, model: str) -> None:
         rows = split_history(plan, matured(plan, whole, clock.now()))
         training = train_first(plan, ports.trainers[name], rows, clock.now())
         card = adopt_model(plan, ports, rows, training, clock.now())
+        gap = unmonitored(plan, ports.records.reference(name, card.version))
     finally:
         deployment.close()
+    if gap:
+        click.echo(f"warning: {name}: {gap}", err=True)
+    if as_json:
+        warnings = [gap] if gap else []
+        found = {"model": name, "version": card.version, "rows": card.rows, "warnings": warnings}
+        print_json(found)
+        return
     click.echo(f"{name}: version {card.version} is the champion (trained on {card.rows} rows)")

@@ -1,6 +1,7 @@
 """Data faults, found in one window and gone with it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ from homeostat.detectors.quality.detector import (
     QualityState,
     evaluate,
     fit,
+    unfitted,
 )
 from homeostat.domain.model import Column, ColumnKind, Schema
 from homeostat.domain.verdict import Monitor, Status, Verdict
@@ -235,3 +237,44 @@ def test_state_survives_storage(reference: QualityReference) -> None:
     state, _ = judge(reference, broken(FAULTS["times 100"][0]))
     adapter = TypeAdapter(QualityState)
     assert adapter.validate_json(adapter.dump_json(state)) == state
+
+
+def stated(column: Column, values: list[object]) -> Verdict:
+    kind = pa.float64() if column.kind is ColumnKind.NUMERIC else pa.string()
+    table = pa.table({column.name: pa.array(values, kind)})
+    profile = profile_table(table, {column.name: column.kind})
+    schema, state = Schema((column,)), QualityState()
+    _, (told,) = evaluate(CONFIG, unfitted(), state, "m", quarter(0), profile, schema)
+    return told
+
+
+PLANS = Column("plan", ColumnKind.CATEGORICAL, categories=("basic", "gold"))
+FILLED = Column("age", ColumnKind.NUMERIC, nullable=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "good", "bad"),
+    [
+        (Column("age", ColumnKind.NUMERIC, maximum=99.0), 99.0, 199.0),
+        (Column("age", ColumnKind.NUMERIC, minimum=0.0), 0.0, -1.0),
+        (PLANS, "gold", "silver"),
+        (FILLED, 1.0, None),
+        (replace(FILLED, maximum=9.0), 1.0, None),
+    ],
+    ids=["maximum", "minimum", "categories", "nullable", "all-missing"],
+)
+def test_the_schema_is_checked_without_a_reference(
+    column: Column, good: object, bad: object
+) -> None:
+    assert stated(column, [good] * 60).status is Status.OK
+    assert stated(column, [good] * 59 + [bad]).status is Status.OK
+    assert stated(column, [bad] * 60).status is Status.DRIFT
+    assert stated(column, [bad] * 5).status is Status.INCONCLUSIVE
+
+
+def test_a_column_of_which_nothing_is_known_is_said_not_to_be_monitored() -> None:
+    told = stated(Column("age", ColumnKind.NUMERIC), [1.0] * 60)
+    assert (told.status, told.reason) == (
+        Status.INCONCLUSIVE,
+        "no reference: not monitored",
+    )
