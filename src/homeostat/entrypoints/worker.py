@@ -92,7 +92,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to tick."""
-        work = {"worker": self._run, "upkeep": self._keep_up}
+        work = {"worker": self._run, "upkeep": self._keep_up, "tidy": self._keep_tidy}
         if self.leadership is not None:
             work["lease"] = partial(self._lead, self.leadership)
         if self.chore is not None:
@@ -179,19 +179,16 @@ class Worker:
         return ()
 
     def _keep_up(self) -> None:
-        """Roll as soon as the log is full, and tidy it up now and then, however often that is."""
-        every, tidied = self.roll_every.total_seconds(), self.clock.monotonic()
-        while not self._stop.is_set():
-            full = self.full.wait(max(tidied + every - self.clock.monotonic(), 0.0))
-            if self._stop.is_set():
-                return
+        """Roll as soon as the log is full."""
+        while self.full.wait() and not self._stop.is_set():
             self.full.clear()
-            if full:
-                self._see_to(self._roll_now)
-            if not full or self.clock.monotonic() - tidied >= every:
-                tidied = self.clock.monotonic()
-                if self.leads:
-                    self._see_to(self._tidy)
+            self._see_to(self._roll_now)
+
+    def _keep_tidy(self) -> None:
+        """Tidy the log up now and then; while that takes long, what lands is rolled."""
+        while not self._stop.wait(self.roll_every.total_seconds()):
+            if self.leads:
+                self._see_to(self._tidy)
 
     def _see_to(self, work: Callable[[], tuple[str, ...]]) -> None:
         for problem in _attempt(work):

@@ -179,6 +179,30 @@ def test_the_log_is_rolled_between_ticks_once_it_is_full() -> None:
     assert world.log.rolls == before + 1
 
 
+def test_a_full_log_is_rolled_while_it_is_tidied() -> None:
+    class Long(Log):
+        begun, done = Event(), Event()
+
+        def tidy(self, now: datetime) -> int:
+            self.begun.set()
+            assert self.done.wait(20)
+            return super().tidy(now)
+
+    world = World()
+    log = Long(world.clock)
+    every = timedelta(hours=1)
+    worker = Worker(world.worker.engine, log, SystemClock(), every, timedelta(milliseconds=10))
+    worker.start()
+    assert log.begun.wait(20)
+    before = log.rolls
+    worker.full.set()
+    wait(lambda: log.rolls > before)
+    assert log.tidied == 0
+    log.done.set()
+    assert worker.stop()
+    assert log.tidied
+
+
 def leading(world: World, folder: Path, records: MemoryRecords) -> Worker:
     """A worker of a control plane that shares its records with others."""
     post = FilePost(folder / "post")
