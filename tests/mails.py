@@ -38,6 +38,7 @@ class MailServer:
     password: str = ""
     mails: list[EmailMessage] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
+    farewells: int = 0
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -77,6 +78,7 @@ class _Session(socketserver.StreamRequestHandler):
                 self._say("354 go on")
                 self._take()
             elif verb == "QUIT":
+                self.state.farewells += 1
                 self._say("221 bye")
                 return
             else:

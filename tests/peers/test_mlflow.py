@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from homeostat.adapters.registry.mlflow import MlflowRegistry, connect
 from homeostat.domain.errors import StorageError
 from homeostat.engine.ports import Registry
 from homeostat.simulation.clock import SimulatedClock
@@ -19,9 +20,6 @@ from homeostat.simulation.conformance import REGISTRY_CHECKS
 from homeostat.simulation.conformance.log import NOW
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
-pytest.importorskip("mlflow")
-
-from homeostat.adapters.registry.mlflow import MlflowRegistry, connect  # noqa: E402
 
 
 @pytest.mark.parametrize("check", REGISTRY_CHECKS, ids=lambda check: check.__name__)

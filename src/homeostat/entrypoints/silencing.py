@@ -97,6 +97,7 @@ def standing(silence: Silence, now: datetime) -> str:
 
     Examples
     --------
+    >>> from datetime import timedelta
     >>> start, hour = datetime(2024, 1, 1, tzinfo=UTC), timedelta(hours=1)
     >>> one = Silence(1, Matcher(), "ana", "known", start, start + hour, "ana", start)
     >>> [standing(one, start + hours * hour) for hours in (-1, 0, 1)]

@@ -161,14 +161,14 @@ def test_a_server_that_never_comes_to_an_end_is_given_up(greeting: bytes) -> Non
 
 
 class Late(SimulatedClock):
-    """Time is up once a message was taken."""
+    """Time is up once the client has said farewell."""
 
     def __init__(self, post: MailServer) -> None:
         super().__init__(NOW)
         self.post = post
 
     def monotonic(self) -> float:
-        return 1000.0 * len(self.post.mails)
+        return 1000.0 * self.post.farewells
 
 
 def test_a_message_that_was_taken_in_time_is_delivered_though_the_farewell_is_late(
