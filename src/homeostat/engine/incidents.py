@@ -26,6 +26,7 @@ from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import UnitOfWork
 from homeostat.engine.signals import Heard
+from homeostat.engine.signals_figures import DRIFTED, OPERATIONAL
 from homeostat.engine.silencing import Telling
 from homeostat.engine.watch import incident_key
 
@@ -75,7 +76,8 @@ def alert(
         if stored is None and not found.active:
             continue
         before = state = stored or IncidentState(model, rule.name)
-        event = Observed(found.active, found.reason, found.subjects, cause)
+        why = "" if _unexplained(rule) else cause
+        event = Observed(found.active, found.reason, found.subjects, why)
         inhibited = is_inhibited(rule, states)
         state, told, decided = step(state, event, now, rule, inhibited=inhibited)
         mine = list(told)
@@ -98,6 +100,11 @@ def alert(
     telling.settle(uow, model)
     decisions += _unknown(plan, states.values(), commands, now)
     return Alerted(tuple(states.values()), tuple(effects), tuple(decisions))
+
+
+def _unexplained(rule: AlertRule) -> bool:
+    """Whether a diagnosis, which is about data and model, says nothing of what a rule is about."""
+    return rule.series is not None and rule.series.name in OPERATIONAL - {DRIFTED}
 
 
 def peers_of(plan: ModelPlan, uow: UnitOfWork) -> dict[str, IncidentState | None]:

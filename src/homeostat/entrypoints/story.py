@@ -122,7 +122,14 @@ class Stories:
     def _told(self, key: str) -> tuple[Told, ...]:
         found = self.records.deliveries(MOST_DELIVERIES, incident=key)
         return tuple(
-            Told(d.at, d.notice.receiver, d.notice.action.value, d.status, d.attempts, d.said)
+            Told(
+                max(d.at, d.notice.at),
+                d.notice.receiver,
+                d.notice.action.value,
+                d.status,
+                d.attempts,
+                d.said,
+            )
             for d in reversed(found)
         )
 

@@ -159,7 +159,10 @@ def _shares(column: ColumnProfile, edges: Floats) -> Floats:
     places = np.stack((left, right), axis=1).ravel()
     upto = np.cumsum(column.counts)
     heights = np.stack((upto - column.counts, upto), axis=1).ravel()
-    below = np.interp(edges, places, heights, left=0.0)
+    # Between the smallest numbers there are, slopes overflow; what is lost counts a cell later.
+    with np.errstate(over="ignore", invalid="ignore"):
+        sloped = np.nan_to_num(np.interp(edges, places, heights, left=0.0), nan=0.0)
+    below = np.maximum.accumulate(np.clip(sloped, 0.0, upto[-1]))
     found: Floats = np.diff(below) / upto[-1]
     return found
 

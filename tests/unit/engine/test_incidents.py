@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
+import pytest
+
+from homeostat.alerting.conditions.signal import Series, Signal
+from homeostat.alerting.conditions.static import Static
 from homeostat.alerting.conditions.verdicts import Verdicts
 from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import AlertRule, default_rules, parents_first
 from homeostat.domain.decision import Cause, Diagnosis, Severity
 from homeostat.domain.effect import Notify, NotifyAction
+from homeostat.domain.limit import Limit
 from homeostat.domain.verdict import Monitor, Status, Verdict
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.incidents import Alerted, alert
+from homeostat.engine.signals import Heard
 from homeostat.engine.watch import incident_key
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
@@ -54,6 +61,19 @@ def test_a_parent_that_fires_in_the_same_tick_inhibits_its_children() -> None:
     assert isinstance(notice, Notify)
     assert (notice.incident, notice.action) == (KEY, NotifyAction.TRIGGER)
     assert "Cents. Mend it." in notice.body
+
+
+@pytest.mark.parametrize(("metric", "told"), [("requests", False), ("accuracy", True)])
+def test_a_diagnosis_of_data_and_model_explains_no_traffic(metric: str, told: bool) -> None:
+    low = Static(Series(metric, timedelta(minutes=5)), Limit(below=1.0))
+    plan = replace(PLAN, rules=(AlertRule("low", low, Severity.INFO, "r.md", receivers=("duty",)),))
+    found = Diagnosis(Cause.CONCEPT_DRIFT, (), "Retrain.", "It means other things.", retrain=True)
+    heard = Heard({"low": Signal(True, "it is 0", (metric,))}, ())
+    with MemoryRecords(SimulatedClock(START)).begin() as uow:
+        (notice,) = alert(plan, uow, (), found, (), START, heard).effects
+    assert isinstance(notice, Notify)
+    assert notice.body.startswith("it is 0")
+    assert ("Retrain" in notice.body) is told
 
 
 def test_only_what_changed_is_saved() -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homeostat.domain.model import ColumnKind
@@ -55,6 +55,7 @@ def test_a_column_without_numbers_is_not_drawn() -> None:
     st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=50),
     st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=50),
 )
+@example([1.0], [1.0, 2.225073858507e-311])
 def test_whatever_the_numbers_the_drawing_stays_in_its_box(
     before: list[float], after: list[float]
 ) -> None:

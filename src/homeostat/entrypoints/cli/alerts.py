@@ -70,7 +70,7 @@ def list_incidents(*, config_path: Path, model: str, as_json: bool, everything: 
         return
     titles = ("incident", "severity", "stage", "since", "what", "why", "runbook")
     rows = (
-        (s.key, s.severity, _stands(s), when(s.fired_at), s.title, s.cause or s.reason, s.runbook)
+        (s.key, s.severity, _stands(s), when(s.fired_at), s.title, s.reason, s.runbook)
         for s in shown
     )
     print_table(titles, rows, "no incidents" if everything else "no open incidents")
@@ -135,8 +135,8 @@ def _print_deliveries(found: Sequence[Delivery]) -> None:
             d.notice.action.value,
             d.status,
             str(d.attempts),
-            when(d.at),
-            d.said,
+            when(max(d.at, d.notice.at)),
+            d.said or ("waits" if d.status == "pending" else ""),
         )
         for d in found
     )
