@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,9 +10,12 @@ from homeostat.adapters.notifiers.mail import Drawn
 from homeostat.domain.clock import Clock
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.model import ModelSpec
+from homeostat.engine.mishaps import located
 from homeostat.engine.ports import Records
 from homeostat.entrypoints.story import Stories
 from homeostat.reports.raster import caption, picture
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ class Pictures:
             return None
         try:
             return self._drawn(notice)
-        except Exception:  # noqa: BLE001 - whatever the figures are, the mail has to go
+        except Exception as error:  # noqa: BLE001 - whatever the figures are, the mail has to go
+            logger.warning(
+                "the mail about %s goes without its chart: %s", notice.incident, located(error)
+            )
             return None
 
     def _drawn(self, notice: Notify) -> Drawn | None:

@@ -84,7 +84,9 @@ def test_an_incident_on_a_metric_shows_the_metric(site: Site) -> None:
     assert drawn.words.startswith("auc of country=FR 1: from 0.7 to 0.7")
 
 
-def test_figures_that_cannot_be_drawn_keep_no_mail_back(site: Site) -> None:
+def test_figures_that_cannot_be_drawn_keep_no_mail_back(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     window = Window(NOW - HOUR, NOW)
     down = Verdict(
         Monitor.SERVICE, "fraud", "availability", window, Status.DRIFT, 1.5e308, 0.1, 1e6, 100.0,
@@ -94,6 +96,7 @@ def test_figures_that_cannot_be_drawn_keep_no_mail_back(site: Site) -> None:
     with site.records.begin() as uow:
         uow.judge(replace(down, window=before, score=-1.5e308), down)
     assert pictures(site).of(notice()) is None
+    assert "goes without its chart: ValueError" in caplog.text
 
 
 def test_mails_of_a_deployment_have_pictures(site: Site, tmp_path: Path) -> None:
