@@ -44,6 +44,30 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def vouched(version: ModelVersion, artifact: Path) -> str:
+    """Return the SHA-256 of an artifact that is what its card says.
+
+    Raises
+    ------
+    DataError
+        If the card names no model.
+    ArtifactError
+        If the artifact does not exist, or has another hash.
+    OSError
+        If it cannot be read.
+    """
+    if not version.model:
+        raise DataError("a model version needs the name of its model")
+    if not artifact.exists():
+        raise ArtifactError(f"the artifact {artifact} does not exist")
+    digest = sha256(artifact)
+    if version.sha256 not in {"", digest}:
+        raise ArtifactError(
+            f"the artifact {artifact} has SHA-256 {digest}, its card says {version.sha256}"
+        )
+    return digest
+
+
 class LocalRegistry:
     """Implements `homeostat.engine.ports.Registry` in a folder.
 
@@ -83,26 +107,20 @@ class LocalRegistry:
         StorageError
             If the disk fails or is full; nothing is registered then.
         """
-        if not version.model:
-            raise DataError("a model version needs the name of its model")
-        if not artifact.exists():
-            raise ArtifactError(f"the artifact {artifact} does not exist")
-        folder = self.root / folder_name(version.model)
         try:
+            digest = vouched(version, artifact)
+            folder = self.root / folder_name(version.model)
             make_folder(folder)
             with exclusive(folder / ".lock"):
-                return self._register(folder, version, artifact)
+                return self._register(folder, version, artifact, digest)
         except (OSError, shutil.Error) as error:
             raise StorageError(
                 f"cannot store version {version.version} of {version.model}: {error}"
             ) from error
 
-    def _register(self, folder: Path, version: ModelVersion, artifact: Path) -> ModelVersion:
-        digest = sha256(artifact)
-        if version.sha256 not in {"", digest}:
-            raise ArtifactError(
-                f"the artifact {artifact} has SHA-256 {digest}, its card says {version.sha256}"
-            )
+    def _register(
+        self, folder: Path, version: ModelVersion, artifact: Path, digest: str
+    ) -> ModelVersion:
         known = self.versions(version.model)
         for card in known:
             if version.run_id and card.run_id == version.run_id:

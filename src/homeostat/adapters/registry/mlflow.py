@@ -14,14 +14,13 @@ from typing import Protocol
 
 from homeostat.adapters.durable import exclusive, folder_name, make_folder, publish
 from homeostat.adapters.records.codec import decode, encode
-from homeostat.adapters.registry.local import sha256
+from homeostat.adapters.registry.local import sha256, vouched
 from homeostat.domain.alias import AliasChange
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import (
     ArtifactError,
     ConfigError,
     ConflictError,
-    DataError,
     NotFoundError,
     StorageError,
 )
@@ -138,15 +137,7 @@ class MlflowRegistry:
         StorageError
             If MLflow is away, or the disk fails.
         """
-        if not version.model:
-            raise DataError("a model version needs the name of its model")
-        if not artifact.exists():
-            raise ArtifactError(f"the artifact {artifact} does not exist")
-        digest = sha256(artifact)
-        if version.sha256 not in {"", digest}:
-            raise ArtifactError(
-                f"the artifact {artifact} has SHA-256 {digest}, its card says {version.sha256}"
-            )
+        digest = vouched(version, artifact)
         with self._alone(version.model):
             known = self.versions(version.model)
             kept = _known(known, version, digest)
