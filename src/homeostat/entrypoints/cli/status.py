@@ -18,6 +18,8 @@ from homeostat.entrypoints.cli.options import (
     model_option,
 )
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
+from homeostat.entrypoints.settings.plan import model_plan
+from homeostat.entrypoints.unmonitored import unmonitored
 from homeostat.serving.breaker import Event
 
 FINDINGS = 1
@@ -38,6 +40,7 @@ class Standing:
     worst: str
     late: current.Late
     breakers: tuple[BreakerOrder, ...]
+    unmonitored: str
 
 
 @click.command()
@@ -86,6 +89,8 @@ def status(
         )
         print_table(titles, rows, "no models")
         for s in found:
+            if s.unmonitored:
+                click.echo(f"{printable(s.model)}: {s.unmonitored}")
             if s.late.told is not None:
                 came = f"{s.late}, last {when(s.late.told)} (UTC)"
                 click.echo(f"{printable(s.model)}: came late and restated its windows: {came}")
@@ -128,7 +133,15 @@ def _standing(opened: Deployment, model: str) -> Standing:
         worst=worst,
         late=current.late(opened.records, model),
         breakers=tuple(o for o in standing(opened.records, model) if o.event is not Event.RESET),
+        unmonitored=_unmonitored(opened, model, rollout.champion),
     )
+
+
+def _unmonitored(opened: Deployment, model: str, champion: str) -> str:
+    if not champion:
+        return ""
+    plan = model_plan(opened.settings, model)
+    return unmonitored(plan, opened.records.reference(model, champion))
 
 
 @click.command()

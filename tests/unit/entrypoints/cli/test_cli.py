@@ -328,6 +328,11 @@ def test_doctor(here: Path) -> None:
     assert failed == wanted
 
 
+def test_status_says_what_is_not_monitored(running: Path) -> None:
+    assert "fraud: no reference: drift is not monitored" in call("status")[1]
+    assert json.loads(call("status", "--json")[1])["models"][0]["unmonitored"]
+
+
 def test_orders_to_breakers(running: Path) -> None:
     assert "decides for itself" in call("breaker", "list")[1]
     for arguments in (
