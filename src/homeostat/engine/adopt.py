@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import ConflictError, DataError, TrainingError
@@ -173,16 +175,73 @@ def adopt(
         ),
         training.artifact,
     )
-    _learn(plan, ports, history, card.version, now, logged=logged)
+    scores = score_floats(ports.scorer, spec, card.version, history.held_out)
+    _learn(plan, ports, history, scores, card.version, now, logged=logged)
     return card
 
 
+def adopt_scored(
+    plan: ModelPlan,
+    ports: Ports,
+    rows: pa.Table,
+    card: ModelVersion,
+    artifact: Path,
+    now: datetime,
+    *,
+    logged: bool = False,
+) -> ModelVersion:
+    """Take on a model that is served elsewhere, from what it answered.
+
+    Parameters
+    ----------
+    plan : ModelPlan
+    ports : Ports
+    rows : pyarrow.Table
+        What it answered, by time: ``timestamp``, the features, ``score`` and ``label`` (null:
+        unknown). The model must not have been trained on them: what it learnt by heart would look
+        normal.
+    card : ModelVersion
+        Of the version; its artifact stands for it.
+    artifact : Path
+    now : datetime
+        When monitoring starts.
+    logged : bool
+        The rows are in the prediction log too.
+
+    Raises
+    ------
+    ConflictError
+        If the model has a champion already.
+    DataError
+        If too few rows are labelled.
+    """
+    name = plan.spec.name
+    check_vacant(ports.records, name)
+    labelled = rows.filter(~pc.field("label").is_null()).sort_by("timestamp")
+    if labelled.num_rows < SMALLEST_HOLDOUT:
+        raise DataError(
+            f"only {labelled.num_rows} rows of {name} have a label; {SMALLEST_HOLDOUT} are needed "
+            "to know how good it was"
+        )
+    kept = ports.registry.register(card, artifact)
+    history = History(labelled.slice(0, 0), labelled)
+    scores = np.asarray(labelled["score"].to_numpy(), dtype=np.float64)
+    _learn(plan, ports, history, scores, kept.version, now, logged=logged)
+    return kept
+
+
 def _learn(
-    plan: ModelPlan, ports: Ports, history: History, version: str, now: datetime, *, logged: bool
+    plan: ModelPlan,
+    ports: Ports,
+    history: History,
+    scores: NDArray[np.float64],
+    version: str,
+    now: datetime,
+    *,
+    logged: bool,
 ) -> None:
     spec = plan.spec
     held_out = history.held_out
-    scores = score_floats(ports.scorer, spec, version, held_out)
     trained = reference_of(plan, history.trained, None, None)
     reference = one_each((*trained, *reference_of(plan, held_out, scores, history.split)))
     ports.records.save_reference(spec.name, version, reference)
@@ -197,7 +256,7 @@ def _learn(
         watch = fresh(spec.name, version, now, names)
         if logged:
             known = np.asarray(history.rows["label"].to_numpy(), dtype=np.float64)
-            first: datetime = history.trained["timestamp"][0].as_py()
+            first: datetime = history.rows["timestamp"][0].as_py()
             counted = Matured(Window(first, now), class_counts(spec, known))
             watch = replace(watch, matured=(counted,))
         uow.save(watch_key(spec.name), watch)

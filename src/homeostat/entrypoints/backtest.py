@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -29,9 +29,10 @@ from homeostat.engine.adopt import History, adopt, split_history, train_first
 from homeostat.engine.backtest import Replay
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Ports
+from homeostat.engine.ports import Ports, Scorer
 from homeostat.engine.watch import rollout_key
 from homeostat.entrypoints.artifacts import loader
+from homeostat.entrypoints.elsewhere import Answered, adopt_elsewhere, served_elsewhere
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.plan import model_plan
 from homeostat.rollout.state import RolloutState, route
@@ -128,7 +129,8 @@ class Backtest:
     rows : pyarrow.Table
         From `homeostat.entrypoints.history.read_history`.
     start : datetime
-        Rows before it, with the labels known by then, train the first model.
+        Rows before it, with the labels known by then, train the first model. Of a model that is
+        served elsewhere they say what is normal, and nothing is trained.
     folder : Path
         For training runs.
     progress : callable
@@ -143,13 +145,18 @@ class Backtest:
     progress: Progress = lambda _policy, _now: None
     plan: ModelPlan = field(init=False)
     _clock: SimulatedClock = field(init=False)
-    _trainer: TrainerHere = field(init=False)
+    _trainer: TrainerHere | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.plan = model_plan(self.settings, self.model)
         self._clock = SimulatedClock(self.start)
-        file, function = self.settings.trainer(self.model)
-        self._trainer = TrainerHere(self.folder / "runs", f"{file}:{function}", self._clock)
+        self._trainer = None
+        if served_elsewhere(self.settings.model(self.model)):
+            # What it would say of rows with a column shuffled is not known.
+            self.plan = replace(self.plan, importance=None)
+        else:
+            file, function = self.settings.trainer(self.model)
+            self._trainer = TrainerHere(self.folder / "runs", f"{file}:{function}", self._clock)
         if not self._stamps[0] < _micros(self.start) < self._stamps[-1]:
             first, last = (EPOCH + timedelta(microseconds=int(t)) for t in self._stamps[[0, -1]])
             raise DataError(
@@ -170,16 +177,23 @@ class Backtest:
         """Just after the last row."""
         return EPOCH + timedelta(microseconds=int(self._stamps[-1]) + 1)
 
+    @property
+    def replayed(self) -> tuple[str, ...]:
+        """The policies that `progress` is told of."""
+        return REPLAYED if self._trainer is not None else (HOMEOSTAT,)
+
     def run(self) -> Result:
         """Run every policy and compare what they answered, month by month."""
         ports, engine = self._house()
         first = self._adopt(ports)
         live = self.rows.slice(int(np.searchsorted(self._stamps, _micros(self.start))))
         answers = {ALONE: ports.scorer.score(self._spec, first.version, live)}
-        answers[NAIVE] = self._naive(live, answers[ALONE], NAIVE, None)
-        answers[SHORT] = self._naive(live, answers[ALONE], SHORT, SHORT_MEMORY)
+        if self._trainer is not None:
+            answers[NAIVE] = self._naive(self._trainer, live, answers[ALONE], NAIVE, None)
+            answers[SHORT] = self._naive(self._trainer, live, answers[ALONE], SHORT, SHORT_MEMORY)
         answered = self._homeostat(engine)
-        answers[HOMEOSTAT] = _aligned(answered, live)
+        if self._trainer is not None:
+            answers[HOMEOSTAT] = _aligned(answered, live)
         return Result(
             self.model,
             self.start,
@@ -198,14 +212,20 @@ class Backtest:
 
     def _adopt(self, ports: Ports) -> ModelVersion:
         """Train the first version, install it, and send the traffic to it."""
-        known = split_history(self.plan, self._known(self.start))
-        training = train_first(self.plan, self._trainer, known, self.start)
-        history = self._settled(known.split)
-        first = adopt(self.plan, ports, history, training, self.start, logged=True)
+        first = self._first(ports)
         rollout = ports.records.read(rollout_key(self.model), RolloutState)
         assert rollout is not None  # adopt has just saved it
         ports.routes.publish(route(rollout, self.start))
         return first
+
+    def _first(self, ports: Ports) -> ModelVersion:
+        if self._trainer is None:
+            past, folder = self._before(), self.folder / "elsewhere"
+            return adopt_elsewhere(self.plan, ports, past, "1", folder, self.start, logged=True)
+        known = split_history(self.plan, self._known(self.start))
+        training = train_first(self.plan, self._trainer, known, self.start)
+        history = self._settled(known.split)
+        return adopt(self.plan, ports, history, training, self.start, logged=True)
 
     def _house(self) -> tuple[Ports, Engine]:
         registry = MemoryRegistry()
@@ -214,12 +234,17 @@ class Backtest:
             records=MemoryRecords(self._clock),
             log=MemoryLog(self._clock),
             registry=registry,
-            scorer=RegistryScorer(registry, loader(self.settings, os.environ)),
+            scorer=self._scorer(registry),
             routes=MemoryRoutes(),
             notifiers=receivers,
-            trainers={self.model: self._trainer},
+            trainers={} if self._trainer is None else {self.model: self._trainer},
         )
         return ports, Engine(ports, {self.model: self.plan})
+
+    def _scorer(self, registry: MemoryRegistry) -> Scorer:
+        if self._trainer is None:
+            return Answered()
+        return RegistryScorer(registry, loader(self.settings, os.environ))
 
     def _known(self, now: datetime, memory: timedelta | None = None) -> pa.Table:
         """Return the rows before a moment whose labels had arrived by then."""
@@ -236,17 +261,24 @@ class Backtest:
         from the volume's. The baseline is first used when the first row on watch is mature, and
         by then so are these.
         """
-        past = self.rows.slice(0, int(np.searchsorted(self._stamps, _micros(self.start))))
-        past = past.filter(~pc.field("label").is_null())
+        past = self._before().filter(~pc.field("label").is_null())
         cut = int(np.searchsorted(micros(past, "timestamp"), _micros(split)))
         return History(past.slice(0, cut), past.slice(cut))
+
+    def _before(self) -> pa.Table:
+        return self.rows.slice(0, int(np.searchsorted(self._stamps, _micros(self.start))))
 
     def _homeostat(self, engine: Engine, step: timedelta = timedelta(days=1)) -> pa.Table:
         replay = Replay(engine, self._clock, self.model, self.rows, step)
         return replay.run(self.start, self.end, lambda now: self.progress(HOMEOSTAT, now))
 
     def _naive(
-        self, live: pa.Table, first: Floats, policy: str, memory: timedelta | None
+        self,
+        trainer: TrainerHere,
+        live: pa.Table,
+        first: Floats,
+        policy: str,
+        memory: timedelta | None,
     ) -> Floats:
         """Retrain on the first of each later month on every label known by then; serve at once."""
         scores = first.copy()
@@ -255,7 +287,7 @@ class Backtest:
         scorer = RegistryScorer(registry, loader(self.settings, os.environ))
         for month in list(months(self.start, self.end))[1:]:
             self.progress(policy, month.start)
-            version = self._train_naive(registry, policy, month.start, memory)
+            version = self._train_naive(trainer, registry, policy, month.start, memory)
             low, high = np.searchsorted(stamps, [_micros(month.start), _micros(month.end)])
             if version and high > low:
                 part = live.slice(int(low), int(high - low))
@@ -263,7 +295,12 @@ class Backtest:
         return scores
 
     def _train_naive(
-        self, registry: MemoryRegistry, policy: str, now: datetime, memory: timedelta | None
+        self,
+        trainer: TrainerHere,
+        registry: MemoryRegistry,
+        policy: str,
+        now: datetime,
+        memory: timedelta | None,
     ) -> str:
         """Return the new version, or nothing where too little is known to train at all."""
         rows = self._known(now, memory)
@@ -272,8 +309,8 @@ class Backtest:
         run_id = f"{policy.replace(', ', '-').replace(' ', '-')}-{now:%Y-%m}"
         first = EPOCH + timedelta(microseconds=int(micros(rows, "timestamp")[0]))
         request = StartTraining(run_id, self.model, "", Window(first, now), now)
-        self._trainer.start(request, self._spec, rows)
-        done = self._trainer.poll(self.model, run_id)
+        trainer.start(request, self._spec, rows)
+        done = trainer.poll(self.model, run_id)
         if done.artifact is None:
             raise TrainingError(f"{run_id}: {done.problem}")
         card = ModelVersion(self.model, "", done.flavour, "", now, run_id=run_id)

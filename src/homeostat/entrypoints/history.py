@@ -24,8 +24,8 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
     -------
     pyarrow.Table
         ``prediction_id``, ``timestamp``, ``label`` (class index or number; null: unknown),
-        ``arrival`` (null: with the prediction), ``entity`` if the model has one, and the features;
-        by time.
+        ``arrival`` (null: with the prediction), ``entity`` if the model has one, ``score`` if the
+        configuration names its column, and the features; by time.
 
     Raises
     ------
@@ -33,7 +33,8 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
         If there is no such file.
     DataError
         If it cannot be read, a column is absent or of a wrong type, an id comes twice, a label is
-        no class of the model or all are of one class, or nothing is left of it.
+        no class of the model or all are of one class, a score is missing or cannot be one, or
+        nothing is left of it.
     """
     configured = settings.model(model)
     spec, names = configured.spec(), configured.history
@@ -52,6 +53,8 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
     }
     if spec.entity:
         columns["entity"] = _cast(table, spec.entity, pa.string(), path)
+    if names.score is not None:
+        columns["score"] = _score(table, names.score, spec, path)
     for field in feature_schema(spec):
         columns[field.name] = _cast(table, field.name, field.type, path)
     found = pa.table(columns)
@@ -114,15 +117,47 @@ def _label(
 ) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
     if name not in table.column_names:
         raise DataError(f"{path} has no column {name!r}; set history.label to the right name")
-    kind = table[name].type
-    named = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if spec.task is not Task.REGRESSION and (named or pa.types.is_dictionary(kind)):
+    if spec.task is not Task.REGRESSION and _named(table, name):
         return _class_index(table, name, spec, path)
     values = np.asarray(_cast(table, name, pa.float64(), path).to_numpy(), dtype=np.float64)
     if np.isinf(values).any():
         raise DataError(f"{path}: column {name!r} holds infinite values")
     # A label that is missing in a column of floats is often NaN.
     return pa.chunked_array([pa.array(values, mask=np.isnan(values))])
+
+
+def _named(table: pa.Table, name: str) -> bool:
+    kind = table[name].type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return text or pa.types.is_dictionary(kind)
+
+
+def _score(
+    table: pa.Table, name: str, spec: ModelSpec, path: Path
+) -> pa.ChunkedArray[pa.Scalar[pa.DataType]]:
+    if name not in table.column_names:
+        raise DataError(f"{path} has no column {name!r}; set history.score to the right name")
+    if spec.task is Task.MULTICLASS and _named(table, name):
+        found = _class_index(table, name, spec, path)
+    else:
+        found = _cast(table, name, pa.float64(), path)
+    values = np.asarray(found.to_numpy(), dtype=np.float64)
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        raise DataError(f"{path}: column {name!r} has {count} rows without a finite score")
+    if spec.task is Task.BINARY and ((values < 0) | (values > 1)).any():
+        worst = values[(values < 0) | (values > 1)][0]
+        raise DataError(
+            f"{path}: column {name!r} holds {worst:g}; the score of a binary model is the "
+            "probability of the positive class, from 0 to 1"
+        )
+    if spec.task is Task.MULTICLASS and not np.isin(values, np.arange(len(spec.classes))).all():
+        known = ", ".join(spec.classes)
+        raise DataError(
+            f"{path}: column {name!r} holds what is neither one of the classes {known} nor the "
+            "place of one in that list, from 0"
+        )
+    return pa.chunked_array([pa.array(values)])
 
 
 def _class_index(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from homeostat.domain.errors import ConflictError, DataError
 from homeostat.domain.model import Task
@@ -15,8 +16,16 @@ from homeostat.entrypoints.sketch import Sketch, quoted, sketch
 MOST_ROWS = 500_000
 
 
-def write_config(data: Path, output: Path, *, force: bool = False) -> Sketch:
+def write_config(
+    data: Path,
+    output: Path,
+    given: Mapping[str, str] = MappingProxyType({}),
+    *,
+    force: bool = False,
+) -> Sketch:
     """Look at a Parquet or CSV file and write a commented homeostat.yaml that loads.
+
+    `given` names the columns that need not be guessed; see `sketch`.
 
     Raises
     ------
@@ -29,7 +38,7 @@ def write_config(data: Path, output: Path, *, force: bool = False) -> Sketch:
         raise ConflictError(
             f"{output} exists; choose another with -o, or overwrite it with --force"
         )
-    found = sketch(read_file(data, MOST_ROWS), data)
+    found = sketch(read_file(data, MOST_ROWS), data, given)
     text = render(found, data)
     try:
         output.write_text(text, encoding="utf-8")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +47,11 @@ TURNED_OUT = re.compile(
     re.IGNORECASE,
 )
 """Names of columns that say how things turned out, if they hold one of two values."""
+SCORES = ("score", "prediction", "probability", "proba", "prob", "y_pred", "y_score", "y_prob")
+SCORED = re.compile(
+    r"(p|prob|proba|probability|score|pred|predicted|prediction)_(?P<label>.+)", re.IGNORECASE
+)
+"""Names of columns with a model's answers: of what they say before the label's own name."""
 LABEL_TIMES = ("label_timestamp", "label_time", "label_date", "outcome_time", "labelled_at")
 ENTITIES = ("entity", "entity_id", "customer_id", "user_id", "client_id", "account_id", "card_id")
 PERSONAL = re.compile(
@@ -72,13 +78,22 @@ class Sketch:
     assumed: list[str] = field(default_factory=list)
 
 
-def sketch(table: pa.Table, data: Path) -> Sketch:
+def sketch(table: pa.Table, data: Path, given: Mapping[str, str] = MappingProxyType({})) -> Sketch:
     """Guess roles, kinds, task and delays from the rows of a file.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    data : Path
+        Where it comes from.
+    given : mapping
+        Column by role, of ``label``, ``label_timestamp``, ``timestamp``, ``id`` and ``score``: what
+        need not be guessed.
 
     Raises
     ------
     DataError
-        If no column can be a feature.
+        If no column can be a feature, or a given one is not there.
     """
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", data.name.partition(".")[0]).strip("-_.")[:64]
     found = Sketch(name or "model", table.num_rows)
@@ -87,7 +102,10 @@ def sketch(table: pa.Table, data: Path) -> Sketch:
         twice = sorted({n for n in names if names.count(n) > 1})
         raise DataError(f"{data} has columns of the same name: {', '.join(twice)}; rename them")
     table = pa.table({n: _plain(table[n]) for n in names})
-    _find_roles(found, table)
+    absent = [column for column in given.values() if column not in names]
+    if absent:
+        raise DataError(f"{data} has no column {absent[0]!r}; there are {', '.join(names)}")
+    _find_roles(found, table, given)
     _find_task(found, table)
     _find_delays(found, table)
     _find_windows(found, table)
@@ -115,24 +133,59 @@ def _named(table: pa.Table, wanted: Iterable[str], taken: Iterable[str]) -> str:
     return next((lower[name] for name in wanted if name in lower), "")
 
 
-def _find_roles(found: Sketch, table: pa.Table) -> None:
+def _find_roles(found: Sketch, table: pa.Table, given: Mapping[str, str]) -> None:
     roles = found.roles
-    times = [n for n in table.column_names if pt.is_timestamp(table[n].type)]
-    clock = table.select(times)
-    roles["label"] = _named(table, LABELS, ()) or next(_turned_out(table), "")
-    roles["label_timestamp"] = _named(clock, LABEL_TIMES, ())
-    roles["timestamp"] = _named(clock, TIMES, roles.values()) or next(
-        (n for n in times if n not in roles.values()), ""
+    taken = set(given.values())
+    free = [n for n in table.column_names if n not in taken]
+    times = [n for n in free if pt.is_timestamp(table[n].type)]
+    clock, rest = table.select(times), table.select(free)
+    roles["label"] = given.get("label") or _find_label(rest)
+    roles["label_timestamp"] = given.get("label_timestamp") or _named(clock, LABEL_TIMES, ())
+    roles["timestamp"] = given.get("timestamp") or (
+        _named(clock, TIMES, roles.values())
+        or next((n for n in times if n not in roles.values()), "")
     )
-    roles["id"] = _find_id(table, roles.values())
+    roles["id"] = given.get("id") or _find_id(rest, roles.values())
+    truth = table.select([roles["label"]] if roles["label"] else [])
+    roles["score"] = given.get("score") or _find_score(rest, truth)
     for role, column in roles.items():
-        if column:
+        if column and role not in given:
             found.assumed.append(f"{column} is the {role.replace('_', ' ')}")
-        else:
+        elif not column and role != "score":
             found.assumed.append(f"no column looks like the {role.replace('_', ' ')}; name it")
     found.entity = _named(table, ENTITIES, roles.values())
     if found.entity:
         found.assumed.append(f"{found.entity} names who a prediction is about (entity)")
+
+
+def _find_label(table: pa.Table) -> str:
+    return _named(table, LABELS, ()) or next(_turned_out(table), "")
+
+
+def _find_score(table: pa.Table, truth: pa.Table) -> str:
+    """Return the column that holds a model's answers to the one label column of `truth`."""
+    if not truth.num_columns:
+        return ""
+    (label,) = truth.column_names
+    for name in table.column_names:
+        match = SCORED.fullmatch(name)
+        named = name.lower() in SCORES or (match and match["label"].lower() == label.lower())
+        if named and _answers(table[name], truth[label]):
+            return name
+    return ""
+
+
+def _answers(column: pa.ChunkedArray[Any], label: pa.ChunkedArray[Any]) -> bool:
+    """Whether the values can be answers: probabilities, classes, or numbers as the task may be."""
+    if not pt.is_string(label.type) and count_distinct(label) > 2:
+        return _kind(column.type) is ColumnKind.NUMERIC
+    if pt.is_string(label.type) and count_distinct(label) > 2:
+        found = pt.is_string(column.type) and pc.all(pc.is_in(column, pc.unique(label))).as_py()
+        return bool(found)
+    if _kind(column.type) is not ColumnKind.NUMERIC or column.null_count == len(column):
+        return False
+    ends = pc.min_max(column)
+    return bool(0 <= ends["min"].as_py() <= ends["max"].as_py() <= 1)
 
 
 def _turned_out(table: pa.Table) -> Iterator[str]:

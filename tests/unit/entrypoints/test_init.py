@@ -212,3 +212,38 @@ def test_a_feature_that_is_named_like_an_outcome_is_remarked_upon(tmp_path: Path
     assert {"default", "response"} <= {column.name for column in model.spec().schema.columns}
     assert "default is taken for a feature, though named as what turns out later" in text
     assert "response is taken" not in text
+
+
+@pytest.mark.parametrize(
+    ("more", "score"),
+    [
+        ({"p_label": [0.25] * ROWS}, "p_label"),
+        ({"score": [0.25] * ROWS}, "score"),
+        ({"score": [700.0] * ROWS}, ""),  # of a bank, not of a model
+        ({"p_label": ["high"] * ROWS}, ""),
+        ({"p_label": pa.nulls(ROWS, pa.float64())}, ""),
+        ({"label": [f"{i % 3}x" for i in range(ROWS)], "prediction": ["0x"] * ROWS}, "prediction"),
+        ({"label": [f"{i % 3}x" for i in range(ROWS)], "prediction": ["4x"] * ROWS}, ""),
+        ({"label": [0.5 * i for i in range(ROWS)], "prediction": [7.0] * ROWS}, "prediction"),
+    ],
+)
+def test_the_model_s_answers_are_told_from_features(
+    tmp_path: Path, more: dict[str, object], score: str
+) -> None:
+    settings, _ = drafted(tmp_path, table(**more))
+    model = settings.model("my-data")
+    assert (model.history.score or "") == score
+    assert score not in model.features
+
+
+def test_columns_that_are_named_are_not_guessed(tmp_path: Path) -> None:
+    pq.write_table(table(), tmp_path / "data.parquet")
+    given = {"label": "night", "score": "rate", "id": "note", "timestamp": "label_timestamp"}
+    found = write_config(tmp_path / "data.parquet", tmp_path / "homeostat.yaml", given)
+    model = load(tmp_path / "homeostat.yaml").model("data")
+    assert (model.history.label, model.history.score) == ("night", "rate")
+    assert (model.history.id, model.history.timestamp) == ("note", "label_timestamp")
+    assert not {"night", "rate", "note"} & set(model.features)
+    assert "rate is the score" not in found.assumed
+    with pytest.raises(DataError, match="has no column 'nights'; there are prediction_id"):
+        write_config(tmp_path / "data.parquet", tmp_path / "x.yaml", {"label": "nights"})

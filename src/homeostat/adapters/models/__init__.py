@@ -1,6 +1,7 @@
 """Runtimes that load model artifacts and score columns with them."""
 
 from homeostat.adapters.models.boosted import save_lightgbm
+from homeostat.adapters.models.elsewhere import ELSEWHERE, save_elsewhere
 from homeostat.adapters.models.encoding import Encoding, Row, RowReader, fit_encoding
 from homeostat.adapters.models.linear import Term, save_linear, save_softmax
 from homeostat.adapters.models.loading import FLAVOURS, Loader, load_predictor
@@ -18,6 +19,7 @@ from homeostat.adapters.models.sklearn import save_joblib, save_skops
 from homeostat.adapters.models.xgboost import save_xgboost
 
 __all__ = [
+    "ELSEWHERE",
     "FLAVOURS",
     "AwaitedPredictor",
     "Encoding",
@@ -32,6 +34,7 @@ __all__ = [
     "Term",
     "fit_encoding",
     "load_predictor",
+    "save_elsewhere",
     "save_joblib",
     "save_lightgbm",
     "save_linear",

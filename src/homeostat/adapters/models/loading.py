@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from homeostat.adapters.models.boosted import load_lightgbm
+from homeostat.adapters.models.elsewhere import ELSEWHERE, refuse_elsewhere
 from homeostat.adapters.models.linear import load_linear
 from homeostat.adapters.models.onnx import load_onnx
 from homeostat.adapters.models.predictor import Predictor
@@ -50,8 +51,10 @@ class Loader:
         ------
         ArtifactError
             If the flavour is unknown, or the artifact is not what it should be, or may not do what
-            it would.
+            it would, or the version is served elsewhere.
         """
+        if flavour == ELSEWHERE:
+            refuse_elsewhere(path)
         if flavour not in FLAVOURS:
             known = ", ".join(sorted(FLAVOURS))
             raise ArtifactError(f"{path}: no runtime for flavour {flavour!r}; there are {known}")

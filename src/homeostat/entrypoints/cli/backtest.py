@@ -15,9 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from homeostat.domain.decision import Decision
 from homeostat.entrypoints.backtest import (
+    ALONE,
     HOMEOSTAT,
-    POLICIES,
-    REPLAYED,
     Backtest,
     Month,
     Result,
@@ -52,6 +51,9 @@ def backtest(
     prediction: its time, its features, its label and the time at which that became known. Days
     before --from train the first model. From then on, a label is known only once it has arrived.
 
+    A model that is served elsewhere needs no trainer: where history.score names the column with
+    its answers, days before --from say what is normal.
+
     Prints what was decided, and the figures of each month if the first model is left alone, if it
     is retrained on the first of each month on every label known by then (or on those of the last 90
     days), and with Homeostat. Nothing is kept.
@@ -82,7 +84,7 @@ def _shown(test: Backtest) -> Iterator[None]:
         disable=not screen.is_terminal,
     )  # fmt: skip
     total = (test.end - test.start).total_seconds()
-    tasks = {name: bar.add_task(name, total=total, day="") for name in REPLAYED}
+    tasks = {name: bar.add_task(name, total=total, day="") for name in test.replayed}
 
     def progress(policy: str, now: datetime) -> None:
         done = (now - test.start).total_seconds()
@@ -98,10 +100,11 @@ def _tell(result: Result) -> None:
     click.echo(f"{result.model}: {span}, {result.answered.num_rows:,} predictions\n")
     told = [decision for decision in result.decisions if decision.action not in QUIET]
     print_table(("day", "decision", "about", "why"), map(_line, told), "nothing was decided")
-    metrics = tuple(result.months[-1].figures[HOMEOSTAT]) if result.months else ()
+    policies = tuple(result.months[-1].figures) if result.months else ()
+    metrics = tuple(result.months[-1].figures[ALONE]) if result.months else ()
     for metric in metrics:
         click.echo(f"\n{metric.replace('_', ' ')} by month of prediction")
-        titles = ("month", "rows", "mean label", *POLICIES)
+        titles = ("month", "rows", "mean label", *policies)
         print_table(titles, _figures(result.months, metric), "no row has a label")
 
 
@@ -113,13 +116,12 @@ def _line(decision: Decision) -> tuple[str, str, str, str]:
 def _figures(months: Sequence[Month], metric: str) -> Iterator[Sequence[str]]:
     """Yield a line a month, and last what Homeostat's figure over all is beside the others'."""
     for month in months:
-        values = [month.figures[policy][metric] for policy in POLICIES]
-        cells = (f"{value:.3f}" for value in values)
+        cells = (f"{figures[metric]:.3f}" for figures in month.figures.values())
         yield (month.month, f"{month.rows:,}", f"{month.mean_label:.3f}", *cells)
-    if months:
+    if months and HOMEOSTAT in months[-1].figures:
         whole = months[-1].figures
         own = whole[HOMEOSTAT][metric]
-        gaps = (f"{own - whole[policy][metric]:+.3f}" for policy in POLICIES)
+        gaps = (f"{own - figures[metric]:+.3f}" for figures in whole.values())
         yield (f"{HOMEOSTAT} minus", "", "", *gaps)
 
 

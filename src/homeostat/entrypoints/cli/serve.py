@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from homeostat.engine.adopt import check_vacant, matured, split_history, train_f
 from homeostat.entrypoints.bootstrap import Deployment, application, open_deployment
 from homeostat.entrypoints.cli.options import config_option, listen_options, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json
+from homeostat.entrypoints.elsewhere import adopt_elsewhere, served_elsewhere
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.patience import PatientProtocol
@@ -167,19 +169,32 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
 @click.argument("history", type=click.Path(path_type=Path))
 @config_option
 @model_option
+@click.option(
+    "--version",
+    default="",
+    help="Of a model that is served elsewhere: the version that answered; default: 1.",
+)
 @json_option
-def adopt(*, history: Path, config_path: Path, model: str, as_json: bool) -> None:
+def adopt(*, history: Path, config_path: Path, model: str, version: str, as_json: bool) -> None:
     """Train a first version on labelled HISTORY and learn from it what is normal.
 
     HISTORY is a Parquet or CSV file; rows younger than labels.maturity are left out. The latest
     stretch of the rest (retraining.holdout) is kept out of the
     training and gives the baseline.
 
+    A model that is served elsewhere needs no training: where history.score names the column with
+    its answers and there is no trainer, what is normal is learnt from these. Give rows that it was
+    not trained on.
+
     Example: homeostat adopt history.parquet -c homeostat.yaml
     """
     settings, clock = load(config_path), SystemClock()
     name = settings.model(model).name
-    settings.trainer(name)
+    elsewhere = served_elsewhere(settings.model(name))
+    if not elsewhere:
+        settings.trainer(name)
+        if version:
+            raise click.UsageError("--version is for a model that is served elsewhere")
     deployment = open_deployment(settings, clock)
     try:
         plan, ports = deployment.plans[name], deployment.ports(wait=True)
@@ -187,9 +202,14 @@ def adopt(*, history: Path, config_path: Path, model: str, as_json: bool) -> Non
         whole = read_history(settings, name, history)
         if whole["timestamp"][-1].as_py() > clock.now() + MAX_AHEAD:
             raise DataError(f"{history}: its last row lies in the future")
-        rows = split_history(plan, matured(plan, whole, clock.now()))
-        training = train_first(plan, ports.trainers[name], rows, clock.now())
-        card = adopt_model(plan, ports, rows, training, clock.now())
+        old, now = matured(plan, whole, clock.now()), clock.now()
+        if elsewhere:
+            with tempfile.TemporaryDirectory() as folder:
+                card = adopt_elsewhere(plan, ports, old, version or "1", Path(folder), now)
+        else:
+            rows = split_history(plan, old)
+            training = train_first(plan, ports.trainers[name], rows, now)
+            card = adopt_model(plan, ports, rows, training, clock.now())
         gap = unmonitored(plan, ports.records.reference(name, card.version))
     finally:
         deployment.close()
@@ -200,4 +220,5 @@ def adopt(*, history: Path, config_path: Path, model: str, as_json: bool) -> Non
         found = {"model": name, "version": card.version, "rows": card.rows, "warnings": warnings}
         print_json(found)
         return
-    click.echo(f"{name}: version {card.version} is the champion (trained on {card.rows} rows)")
+    how = f"served elsewhere, learnt from {card.rows}" if elsewhere else f"trained on {card.rows}"
+    click.echo(f"{name}: version {card.version} is the champion ({how} rows)")

@@ -24,14 +24,22 @@ from homeostat.entrypoints.settings import json_schema, problems
     show_default=True,
     help="File to write.",
 )
+@click.option("--label", metavar="COLUMN", help="What turned out to be true; default: a guess.")
+@click.option("--score", metavar="COLUMN", help="What the model answered; default: a guess.")
+@click.option("--timestamp", metavar="COLUMN", help="When it was asked; default: a guess.")
+@click.option("--label-timestamp", metavar="COLUMN", help="When the label became known.")
+@click.option("--id", metavar="COLUMN", help="Id of the prediction; default: a guess.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
-def init(*, data: Path, output: Path, force: bool) -> None:
+def init(*, data: Path, output: Path, force: bool, **columns: str | None) -> None:
     """Look at DATA (Parquet or CSV) and write a commented homeostat.yaml.
 
     DATA is a history of what the model saw: one row a prediction, with its features, its time and,
-    if known, its label. What is guessed is said, here and in the file.
+    if known, its label and what the model answered. What is guessed is said, here and in the file.
+
+    Example: homeostat init bookings.csv --label cancelled --score p_cancelled
     """
-    found = write_config(data, output, force=force)
+    given = {role: column for role, column in columns.items() if column}
+    found = write_config(data, output, given, force=force)
     click.echo(f"{output}: model {found.name}, {found.task}, {len(found.features)} features")
     click.echo(f"Assumed from {found.rows:,} rows:")
     for line in found.assumed:

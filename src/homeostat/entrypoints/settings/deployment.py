@@ -348,7 +348,10 @@ class Settings(Part):
         retraining = self.model(name).retraining
         field = f"models.{name}.retraining.trainer"
         if retraining is None:
-            remedy = "add retraining: {trainer: 'train.py:train'}"
+            remedy = (
+                "add retraining: {trainer: 'train.py:train'}, or, if the model is served "
+                "elsewhere, history: {score: COLUMN} for the answers in the history"
+            )
             raise ConfigError("is missing", remedy, str(self._file), None, field)
         path, _, function = retraining.trainer.rpartition(":")
         file = self.path(path)

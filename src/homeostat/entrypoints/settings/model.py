@@ -131,6 +131,8 @@ class History(Part):
     """Column with what turned out to be true."""
     label_timestamp: str = "label_timestamp"
     """Column with the time at which the label became known."""
+    score: str | None = None
+    """Column with the answers of a model that is served elsewhere and not trained here."""
     where: str | None = None
     """Boolean column; only rows in which it is true are used."""
 
