@@ -10,7 +10,7 @@ WHYLOGS := .venv-whylogs
 SHAP := .venv-shap
 CLIENTS := .venv-clients
 
-.PHONY: help setup libraries browser database cache scraper compiler spark demo test lint type unit figures bench prove clients peers lock clean
+.PHONY: help setup libraries browser database cache scraper compiler spark demo test lint type unit figures bench prove clients peers lock site clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -62,6 +62,7 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory site
 
 type: setup
 	$(BIN)/mypy
@@ -123,6 +124,9 @@ peers: clients $(PEERS)/.ready $(WHYLOGS)/.ready $(SHAP)/.ready  ## hold presets
 	PYTHONPATH=src $(PEERS)/bin/python -m pytest --quiet -m peers tests/peers/test_presets.py
 	$(WHYLOGS)/bin/python -m pytest --quiet -m peers tests/peers/test_whylogs.py
 	$(SHAP)/bin/python -m pytest --quiet -m peers tests/peers/test_shap.py
+
+site: setup  ## build the documentation into .site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock:  ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
