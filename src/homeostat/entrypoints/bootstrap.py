@@ -181,6 +181,7 @@ class Deployment:
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
         from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
+        from homeostat.entrypoints.http.health import health  # noqa: PLC0415
         from homeostat.entrypoints.http.intake import Intake  # noqa: PLC0415
         from homeostat.entrypoints.http.openapi import described  # noqa: PLC0415
         from homeostat.entrypoints.http.paging import paging_api  # noqa: PLC0415
@@ -195,6 +196,7 @@ class Deployment:
         runbooks = self.settings.folder / self.settings.runbooks
         own = runbooks if runbooks.is_dir() else None
         return [
+            *health(self.records),
             *described(list(specs), tokens),
             scrape(self.figures(pulse, writer), self.clock, tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from homeostat.entrypoints.cli.options import config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.http.auth import Scope, Tokens
+from homeostat.entrypoints.settings import secret as secret_of
 
 
 @click.group()
@@ -26,18 +28,51 @@ def token() -> None:
     type=click.Choice([scope.value for scope in Scope]),
     help="What it allows; may be given several times.",
 )
+@click.option(
+    "--secret-env",
+    metavar="VARIABLE",
+    help="Take the secret from there; a token of this name that has another one is replaced.",
+)
 @config_option
 @json_option
-def create(*, name: str, scopes: tuple[str, ...], config_path: Path, as_json: bool) -> None:
-    """Make a token called NAME and print it, this once: only its hash is kept."""
+def create(
+    *,
+    name: str,
+    scopes: tuple[str, ...],
+    secret_env: str | None,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """Make a token called NAME and print it, this once: only its hash is kept.
+
+    With --secret-env nothing is printed, and to ask again changes nothing: that is for deployments
+    that begin with a secret of their own.
+
+    Example: homeostat token create my-service --scope ingest
+    """
+    wanted = [Scope(scope) for scope in scopes]
+    if secret_env is not None:
+        _keep(name, wanted, secret_env, config_path, as_json=as_json)
+        return
     with deployment(config_path, create=True) as opened:
-        wanted = [Scope(scope) for scope in scopes]
         secret = Tokens(opened.records).create(name, wanted, opened.clock.now())
     if as_json:
         print_json({"name": name, "token": secret, "scopes": scopes})
     else:
         click.echo(secret)
         click.echo("Keep it now: it cannot be shown again.", err=True)
+
+
+def _keep(
+    name: str, scopes: list[Scope], variable: str, config_path: Path, *, as_json: bool
+) -> None:
+    with deployment(config_path, create=True) as opened:
+        found = secret_of(os.environ, variable, "--secret-env", config_path)
+        new = Tokens(opened.records).keep(name, scopes, found, opened.clock.now())
+    if as_json:
+        print_json({"name": name, "scopes": scopes, "changed": new})
+    else:
+        click.echo(f"token {name!r} {'is kept' if new else 'is as it was'}")
 
 
 @token.command("list")

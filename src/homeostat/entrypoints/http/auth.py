@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from homeostat.domain.clock import Clock
-from homeostat.domain.errors import ConfigError, ConflictError, NotFoundError
+from homeostat.domain.errors import ConfigError, ConflictError, DataError, NotFoundError
 from homeostat.engine.ports import Records
 from homeostat.entrypoints.http.problem import ProblemError
 
@@ -89,6 +89,32 @@ class Tokens:
             uow.save(PREFIX + hashed, token)
         self._lately = {}
         return secret
+
+    def keep(self, name: str, scopes: Iterable[Scope], secret: str, now: datetime) -> bool:
+        """See to it that a token has this secret and these scopes; return whether it had not.
+
+        Raises
+        ------
+        DataError
+            If the secret is so short that it could be guessed.
+        """
+        if len(secret) < SECRET_BYTES:
+            raise DataError(
+                f"the secret of the token {name!r} has {len(secret)} characters; it needs "
+                f"{SECRET_BYTES} random ones, as of: openssl rand -hex {SECRET_BYTES}"
+            )
+        token = Token(name, digest(secret), tuple(sorted(set(scopes))), now)
+        before = [known for known in self.all() if known.name == name]
+        if [(known.sha256, known.scopes) for known in before] == [(token.sha256, token.scopes)]:
+            return False
+        with self._records.begin() as uow:
+            for known in before:
+                uow.load(PREFIX + known.sha256, Token)
+                uow.delete(PREFIX + known.sha256)
+            uow.load(PREFIX + token.sha256, Token)
+            uow.save(PREFIX + token.sha256, token)
+        self._lately = {}
+        return True
 
     def revoke(self, name: str) -> None:
         """Remove a token; raises NotFoundError."""

@@ -94,6 +94,8 @@ def of(models: Sequence[str]) -> Json:
     }
     whole: Json = {
         PATH: {"get": _ask("This document", ANY_OBJECT)},
+        "/health/live": {"get": _ask("Whether the server answers", ANY_OBJECT, ())},
+        "/health/ready": {"get": _ask("Whether its records do", ANY_OBJECT, (503,))},
         f"{BASE}/status": {"get": _ask("The log", an_object({"log": of_type(LogStatus)}, "log"))},
         f"{BASE}/models": {
             "get": _ask("All models", an_object({"models": a_list(a_ref("Model"))}, "models"))

@@ -21,6 +21,7 @@ from homeostat.engine.orders import BY_HAND, give_order
 from homeostat.entrypoints.http.api import api as api_routes
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.entrypoints.http.data import data_api
+from homeostat.entrypoints.http.health import health
 from homeostat.entrypoints.http.openapi import described, of
 from homeostat.entrypoints.http.paging import Inbound, paging_api
 from homeostat.entrypoints.openapi import PATH
@@ -58,6 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starlette, 
     give_order(records, "fraud", "1", BY_HAND[0], "ana", "slow", NOW)
     tokens = Tokens(records)
     routes = [
+        *health(records),
         *described(["fraud"], tokens),
         *data_api(log, [MODEL], clock, tokens),
         *paging_api(records, clock, {"hook": Inbound("webhook", "s3cret")}),
