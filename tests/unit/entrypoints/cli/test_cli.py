@@ -22,7 +22,6 @@ from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.late import LateMemory, late_key
 from homeostat.engine.watch import incident_key, rollout_key
 from homeostat.entrypoints.cli import COMMANDS, run
-from homeostat.entrypoints.http.auth import Tokens
 from homeostat.rollout.state import RolloutState
 from homeostat.rollout.state import Stage as RolloutStage
 
@@ -269,45 +268,6 @@ def test_rollout_status_and_decisions(running: Path) -> None:
     assert json.loads(call("rollout", "status", "--json")[1])["rollouts"][0]["challenger"] == "v2"
     assert "promote" in call("decisions")[1]
     assert json.loads(call("decisions", "--json", "-m", "fraud")[1])["decisions"][0]["actor"]
-
-
-def test_tokens(here: Path) -> None:
-    assert "no tokens" in call("token", "list")[1]
-    code, out, err = call("token", "create", "ci", "--scope", "read", "--scope", "ingest")
-    assert code == 0
-    assert out.startswith("hs_")
-    assert "cannot be shown again" in err
-    assert json.loads(call("token", "list", "--json")[1])["tokens"][0]["scopes"] == [
-        "ingest",
-        "read",
-    ]
-    assert "read" in call("token", "list")[1]
-    assert call("token", "create", "ci", "--scope", "read")[0] == 2
-    assert call("token", "revoke", "ci")[0] == 0
-    assert json.loads(call("token", "create", "ci", "--scope", "read", "--json")[1])["token"]
-
-
-def test_a_token_may_bring_its_own_secret(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ("token", "create", "first", "--scope", "read", "--secret-env", "FIRST_TOKEN")
-    assert "FIRST_TOKEN is not set" in call(*asked)[2]
-    monkeypatch.setenv("FIRST_TOKEN", "x" * 31)
-    code, _, err = call(*asked)
-    assert (code, "has 31 characters; it needs 32 random ones" in err) == (2, True)
-    told = []
-    for secret, scope in (("a" * 32, "read"), ("a" * 32, "read"), ("b" * 40, "ingest")):
-        monkeypatch.setenv("FIRST_TOKEN", secret)
-        changed = ("--json", "--scope", scope)
-        code, out, _ = call("token", "create", "first", "--secret-env", "FIRST_TOKEN", *changed)
-        told.append((code, json.loads(out)["changed"]))
-        assert secret not in out
-    assert told == [(0, True), (0, False), (0, True)]
-    (kept,) = json.loads(call("token", "list", "--json")[1])["tokens"]
-    assert kept["scopes"] == ["ingest"]
-    records = open_records(here)
-    assert Tokens(records).find("a" * 32) is None
-    assert Tokens(records).find("b" * 40) is not None
-    records.close()
-    assert "is as it was" in call(*asked[:-4], "--scope", "ingest", *asked[-2:])[1]
 
 
 def test_doctor_asks_the_object_store(here: Path) -> None:

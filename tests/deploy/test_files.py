@@ -10,7 +10,7 @@ import yaml
 from homeostat.entrypoints.cli import homeostat
 from homeostat.entrypoints.settings import load
 
-DEPLOY = Path(__file__).parents[3] / "deploy"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose/compose.yaml").read_text())
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 

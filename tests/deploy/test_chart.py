@@ -11,7 +11,7 @@ import yaml
 
 from homeostat.entrypoints.settings import load
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/helm/homeostat"
 HELM = Path(sys.executable).with_name("helm")
 MODEL = {"name": "m", "task": "binary", "features": {"a": "numeric"}, "labels": {"maturity": "1d"}}
