@@ -85,7 +85,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
-def _table(
+def table_of(
     title: str,
     header: tuple[str, ...],
     rows: Sequence[tuple[str, ...]],
@@ -104,7 +104,9 @@ def _monitor_table(report: ModelReport) -> Table:
         (line.title, line.status.value.replace("_", " "), line.words, when(line.as_of))
         for line in report.monitors
     ]
-    return _table("Monitors", ("monitor", "verdict", "what it says", "as of"), rows, "No data yet")
+    return table_of(
+        "Monitors", ("monitor", "verdict", "what it says", "as of"), rows, "No data yet"
+    )
 
 
 def _metric_tables(report: ModelReport) -> list[Table]:
@@ -126,8 +128,8 @@ def _metric_tables(report: ModelReport) -> list[Table]:
         ]
         header = ("from", "version", "value", "interval", "rows", "labels known", "cohort")
         curve = sparkline([point.value for point in points])
-        tables.append(_table(f"Performance: {name}", header, rows, "", curve))
-    return tables or [_table("Performance", (), [], "No performance yet: no labels have matured")]
+        tables.append(table_of(f"Performance: {name}", header, rows, "", curve))
+    return tables or [table_of("Performance", (), [], "No performance yet: no labels have matured")]
 
 
 def _drift_table(report: ModelReport) -> Table:
@@ -145,7 +147,7 @@ def _drift_table(report: ModelReport) -> Table:
             days[cell.day] += cell.status is Status.DRIFT
     header = ("feature", "days of drift", "days judged", "largest effect / threshold", "first day")
     curve = sparkline([float(days[day]) for day in sorted(days)])
-    return _table("Data drift", header, rows, "No drift judged yet", curve)
+    return table_of("Data drift", header, rows, "No drift judged yet", curve)
 
 
 def _incident_table(report: ModelReport) -> Table:
@@ -161,7 +163,7 @@ def _incident_table(report: ModelReport) -> Table:
         for line in report.incidents
     ]
     header = ("opened", "severity", "incident", "stage", "resolved", "reason")
-    return _table("Incidents", header, rows, "No incidents")
+    return table_of("Incidents", header, rows, "No incidents")
 
 
 def _decision_table(report: ModelReport) -> Table:
@@ -177,7 +179,7 @@ def _decision_table(report: ModelReport) -> Table:
         for decision in report.decisions
     ]
     header = ("when", "actor", "did", "to", "why", "evidence")
-    return _table("Decision log", header, rows, "Nothing was decided")
+    return table_of("Decision log", header, rows, "Nothing was decided")
 
 
 def tables(report: ModelReport) -> tuple[Table, ...]:
@@ -219,7 +221,8 @@ def escaped(text: str) -> str:
     return " ".join(text.split())
 
 
-def _markdown_table(table: Table) -> list[str]:
+def markdown_table(table: Table) -> list[str]:
+    """Return the lines of a table; what its cells hold is text."""
     lines = [f"### {escaped(table.title)}", ""]
     if table.rows:
         lines += [
@@ -241,12 +244,12 @@ def to_markdown(report: Report) -> str:
         "",
     ]
     for table in report.tables:
-        lines += _markdown_table(table)
+        lines += markdown_table(table)
     for model in report.models:
         verdict = f"**{model.health.words}**: {escaped(model.health.headline)}"
         lines += [f"## {escaped(model.model)}", "", verdict, ""]
         lines += [f"- {escaped(reason)}" for reason in model.health.reasons]
         lines += [""] if model.health.reasons else []
         for table in tables(model):
-            lines += _markdown_table(table)
+            lines += markdown_table(table)
     return "\n".join(lines)
