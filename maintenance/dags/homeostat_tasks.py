@@ -66,6 +66,11 @@ class Homeostat:
         asked = f"?{urlencode(query)}" if query else ""
         return self._call("GET", f"{path}{asked}", None)
 
+    def report(self, kind: str, model: str, as_of: datetime) -> str:
+        """Return a report as `homeostat report -o x.html` writes it; raises TaskError."""
+        query = urlencode({"as_of": as_of.isoformat(), "format": "html"})
+        return self._read("GET", f"/reports/{kind}/{quote(model, safe='')}?{query}", None)
+
     def ask(self, model: str, request: str, reason: str, subject: str = "") -> None:
         """Put a command into the model's inbox; raises TaskError."""
         body = {"request": request, "subject": subject, "reason": reason}
@@ -81,6 +86,12 @@ class Homeostat:
         return list(found)
 
     def _call(self, method: str, path: str, body: object) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._read(method, path, body)))
+        except ValueError as error:
+            raise TaskError(f"{self.url} cannot be asked: {error}; is it up?") from error
+
+    def _read(self, method: str, path: str, body: object) -> str:
         headers = {"Accept": "application/json", "User-Agent": "homeostat-dags"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -91,13 +102,13 @@ class Homeostat:
         request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - checked
         try:
             with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT) as answer:
-                found = json.loads(answer.read())
+                found: str = answer.read().decode()
         except urllib.error.HTTPError as error:
             said = error.read(500).decode(errors="replace")
             raise TaskError(f"{method} {path} was answered {error.code}: {said}") from error
         except (OSError, ValueError) as error:
             raise TaskError(f"{self.url} cannot be asked: {error}; is it up?") from error
-        return dict(found)
+        return found
 
 
 def models(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -233,52 +244,9 @@ def must_be_well(model: str, found: Mapping[str, Any]) -> None:
         raise TaskError(f"{model} became worse: {'; '.join(found['worse'][:5])}")
 
 
-def report(api: Homeostat, model: str, start: datetime, end: datetime) -> str:
-    """Return a period's accuracy, incidents and decisions as Markdown.
-
-    What comes from data is quoted as code, where it is no markup.
-    """
-    measured = accuracy(api, model, start, end)
-    incidents = [
-        entry for entry in api.of(model, "incidents", limit=MOST)
-        if _within(entry["fired_at"], start, end)
-    ]  # fmt: skip
-    decisions = [
-        entry
-        for entry in api.of(model, "decisions", since=start.isoformat(), limit=MOST)
-        if _within(entry["at"], start, end)
-    ]
-    rollout = api.model(model)["rollout"]
-    metrics = [
-        f"| {_code(name)} | {m['mean']:.4f} | {m['lowest']:.4f} | {m['highest']:.4f} | {m['n']} |"
-        for name, m in measured["metrics"].items()
-    ]
-    lines = [
-        f"# {_code(model)}, {start:%Y-%m-%d} to {end:%Y-%m-%d}",
-        "",
-        f"Champion at the time of this report: {_code(rollout['champion'])}",
-        "",
-        "## Accuracy on matured labels",
-        "",
-        *(
-            ["| metric | mean | lowest | highest | rows |", "| - | - | - | - | - |", *metrics]
-            if metrics
-            else ["No window had enough matured labels."]
-        ),
-        "",
-        *_section("Became worse", [_code(reason) for reason in measured["worse"]]),
-        *_section("Incidents", [f"{e['fired_at']}: {_code(e['key'])}" for e in incidents]),
-        *_section(
-            "Decisions",
-            [f"{e['at']}: {_code(e['action'])} {_code(e['reason'])}" for e in decisions],
-        ),
-    ]
-    return "\n".join(lines)
-
-
 def write_report(text: str, kind: str, model: str, end: datetime, folder: Path) -> str:
     """Write a report in one step; writing it again replaces it. Returns its path."""
-    path = folder / f"{dag_id(kind, model)}.{end:%Y-%m-%d}.md"
+    path = folder / f"{dag_id(kind, model)}.{end:%Y-%m-%d}.html"
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
@@ -299,19 +267,6 @@ def last(days: int, end: datetime) -> tuple[datetime, datetime]:
     return end - timedelta(days=days), end
 
 
-def last_month(end: datetime) -> tuple[datetime, datetime]:
-    """Return the calendar month before that of a time.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> [f"{t:%Y-%m-%d}" for t in last_month(datetime(2024, 3, 1, 6, tzinfo=UTC))]
-    ['2024-02-01', '2024-03-01']
-    """
-    this = end.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (this - timedelta(days=1)).replace(day=1), this
-
-
 def _mark(run: Mapping[str, Any]) -> list[Any]:
     return [run.get(name) for name in ("number", "requested_at", "asked_at")]
 
@@ -325,21 +280,3 @@ def _summary(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "n": rows,
         "windows": len(points),
     }
-
-
-def _within(moment: str | None, start: datetime, end: datetime) -> bool:
-    return moment is not None and start <= _time(moment) < end
-
-
-def _time(moment: str) -> datetime:
-    # Python 3.10 knows no Z.
-    return datetime.fromisoformat(moment.replace("Z", "+00:00"))  # noqa: FURB162
-
-
-def _section(title: str, entries: Sequence[str]) -> list[str]:
-    return [f"## {title}", "", *([f"- {entry}" for entry in entries] or ["None."]), ""]
-
-
-def _code(text: object) -> str:
-    plain = " ".join(str(text).replace("`", "'").replace("|", "/").split())
-    return f"`{''.join(c for c in plain if c.isprintable())}`" if plain else "none"

@@ -1,4 +1,4 @@
-"""Monthly: accuracy, incidents and decisions of the last calendar month, as Markdown."""
+"""Monthly: what happened to a model in a month, as `homeostat report monthly` tells it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ def monthly_report(model: str) -> DAG:
     @task(task_id="write_report", retries=3, retry_delay=timedelta(minutes=5))
     def write_report() -> str:
         now = datetime.now(timezone.utc)
-        start, end = homeostat.last_month(now)
-        text = homeostat.report(homeostat.Homeostat.of_environment(), model, start, end)
+        text = homeostat.Homeostat.of_environment().report("monthly", model, now)
         folder = homeostat.reports_folder()
-        return homeostat.write_report(text, "monthly_report", model, end, folder)
+        return homeostat.write_report(text, "monthly_report", model, now, folder)
 
     @dag(
         dag_id=homeostat.dag_id("monthly_report", model),

@@ -1,4 +1,4 @@
-"""Weekly: accuracy, incidents and decisions of the last seven days, as Markdown."""
+"""Weekly: what happened to a model in seven days, as `homeostat report weekly` tells it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ def weekly_report(model: str) -> DAG:
     @task(task_id="write_report", retries=3, retry_delay=timedelta(minutes=5))
     def write_report() -> str:
         now = datetime.now(timezone.utc)
-        start, end = homeostat.last(7, now)
-        text = homeostat.report(homeostat.Homeostat.of_environment(), model, start, end)
+        text = homeostat.Homeostat.of_environment().report("weekly", model, now)
         folder = homeostat.reports_folder()
-        return homeostat.write_report(text, "weekly_report", model, end, folder)
+        return homeostat.write_report(text, "weekly_report", model, now, folder)
 
     @dag(
         dag_id=homeostat.dag_id("weekly_report", model),

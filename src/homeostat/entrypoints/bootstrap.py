@@ -185,9 +185,11 @@ class Deployment:
         from homeostat.entrypoints.http.intake import Intake  # noqa: PLC0415
         from homeostat.entrypoints.http.openapi import described  # noqa: PLC0415
         from homeostat.entrypoints.http.paging import paging_api  # noqa: PLC0415
+        from homeostat.entrypoints.http.reports import reports_api  # noqa: PLC0415
         from homeostat.entrypoints.http.scrape import scrape  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
         from homeostat.entrypoints.inbound import inbound  # noqa: PLC0415
+        from homeostat.entrypoints.reports import Reports  # noqa: PLC0415
 
         specs = {name: plan.spec for name, plan in self.plans.items()}
         largest = int(self.settings.server.max_request_mb * 2**20)
@@ -195,12 +197,14 @@ class Deployment:
         tokens = Tokens(self.records, self.clock)
         runbooks = self.settings.folder / self.settings.runbooks
         own = runbooks if runbooks.is_dir() else None
+        reports = Reports(self.records, self.log, self.registry, self.plans, self.clock)
         return [
             *health(self.records),
             *described(list(specs), tokens),
             scrape(self.figures(pulse, writer), self.clock, tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
+            *reports_api(reports, tokens),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
             *ui(self.records, self.log, self.registry, specs, self.clock, own),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from math import isfinite
 
@@ -72,7 +73,7 @@ def recommend(facts: Facts) -> Recommendation:
 def _gap(facts: Facts) -> tuple[str, Difference] | None:
     then = dict(facts.baseline)
     for name in facts.metrics:
-        found, way = standing(facts, name), better(facts, name)
+        found, way = standing(facts, name, facts.champion), better(facts, name)
         if found is None or name not in then or not way:
             continue
         sign = 1.0 if way == "higher" else -1.0
@@ -113,13 +114,18 @@ def ages(facts: Facts) -> Section:
             (
                 card.version,
                 roles.get(card.version, "—"),
-                span(facts.window.end - card.created),
-                span(facts.window.end - until) if until else "not known",
+                _age(facts, card.created),
+                _age(facts, until),
                 f"{card.rows:,}" if card.rows else "not known",
                 card.parent or "—",
             )
         )
-    served = "not known" if facts.promoted is None else span(facts.window.end - facts.promoted)
-    words = f"{facts.champion} has been champion for {served}." if facts.champion else "No version."
+    served = f"{facts.champion} has been champion for {_age(facts, facts.promoted)}."
+    words = served if facts.champion else "There is no version yet."
     header = ("version", "role", "age", "age of its newest training rows", "trained on", "parent")
     return Section("Model ages", (words,), (), (listing("Versions", header, rows, "None"),))
+
+
+def _age(facts: Facts, since: datetime | None) -> str:
+    """Write an age at the time when the report was made."""
+    return "a time not known" if since is None else span(facts.generated - since)

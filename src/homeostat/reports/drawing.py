@@ -13,7 +13,7 @@ from html import escape
 
 from homeostat.domain.text import printable
 from homeostat.reports.charts import GREY, SERIES
-from homeostat.reports.plot import Dot, Form, Grid, Line, Marks, Picture, Plot, Scale
+from homeostat.reports.plot import Dot, Form, Grid, Line, Marks, Picture, Plot, Scale, cut
 from homeostat.reports.scale import Ruler, ruler
 
 WIDTH, HEIGHT = 480, 220
@@ -23,6 +23,8 @@ LONGEST_NAME = 26
 LONGEST_KEY = 24
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 2", "10 4")
 CELL, MOST_SIDE = 64, 12
+NEAR = 14
+"""Pixels within which upright lines share one number."""
 
 
 def svg(picture: Picture) -> str:
@@ -58,7 +60,7 @@ def _nothing(title: str, words: str) -> str:
 
 def _upright(plot: Plot) -> str:
     dots = plot.dots
-    across = [_x(dot.x) for dot in dots] + [_x(line.x) for line in plot.lines if line.x is not None]
+    across = [_x(dot.x) for dot in dots] + [_x(line.x) for line in plot.upright]
     x = ruler(plot.x, across, LEFT + 6, WIDTH - RIGHT - 6)
     y = _value_ruler(plot, HEIGHT - BOTTOM, TOP)
     parts = [_open(plot.title, plot.caption, HEIGHT), *_frame(plot, x, y)]
@@ -66,7 +68,8 @@ def _upright(plot: Plot) -> str:
     if plot.diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         parts.append(_line(x.place(low), y.place(low), x.place(high), y.place(high), "3 3"))
-    parts += [_across(line, x, y) for line in plot.lines]
+    parts += [_level(line, y) for line in plot.lines if line.x is None]
+    parts += _uprights(plot, x)
     for number, marks in enumerate(plot.marks):
         parts += _series(marks, number, x, y)
     return "".join((*parts, "</svg>"))
@@ -89,7 +92,7 @@ def _value_ruler(plot: Plot, start: float, end: float) -> Ruler:
 
 
 def _frame(plot: Plot, x: Ruler, y: Ruler) -> list[str]:
-    parts = [_text(2, 12, _cut(plot.y.title, 60), "start")]
+    parts = [_text(2, 12, cut(plot.y.title, 60), "start")]
     for value, label in y.ticks:
         at = y.place(value)
         parts.append(_line(LEFT, at, WIDTH - RIGHT, at, "", 0.25))
@@ -103,14 +106,14 @@ def _frame(plot: Plot, x: Ruler, y: Ruler) -> list[str]:
         at = min(max(at, wide), WIDTH - wide)
         last = at + wide + 6
         parts.append(_text(at, HEIGHT - BOTTOM + 16, label, "middle"))
-    parts.append(_text(WIDTH - RIGHT, 12, _cut(plot.x.title, 40), "end"))
+    parts.append(_text(WIDTH - RIGHT, 12, cut(plot.x.title, 40), "end"))
     return parts
 
 
 def _key(series: Sequence[Marks]) -> str:
     parts, at = [], float(LEFT)
     for number, marks in enumerate(series):
-        name = _cut(marks.name, LONGEST_KEY)
+        name = cut(marks.name, LONGEST_KEY)
         wide = 26 + 6.4 * len(name)
         if at + wide > WIDTH:
             break
@@ -121,17 +124,28 @@ def _key(series: Sequence[Marks]) -> str:
     return "".join(parts)
 
 
-def _across(line: Line, x: Ruler, y: Ruler) -> str:
-    """Draw a line across; its words are its title, and stand beside it if it is level."""
-    words = f"<title>{escape(printable(line.text))}</title>"
-    if line.x is not None:
+def _uprights(plot: Plot, x: Ruler) -> list[str]:
+    """Draw upright lines with their numbers: what they stand for is in the caption."""
+    parts = []
+    groups: list[tuple[float, list[int]]] = []
+    for place, line in enumerate(plot.upright, 1):
         at = x.place(_x(line.x))
-        drawn = _line(at, TOP, at, HEIGHT - BOTTOM, "5 3", 0.8, words=words)
-        return drawn + _text(at + 3, TOP + 9, _cut(line.text, 20), "start", 10)
+        parts.append(_line(at, TOP, at, HEIGHT - BOTTOM, "5 3", 0.8, words=_title(line.text)))
+        if groups and abs(at - groups[-1][0]) < NEAR:
+            groups[-1][1].append(place)
+        else:
+            groups.append((at, [place]))
+    for at, places in groups:
+        words = str(places[0]) if len(places) == 1 else f"{places[0]}-{places[-1]}"
+        parts.append(_text(at, TOP - 2, words, "middle", 10))
+    return parts
+
+
+def _level(line: Line, y: Ruler) -> str:
     assert line.y is not None
     at = y.place(line.y)
-    drawn = _line(LEFT, at, WIDTH - RIGHT, at, "5 3", 0.8, words=words)
-    return drawn + _text(WIDTH - RIGHT, at - 4, _cut(line.text, 40), "end", 10)
+    drawn = _line(LEFT, at, WIDTH - RIGHT, at, "5 3", 0.8, words=_title(line.text))
+    return drawn + _text(WIDTH - RIGHT, at - 4, cut(line.text, 40), "end", 10)
 
 
 def _series(marks: Marks, number: int, x: Ruler, y: Ruler) -> list[str]:
@@ -196,13 +210,13 @@ def _flat(plot: Plot) -> str:
         parts.append(_text(min(at, WIDTH - 3.3 * len(label)), height - 8, label, "middle"))
     for place, name in enumerate(names):
         middle = top + ROW * (place + 0.5)
-        parts.append(_text(NAME_WIDTH - 8, middle + 4, _cut(name, LONGEST_NAME), "end"))
+        parts.append(_text(NAME_WIDTH - 8, middle + 4, cut(name, LONGEST_NAME), "end"))
     for line in plot.lines:
         if line.y is not None:
             at = along.place(line.y)
             words = _title(line.text)
             parts.append(_line(at, top, at, height - BOTTOM, "5 3", 0.9, words=words))
-            parts.append(_text(at + 3, top - 3, _cut(line.text, 30), "start", 10))
+            parts.append(_text(at + 3, top - 3, cut(line.text, 30), "start", 10))
     rows = {name: top + ROW * (place + 0.5) for place, name in enumerate(names)}
     for number, marks in enumerate(plot.marks):
         shift = (number - (len(plot.marks) - 1) / 2) * ROW / (len(plot.marks) + 0.5)
@@ -239,9 +253,9 @@ def _grid(grid: Grid) -> str:
     parts.append(_text(2, 14, f"{grid.row_title} ↓", "start"))
     room = max(3, int(wide / 6.6))
     for place, name in enumerate(columns):
-        parts.append(_text(120 + wide * (place + 0.5), 34, _cut(name, room), "middle"))
+        parts.append(_text(120 + wide * (place + 0.5), 34, cut(name, room), "middle"))
     for place, name in enumerate(rows):
-        parts.append(_text(112, 66 + 40 * place, _cut(name, 16), "end"))
+        parts.append(_text(112, 66 + 40 * place, cut(name, 16), "end"))
     for square in grid.squares:
         if square.row not in rows or square.column not in columns:
             continue
@@ -302,7 +316,3 @@ def _text(x: float, y: float, words: str, anchor: str, size: int = 12) -> str:
         f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor"{small}>'
         f"{escape(printable(words))}</text>"
     )
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

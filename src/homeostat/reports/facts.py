@@ -16,6 +16,8 @@ from homeostat.reports.plots import Spread
 IMPORTANCE, ESTIMATED = "importance:", "estimated"
 """As `homeostat.engine.importance` and `homeostat.engine.estimates` name their points."""
 MATURED, WEIGHTED = "matured", "weighted"
+WHOLE = "all versions"
+"""Version of the figures of all rows together: `homeostat.engine.figures.WHOLE`."""
 HIGHER = frozenset(
     {
         "auc", "macro_auc", "average_precision", "accuracy", "precision",
@@ -115,6 +117,16 @@ class Facts:
         """Verdicts on windows that end in the window."""
         start, end = self.window.start, self.window.end
         return tuple(v for v in self.verdicts if start < v.window.end <= end)
+
+    @property
+    def answering(self) -> tuple[str, ...]:
+        """The versions that answered in the window, as far as figures tell, else the champion."""
+        found = {
+            point.version
+            for point in self.points
+            if point.version not in {"", WHOLE} and point.window.start in self.window
+        }
+        return tuple(sorted(found)) or (self.champion or "no version",)
 
     @property
     def totals(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from homeostat.domain.window import Window
 from homeostat.reports import plots
 from homeostat.reports.charts import annotate
 from homeostat.reports.document import Table
-from homeostat.reports.facts import MATURED, WEIGHTED, Facts, better, ratio
+from homeostat.reports.facts import MATURED, WEIGHTED, WHOLE, Facts, better, ratio
 from homeostat.reports.plot import Picture
 from homeostat.reports.pooling import Difference, Pooled, answers, difference, pooled
 from homeostat.reports.sheet import Section, listing
@@ -40,14 +40,17 @@ class Standing:
     moved: Difference | None
 
 
-def standing(facts: Facts, name: str) -> Standing | None:
+def standing(facts: Facts, name: str, version: str = "") -> Standing | None:
     """Return how a metric stands on complete labels; None if no window is known.
 
-    A total counts for all versions together, any other figure by the version that answered most.
+    A total counts for all versions together, any other figure by the version that answered most,
+    or of the version that is asked for.
     """
     known = facts.realized(name)
-    if name in facts.totals:
-        known = tuple(point for point in known if point.version == "all versions")
+    if version:
+        known = tuple(point for point in known if point.version == version)
+    elif name in facts.totals:
+        known = tuple(point for point in known if point.version == WHOLE)
     series = answers(known)
     if not series:
         return None
@@ -102,7 +105,7 @@ def performance(facts: Facts) -> Section:
     return Section("Performance", _labels(facts, found), tuple(pictures), (
         listing(
             "Realized, on complete labels",
-            ("metric", "now", "before", "difference", "", "rows", "windows", "labels known",
+            ("metric", "now", "before", "difference", "said", "rows", "windows", "labels known",
              "windows from", "to"),
             [_row(facts, each) for each in found],
             "No window has complete labels yet: performance is not known",
@@ -296,8 +299,8 @@ def business(facts: Facts) -> Section:
     table = listing(
         "What predictions were worth",
         (
-            "figure", "now", "before", "difference", "", "sum", "rows", "windows", "labels known",
-            "windows from", "to",
+            "figure", "now", "before", "difference", "verdict", "sum", "rows", "windows",
+            "labels known", "windows from", "to",
         ),
         rows,
         "No window has complete labels yet: what predictions were worth is not known",

@@ -102,6 +102,8 @@ class Plot:
     lines : tuple of Line
     diagonal : bool
         Draw ``y = x``.
+    bands : str
+        What ``low`` and ``high`` are.
     note : str
         What a reader needs to know to read it.
     empty : str
@@ -114,8 +116,14 @@ class Plot:
     marks: tuple[Marks, ...] = ()
     lines: tuple[Line, ...] = ()
     diagonal: bool = False
+    bands: str = "95 % intervals"
     note: str = ""
     empty: str = "No data"
+
+    @property
+    def upright(self) -> tuple[Line, ...]:
+        """Lines that are upright: they are numbered from 1 where they have no room for words."""
+        return tuple(line for line in self.lines if line.x is not None)
 
     @property
     def dots(self) -> tuple[Dot, ...]:
@@ -128,9 +136,10 @@ class Plot:
         dots = self.dots
         if not dots:
             return self.empty
-        parts = ["95 % intervals" if any(dot.bounded for dot in dots) else "No intervals"]
+        bands = self.bands if any(dot.bounded for dot in dots) else "no intervals"
         counts = rows(dot.n for dot in dots)
-        return "; ".join(filter(None, (*parts, counts, self.note)))
+        lines = (f"{place}: {cut(line.text)}" for place, line in enumerate(self.upright, 1))
+        return "; ".join(filter(None, (bands, counts, self.note, *lines)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +173,17 @@ class Grid:
 
 
 Picture = Plot | Grid
+
+
+def cut(text: str, most: int = 80) -> str:
+    """Return a text that has room.
+
+    Examples
+    --------
+    >>> cut("abcdef", 4)
+    'abc…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def rows(counts: Iterable[int]) -> str:

@@ -227,7 +227,7 @@ def quantiles_over_time(name: str, spreads: Sequence[Spread]) -> Plot:
         Axis("UTC", Scale.TIME),
         Axis(name),
         (Marks("median, middle half", middle), Marks("median, 5 to 95 %", outer)) if known else (),
-        note="bands are quantiles of the rows, no intervals of an estimate",
+        bands="bands are quantiles of the rows",
         empty=f"No values of {name} in this time",
     )
 

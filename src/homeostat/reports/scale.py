@@ -11,6 +11,8 @@ from homeostat.reports.plot import Axis, Scale
 from homeostat.reports.wording import number
 
 MOST_TICKS = 5
+MARGIN = 0.04
+"""Of the values' range, left free beyond them; none beyond zero."""
 HOURS = (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672, 1344, 2688, 8760)
 
 
@@ -49,8 +51,10 @@ def ruler(axis: Axis, values: Sequence[float], start: float, end: float) -> Rule
     >>> found.ticks[-1], found.place(0.9)
     ((0.8, '0.8'), 90.0)
     """
-    low = axis.low if math.isfinite(axis.low) else min(values, default=0.0)
-    high = axis.high if math.isfinite(axis.high) else max(values, default=1.0)
+    least, most = min(values, default=0.0), max(values, default=1.0)
+    margin = 0.0 if axis.scale is Scale.TIME else MARGIN * (most - least)
+    low = axis.low if math.isfinite(axis.low) else least - margin * (least != 0.0)
+    high = axis.high if math.isfinite(axis.high) else most + margin * (most != 0.0)
     if not high - low > 1e-9 * max(abs(low), abs(high)):
         middle, reach = low, abs(low) * 0.05 or 1.0
         low, high = middle - reach, middle + reach

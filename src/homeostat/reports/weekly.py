@@ -51,7 +51,7 @@ def report(
 ) -> Sheet:
     """Put a report of one model together, its health first."""
     found = health(facts.judged, facts.incidents, facts.window.end)
-    verdict = f"{found.words}: {found.headline}"
+    verdict = f"At its end: {found.words.lower()}. {found.headline}"
     part = Part(facts.spec.name, sections, said, found.level.value, verdict)
     return Sheet(kind, title, facts.window, facts.generated, (part,), facts.problems)
 
@@ -62,7 +62,7 @@ def lead(facts: Facts, period: str = "week") -> tuple[str, ...]:
     volumes = [v for v in facts.judged if v.monitor is Monitor.VOLUME and not v.subject]
     rows = sum(n for _, n in facts.answered) or sum(v.n_current for v in volumes)
     if rows:
-        said.append(f"{rows:,} predictions, answered by {facts.champion or 'no champion'}.")
+        said.append(f"{rows:,} predictions, answered by {', '.join(facts.answering)}.")
     elif not facts.judged:
         said.append(f"No predictions were judged in this {period}.")
     for name in facts.metrics[:1]:
@@ -80,7 +80,7 @@ def lead(facts: Facts, period: str = "week") -> tuple[str, ...]:
         said.append(f"{len(drifted)} of {len(columns)} columns drifted{some}{more}.")
     fired = [line for line in facts.incidents if line.opened and line.opened in facts.window]
     still = sum(line.open for line in facts.incidents)
-    said.append(f"{len(fired)} incidents fired, {still} are open.")
+    said.append(f"Incidents: {len(fired)} fired, {still} open.")
     done = [d for d in facts.done if d.actor == AUTOMATIC and d.action in TOLD.keys() - INCIDENTS]
-    said.append(f"Homeostat did {len(done)} things by itself.")
+    said.append(f"Done by Homeostat itself: {len(done)}.")
     return tuple(said)

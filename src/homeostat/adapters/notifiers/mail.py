@@ -8,7 +8,7 @@ import smtplib
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
@@ -46,6 +46,18 @@ class Drawn:
 
 Chart = Callable[[Notify], Drawn | None]
 """Draws something about a notification; returns None if there is nothing to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A document to be mailed; ``key`` is the same when it is sent again."""
+
+    key: str
+    subject: str
+    text: str
+    html: bytes
+    filename: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,25 @@ class MailNotifier:
         DeliveryError
             With ``retry`` for network problems and answers of 4xx; without for 5xx.
         """
-        message = self.message(notice)
+        return self._sent(self.message(notice))
+
+    def post(self, letter: Letter) -> str:
+        """Send a document; raises DeliveryError as `send` does."""
+        return self._sent(self.enclosing(letter))
+
+    def enclosing(self, letter: Letter) -> EmailMessage:
+        """Return the message of a document: a text, and the document as a file."""
+        mail = EmailMessage()
+        mail["Subject"] = one_line(letter.subject, LONGEST_SUBJECT)
+        mail["From"], mail["To"] = self.sender, ", ".join(self.to)
+        mail["Date"] = format_datetime(letter.at)
+        mail["Message-ID"] = _identity(letter.key)
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(f"{several_lines(letter.text, LONGEST_TEXT)}\n")
+        mail.add_attachment(letter.html, maintype="text", subtype="html", filename=letter.filename)
+        return mail
+
+    def _sent(self, message: EmailMessage) -> str:
         try:
             refused = self._deliver(message)
         except smtplib.SMTPRecipientsRefused as error:

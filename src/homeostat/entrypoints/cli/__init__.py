@@ -40,6 +40,7 @@ COMMANDS: Table = {
     "breaker": (f"{HERE}.breaker:breaker", "Show or steer the gateways' breakers."),
     "retrain": (f"{HERE}.rollout:retrain", "Ask for a retraining."),
     "decisions": (f"{HERE}.status:decisions", "Show what was decided, by whom and why."),
+    "report": (f"{HERE}.report:report", "Write weekly, monthly, drift reports, model cards."),
     "data": (f"{HERE}.data:data", "Erase, verify, repair, export; refused rows."),
     "import": (
         f"{HERE}.imports:import_command",

@@ -29,6 +29,7 @@ from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.patience import PatientProtocol
 from homeostat.entrypoints.release import Release
+from homeostat.entrypoints.reports_schedule import chores
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.unmonitored import unmonitored
 from homeostat.entrypoints.worker import Pulse, Worker
@@ -148,7 +149,7 @@ def serve(*, config_path: Path, host: str | None, port: int | None) -> None:
         worker = Worker(engine, log, clock, server.tick, full=log.full, leadership=leadership)
         worker.release = Release(log, clock)
         worker.pulse = pulse
-        worker.chore = deployment.label_files(lambda: worker.stopping)
+        worker.chore = chores(deployment, lambda: worker.stopping)
         worker.start()
         pusher = None
         if writer is not None:

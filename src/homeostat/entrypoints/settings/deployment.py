@@ -19,6 +19,7 @@ from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.receivers import Receiver, to_console
+from homeostat.entrypoints.settings.reports import Reports, check_reports
 from homeostat.entrypoints.settings.routes import Route, check_escalation, check_routes
 from homeostat.entrypoints.settings.rules import AlertDefaults
 from homeostat.entrypoints.settings.rules_check import check_rules
@@ -173,6 +174,8 @@ class Settings(Part):
     """Who is told of what; models and rules that name receivers themselves have no need of them."""
     alerts: AlertDefaults = AlertDefaults()
     """Alert rules of all models, and escalation."""
+    reports: Reports = Reports()
+    """Reports that are made on a schedule."""
     models: tuple[Model, ...] = Field(min_length=1)
     """The models under care."""
 
@@ -202,6 +205,7 @@ class Settings(Part):
         check_escalation(self.alerts.escalation, self.receivers, "alerts")
         check_routes(self.routes, self.receivers, seen, teams)
         deadline = self.gateway.deadline if "deadline" in self.gateway.model_fields_set else None
+        check_reports(self.reports, self.receivers, seen)
         check_rules(self.alerts, self.models, self.receivers, deadline)
         return self
 
@@ -279,6 +283,12 @@ class Settings(Part):
     def path(self, name: str) -> Path:
         """Return the absolute path of a file or folder that is named in this file."""
         return (self.folder / Path(name).expanduser()).resolve()
+
+    @property
+    def reports_folder(self) -> Path:
+        """Absolute path of the folder of scheduled reports."""
+        given = self.reports.folder
+        return self.path(given) if given else self.data_folder / "reports"
 
     @property
     def models_folder(self) -> Path:
