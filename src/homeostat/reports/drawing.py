@@ -97,26 +97,23 @@ def _frame(plot: Plot, x: Ruler, y: Ruler) -> list[str]:
         at = y.place(value)
         parts.append(_line(LEFT, at, WIDTH - RIGHT, at, "", 0.25))
         parts.append(_text(LEFT - 6, at + 4, label, "end"))
-    last = -math.inf
     for value, label in x.ticks:
-        at = x.place(value)
         wide = 3.3 * len(label)
-        if at - wide < last:
-            continue
-        at = min(max(at, wide), WIDTH - wide)
-        last = at + wide + 6
+        at = min(max(x.place(value), wide), WIDTH - wide)
         parts.append(_text(at, HEIGHT - BOTTOM + 16, label, "middle"))
     parts.append(_text(WIDTH - RIGHT, 12, cut(plot.x.title, 40), "end"))
     return parts
 
 
 def _key(series: Sequence[Marks]) -> str:
+    """Name all series; where there is no room each has as much as any other."""
     parts, at = [], float(LEFT)
-    for number, marks in enumerate(series):
-        name = cut(marks.name, LONGEST_KEY)
+    names = [cut(marks.name, LONGEST_KEY) for marks in series]
+    fair = int(((WIDTH - LEFT) / len(names) - 26) / 6.4)
+    if sum(26 + 6.4 * len(name) for name in names) > WIDTH - LEFT:
+        names = [cut(name, fair) for name in names]
+    for number, name in enumerate(names):
         wide = 26 + 6.4 * len(name)
-        if at + wide > WIDTH:
-            break
         parts.append(_line(at, 26, at + 14, 26, DASHES[number % 6], 1.0, _colour(number), 2))
         parts.append(_shape(number, at + 7, 26))
         parts.append(_text(at + 19, 30, name, "start"))
@@ -211,12 +208,10 @@ def _flat(plot: Plot) -> str:
     for place, name in enumerate(names):
         middle = top + ROW * (place + 0.5)
         parts.append(_text(NAME_WIDTH - 8, middle + 4, cut(name, LONGEST_NAME), "end"))
-    for line in plot.lines:
-        if line.y is not None:
-            at = along.place(line.y)
-            words = _title(line.text)
-            parts.append(_line(at, top, at, height - BOTTOM, "5 3", 0.9, words=words))
-            parts.append(_text(at + 3, top - 3, cut(line.text, 30), "start", 10))
+    for text, value in ((line.text, line.y) for line in plot.lines if line.y is not None):
+        at = along.place(value)
+        parts.append(_line(at, top, at, height - BOTTOM, "5 3", 0.9, words=_title(text)))
+        parts.append(_text(at + 3, top - 3, cut(text, 30), "start", 10))
     rows = {name: top + ROW * (place + 0.5) for place, name in enumerate(names)}
     for number, marks in enumerate(plot.marks):
         shift = (number - (len(plot.marks) - 1) / 2) * ROW / (len(plot.marks) + 0.5)

@@ -47,7 +47,7 @@ def ruler(axis: Axis, values: Sequence[float], start: float, end: float) -> Rule
 
     Examples
     --------
-    >>> found = ruler(Axis("auc", low=0.0), [0.2, 0.9], 0.0, 90.0)
+    >>> found = ruler(Axis("auc", low=0.0, high=0.9), [0.2, 0.9], 0.0, 90.0)
     >>> found.ticks[-1], found.place(0.9)
     ((0.8, '0.8'), 90.0)
     """

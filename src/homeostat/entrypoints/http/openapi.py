@@ -26,6 +26,8 @@ from homeostat.entrypoints.http.formats import ARROW, JSON, LINES
 from homeostat.entrypoints.http.paging import PATH as BACK
 from homeostat.entrypoints.http.problem import endpoint, reply
 from homeostat.entrypoints.http.query import MOST
+from homeostat.entrypoints.http.reports import MEDIA
+from homeostat.entrypoints.http.reports import PATH as REPORTS
 from homeostat.entrypoints.http.silencing import PATH as SILENCES
 from homeostat.entrypoints.openapi import (
     ANY_OBJECT,
@@ -42,6 +44,7 @@ from homeostat.entrypoints.openapi import (
     in_query,
     of_type,
 )
+from homeostat.entrypoints.reports import KINDS
 from homeostat.entrypoints.silencing import FIELDS
 
 ABOUT = (
@@ -101,6 +104,7 @@ def of(models: Sequence[str]) -> Json:
             "get": _ask("All models", an_object({"models": a_list(a_ref("Model"))}, "models"))
         },
         **_silences(),
+        REPORTS: _reports(models),
         BACK: {"parameters": [in_path("receiver")], "post": _back()},
         **paths,
     }
@@ -157,6 +161,24 @@ def _silences() -> Json:
             "parameters": [in_path("number")],
             "post": _ask("End a silence now", shown),
         },
+    }
+
+
+def _kind(media: str) -> str:
+    return media.partition(";")[0]
+
+
+def _reports(models: Sequence[str]) -> Json:
+    found = answers("A report", ANY_OBJECT, a_ref("Problem"), _meant(LOOKING))
+    texts = {kind: {"schema": TEXT} for media in MEDIA.values() if (kind := _kind(media)) != JSON}
+    responses = found["responses"]
+    assert isinstance(responses, dict)
+    responses["200"]["content"] |= texts
+    form = in_query("format", an_enum(list(MEDIA)), "By default html.")
+    as_of = in_query("as_of", TIME, "When it ends; by default now.")
+    return {
+        "parameters": [in_path("kind", KINDS), in_path("model", models)],
+        "get": {**found, "parameters": [form, as_of]},
     }
 
 
