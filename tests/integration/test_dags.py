@@ -33,10 +33,14 @@ from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.watch import fresh, retraining_key, rollout_key, watch_key
 from homeostat.entrypoints.http.api import api
 from homeostat.entrypoints.http.auth import Tokens
+from homeostat.entrypoints.http.reports import reports_api
+from homeostat.entrypoints.reports import Reports
 from homeostat.retraining.run import RunState
 from homeostat.retraining.run import Stage as RunStage
 from homeostat.rollout.state import RolloutState, Stage
 from homeostat.simulation.clock import SimulatedClock
+from homeostat.simulation.fakes.models import MemoryRegistry
+from unit.entrypoints.monitoring import standing
 
 DAGS = Path(__file__).parents[2] / "maintenance" / "dags"
 NOW = datetime(2024, 3, 4, 6, tzinfo=UTC)
@@ -116,7 +120,10 @@ def world(served: dict[str, Any], tmp_path: Path) -> Iterator[World]:
     clock = SimulatedClock(NOW)
     records = DatabaseRecords(f"sqlite:///{tmp_path}/records.db", clock)
     log = FilePredictionLog(tmp_path / "log", records, fsync=False)
-    served["app"] = Starlette(routes=api(records, log, [SPEC], clock, Tokens(records)))
+    tokens = Tokens(records)
+    reports = Reports(records, log, MemoryRegistry(), {M: replace(standing.PLAN, spec=SPEC)}, clock)
+    routes = [*reports_api(reports, tokens), *api(records, log, [SPEC], clock, tokens)]
+    served["app"] = Starlette(routes=routes)
     yield World(records, served["url"])
     log.close()
     records.close()
@@ -227,24 +234,24 @@ def test_accuracy_of_a_week(world: World) -> None:
         tasks.must_be_well(M, tasks.accuracy(world.api, M, *tasks.last(7, NOW)))
 
 
-def test_a_report_quotes_what_comes_from_data(world: World, tmp_path: Path) -> None:
+def test_a_report_is_that_of_the_control_plane(world: World, tmp_path: Path) -> None:
     world.save(rollout=AT_REST)
     hostile = "`](javascript:x) <script>\n# | \x1b[31m"
-    told = Decision(M, NOW - DAY, "homeostat", "refuse", "2", hostile)
-    old = Decision(M, NOW - 40 * DAY, "homeostat", "promote", "1", "long ago")
+    told = Decision(M, NOW - DAY, "homeostat", "reject_candidate", "2", hostile)
     with world.records.begin() as uow:
-        uow.decide(old, told)
+        uow.decide(told)
         uow.measure(point("auc", 0.9, 101))
-    text = tasks.report(world.api, M, *tasks.last(7, NOW))
-    assert "| `auc` | 0.9000 | 0.9000 | 0.9000 | 101 |" in text
-    assert "`refuse` `'](javascript:x) <script> # / [31m`" in text
-    assert "long ago" not in text
-    assert "\x1b" not in text
+    text = world.api.report("weekly", M, NOW)
+    assert text.startswith("<!doctype html>")
+    assert "&lt;script&gt;" in text
+    assert "<script" not in text
+    assert "candidate rejected" in text
+    assert "Monthly report of" in world.api.report("monthly", M, NOW)
     written = tasks.write_report(text, "weekly_report", M, NOW, tmp_path / "reports")
     assert tasks.write_report(text, "weekly_report", M, NOW, tmp_path / "reports") == written
-    assert Path(written).name == "homeostat_weekly_report.fraud_eu.2024-03-04.md"
-    empty = tasks.report(world.api, M, NOW, NOW + DAY)
-    assert "No window had enough matured labels." in empty
+    assert Path(written).name == "homeostat_weekly_report.fraud_eu.2024-03-04.html"
+    with pytest.raises(tasks.TaskError, match="answered 404"):
+        world.api.report("daily", M, NOW)
     assert tasks.reports_folder({"HOMEOSTAT_REPORTS": "/r"}) == Path("/r")
     with pytest.raises(tasks.TaskError, match="HOMEOSTAT_REPORTS"):
         tasks.reports_folder({})

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homeostat.adapters.notifiers.mail import Drawn, MailNotifier
+from homeostat.adapters.notifiers.mail import Drawn, Letter, MailNotifier
 from homeostat.domain.decision import Severity
 from homeostat.domain.effect import Notify, NotifyAction
 from homeostat.domain.errors import DeliveryError
@@ -47,6 +47,24 @@ def post(server: MailServer) -> MailServer:
 def plain(post: MailServer) -> MailNotifier:
     to = ("ann@example.org", "bob@example.org")
     return MailNotifier("127.0.0.1", post.port, "ml@example.org", to, "none", base="https://ml.x")
+
+
+def test_a_document_is_enclosed_as_a_file_and_known_again(post: MailServer) -> None:
+    html = "<p>Müller 😀</p>".encode()
+    letter = Letter("report:1", "Week\n of fraud", "All\nwell", html, "week.html", NOW)
+    assert plain(post).post(letter) == "250 taken for 2 addresses"
+    plain(post).post(letter)
+    first, again = post.mails
+    assert first["Subject"] == "Week of fraud"
+    assert first["Message-ID"] == again["Message-ID"]
+    text, enclosed = first.iter_parts()
+    assert text.get_content().splitlines() == ["All", "well"]
+    assert enclosed.get_filename() == "week.html"
+    assert enclosed.get_content_type() == "text/html"
+    assert enclosed.get_payload(decode=True) == html
+    post.refusals["RCPT"] = "550 no such user"
+    with pytest.raises(DeliveryError, match="550"):
+        plain(post).post(letter)
 
 
 def test_text_and_html_arrive_as_one_thread(post: MailServer) -> None:

@@ -24,12 +24,17 @@ from homeostat.entrypoints.http.data import data_api
 from homeostat.entrypoints.http.health import health
 from homeostat.entrypoints.http.openapi import described, of
 from homeostat.entrypoints.http.paging import Inbound, paging_api
+from homeostat.entrypoints.http.reports import reports_api
 from homeostat.entrypoints.openapi import PATH
+from homeostat.entrypoints.reports import Reports
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, labels, predictions
+from homeostat.simulation.fakes.models import MemoryRegistry
 from unit.engine.bench import verdict
+from unit.entrypoints.monitoring import standing
 
 MODEL = replace(SPEC, name="fraud")
+PLAN = replace(standing.PLAN, spec=MODEL)
 # Rows of the right form may still be of another model; what is left out of a query is no mistake.
 BEYOND: list[CheckFunction] = [positive_data_acceptance, negative_data_rejection]
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
@@ -63,6 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starlette, 
         *described(["fraud"], tokens),
         *data_api(log, [MODEL], clock, tokens),
         *paging_api(records, clock, {"hook": Inbound("webhook", "s3cret")}),
+        *reports_api(Reports(records, log, MemoryRegistry(), {"fraud": PLAN}, clock), tokens),
         *api_routes(records, log, [MODEL], clock, tokens),
     ]
     secret = tokens.create("all", tuple(Scope), NOW)
