@@ -1,4 +1,4 @@
-"""One function per chart: values in, one `Plot` or `Grid` out (ADR 0004, 0020)."""
+"""One function per chart: values in, one `Plot` or `Grid` out (ADR 0004, 0021)."""
 
 from __future__ import annotations
 
