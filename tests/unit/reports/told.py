@@ -107,10 +107,10 @@ def spread(back: int, shift: float = 0.0) -> Spread:
     return Spread(day(back), 4000, levels)
 
 
-def rich(window: Window = WEEK) -> Facts:
-    """Return a model in trouble: worse since four days, and a column that drifts."""
+def figures() -> list[MetricPoint]:
+    """Return points that became worse six days ago."""
     rng = np.random.default_rng(3)
-    points = []
+    points: list[MetricPoint] = []
     for back in range(40):
         if back in {20, 21}:
             continue
@@ -128,6 +128,11 @@ def rich(window: Window = WEEK) -> Facts:
     points.append(point(37, 0.045, 0.02, "importance:country"))
     points.append(point(7, 0.01, 0.02, f"importance:{HOSTILE}"))
     points.append(point(39, 0.01, 0.02, "importance:gone"))
+    return points
+
+
+def rich(window: Window = WEEK) -> Facts:
+    """Return a model in trouble: worse since four days, and a column that drifts."""
     drifts = [verdict(back, 0.3, Status.DRIFT) for back in range(3)]
     drifts += [verdict(back) for back in range(3, 14)]
     drifts += [verdict(0, NAN, Status.NO_DATA, "country"), verdict(0, 0.08, subject=HOSTILE)]
@@ -141,7 +146,7 @@ def rich(window: Window = WEEK) -> Facts:
         champion="v2",
         promoted=END - 10 * DAY,
         verdicts=tuple(drifts),
-        points=tuple(points),
+        points=tuple(figures()),
         decisions=(
             decision(13, "shadow"),
             decision(6, "promote", e_value=41.0, rows=3120.0, difference=0.0123),
