@@ -136,9 +136,10 @@ def thresholds(facts: Facts) -> Section:
 def _words(found: Review, true: int, false: int) -> tuple[str, ...]:
     unknown, going = found.count(Judgement.UNKNOWN), found.count(Judgement.OPEN)
     used = f"used {number(100 * false / found.allowed)} %"
+    count = len(found.alarms)
     said = [
-        f"{len(found.alarms)} alarms: {true} true, {false} false, {unknown} unknown, {going} open.",
-        f"The budget allows {number(found.allowed)} false alarms in this time; {used} of it.",
+        f"Alarms: {count}; {true} true, {false} false, {unknown} unknown, {going} open.",
+        f"False alarms that the budget allows in this time: {number(found.allowed)}; {used}.",
     ]
     if true + false:
         bounds = wilson(true, true + false)

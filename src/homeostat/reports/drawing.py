@@ -13,16 +13,18 @@ from html import escape
 
 from homeostat.domain.text import printable
 from homeostat.reports.charts import GREY, SERIES
-from homeostat.reports.plot import Dot, Form, Grid, Line, Marks, Picture, Plot, Scale, cut
+from homeostat.reports.plot import Dot, Form, Grid, Line, Marks, Picture, Plot, Scale, Square, cut
 from homeostat.reports.scale import Ruler, ruler
 
 WIDTH, HEIGHT = 480, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 42, 26
 NAME_WIDTH, ROW = 150, 22
-LONGEST_NAME = 26
+LONGEST_NAME = 21
 LONGEST_KEY = 24
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 2", "10 4")
-CELL, MOST_SIDE = 64, 12
+CELL, TALL, MOST_SIDE = 110, 52, 12
+ROOMY = 72
+"""Pixels from which a cell has room for an interval."""
 NEAR = 14
 """Pixels within which upright lines share one number."""
 
@@ -61,7 +63,9 @@ def _nothing(title: str, words: str) -> str:
 def _upright(plot: Plot) -> str:
     dots = plot.dots
     across = [_x(dot.x) for dot in dots] + [_x(line.x) for line in plot.upright]
-    x = ruler(plot.x, across, LEFT + 6, WIDTH - RIGHT - 6)
+    most = max((len(m.dots) for m in plot.marks if m.form is Form.BARS), default=0)
+    inset = 0.4 * (WIDTH - LEFT - RIGHT) / most if most else 6.0
+    x = ruler(plot.x, across, LEFT + inset, WIDTH - RIGHT - inset)
     y = _value_ruler(plot, HEIGHT - BOTTOM, TOP)
     parts = [_open(plot.title, plot.caption, HEIGHT), *_frame(plot, x, y)]
     parts += [_key(plot.marks)] if len(plot.marks) > 1 else []
@@ -92,7 +96,7 @@ def _value_ruler(plot: Plot, start: float, end: float) -> Ruler:
 
 
 def _frame(plot: Plot, x: Ruler, y: Ruler) -> list[str]:
-    parts = [_text(2, 12, cut(plot.y.title, 60), "start")]
+    parts = [_text(2, 12, cut(plot.y.title, 40), "start")]
     for value, label in y.ticks:
         at = y.place(value)
         parts.append(_line(LEFT, at, WIDTH - RIGHT, at, "", 0.25))
@@ -211,7 +215,9 @@ def _flat(plot: Plot) -> str:
     for text, value in ((line.text, line.y) for line in plot.lines if line.y is not None):
         at = along.place(value)
         parts.append(_line(at, top, at, height - BOTTOM, "5 3", 0.9, words=_title(text)))
-        parts.append(_text(at + 3, top - 3, cut(text, 30), "start", 10))
+        words, room = cut(text, 30), WIDTH - RIGHT - at
+        side = "start" if room > 5.5 * len(words) else "end"
+        parts.append(_text(at, top - 3, words, side, 10))
     rows = {name: top + ROW * (place + 0.5) for place, name in enumerate(names)}
     for number, marks in enumerate(plot.marks):
         shift = (number - (len(plot.marks) - 1) / 2) * ROW / (len(plot.marks) + 0.5)
@@ -241,8 +247,8 @@ def _beside(dot: Dot, form: Form, number: int, middle: float, along: Ruler) -> s
 
 def _grid(grid: Grid) -> str:
     rows, columns = grid.rows[:MOST_SIDE], grid.columns[:MOST_SIDE]
-    wide = min(CELL * 1.6, (WIDTH - 120) / len(columns))
-    height = 52 + 40 * len(rows)
+    wide = min(CELL, (WIDTH - 120) / len(columns))
+    height = 46 + TALL * len(rows)
     parts = [_open(grid.title, grid.caption, height)]
     parts.append(_text(120, 14, f"{grid.column_title} →", "start"))
     parts.append(_text(2, 14, f"{grid.row_title} ↓", "start"))
@@ -250,19 +256,28 @@ def _grid(grid: Grid) -> str:
     for place, name in enumerate(columns):
         parts.append(_text(120 + wide * (place + 0.5), 34, cut(name, room), "middle"))
     for place, name in enumerate(rows):
-        parts.append(_text(112, 66 + 40 * place, cut(name, 16), "end"))
+        parts.append(_text(112, 42 + TALL * (place + 0.5), cut(name, 16), "end"))
     for square in grid.squares:
         if square.row not in rows or square.column not in columns:
             continue
-        left, top = 120 + wide * columns.index(square.column), 42 + 40 * rows.index(square.row)
-        shade = 0.06 + 0.5 * min(max(square.share, 0.0), 1.0)
-        parts.append(
-            f'<rect x="{left:g}" y="{top}" width="{wide - 2:g}" height="38" fill="{SERIES[0]}" '
-            f'fill-opacity="{shade:.2f}">{_title(f"{square.text}, n {square.n:,}")}</rect>'
-        )
-        parts.append(_text(left + wide / 2 - 1, top + 17, square.text, "middle"))
-        parts.append(_text(left + wide / 2 - 1, top + 32, f"{square.n:,}", "middle", 10))
+        left = 120 + wide * columns.index(square.column)
+        parts += _square(square, left, 42 + TALL * rows.index(square.row), wide)
     return "".join((*parts, "</svg>"))
+
+
+def _square(square: Square, left: float, top: float, wide: float) -> list[str]:
+    """Draw a cell; a narrow one leaves its interval and rows to its title."""
+    shade = 0.06 + 0.5 * min(max(square.share, 0.0), 1.0)
+    words = f"{square.row} → {square.column}: {square.text} ({square.interval}), n {square.n:,}"
+    middle = left + wide / 2 - 1
+    box = f'x="{left:g}" y="{top:g}" width="{wide - 2:g}" height="{TALL - 2}"'
+    fill = f'fill="{SERIES[0]}" fill-opacity="{shade:.2f}"'
+    parts = [f"<rect {box} {fill}>{_title(words)}</rect>"]
+    if wide < ROOMY:
+        return [*parts, _text(middle, top + TALL / 2 + 3, square.text.rstrip(" %"), "middle", 10)]
+    parts.append(_text(middle, top + 18, square.text, "middle"))
+    parts.append(_text(middle, top + 32, square.interval, "middle", 10))
+    return [*parts, _text(middle, top + 45, f"n {square.n:,}", "middle", 10)]
 
 
 def _said(dot: Dot) -> str:

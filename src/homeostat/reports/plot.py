@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from math import isfinite
 
+from homeostat.domain.text import printable
+
 NAN = float("nan")
 
 
@@ -139,17 +141,18 @@ class Plot:
         bands = self.bands if any(dot.bounded for dot in dots) else "no intervals"
         counts = rows(dot.n for dot in dots)
         lines = (f"{place}: {cut(line.text)}" for place, line in enumerate(self.upright, 1))
-        return "; ".join(filter(None, (bands, counts, self.note, *lines)))
+        return printable("; ".join(filter(None, (bands, counts, self.note, *lines))))
 
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """One cell of a grid: ``share`` shades it and ``text`` says it."""
+    """One cell of a grid: ``share`` shades it and ``text`` says it, ``interval`` how surely."""
 
     row: str
     column: str
     share: float
     text: str
+    interval: str
     n: int
 
 

@@ -10,7 +10,7 @@ from math import isfinite
 from homeostat.domain.verdict import MetricPoint
 from homeostat.domain.window import Window
 from homeostat.reports.charts import COHORT_WORDS, Annotation
-from homeostat.reports.plot import NAN, Axis, Dot, Form, Grid, Line, Marks, Plot, Scale, Square
+from homeostat.reports.plot import NAN, Axis, Dot, Form, Grid, Line, Marks, Plot, Scale, Square, cut
 from homeostat.reports.pooling import thinned
 from homeostat.reports.wording import number, span
 from homeostat.stats.calibration import CalibrationCell
@@ -94,7 +94,8 @@ def metric(
         found.setdefault(f"{point.version}, estimated".removeprefix(", "), []).append(point)
     newest = sorted(found, key=lambda key: found[key][-1].window, reverse=True)[:MOST_SERIES]
     marks = tuple(Marks(key, _over_time(found[key])) for key in found if key in newest)
-    lines = tuple(Line(f"{note.kind}: {note.text}", x=note.at) for note in notes[-MOST_LINES:])
+    told = sorted(notes, key=lambda note: note.at)[-MOST_LINES:]
+    lines = tuple(Line(f"{note.kind}: {note.text}", x=note.at) for note in told)
     return Plot(
         f"{name} over time",
         Axis("UTC", Scale.TIME),
@@ -148,20 +149,21 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[float]]) -> Grid
 
     Examples
     --------
-    >>> confusion(["no", "yes"], [[90, 10], [2, 18]]).squares[1].text
-    '10 % (5.52 to 17.4)'
+    >>> square = confusion(["no", "yes"], [[90, 10], [2, 18]]).squares[1]
+    >>> square.text, square.interval
+    ('10 %', '5.52 to 17.4 %')
     """
     squares = []
     for true, row in zip(classes, counts, strict=True):
         whole = sum(row)
         for said, count in zip(classes, row, strict=True):
             if not whole > 0:
-                squares.append(Square(true, said, 0.0, "no rows", 0))
+                squares.append(Square(true, said, 0.0, "no rows", "", 0))
                 continue
             share, bounds = count / whole, wilson(count, whole)
-            text = f"{number(100 * share)} % ({number(100 * bounds.lower)} to "
-            text += f"{number(100 * bounds.upper)})"
-            squares.append(Square(true, said, share, text, round(count)))
+            interval = f"{number(100 * bounds.lower)} to {number(100 * bounds.upper)} %"
+            text = f"{number(100 * share)} %"
+            squares.append(Square(true, said, share, text, interval, round(count)))
     known = any(square.n for square in squares)
     return Grid(
         "Confusion",
@@ -223,7 +225,7 @@ def quantiles_over_time(name: str, spreads: Sequence[Spread]) -> Plot:
     middle = tuple(_dot(spread, 1, 3) for spread in known)
     outer = tuple(_dot(spread, 0, 4) for spread in known)
     return Plot(
-        f"Distribution of {name}",
+        f"Distribution of {cut(name, 60)}",
         Axis("UTC", Scale.TIME),
         Axis(name),
         (Marks("median, middle half", middle), Marks("median, 5 to 95 %", outer)) if known else (),

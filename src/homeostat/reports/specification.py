@@ -127,7 +127,14 @@ def _diagonal() -> Spec:
 
 def _grid(grid: Grid) -> Spec:
     values: list[Row] = [
-        {"row": s.row, "column": s.column, "share": s.share, "text": s.text, "rows": s.n}
+        {
+            "row": s.row,
+            "column": s.column,
+            "share": s.share,
+            "text": s.text,
+            "interval": s.interval,
+            "rows": s.n,
+        }
         for s in grid.squares
     ]
     x: Spec = {"field": "column", "type": "nominal", "title": grid.column_title, "sort": None}
@@ -138,7 +145,10 @@ def _grid(grid: Grid) -> Spec:
         "scale": {"domain": [0, 1], "range": [0.06, 0.56]},
         "legend": None,
     }
-    tooltip = [{"field": field, "type": "nominal"} for field in ("row", "column", "text", "rows")]
+    tooltip = [
+        {"field": field, "type": "nominal"}
+        for field in ("row", "column", "text", "interval", "rows")
+    ]
     layers: list[Spec] = [
         {"mark": {"type": "rect", "color": SERIES[0]}, "encoding": {"opacity": shade}},
         {"mark": {"type": "text"}, "encoding": {"text": {"field": "text", "type": "nominal"}}},

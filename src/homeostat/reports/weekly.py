@@ -16,6 +16,7 @@ from homeostat.reports.parts import (
     performance,
     standing,
 )
+from homeostat.reports.plot import cut
 from homeostat.reports.sheet import Part, Section, Sheet
 from homeostat.reports.wording import when
 
@@ -51,7 +52,7 @@ def report(
 ) -> Sheet:
     """Put a report of one model together, its health first."""
     found = health(facts.judged, facts.incidents, facts.window.end)
-    verdict = f"At its end: {found.words.lower()}. {found.headline}"
+    verdict = f"At its end: {found.words.lower()}. {cut(found.headline, 160)}"
     part = Part(facts.spec.name, sections, said, found.level.value, verdict)
     return Sheet(kind, title, facts.window, facts.generated, (part,), facts.problems)
 

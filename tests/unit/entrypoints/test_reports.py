@@ -31,11 +31,12 @@ from homeostat.domain.window import Window
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Settled
 from homeostat.entrypoints import reports_pdf
+from homeostat.entrypoints.bootstrap import open_deployment
 from homeostat.entrypoints.cli import run
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.entrypoints.http.reports import reports_api
 from homeostat.entrypoints.reports import Reports
-from homeostat.entrypoints.reports_schedule import MOST_TRIES, PATIENCE, Schedule, last_due
+from homeostat.entrypoints.reports_schedule import MOST_TRIES, PATIENCE, Schedule, chores, last_due
 from homeostat.entrypoints.settings import load
 from homeostat.entrypoints.settings import reports as parts
 from homeostat.entrypoints.settings.plan import model_plan
@@ -60,7 +61,7 @@ models:
     features: {amount: numeric}
     labels: {maturity: 30d}
 receivers:
-  post: {type: mail, host: localhost, sender: a@example.org, to: [b@example.org]}
+  post: {type: mail, host: localhost, port: 1, sender: a@example.org, to: [b@example.org]}
   term: {type: console}
 """
 
@@ -369,6 +370,23 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again(
     folder.unlink()
     assert work.look() == ()
     assert len(box.letters) == 1
+
+
+def test_a_control_plane_makes_what_its_settings_ask_for(here: Path) -> None:
+    file, clock = here / "homeostat.yaml", SimulatedClock(NOW)
+    quiet = open_deployment(load(file), clock, durable=False)
+    assert chores(quiet, lambda: False) is None
+    quiet.close()
+    file.write_text(CONFIG + "reports: {weekly: {receivers: [post]}}\n")
+    deployment = open_deployment(load(file), clock, durable=False)
+    work = chores(deployment, lambda: False)
+    assert work is not None
+    assert work() == ()
+    clock.advance(7 * DAY)
+    (problem,) = work()
+    assert problem.startswith("the weekly report to post: mail localhost: ")
+    assert (here / "homeostat-data" / "reports" / "weekly-2024-03-18.html").is_file()
+    deployment.close()
 
 
 def test_hours_are_those_of_the_zone_also_when_clocks_change() -> None:

@@ -82,8 +82,8 @@ def test_the_budget_is_held_against_false_alarms_only() -> None:
         )
     ]
     loud = thresholds(fired(decisions=tuple(false), budget=AlarmBudget(1.0, 7 * DAY)))
-    assert loud.words[0] == "3 alarms: 0 true, 3 false, 0 unknown, 0 open."
-    assert loud.words[1] == "The budget allows 1 false alarms in this time; used 300 % of it."
+    assert loud.words[0] == "Alarms: 3; 0 true, 3 false, 0 unknown, 0 open."
+    assert loud.words[1] == "False alarms that the budget allows in this time: 1; used 300 %."
     assert loud.words[2].startswith("Of those judged 0 % were true (0 to ")
     assert "alerts tune" in loud.words[3]
     quiet = thresholds(fired())

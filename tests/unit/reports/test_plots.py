@@ -139,7 +139,8 @@ def test_more_versions_than_can_be_told_apart_leaves_the_oldest_out() -> None:
 def test_confusion_holds_wilsons_interval_of_each_row() -> None:
     found = plots.confusion(("no", "yes"), ((90, 10), (0, 0)))
     bounds = wilson(10, 100)
-    assert found.squares[1].text == f"10 % ({100 * bounds.lower:.2f} to {100 * bounds.upper:.1f})"
+    square, upper = found.squares[1], f"{100 * bounds.upper:.1f}"
+    assert (square.text, square.interval) == ("10 %", f"{100 * bounds.lower:.2f} to {upper} %")
     assert [square.text for square in found.squares[2:]] == ["no rows", "no rows"]
     wide = plots.confusion([f"c{k}" for k in range(15)], np.eye(15) * 9)
     root = ET.fromstring(svg(wide))

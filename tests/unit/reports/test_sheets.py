@@ -126,7 +126,7 @@ def test_a_month_without_anything_says_why() -> None:
     for words in (
         "No importances are measured",
         "Not known: no metric is known both now and from before the champion served",
-        "0 alarms",
+        "Alarms: 0; 0 true",
         "There is no version yet",
         "No predictions were judged in this month",
     ):
