@@ -120,14 +120,15 @@ class Reports:
             window = span_of(kind, min(as_of or now, now))
         except (OverflowError, ValueError):
             raise DataError(f"{as_of} is no time that anything is known of") from None
-        made = [MAKERS[kind](self.facts(model, window, now)) for model in models]
+        back = LONGEST if kind == "card" else window.length
+        made = [MAKERS[kind](self.facts(model, window, now, back)) for model in models]
         if len(made) == 1:
             return made[0]
         title = f"{kind.capitalize()} report of {len(made)} models"
         return sheet.together(made, title)
 
-    def facts(self, model: str, window: Window, now: datetime) -> Facts:
-        """Gather what a report of one model rests on."""
+    def facts(self, model: str, window: Window, now: datetime, back: timedelta = WEEK) -> Facts:
+        """Gather what a report of one model rests on, decisions from `back` before the window."""
         plan = self.plans.get(model)
         if plan is None:
             known = ", ".join(self.plans)
@@ -147,7 +148,7 @@ class Reports:
             promoted=rollout.promoted_at or rollout.since,
             verdicts=records.verdicts(model, window.start - window.length, window.end),
             points=records.metrics(model, "", window.start - reach, window.end, None),
-            decisions=records.decisions(model, since=window.start - window.length),
+            decisions=records.decisions(model, since=window.start - back),
             incidents=self._incidents(spec, window),
             versions=cards or (),
             lineage=rollout.lineage,

@@ -74,7 +74,7 @@ def _identity(found: ModelVersion | None, name: str) -> Section:
         ("runtime", found.flavour),
         ("SHA-256 of the artifact", found.sha256),
     ]
-    return Section("Version", (), (), (listing("Identity", ("what", ""), rows, ""),))
+    return Section("Version", (), (), (listing("Identity", ("what", "value"), rows, ""),))
 
 
 def _lineage(cards: dict[str, ModelVersion], name: str) -> Section:
@@ -94,8 +94,9 @@ def _lineage(cards: dict[str, ModelVersion], name: str) -> Section:
 def _features(facts: Facts) -> Section:
     rows = []
     for column in facts.spec.schema.columns:
-        limits = f"{number(column.minimum)} to {number(column.maximum)}"
-        allowed = limits if {column.minimum, column.maximum} != {None} else "any"
+        low = "" if column.minimum is None else f"from {number(column.minimum)}"
+        high = "" if column.maximum is None else f"up to {number(column.maximum)}"
+        allowed = " ".join(filter(None, (low, high))) or "any"
         allowed = f"{len(column.categories)} values" if column.categories else allowed
         personal = f"personal, {column.handling.value}" if column.personal else "—"
         nullable = "yes" if column.nullable else "no"
@@ -130,4 +131,6 @@ def _asked() -> Section:
         "Who owns it, and who may switch it off?",
     )
     rows = [(question, "☐") for question in questions]
-    return Section("For its owner to say", (), (), (listing("Open", ("question", ""), rows, ""),))
+    return Section(
+        "For its owner to say", (), (), (listing("Open", ("question", "answer"), rows, ""),)
+    )

@@ -138,6 +138,7 @@ def test_a_card_tells_lineage_and_asks_what_only_its_owner_knows() -> None:
     assert re.search(r"\| v2 \| .*\n\| v1 \|", said), "the parent comes after the version"
     assert "Whom do wrong predictions harm" in said
     assert "personal, hash" in said
+    assert "| amount | numeric | from 0 | yes |" in said
     assert "| rows new to the champion, before it served | auc | 0.93 |" in said
     other = to_markdown(card(rich(), "v1"))
     assert "not the champion" in other
