@@ -29,6 +29,10 @@ class Judgement(StrEnum):
     OPEN = "open"
 
 
+SAID = {"false alarm": Judgement.FALSE, "true alarm": Judgement.TRUE}
+"""What people write into the reason with which they close an incident."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """An incident that fired, and who or what judged it."""
@@ -63,12 +67,12 @@ class Review:
 def review(facts: Facts) -> Review:
     """Judge every incident that fired in the window.
 
-    People judge by closing an incident by hand: false if the reason they give contains ``false
-    alarm``, else true. Otherwise outcomes do. What fires on labels is measured, and true. Other
-    alarms are true if, between firing and a week after their end, performance, calibration, value
-    or a metric with a threshold became worse, a data fault was diagnosed, or the champion was
-    rolled back; false if labels are complete for all of that time and nothing of it was; and not
-    known before.
+    People judge by closing an incident by hand with ``false alarm`` or ``true alarm`` in the
+    reason; any other reason judges nothing. Otherwise outcomes do. What fires on labels is
+    measured, and true. Other alarms are true if, from a day before they fired to a week after
+    their end, performance, calibration, value or a metric with a threshold became worse, a data
+    fault was diagnosed, or the champion was rolled back; false if labels are complete for all of
+    that time and nothing of it was; and not known before.
     """
     alarms = tuple(
         _judged(facts, each) for each in facts.done if each.action == "fire" and each.subject
@@ -88,9 +92,10 @@ def _judged(facts: Facts, fired: Decision) -> Alarm:
 def _judgement(
     facts: Facts, fired: Decision, rule: str, over: Decision | None
 ) -> tuple[Judgement, str]:
-    if over is not None and over.actor != AUTOMATIC:
-        false = "false alarm" in over.reason.lower()
-        return (Judgement.FALSE if false else Judgement.TRUE), over.actor
+    said = over.reason.lower() if over is not None and over.actor != AUTOMATIC else ""
+    for words, judgement in SAID.items():
+        if over is not None and words in said:
+            return judgement, over.actor
     if any(rule == name or rule.startswith(f"{name}_") for name in MEASURED):
         return Judgement.TRUE, "labels"
     until = (over.at if over is not None else facts.window.end) + 7 * DAY

@@ -40,13 +40,19 @@ def fired(**parts: object) -> Facts:
 
 @pytest.mark.parametrize(
     ("reason", "expected"),
-    [("False alarm: a sale", Judgement.FALSE), ("fixed upstream", Judgement.TRUE)],
+    [("False alarm: a sale", Judgement.FALSE), ("True alarm, fixed upstream", Judgement.TRUE)],
     ids=["false", "true"],
 )
 def test_people_who_close_an_incident_judge_it(reason: str, expected: Judgement) -> None:
     closed = decision(4, "resolve", KEY, "ana", reason)
     facts = fired(decisions=(decision(5, "fire", KEY), closed))
     assert judgement(facts) == (expected, "ana")
+
+
+def test_a_page_that_somebody_closed_without_a_word_is_judged_by_outcomes() -> None:
+    closed = decision(4, "resolve", KEY, "ana (pagerduty)", "ended by ana (pagerduty)")
+    facts = fired(decisions=(decision(5, "fire", KEY), closed))
+    assert judgement(facts) == (Judgement.UNKNOWN, "labels are not complete")
 
 
 def test_what_fires_on_labels_is_measured() -> None:

@@ -43,6 +43,13 @@ HELP = {
     Example: homeostat report card fraud -o card.md""",
 }
 
+SHORT = {
+    "weekly": "Tell the seven days up to now.",
+    "monthly": "Tell the last whole calendar month.",
+    "drift": "Tell what drifted in seven days.",
+    "card": "Write the card of the champion.",
+}
+
 
 @click.group()
 def report() -> None:
@@ -91,7 +98,7 @@ def _command(kind: str) -> click.Command:
             made = reports.make(kind, names if every else [only(model)], at)
         _deliver(_bytes(made, chosen), output)
 
-    return click.command(kind, help=HELP[kind])(_options(write))
+    return click.command(kind, help=HELP[kind], short_help=SHORT[kind])(_options(write))
 
 
 for _kind in HELP:
