@@ -25,6 +25,7 @@ from homeostat.entrypoints import reports_pdf
 from homeostat.entrypoints.cli import run
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.entrypoints.http.reports import reports_api
+from homeostat.entrypoints.http.ui import ui
 from homeostat.entrypoints.reports import Reports
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes.models import MemoryRegistry
@@ -177,6 +178,23 @@ def test_without_a_browser_the_remedy_is_told(
     bad.write_text("not a program")
     with pytest.raises(DataError, match="does not print the report"):
         reports_pdf.pdf("<p>")
+
+
+def test_a_models_page_leads_to_its_reports(light: Reports) -> None:
+    populate(light)
+    specs = {name: plan.spec for name, plan in light.plans.items()}
+    parts = (light.records, light.log, light.registry, specs, light.clock)
+    caller = Caller(Starlette(routes=ui(*parts, reports=light)), "http://127.0.0.1:8420")
+    assert "/reports/fraud?kind=monthly" in caller.get("/models/fraud").text
+    found = caller.get("/reports/fraud?kind=weekly")
+    assert "<title>Weekly report of fraud</title>" in found.text
+    assert found.headers["content-disposition"] == 'attachment; filename="weekly.html"'
+    past = caller.get("/reports/fraud?kind=drift&format=json&until=2024-03-01T00:00:00Z").json()
+    assert past["window"]["end"] == "2024-03-01T00:00:00Z"
+    assert caller.get("/reports/fraud?kind=daily").status_code == 404
+    alone = Caller(Starlette(routes=ui(*parts)), "http://127.0.0.1:8420")
+    assert "kind=monthly" not in alone.get("/models/fraud").text
+    assert "Health of fraud" in alone.get("/reports/fraud?kind=weekly").text
 
 
 def test_over_http_a_report_is_a_file_that_runs_nothing(light: Reports) -> None:

@@ -28,6 +28,7 @@ from homeostat.entrypoints.current import leader
 from homeostat.entrypoints.http.reading import Reader
 from homeostat.entrypoints.http.runbooks import is_address, render
 from homeostat.entrypoints.http.view import page, period
+from homeostat.entrypoints.reports import FORMS, Reports
 from homeostat.entrypoints.story import Stories
 from homeostat.reports import charts, postmortem
 from homeostat.reports.document import run_report, to_json, to_markdown
@@ -83,6 +84,8 @@ class Pages:
     templates : Environment
     runbooks : Path
         Folder of the runbooks.
+    reports : Reports or None
+        Makes weekly and other reports; None: there are only those of a page's period.
     """
 
     reader: Reader
@@ -90,6 +93,7 @@ class Pages:
     registry: Registry
     templates: Environment
     runbooks: Path
+    reports: Reports | None = None
 
     def guarded(self, endpoint: Callable[[Request], Response]) -> Callable[[Request], Response]:
         """Turn errors into a page that says what happened and what to do."""
@@ -139,6 +143,7 @@ class Pages:
             "why": self.reader.why(name),
             "rollout": self.reader.rollout(name),
             "run": self.reader.retraining(name),
+            "reported": self.reports is not None,
             "steps": [stage.value for stage in ROLLOUT_STEPS],
             "asked": self.reader.asked(name),
             "late": self.reader.late(name),
@@ -216,11 +221,13 @@ class Pages:
         return Response(orjson.dumps(made), media_type="application/json")
 
     def report(self, request: Request) -> Response:
-        """A period of one model as a file: HTML, Markdown or JSON."""
+        """A period of one model as a file: HTML, Markdown or JSON; with ``kind``, a report."""
         name = request.path_params["model"]
         kind = request.query_params.get("format", "html")
         if kind not in FORMATS:
             raise DataError(f"format is {kind!r}; it must be one of {', '.join(FORMATS)}")
+        if "kind" in request.query_params and self.reports is not None:
+            return self._made(request, self.reports, name, kind)
         window = period(request, self.reader.clock.now()).window
         report = self.reader.report([name], window, f"Health of {name}")
         match kind:
@@ -232,6 +239,13 @@ class Pages:
                 body = to_json(report)
         headers = {"Content-Disposition": f'attachment; filename="report.{kind}"'}
         return Response(body, media_type=FORMATS[kind], headers=headers)
+
+    def _made(self, request: Request, reports: Reports, model: str, form: str) -> Response:
+        name = request.query_params["kind"]
+        at = period(request, self.reader.clock.now()).until
+        body = FORMS[form](reports.make(name, [model], at))
+        headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"'}
+        return Response(body, media_type=FORMATS[form], headers=headers)
 
     def render(
         self, request: Request, name: str, values: dict[str, object], status: int = 200

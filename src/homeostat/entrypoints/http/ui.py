@@ -31,6 +31,7 @@ from homeostat.entrypoints.http.runbooks import shelf
 from homeostat.entrypoints.http.security import Headers, read_form
 from homeostat.entrypoints.http.silencing import SilencePages
 from homeostat.entrypoints.http.view import STATIC, environment
+from homeostat.entrypoints.reports import Reports
 
 LONGEST_REASON = 500
 FOREVER = "public, max-age=31536000, immutable"
@@ -108,6 +109,7 @@ def ui(
     specs: Mapping[str, ModelSpec],
     clock: Clock,
     runbooks: Path | None = None,
+    reports: Reports | None = None,
 ) -> list[BaseRoute]:
     """Return the routes of the web pages.
 
@@ -119,6 +121,8 @@ def ui(
         Counts labels that belong to no known prediction.
     runbooks : Path or None
         Folder of runbooks; None: those that Homeostat comes with.
+    reports : Reports or None
+        Makes weekly and other reports.
 
     Returns
     -------
@@ -128,7 +132,7 @@ def ui(
         last are guarded by `PageGate`.
     """
     reader = Reader(records, specs, clock)
-    pages = Pages(reader, log, registry, environment(), runbooks or shelf())
+    pages = Pages(reader, log, registry, environment(), runbooks or shelf(), reports)
     silences = SilencePages(pages)
     safe = [Middleware(Headers), Middleware(PageGate, tokens=Tokens(records))]
     readers: dict[str, Callable[[Request], Response]] = {
