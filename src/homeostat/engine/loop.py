@@ -17,6 +17,7 @@ from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
 from homeostat.engine.act import TRAINING, Dispatcher
 from homeostat.engine.aliases import mirror
+from homeostat.engine.arms import Arms, arms_key, follow, laid_over, standing
 from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.early import early_key
 from homeostat.engine.estimates import estimates_key
@@ -169,21 +170,24 @@ class Engine:
         """Carry out commands about the rollout; the others are left for the turn."""
         name = plan.spec.name
         with self.ports.records.begin() as uow:
-            uow.prepare((inbox_key(name), rollout_key(name), watch_key(name)))
+            uow.prepare((inbox_key(name), rollout_key(name), watch_key(name), arms_key(name)))
             inbox = uow.load(inbox_key(name), Inbox) or Inbox()
             mine = tuple(c for c in inbox.commands if c.request not in FOR_THE_TURN)
             rollout = uow.load(rollout_key(name), RolloutState)
             if rollout is None:
                 return _refuse(uow, plan, inbox, now)
-            if not mine:
+            if not mine and standing(uow, name) == Arms():
                 return ()
             watch = uow.load(watch_key(name), Watch)
             rolled = obey(plan, Rolled(rollout), mine, self.ports.registry, now)
-            left = tuple(c for c in inbox.commands if c.request in FOR_THE_TURN)
-            uow.save(inbox_key(name), Inbox(left))
-            uow.save(rollout_key(name), rolled.state)
-            uow.decide(*rolled.decisions)
-        return (route(rolled.state, now, watch.broken if watch else ()),)
+            if mine:
+                left = tuple(c for c in inbox.commands if c.request in FOR_THE_TURN)
+                uow.save(inbox_key(name), Inbox(left))
+                uow.save(rollout_key(name), rolled.state)
+                uow.decide(*rolled.decisions)
+            wanted = route(rolled.state, now, watch.broken if watch else ())
+            wanted = laid_over(wanted, follow(uow, rolled.state, now, mine))
+        return (wanted,)
 
     def _decide(self, plan: ModelPlan, now: datetime, problems: list[str]) -> tuple[Route, ...]:
         """Take the model's turn; append what failed in it and left the rest alone."""
@@ -197,6 +201,8 @@ class Engine:
             inbox = uow.load(inbox_key(name), Inbox) or Inbox()
             turn = Turn(self.ports, self._references, plan, uow, now, self._rng(name, now))
             wanted = turn.run(watch, rollout, inbox.commands)
+            after = uow.load(rollout_key(name), RolloutState) or rollout
+            wanted = laid_over(wanted, follow(uow, after, now))
             if inbox.commands:
                 uow.save(inbox_key(name), Inbox())
         self._open[name] = tuple(turn.opened)
@@ -228,7 +234,9 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     """Return the keys of all states that a tick of the model reads."""
     name = plan.spec.name
     incidents = (incident_key(name, rule.name) for rule in plan.rules)
-    own = (rollout_key, watch_key, drift_key, late_key, inbox_key, retraining_key, rules_key)
+    own = (
+        rollout_key, watch_key, drift_key, late_key, inbox_key, retraining_key, rules_key, arms_key,
+    )  # fmt: skip
     series = (series_key(name),) if plan.business or plan.thresholds else ()
     asked = () if plan.importance is None else (importance_key(name),)
     guessed = () if plan.estimation is None else (estimates_key(name),)
