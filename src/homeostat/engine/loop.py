@@ -204,7 +204,7 @@ class Engine:
             after = uow.load(rollout_key(name), RolloutState) or rollout
             wanted = laid_over(wanted, follow(uow, after, now))
             if inbox.commands:
-                uow.save(inbox_key(name), Inbox())
+                uow.save(inbox_key(name), Inbox(tuple(turn.waiting)))
         self._open[name] = tuple(turn.opened)
         problems += (f"{name}: {problem}" for problem in turn.bulkhead.problems)
         return (wanted,)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
 from homeostat.domain.decision import Decision
-from homeostat.domain.effect import Effect
-from homeostat.domain.errors import HomeostatError
+from homeostat.domain.effect import Effect, StartTraining
+from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.domain.model import ModelVersion
+from homeostat.engine.act import LONGEST_LIFE
 from homeostat.engine.cohort import MATURED
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.facts import gather, since_onset
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Trainer
+from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Trainer, Training
 from homeostat.engine.training import (
     baseline_of,
     labelled_rows,
@@ -28,6 +30,7 @@ from homeostat.engine.training import (
 from homeostat.engine.trial import Trial, value_columns
 from homeostat.engine.watch import Baseline, Watch
 from homeostat.retraining import run
+from homeostat.retraining.planning import Plan
 from homeostat.retraining.planning import plan as plan_run
 from homeostat.retraining.policy import (
     Facts,
@@ -96,13 +99,24 @@ def retrain(
     facts = gather(
         plan, policy, workshop.records, workshop.registry, state, watch, rollout, commands, now
     )
-    found = _request(policy, Retrained(state), facts, watch, commands, now)
+    found = _request(
+        policy, Retrained(state, decisions=_further(commands, now)), facts, watch, commands, now
+    )
     found = _clear(policy, found, facts, watch, rollout, plan, now)
     if found.state.stage is Stage.TRAINING:
         found = _follow(policy, workshop, workshop.trainer, found, watch, now)
     if found.state.stage is Stage.EVALUATING:
         found = _judge(plan, policy, workshop, found, rollout, rng, now)
     return found
+
+
+def _further(commands: tuple[Command, ...], now: datetime) -> tuple[Decision, ...]:
+    """Answer all but the first of those who ask at the same time."""
+    asked = [c for c in commands if c.request is Request.RETRAIN]
+    return tuple(
+        Decision(c.model, now, c.actor, "refuse", "", f"{asked[0].actor} asked at the same time")
+        for c in asked[1:]
+    )
 
 
 def _request(
@@ -223,30 +237,63 @@ def _follow(
         return found.then(run.Cancel(text), now)
     if state.started_at is None or state.started_at >= now:
         return found
+    if _begins(workshop.records, state.run_id, now):
+        return _overdue(policy, found, "not begun", now)
     training = trainer.poll(state.model, state.run_id)
     if not training.done:
-        late = run.overdue(state, policy, now)
-        text = f"still training after {policy.timeout}"
-        return found.then(run.Cancel(text), now) if late else found
+        return _overdue(policy, found, "still training", now)
     if training.problem or training.artifact is None or state.plan is None:
         return found.then(run.TrainingFailed(training.problem or "no artifact"), now)
+    return found.then(
+        _registered(workshop.registry, state, state.plan, training, training.artifact, now), now
+    )
+
+
+def _registered(
+    registry: Registry,
+    state: RunState,
+    planned: Plan,
+    training: Training,
+    artifact: Path,
+    now: datetime,
+) -> run.Event:
+    """Register a candidate; the same again if that was done and the answer lost.
+
+    Raises
+    ------
+    StorageError
+        If the registry is away: it is tried again at the next tick.
+    """
     card = ModelVersion(
         model=state.model,
         version="",
         flavour=training.flavour,
         sha256="",
         created=now,
-        parent=state.plan.parent,
+        parent=planned.parent,
         run_id=state.run_id,
         rows=int(dict(training.metrics).get("rows", 0)),
-        trained_until=state.plan.training.end,
+        trained_until=planned.training.end,
         metrics=training.metrics,
     )
     try:
-        registered = workshop.registry.register(card, training.artifact)
+        registered = registry.register(card, artifact)
+    except StorageError:
+        raise
     except HomeostatError as error:
-        return found.then(run.TrainingFailed(f"cannot be registered: {error}"), now)
-    return found.then(run.TrainingDone(registered.version), now)
+        return run.TrainingFailed(f"cannot be registered: {error}")
+    return run.TrainingDone(registered.version)
+
+
+def _begins(records: Records, run_id: str, now: datetime) -> bool:
+    """Whether the trainer was not told of the run yet: it would take it for a lost one."""
+    waiting = (pending.effect for pending in records.pending(now + LONGEST_LIFE))
+    return any(isinstance(one, StartTraining) and one.run_id == run_id for one in waiting)
+
+
+def _overdue(policy: RetrainingPolicy, found: Retrained, what: str, now: datetime) -> Retrained:
+    late = run.overdue(found.state, policy, now)
+    return found.then(run.Cancel(f"{what} after {policy.timeout}"), now) if late else found
 
 
 def _judge(
@@ -273,6 +320,8 @@ def _judge(
         champion = score_floats(workshop.scorer, spec, rollout.champion, rows)
         candidate = score_floats(workshop.scorer, spec, state.candidate, rows)
         result = trial.judge(champion, candidate)
+    except StorageError:
+        raise  # log or registry is away: the same again at the next tick
     except HomeostatError as error:
         return found.then(run.TrainingFailed(f"cannot score the hold-out: {error}"), now)
     found = found.then(run.Evaluated(result), now)

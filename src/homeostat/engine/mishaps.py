@@ -1,4 +1,4 @@
-"""Faults in Homeostat that rows may bring out: what they stop must stop nothing else."""
+"""Faults that rows bring out, and ports that are away: what they stop must stop nothing else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+
+from homeostat.domain.errors import ConflictError, HomeostatError
 
 T = TypeVar("T")
 
@@ -22,14 +24,25 @@ def located(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bulkhead:
-    """Runs parts of a turn so that one that fails on its rows leaves the others alone."""
+    """Runs parts of a turn so that one that fails on its rows or its ports leaves others alone."""
 
     problems: list[str] = field(default_factory=list)
 
     def run(self, what: str, part: Callable[[], T], instead: T) -> T:
-        """Return what a part finds; if it fails on its rows, `instead`, and note the problem."""
+        """Return what a part finds; if it fails, `instead`, and note the problem.
+
+        Raises
+        ------
+        ConflictError
+            If another engine was first: nothing of this turn is kept.
+        """
         try:
             return part()
+        except ConflictError:
+            raise
+        except HomeostatError as error:
+            self.problems.append(f"{what}: {error}")
+            return instead
         except MISHAPS as error:
             self.problems.append(f"{what}: a fault in Homeostat: {located(error)}")
             return instead

@@ -9,7 +9,12 @@ from datetime import datetime
 import numpy as np
 
 from homeostat.domain.decision import Cause, Decision, Diagnosis
-from homeostat.domain.errors import ArtifactError, HomeostatError, IllegalTransitionError
+from homeostat.domain.errors import (
+    ArtifactError,
+    HomeostatError,
+    IllegalTransitionError,
+    StorageError,
+)
 from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Command, Request
@@ -152,6 +157,8 @@ def _verification(
     recent = log.rows(plan.spec, Window(now - plan.drift.every, now)).slice(0, PROBE_ROWS)
     try:
         scores = scorer.score(plan.spec, state.challenger, recent)
+    except StorageError:
+        return Evidence(EvidenceKind.NO_DATA)  # the registry is away: no fault of the candidate
     except ArtifactError as error:
         return Abort(f"cannot be loaded: {error}")
     except HomeostatError as error:

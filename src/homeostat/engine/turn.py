@@ -15,7 +15,7 @@ from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
 from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
-from homeostat.engine.commands import Command
+from homeostat.engine.commands import Command, Request
 from homeostat.engine.degraded import judge_degraded
 from homeostat.engine.drift import judge_drift
 from homeostat.engine.early import early_key, measure_early
@@ -27,7 +27,12 @@ from homeostat.engine.explanations import (
     unsound,
 )
 from homeostat.engine.hindsight import Hindsight
-from homeostat.engine.importance import ImportanceMemory, Importances, importance_key
+from homeostat.engine.importance import (
+    ImportanceMemory,
+    Importances,
+    Measured,
+    importance_key,
+)
 from homeostat.engine.incidents import alert, end
 from homeostat.engine.inputs import (
     References,
@@ -102,6 +107,7 @@ class Turn:
     rng: np.random.Generator
     bulkhead: Bulkhead = field(default_factory=Bulkhead)
     opened: list[IncidentState] = field(default_factory=list)
+    waiting: list[Command] = field(default_factory=list)
 
     def run(self, watch: Watch, rollout: RolloutState, commands: tuple[Command, ...]) -> Route:
         """Take the turn and return the route that it asks for; nothing is kept if it raises."""
@@ -254,9 +260,9 @@ class Turn:
             return ()
         key, ports = importance_key(watch.model), self.ports
         before = self.uow.load(key, ImportanceMemory) or ImportanceMemory()
-        found = Importances(ports.log, ports.scorer, ports.registry).measure(
-            self.plan, before, champion, watch, self.now, rng
-        )
+        importances = Importances(ports.log, ports.scorer, ports.registry)
+        measure = partial(importances.measure, self.plan, before, champion, watch, self.now, rng)
+        found = self.bulkhead.run("importance", measure, Measured(before))
         if found.memory != before:
             self.uow.save(key, found.memory)
         if found.problem:
@@ -285,9 +291,10 @@ class Turn:
             key = explanation_key(watch.model)
             before = self.uow.load(key, ExplanationMemory) or before
             explanations = Explanations(self.ports.log, self.ports.registry)
-            memory = explanations.look(
-                self.plan, before, rollout.champion, watch, found, self.now, rng
+            look = partial(
+                explanations.look, self.plan, before, rollout.champion, watch, found, self.now, rng
             )
+            memory = self.bulkhead.run("explanations", look, before)
             if memory != before:
                 self.uow.save(key, memory)
         told = refine(found, memory.explanation)
@@ -309,9 +316,13 @@ class Turn:
             ports.records, ports.log, ports.registry, ports.scorer, ports.trainers.get(name),
             ports.stopwatch,
         )  # fmt: skip
-        found = retrain(
-            self.plan, workshop, before, watch, rolled.state, commands, self.now, self.rng
+        step = partial(
+            retrain, self.plan, workshop, before, watch, rolled.state, commands, self.now, self.rng
         )
+        found = self.bulkhead.run("retraining", step, None)
+        if found is None:
+            self.waiting.extend(c for c in commands if c.request is Request.RETRAIN)
+            return rolled, Retrained(before)
         if found.state != before:
             self.uow.save(retraining_key(name), found.state)
         if found.baseline is not None:
