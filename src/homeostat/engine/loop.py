@@ -11,14 +11,13 @@ import numpy as np
 
 from homeostat.alerting.episode import IncidentState
 from homeostat.alerting.notices import retold
-from homeostat.domain.decision import Decision
 from homeostat.domain.errors import ConflictError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.route import Route
 from homeostat.engine.act import TRAINING, Dispatcher
 from homeostat.engine.aliases import mirror
-from homeostat.engine.arms import Arms, arms_key, follow, laid_over, standing
-from homeostat.engine.commands import Inbox, Request, inbox_key
+from homeostat.engine.arms import arms_key, follow, laid_over
+from homeostat.engine.commands import Inbox, inbox_key
 from homeostat.engine.early import early_key
 from homeostat.engine.estimates import estimates_key
 from homeostat.engine.explanations import explanation_key
@@ -27,9 +26,9 @@ from homeostat.engine.inputs import References
 from homeostat.engine.late import late_key
 from homeostat.engine.mishaps import located
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Ports, UnitOfWork
+from homeostat.engine.ports import Ports
+from homeostat.engine.prompt import obey_commands, publish
 from homeostat.engine.removed import end_removed, removed
-from homeostat.engine.rollouts import Rolled, obey
 from homeostat.engine.series import series_key
 from homeostat.engine.silencing import SILENCES
 from homeostat.engine.training import TrainingRows
@@ -45,10 +44,7 @@ from homeostat.engine.watch import (
     tallies_key,
     watch_key,
 )
-from homeostat.rollout.state import RolloutState, route
-
-FOR_THE_TURN = frozenset({Request.RETRAIN, Request.ACKNOWLEDGE, Request.CLOSE})
-NOT_ADOPTED = "no version is under care yet: homeostat adopt HISTORY makes the first"
+from homeostat.rollout.state import RolloutState
 
 
 @dataclass
@@ -124,7 +120,7 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - one model's fault must not stop the others
                 yield f"{plan.spec.name}: a fault in Homeostat: {located(error)}"
             else:
-                yield from self._publish(routes)
+                yield from self._publish(routes, now)
             yield from problems
         yield from self._mirror(plan, now)
 
@@ -157,37 +153,17 @@ class Engine:
             else:
                 del self._left[model]
 
-    def _publish(self, routes: Sequence[Route]) -> Iterator[str]:
+    def _publish(self, routes: Sequence[Route], now: datetime) -> Iterator[str]:
         """Make the published routes what the rollout states ask for."""
         for wanted in routes:
             try:
-                if self.ports.routes.current(wanted.model) != wanted:
-                    self.ports.routes.publish(wanted)
+                publish(self.ports.records, self.ports.routes, wanted, now)
             except HomeostatError as error:
                 yield f"{wanted.model}: route not published: {error}"
 
     def _obey(self, plan: ModelPlan, now: datetime, _problems: list[str]) -> tuple[Route, ...]:
         """Carry out commands about the rollout; the others are left for the turn."""
-        name = plan.spec.name
-        with self.ports.records.begin() as uow:
-            uow.prepare((inbox_key(name), rollout_key(name), watch_key(name), arms_key(name)))
-            inbox = uow.load(inbox_key(name), Inbox) or Inbox()
-            mine = tuple(c for c in inbox.commands if c.request not in FOR_THE_TURN)
-            rollout = uow.load(rollout_key(name), RolloutState)
-            if rollout is None:
-                return _refuse(uow, plan, inbox, now)
-            if not mine and standing(uow, name) == Arms():
-                return ()
-            watch = uow.load(watch_key(name), Watch)
-            rolled = obey(plan, Rolled(rollout), mine, self.ports.registry, now)
-            if mine:
-                left = tuple(c for c in inbox.commands if c.request in FOR_THE_TURN)
-                uow.save(inbox_key(name), Inbox(left))
-                uow.save(rollout_key(name), rolled.state)
-                uow.decide(*rolled.decisions)
-            wanted = route(rolled.state, now, watch.broken if watch else ())
-            wanted = laid_over(wanted, follow(uow, rolled.state, now, mine))
-        return (wanted,)
+        return obey_commands(self.ports.records, self.ports.registry, plan, now)
 
     def _decide(self, plan: ModelPlan, now: datetime, problems: list[str]) -> tuple[Route, ...]:
         """Take the model's turn; append what failed in it and left the rest alone."""
@@ -212,22 +188,6 @@ class Engine:
     def _rng(self, model: str, now: datetime) -> np.random.Generator:
         told = f"{self.seed}:{model}:{now.isoformat()}".encode()
         return np.random.default_rng(int.from_bytes(hashlib.sha256(told).digest()[:8], "big"))
-
-
-def _refuse(uow: UnitOfWork, plan: ModelPlan, inbox: Inbox, now: datetime) -> tuple[Route, ...]:
-    """Refuse what is asked of a model that was not adopted: nobody would ever come to it."""
-    name = plan.spec.name
-    if inbox.commands:
-        uow.save(inbox_key(name), Inbox())
-    uow.decide(
-        *(
-            Decision(
-                name, now, each.actor, "refuse", each.subject, f"{each.request}: {NOT_ADOPTED}"
-            )
-            for each in inbox.commands
-        )
-    )
-    return ()
 
 
 def state_keys(plan: ModelPlan) -> tuple[str, ...]:
