@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from homeostat.engine.commands import Command, Inbox, Request, inbox_key, submit
+from homeostat.engine.loop import Engine
+from homeostat.engine.ports import Records, UnitOfWork
 from homeostat.engine.watch import retraining_key
 from homeostat.retraining.run import RunState, Stage
 from homeostat.rollout.state import Stage as Rollout
-from simulation.doomed import Doomed
+from simulation.doomed import Doomed, FaultyRecords
 from simulation.fitting import contrary
 from simulation.test_world import register
-from simulation.world import MODEL
+from simulation.world import MODEL, START
 
 AGES = 10_000
 """Calls for which a port is away."""
@@ -25,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("lives")
 
 
-@pytest.mark.parametrize("seed", [0, 15, 33])
+@pytest.mark.parametrize("seed", [15, 33, 184])
 def test_whatever_dies_there_is_one_champion_and_all_mends_itself(folder: Path, seed: int) -> None:
     sys.stdout.write(f"seed {seed}\n")
     life = Doomed.begin(folder, seed)
@@ -122,3 +127,32 @@ def stage(life: Doomed) -> Stage:
     run = life.world.ports.records.read(retraining_key(MODEL), RunState)
     assert run is not None
     return run.stage
+
+
+def test_a_roll_back_that_comes_while_a_tick_is_under_way_waits_for_the_next(folder: Path) -> None:
+    life = Doomed.begin(folder, 5, rate=0.0, flips=False)
+    world, records = life.world, life.world.ports.records
+    good = register(world, world.ports.registry.path(MODEL, "1"))
+    submit(records, Command(Request.PUSH, MODEL, "ana", good), world.clock.now())
+    assert live(life, 1) == ()
+    interrupted = cast(Records, Interrupted(records, "store", life.chaos))
+    engine = Engine(replace(life.ports(), records=interrupted), world.engine.plans)
+    assert engine.tick(world.clock.now()) == ()
+    assert world.rollout.champion == good
+    assert live(life, 1) == ()
+    assert world.rollout.champion == "1"
+    assert [d.actor for d in records.decisions(MODEL)][-1] == "ben"
+
+
+class Interrupted(FaultyRecords):
+    """Records to which a roll-back comes between what a tick obeys and what it decides."""
+
+    begun = 0
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        """Open a unit of work."""
+        self.begun += 1
+        if self.begun == 2:
+            command = Command(Request.ROLL_BACK, MODEL, "ben")
+            submit(cast(Records, self.port), command, START)
+        return super().begin()

@@ -27,7 +27,7 @@ from homeostat.engine.late import late_key
 from homeostat.engine.mishaps import located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
-from homeostat.engine.prompt import obey_commands, publish
+from homeostat.engine.prompt import FOR_THE_TURN, obey_commands, publish
 from homeostat.engine.removed import end_removed, removed
 from homeostat.engine.series import series_key
 from homeostat.engine.silencing import SILENCES
@@ -179,8 +179,11 @@ class Engine:
             wanted = turn.run(watch, rollout, inbox.commands)
             after = uow.load(rollout_key(name), RolloutState) or rollout
             wanted = laid_over(wanted, follow(uow, after, now))
-            if inbox.commands:
-                uow.save(inbox_key(name), Inbox(tuple(turn.waiting)))
+            # What is about the rollout came after the commands were obeyed, or they could not be.
+            later = (c for c in inbox.commands if c.request not in FOR_THE_TURN)
+            left = Inbox((*later, *turn.waiting))
+            if left != inbox:
+                uow.save(inbox_key(name), left)
         self._open[name] = tuple(turn.opened)
         problems += (f"{name}: {problem}" for problem in turn.bulkhead.problems)
         return (wanted,)
