@@ -3,8 +3,8 @@
     python local.py -c homeostat.yaml -m fraud --reason "wrong scores"
     python local.py -c homeostat.yaml -m fraud --drill
 
-The engine does it, at its next tick; this asks, waits and says how long it took. Exit codes: 0
-done, 1 not done in time or not possible, 2 a mistake in the call.
+The command does it at once, or the engine at its next tick; this asks, waits and says how long
+it took. Exit codes: 0 done, 1 not done in time or not possible, 2 a mistake in the call.
 """
 
 from __future__ import annotations

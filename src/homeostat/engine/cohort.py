@@ -108,12 +108,14 @@ def outcomes(
     window: Window,
     as_of: datetime,
     faults: tuple[Window, ...] = (),
+    further: Sequence[str] = (),
 ) -> Outcomes:
     """Read a cohort's rows of a window with their labels as known at `as_of`.
 
-    Rows that a data fault covers say nothing about the model and are left out.
+    Rows that a data fault covers say nothing about the model and are left out. `further` columns
+    are read with them.
     """
-    return _outcomes(*_read(log, spec, cohort, window, as_of, faults))
+    return _outcomes(*_read(log, spec, cohort, window, as_of, faults, further))
 
 
 def with_segments(

@@ -187,6 +187,7 @@ class Deployment:
         from homeostat.entrypoints.http.paging import paging_api  # noqa: PLC0415
         from homeostat.entrypoints.http.reports import reports_api  # noqa: PLC0415
         from homeostat.entrypoints.http.scrape import scrape  # noqa: PLC0415
+        from homeostat.entrypoints.http.steering import steering_api  # noqa: PLC0415
         from homeostat.entrypoints.http.ui import ui  # noqa: PLC0415
         from homeostat.entrypoints.inbound import inbound  # noqa: PLC0415
         from homeostat.entrypoints.reports import Reports  # noqa: PLC0415
@@ -203,6 +204,7 @@ class Deployment:
             *described(list(specs), tokens),
             scrape(self.figures(pulse, writer), self.clock, tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
+            *steering_api(self.records, self.log, self.registry, self.plans, self.clock, tokens),
             *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
             *reports_api(reports, tokens),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),

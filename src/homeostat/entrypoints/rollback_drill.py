@@ -14,6 +14,9 @@ from homeostat.rollout.events import RollBack
 from homeostat.rollout.machine import step
 from homeostat.rollout.state import RolloutPolicy, RolloutState, route
 
+GATEWAY_LOOKS = timedelta(seconds=0.5)
+"""Between two looks of a gateway at its routes."""
+
 
 @dataclass(frozen=True, slots=True)
 class RollbackDrill:
@@ -28,8 +31,8 @@ class RollbackDrill:
         Whether gateways hold it in memory already: then a request waits for nothing.
     verify_seconds, load_seconds : float
         Measured now: to hash the artifact, and to load it; 0 if it was not come to.
-    tick : timedelta
-        Longest time until the engine looks at the inbox.
+    look : timedelta
+        Longest time until a gateway takes the route that the command publishes.
     problem : str
         Why it could not be done; empty: it can.
     """
@@ -41,14 +44,14 @@ class RollbackDrill:
     warm: bool = False
     verify_seconds: float = 0.0
     load_seconds: float = 0.0
-    tick: timedelta = timedelta(0)
+    look: timedelta = timedelta(0)
     problem: str = ""
 
     @property
     def seconds(self) -> float:
         """Longest time from the command to the first answer of the other version."""
         cold = 0.0 if self.warm else self.verify_seconds + self.load_seconds
-        return self.tick.total_seconds() + cold
+        return self.look.total_seconds() + cold
 
 
 def drill(
@@ -57,7 +60,7 @@ def drill(
     registry: Registry,
     load: Loader,
     clock: Clock,
-    tick: timedelta,
+    look: timedelta = GATEWAY_LOOKS,
 ) -> RollbackDrill:
     """Try a roll-back on a copy of the state, and load the version it would go to.
 
@@ -79,11 +82,11 @@ def drill(
         verify, load_time = _measure(registry, load, clock, state.model, target)
     except HomeostatError as error:
         return RollbackDrill(
-            state.model, state.stage, state.champion, target, tick=tick, problem=str(error)
+            state.model, state.stage, state.champion, target, look=look, problem=str(error)
         )
     warm = target in _held(state, now)
     return RollbackDrill(
-        state.model, state.stage, state.champion, target, warm, verify, load_time, tick
+        state.model, state.stage, state.champion, target, warm, verify, load_time, look
     )
 
 

@@ -65,16 +65,16 @@ def test_to_a_version_that_is_kept_warm(config: Path) -> None:
     state = RolloutState("fraud", Stage.CHAMPION, "2", ("1",), probation_until=LATER)
     code, words, found = drilled(config, state)
     assert code == 0
-    assert "fraud: from 2 to 1; within 20.0 s: tick 20 s" in words
+    assert "fraud: from 2 to 1; within 0.5 s: gateways look every 0.5 s" in words
     assert "nothing was changed" in words
-    assert (found["would_serve"], found["warm"], found["seconds"]) == ("1", True, 20.0)
+    assert (found["would_serve"], found["warm"], found["seconds"]) == ("1", True, 0.5)
     assert float(str(found["load_seconds"])) > 0
 
 
 def test_a_cold_one_has_to_be_loaded(config: Path) -> None:
     _, words, found = drilled(config, RolloutState("fraud", Stage.CHAMPION, "2", ("1",)))
     assert "not kept warm" in words
-    parts = (float(str(found[part])) for part in ("verify_seconds", "load_seconds", "tick"))
+    parts = (float(str(found[part])) for part in ("verify_seconds", "load_seconds", "look"))
     assert found["seconds"] == pytest.approx(sum(parts))
 
 

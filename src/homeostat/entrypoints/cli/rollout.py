@@ -21,6 +21,7 @@ from homeostat.entrypoints.cli.options import (
     warn_of_unknown,
 )
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
+from homeostat.entrypoints.cli.rollout_arms import arms, shadow, show, steering
 from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.rollback_drill import RollbackDrill, drill
 from homeostat.entrypoints.settings.plan import model_plan
@@ -31,6 +32,10 @@ FINDINGS = 1
 @click.group()
 def rollout() -> None:
     """Show or steer the rollout of a version."""
+
+
+for command in (arms, shadow, show):
+    rollout.add_command(command)
 
 
 @rollout.command()
@@ -106,13 +111,13 @@ def rollback(
     as_drill: bool,
     as_json: bool,
 ) -> None:
-    """Go back to the previous champion.
+    """Go back to the previous champion, or withdraw the challenger; at once.
 
-    With --drill only say whether that can be done, to which version, and how long it would take;
-    exit with 1 if it cannot.
+    No control plane has to run for it. With --drill only say whether that can be done, to which
+    version, and how long it would take; exit with 1 if it cannot.
     """
     if not as_drill:
-        _ask(config_path, model, Request.ROLL_BACK, reason)
+        _roll_back(config_path, model, reason, as_json=as_json)
         return
     found = _drill(config_path, model)
     if as_json:
@@ -125,6 +130,18 @@ def rollback(
         context.exit(FINDINGS)
 
 
+def _roll_back(config: Path, model: str, reason: str, *, as_json: bool) -> None:
+    with steering(config, model) as (found, opened, now):
+        done = found.roll_back(opened.actor, reason, now)
+    if as_json:
+        print_json(asdict(done))
+        return
+    if done.problem:
+        click.echo(printable(f"{done.model}: the next tick does it: {done.problem}"), err=True)
+    click.echo(printable(f"{done.model}: {done.serves or 'nothing'} serves; {done.reason}"))
+    click.echo("What came of it: homeostat decisions")
+
+
 def _drill(config: Path, model: str) -> RollbackDrill:
     with deployment(config) as opened:
         settings = opened.settings
@@ -135,7 +152,6 @@ def _drill(config: Path, model: str) -> RollbackDrill:
             open_registry(settings, opened.clock),
             loader(settings, os.environ),
             opened.clock,
-            settings.server.tick,
         )
 
 
@@ -145,7 +161,8 @@ def _told(found: RollbackDrill) -> str:
         to = f"the challenger would be withdrawn, {found.serves} stays"
     kept = "kept warm by the gateways" if found.warm else "not kept warm"
     return (
-        f"{found.model}: {to}; within {found.seconds:.1f} s: tick {found.tick.total_seconds():g} s,"
+        f"{found.model}: {to}; within {found.seconds:.1f} s: gateways look every"
+        f" {found.look.total_seconds():g} s,"
         f" verify {found.verify_seconds:.3f} s, load {found.load_seconds:.3f} s, {kept};"
         " nothing was changed"
     )

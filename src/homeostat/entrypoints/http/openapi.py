@@ -46,6 +46,7 @@ from homeostat.entrypoints.openapi import (
 )
 from homeostat.entrypoints.reports import KINDS
 from homeostat.entrypoints.silencing import FIELDS
+from homeostat.entrypoints.steering import RolledBack
 
 ABOUT = (
     "Predictions, labels and outcomes in; verdicts, metrics, decisions and incidents out; orders. "
@@ -246,7 +247,17 @@ def _orders() -> dict[tuple[str, str], Json]:
     change = an_object({"action": an_enum(ACTIONS), "numbers": numbers, "row": {}}, "action")
     submitted = an_object({"submitted": TEXT, "actor": TEXT}, "submitted", "actor")
     ordered = an_object({"order": a_ref("BreakerOrder")}, "order")
+    shares = {"type": "object", "additionalProperties": {"type": "number"}}
+    arms = an_object({"shares": shares, "reason": TEXT, "deal": TEXT}, "shares")
+    shadow = an_object({"version": TEXT, "on": {"type": "boolean"}, "reason": TEXT}, "version")
+    beside = an_object({"arms": ANY_OBJECT, "shadows": a_list(TEXT)}, "arms", "shadows")
+    back = an_object({"rollback": of_type(RolledBack)}, "rollback")
     return {
+        ("/arms", "get"): _ask("Arms and shadows beside the rollout", beside),
+        ("/arms", "post"): _told("Have versions answer fixed shares", beside, arms),
+        ("/shadows", "post"): _told("Have a version score copies of requests", beside, shadow),
+        ("/rollback", "post"): _told("Roll back at once", back, an_object({"reason": TEXT})),
+        ("/rollout", "get"): _ask("The rollout, and challenger against champion", ANY_OBJECT),
         ("/commands", "post"): _told("Ask the engine for something", submitted, command, 202),
         ("/breakers", "post"): _told("Order a version's breaker", ordered, order, 202),
         ("/quarantine", "post"): _told("Replay, drop or mend refused rows", ANY_OBJECT, change),

@@ -246,7 +246,6 @@ def test_what_people_ask_lands_in_the_inbox(running: Path) -> None:
         ("rollout", "submit", "v8"),
         ("rollout", "approve"),
         ("rollout", "abort"),
-        ("rollback", "-m", "fraud"),
         ("retrain",),
     ):
         code, out, _ = call(*arguments)
@@ -257,10 +256,8 @@ def test_what_people_ask_lands_in_the_inbox(running: Path) -> None:
         (Request.SUBMIT, "v8", ""),
         (Request.APPROVE, "", ""),
         (Request.ABORT, "", ""),
-        (Request.ROLL_BACK, "", ""),
         (Request.RETRAIN, "", ""),
     ]
-    assert call("rollback", "-m", "fruad")[0] == 2
 
 
 def test_rollout_status_and_decisions(running: Path) -> None:

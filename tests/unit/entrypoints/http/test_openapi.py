@@ -25,6 +25,7 @@ from homeostat.entrypoints.http.health import health
 from homeostat.entrypoints.http.openapi import described, of
 from homeostat.entrypoints.http.paging import Inbound, paging_api
 from homeostat.entrypoints.http.reports import reports_api
+from homeostat.entrypoints.http.steering import steering_api
 from homeostat.entrypoints.openapi import PATH
 from homeostat.entrypoints.reports import Reports
 from homeostat.simulation.clock import SimulatedClock
@@ -63,12 +64,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starlette, 
         uow.decide(Decision("fraud", NOW, "homeostat", "fire", "x", "y"))
     give_order(records, "fraud", "1", BY_HAND[0], "ana", "slow", NOW)
     tokens = Tokens(records)
+    plans = {"fraud": PLAN}
     routes = [
         *health(records),
         *described(["fraud"], tokens),
         *data_api(log, [MODEL], clock, tokens),
         *paging_api(records, clock, {"hook": Inbound("webhook", "s3cret")}),
-        *reports_api(Reports(records, log, MemoryRegistry(), {"fraud": PLAN}, clock), tokens),
+        *reports_api(Reports(records, log, MemoryRegistry(), plans, clock), tokens),
+        *steering_api(records, log, MemoryRegistry(), plans, clock, tokens),
         *api_routes(records, log, [MODEL], clock, tokens),
     ]
     secret = tokens.create("all", tuple(Scope), NOW)
