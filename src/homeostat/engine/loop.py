@@ -20,6 +20,7 @@ from homeostat.engine.arms import arms_key, follow, laid_over
 from homeostat.engine.commands import Inbox, inbox_key
 from homeostat.engine.early import early_key
 from homeostat.engine.estimates import estimates_key
+from homeostat.engine.experiments import Laboratory
 from homeostat.engine.explanations import explanation_key
 from homeostat.engine.importance import importance_key
 from homeostat.engine.inputs import References
@@ -67,12 +68,14 @@ class Engine:
     seed: int = 0
     _references: References = field(init=False)
     _dispatcher: Dispatcher = field(init=False)
+    _laboratory: Laboratory = field(init=False)
     _left: dict[str, tuple[str, ...]] | None = field(default=None, init=False)
     _open: dict[str, tuple[IncidentState, ...]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         specs: dict[str, ModelSpec] = {name: plan.spec for name, plan in self.plans.items()}
         self._references = References(self.ports.records)
+        self._laboratory = Laboratory(self.ports)
         self._dispatcher = Dispatcher(
             self.ports.records,
             self.ports.notifiers,
@@ -109,7 +112,7 @@ class Engine:
         What a person asked for is carried out first and by itself, so that a roll-back does not
         wait for a log that cannot be read; routes come before notifications.
         """
-        for part in (self._obey, self._decide):
+        for part in (self._obey, self._decide, self._experiment):
             problems: list[str] = []
             try:
                 routes = part(plan, now, problems)
@@ -187,6 +190,13 @@ class Engine:
         self._open[name] = tuple(turn.opened)
         problems += (f"{name}: {problem}" for problem in turn.bulkhead.problems)
         return (wanted,)
+
+    def _experiment(
+        self, plan: ModelPlan, now: datetime, _problems: list[str]
+    ) -> tuple[Route, ...]:
+        """Look at the open experiment; what it changes in the arms is published with the next."""
+        self._laboratory.tend(plan.spec, now)
+        return ()
 
     def _rng(self, model: str, now: datetime) -> np.random.Generator:
         told = f"{self.seed}:{model}:{now.isoformat()}".encode()

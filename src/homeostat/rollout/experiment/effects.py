@@ -27,6 +27,8 @@ RARE_PART = 0.05
 
 NOWHERE = Interval(NAN, NAN)
 
+NOT_COMPARED = "not compared"
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -80,6 +82,11 @@ class Effect:
     n_treated: int
     evidence: Evidence
     problem: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether there are figures that must not be compared: what is missing differs by arm."""
+        return self.problem.endswith(NOT_COMPARED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,7 @@ def _missing(experiment: Experiment, metric: Metric, sides: tuple[Tally, Tally],
         return "no data yet"
     for name, count, other in zip(names, counts, counts[::-1], strict=True):
         if not count and other >= experiment.least:
-            return f"labels came for one arm only, none for {name}: not compared"
+            return f"labels came for one arm only, none for {name}: {NOT_COMPARED}"
     for name, count in zip(names, counts, strict=True):
         if count < experiment.least:
             return f"{count} entities of {name} so far, {experiment.least} are needed"
@@ -194,7 +201,7 @@ def _uneven(
     first, second = (f"{100 * found.mean:.3g} %" for found in shares)
     return (
         f"labels cover {first} of {experiment.control} and {second} of {arm}:"
-        " what is missing differs by arm, not compared"
+        f" what is missing differs by arm, {NOT_COMPARED}"
     )
 
 
