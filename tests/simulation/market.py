@@ -118,9 +118,8 @@ class Market:
         versions, roles = assign(route, keys)
         manners = [self.manners.get(version, Manner()) for version in versions]
         ids = [f"{number}-{row}" for row in range(len(keys))]
-        moments = (
-            now + DAY / 4 + np.sort(rng.integers(0, 12 * 3600, len(keys))) * timedelta(seconds=1)
-        )
+        seconds = np.sort(rng.integers(6 * 3600, 18 * 3600, len(keys)))
+        moments = [now + timedelta(seconds=each) for each in seconds.tolist()]
         fails = rng.random(len(keys)) < [manner.fails for manner in manners]
         kept = rng.random(len(keys)) >= [manner.lost for manner in manners]
         given: dict[str, object] = {

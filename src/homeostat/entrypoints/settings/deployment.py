@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from homeostat.domain.errors import ConfigError, NotFoundError
 from homeostat.domain.model import Handling, ModelSpec
 from homeostat.domain.personal import LEAST_KEY, Protector, handled
+from homeostat.entrypoints.settings.experiments import ExperimentPart, check_experiments
 from homeostat.entrypoints.settings.gateway import Gateway
 from homeostat.entrypoints.settings.kafka import Kafka
 from homeostat.entrypoints.settings.model import Model
@@ -34,6 +35,7 @@ from homeostat.entrypoints.settings.values import (
     url_problem,
     wrong,
 )
+from homeostat.rollout.experiment.plan import ExperimentPlan
 
 
 class RemoteWrite(Part):
@@ -178,6 +180,8 @@ class Settings(Part):
     """Reports that are made on a schedule."""
     models: tuple[Model, ...] = Field(min_length=1)
     """The models under care."""
+    experiments: tuple[ExperimentPart, ...] = ()
+    """What may be tried on their traffic (homeostat experiment start)."""
 
     _file: Path = PrivateAttr(default=Path("homeostat.yaml"))
     _text: str = PrivateAttr(default="")
@@ -207,6 +211,7 @@ class Settings(Part):
         deadline = self.gateway.deadline if "deadline" in self.gateway.model_fields_set else None
         check_reports(self.reports, self.receivers, seen)
         check_rules(self.alerts, self.models, self.receivers, deadline)
+        check_experiments(self.experiments, lambda name: self.model(name).spec(), list(seen))
         return self
 
     def _check_topics(self, models: Mapping[str, int]) -> None:
@@ -322,6 +327,14 @@ class Settings(Part):
             if model.name == name:
                 return model
         raise NotFoundError(f"no model named {name!r} in {self._file}; {nearest(name, names)}")
+
+    def experiment(self, name: str) -> ExperimentPlan:
+        """Return what the owner decided about an experiment; raises NotFoundError."""
+        for part in self.experiments:
+            if part.name == name:
+                return part.plan(self.model(part.model).spec())
+        known = nearest(name, [part.name for part in self.experiments])
+        raise NotFoundError(f"no experiment named {name!r} in {self._file}; {known}")
 
     def records_url(self, environ: Mapping[str, str]) -> str:
         """Return the database URL, from the environment where the file says so.

@@ -180,7 +180,7 @@ def stop(state: ExperimentState, actor: str, why: str, now: datetime) -> Stepped
     Examples
     --------
     >>> from datetime import UTC
-    >>> from homeostat.rollout.experiment.design import Kind, Metric
+    >>> from homeostat.rollout.experiment.design import Experiment, Kind, Metric
     >>> from homeostat.rollout.experiment.plan import Source
     >>> paid = Metric("paid", Kind.CONVERSION)
     >>> design = Experiment("checkout", ("v7", "v8"), (paid,), size=10_000)
