@@ -181,6 +181,7 @@ class Deployment:
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
         from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
+        from homeostat.entrypoints.http.experiments import Tried, experiments_api  # noqa: PLC0415
         from homeostat.entrypoints.http.health import health  # noqa: PLC0415
         from homeostat.entrypoints.http.intake import Intake  # noqa: PLC0415
         from homeostat.entrypoints.http.openapi import described  # noqa: PLC0415
@@ -197,6 +198,8 @@ class Deployment:
         intake = Intake(self.clock, 8 * largest, self.settings.server.rows_per_second)
         tokens = Tokens(self.records, self.clock)
         runbooks = self.settings.folder / self.settings.runbooks
+        plans = self.settings.experiment_plans
+        tried = Tried(self.records, self.registry, self.log, plans, specs, self.clock)
         own = runbooks if runbooks.is_dir() else None
         reports = Reports(self.records, self.log, self.registry, self.plans, self.clock)
         return [
@@ -205,6 +208,7 @@ class Deployment:
             scrape(self.figures(pulse, writer), self.clock, tokens),
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *steering_api(self.records, self.log, self.registry, self.plans, self.clock, tokens),
+            *experiments_api(tried, tokens),
             *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
             *reports_api(reports, tokens),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),

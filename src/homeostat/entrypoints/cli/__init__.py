@@ -36,6 +36,7 @@ COMMANDS: Table = {
     "status": (f"{HERE}.status:status", "Show where each model stands."),
     "alerts": (f"{HERE}.alerts:alerts", "List incidents, or take one on."),
     "rollout": (f"{HERE}.rollout:rollout", "Show or steer the rollout of a version."),
+    "experiment": (f"{HERE}.experiment:experiment", "Plan, start, read and end experiments."),
     "rollback": (f"{HERE}.rollout:rollback", "Go back to the previous champion."),
     "breaker": (f"{HERE}.breaker:breaker", "Show or steer the gateways' breakers."),
     "retrain": (f"{HERE}.rollout:retrain", "Ask for a retraining."),

@@ -19,9 +19,12 @@ from homeostat.domain.verdict import MetricPoint, Verdict
 from homeostat.engine import commands
 from homeostat.engine.orders import BY_HAND, BreakerOrder
 from homeostat.engine.ports import Rejected
+from homeostat.entrypoints.experiments import Standing
 from homeostat.entrypoints.http.api import BASE
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
 from homeostat.entrypoints.http.data import ACTIONS, MOST_ROWS
+from homeostat.entrypoints.http.experiments import MOST_DAYS, MOST_RUNS
+from homeostat.entrypoints.http.experiments import PATH as EXPERIMENTS
 from homeostat.entrypoints.http.formats import ARROW, JSON, LINES
 from homeostat.entrypoints.http.paging import PATH as BACK
 from homeostat.entrypoints.http.problem import endpoint, reply
@@ -106,6 +109,7 @@ def of(models: Sequence[str]) -> Json:
         },
         **_silences(),
         REPORTS: _reports(models),
+        **_experiments(),
         BACK: {"parameters": [in_path("receiver")], "post": _back()},
         **paths,
     }
@@ -181,6 +185,41 @@ def _reports(models: Sequence[str]) -> Json:
         "parameters": [in_path("kind", KINDS), in_path("model", models)],
         "get": {**found, "parameters": [form, as_of]},
     }
+
+
+def _experiments() -> Json:
+    standing = of_type(Standing)
+    listed = an_object({"experiments": a_list(standing)}, "experiments")
+    one = an_object({"experiment": ANY_OBJECT}, "experiment")
+    reason = an_object({"reason": TEXT})
+    stop = an_object({"reason": TEXT, "promote": {"type": "boolean"}})
+    days = in_query("days", _upto(MOST_DAYS), "How much of the past to look at.")
+    runs = in_query("runs", _upto(MOST_RUNS), "Random splits of the past.")
+    asked: list[tuple[str, str, Json]] = [
+        ("", "get", _ask("An experiment, and what came of it so far", one)),
+        ("/report", "get", _ask("The same as an HTML page", TEXT)),
+        (
+            "/power",
+            "get",
+            {**_ask("How large it has to be", ANY_OBJECT), "parameters": [days]},
+        ),
+        (
+            "/aa",
+            "get",
+            {**_ask("How often it would ship by chance", ANY_OBJECT), "parameters": [days, runs]},
+        ),
+        ("/start", "post", _told("Start it", one, reason, 201)),
+        ("/stop", "post", _told("End it; with promote, roll its winner out", one, stop)),
+    ]
+    found: Json = {EXPERIMENTS: {"get": _ask("All experiments", listed)}}
+    for path, method, operation in asked:
+        place = {"parameters": [in_path("name")], method: operation}
+        found[f"{EXPERIMENTS}/{{name}}{path}"] = place
+    return found
+
+
+def _upto(most: int) -> Json:
+    return {"type": "integer", "minimum": 1, "maximum": most}
 
 
 def _log() -> dict[tuple[str, str], Json]:

@@ -328,13 +328,18 @@ class Settings(Part):
                 return model
         raise NotFoundError(f"no model named {name!r} in {self._file}; {nearest(name, names)}")
 
+    @property
+    def experiment_plans(self) -> dict[str, ExperimentPlan]:
+        """What the owner decided about experiments, by name."""
+        return {part.name: part.plan(self.model(part.model).spec()) for part in self.experiments}
+
     def experiment(self, name: str) -> ExperimentPlan:
-        """Return what the owner decided about an experiment; raises NotFoundError."""
-        for part in self.experiments:
-            if part.name == name:
-                return part.plan(self.model(part.model).spec())
-        known = nearest(name, [part.name for part in self.experiments])
-        raise NotFoundError(f"no experiment named {name!r} in {self._file}; {known}")
+        """Return the plan of an experiment; raises NotFoundError."""
+        plans = self.experiment_plans
+        if name not in plans:
+            known = nearest(name, plans)
+            raise NotFoundError(f"no experiment named {name!r} in {self._file}; {known}")
+        return plans[name]
 
     def records_url(self, environ: Mapping[str, str]) -> str:
         """Return the database URL, from the environment where the file says so.

@@ -105,12 +105,19 @@ def words(effect: Effect) -> str:
     'paid 10 % to 12 % (+20.0 %, from +4.2 % to +35.8 %)'
     """
     metric = effect.metric
-    figures = f"{_figure(metric, effect.control)} to {_figure(metric, effect.treated)}"
+    figures = f"{figure_words(metric, effect.control)} to {figure_words(metric, effect.treated)}"
     change = f"{_percent(effect.change)}, from {_percent(effect.interval.lower)}"
     return f"{printable(metric.name)} {figures} ({change} to {_percent(effect.interval.upper)})"
 
 
-def _figure(metric: Metric, value: float) -> str:
+def figure_words(metric: Metric, value: float) -> str:
+    """Write a figure of a metric.
+
+    Examples
+    --------
+    >>> figure_words(Metric("slow", Kind.LATENCY), 81.25)
+    '81.25 (p95)'
+    """
     if metric.binary:
         return f"{100.0 * value:.4g} %"
     at = f" (p{100.0 * metric.quantile:g})" if metric.kind is Kind.LATENCY else ""
