@@ -66,7 +66,7 @@ class Manner:
 
     buys: float = 0.1
     slow: float = 50.0
-    fails: float = 0.01
+    fails: float = 0.1
     told: bool = True
     lost: float = 0.0
 

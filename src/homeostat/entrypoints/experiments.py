@@ -108,14 +108,11 @@ def page_of(records: Records, state: ExperimentState, now: datetime) -> Experime
         advice=_advice(state, report),
         facts=_facts(state, report),
         reasons=(state.reason,) if state.stage is Stage.ENDED else report.reasons,
-        figures=tuple(_line(effect, alpha) for arm in report.arms for effect in arm.effects),
+        figures=tuple(
+            _line(effect, _verdict(effect, alpha)) for arm in report.arms for effect in arm.effects
+        ),
         segments=tuple(
-            _line(
-                part.effect,
-                alpha / max(1, len(report.segments)),
-                f"{part.segment}: ",
-                harmed=part.harmed,
-            )
+            _line(part.effect, "worse here" if part.harmed else "no harm shown", part.segment)
             for part in report.segments
         ),
         log=tuple(
@@ -130,16 +127,16 @@ def page_of(records: Records, state: ExperimentState, now: datetime) -> Experime
 def _headline(state: ExperimentState, report: Report) -> str:
     control = state.plan.design.control
     if state.stage is Stage.WAITING:
-        return f"{state.winner} is better than {control}: it waits for you"
+        return f"Version {state.winner} is better than {control}: it waits for you"
     if state.stage is Stage.ENDED:
-        won = f"{state.winner} is better than {control}: it was handed to the rollout"
-        return won if state.winner else f"It is over: {control} stays"
+        won = f"Version {state.winner} is better than {control}: it was handed to the rollout"
+        return won if state.winner else f"It is over: version {control} stays"
     told = {
         Decision.CONTINUE: "Not decided yet",
         Decision.INCONCLUSIVE: "Not to be decided by these figures alone",
         Decision.NO_DATA: "Nothing can be judged yet",
         Decision.STOP: "A version does harm",
-        Decision.SHIP: f"{report.winner} is better than {control}",
+        Decision.SHIP: f"Version {report.winner} is better than {control}",
     }
     return told[report.decision]
 
@@ -169,18 +166,18 @@ def _facts(state: ExperimentState, report: Report) -> tuple[tuple[str, str], ...
     )
 
 
-def _line(effect: Effect, alpha: float, prefix: str = "", *, harmed: bool = False) -> FigureLine:
+def _line(effect: Effect, verdict: str, segment: str = "") -> FigureLine:
     metric = effect.metric
     limit = None
     if metric.role is Role.GUARDRAIL:
         limit = metric.margin if metric.falling else -metric.margin
     return FigureLine(
         effect.arm,
-        prefix + metric.name,
+        f"{segment}: {metric.name}" if segment else metric.name,
         metric.role,
         _figure(metric, effect.control),
         _figure(metric, effect.treated),
-        "worse here" if harmed else _verdict(effect, alpha),
+        effect.problem or verdict,
         effect.change,
         effect.interval.lower,
         effect.interval.upper,
@@ -194,8 +191,6 @@ def _figure(metric: Metric, value: float) -> str:
 
 def _verdict(effect: Effect, alpha: float) -> str:
     """Say what the evidence says, by the same limits as the decision."""
-    if effect.problem:
-        return effect.problem
     found, guards = effect.evidence, effect.metric.role is Role.GUARDRAIL
     if found.worse <= alpha:
         return "worse by more than its margin" if guards else "worse"
