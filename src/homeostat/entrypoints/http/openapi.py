@@ -188,34 +188,27 @@ def _reports(models: Sequence[str]) -> Json:
 
 
 def _experiments() -> Json:
-    standing = of_type(Standing)
-    listed = an_object({"experiments": a_list(standing)}, "experiments")
+    listed = an_object({"experiments": a_list(of_type(Standing))}, "experiments")
     one = an_object({"experiment": ANY_OBJECT}, "experiment")
     reason = an_object({"reason": TEXT})
     stop = an_object({"reason": TEXT, "promote": {"type": "boolean"}})
     days = in_query("days", _upto(MOST_DAYS), "How much of the past to look at.")
     runs = in_query("runs", _upto(MOST_RUNS), "Random splits of the past.")
-    asked: list[tuple[str, str, Json]] = [
-        ("", "get", _ask("An experiment, and what came of it so far", one)),
-        ("/report", "get", _ask("The same as an HTML page", TEXT)),
-        (
-            "/power",
-            "get",
-            {**_ask("How large it has to be", ANY_OBJECT), "parameters": [days]},
-        ),
-        (
-            "/aa",
-            "get",
-            {**_ask("How often it would ship by chance", ANY_OBJECT), "parameters": [days, runs]},
-        ),
-        ("/start", "post", _told("Start it", one, reason, 201)),
-        ("/stop", "post", _told("End it; with promote, roll its winner out", one, stop)),
-    ]
-    found: Json = {EXPERIMENTS: {"get": _ask("All experiments", listed)}}
-    for path, method, operation in asked:
-        place = {"parameters": [in_path("name")], method: operation}
-        found[f"{EXPERIMENTS}/{{name}}{path}"] = place
-    return found
+    page = answers("A page", TEXT, a_ref("Problem"), _meant(LOOKING), kind="text/html")
+    power = {**_ask("How large it has to be", ANY_OBJECT), "parameters": [days]}
+    aa = {**_ask("How often it would ship by chance", ANY_OBJECT), "parameters": [days, runs]}
+    operations: dict[str, Json] = {
+        "": {"get": _ask("An experiment, and what came of it so far", one)},
+        "/report": {"get": page},
+        "/power": {"get": power},
+        "/aa": {"get": aa},
+        "/start": {"post": _told("Start it", one, reason, 201)},
+        "/stop": {"post": _told("End it; with promote, roll its winner out", one, stop)},
+    }
+    return {EXPERIMENTS: {"get": _ask("All experiments", listed)}} | {
+        f"{EXPERIMENTS}/{{name}}{path}": {"parameters": [in_path("name")], **operation}
+        for path, operation in operations.items()
+    }
 
 
 def _upto(most: int) -> Json:

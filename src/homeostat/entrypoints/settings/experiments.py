@@ -26,6 +26,7 @@ from homeostat.entrypoints.settings.values import (
 )
 from homeostat.rollout.experiment.design import Experiment, Horizon, Kind, Metric, Role
 from homeostat.rollout.experiment.plan import SERVING, ExperimentPlan, Source
+from homeostat.rollout.experiment.planning import FINEST
 
 LABEL = "label"
 LEAST = 100
@@ -77,6 +78,9 @@ class ExperimentMetric(Part):
         for name, fits, whose in checks:
             if name in self.model_fields_set and not fits:
                 raise wrong(f"belongs to {whose}", "remove it", name)
+        if kind is Kind.LATENCY and self.role is Role.GUARDRAIL and self.margin < FINEST:
+            remedy = f"use {FINEST:g} or more: times are known to 0.8 %"
+            raise wrong("is too small to be proven", remedy, "margin")
         return self
 
     def metric(self, name: str) -> Metric:

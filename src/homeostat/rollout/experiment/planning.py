@@ -17,6 +17,8 @@ from homeostat.stats.quantile_shift import Counted, same_quantile_p
 from homeostat.stats.special import normal_quantile
 
 MOST = 2**34
+FINEST = 0.01
+"""Least relative change of a time that its histogram can show."""
 _STEPS = 12  # of bisection: to 2 % of a doubling
 
 
@@ -93,6 +95,9 @@ def _need(
 ) -> Need:
     if not effect > 0.0:
         why = "a margin of 0 is never proven: give the guardrail a margin"
+        return Need(metric.name, metric.role, NAN, effect, NAN, why)
+    if metric.kind is Kind.LATENCY and effect < FINEST:
+        why = "times are known to 0.8 %: nothing so small is ever found"
         return Need(metric.name, metric.role, NAN, effect, NAN, why)
     if metric.kind is Kind.LATENCY:
         counts = measured.histogram.counted

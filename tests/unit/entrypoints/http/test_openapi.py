@@ -21,6 +21,7 @@ from homeostat.engine.orders import BY_HAND, give_order
 from homeostat.entrypoints.http.api import api as api_routes
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.entrypoints.http.data import data_api
+from homeostat.entrypoints.http.experiments import Tried, experiments_api
 from homeostat.entrypoints.http.health import health
 from homeostat.entrypoints.http.openapi import described, of
 from homeostat.entrypoints.http.paging import Inbound, paging_api
@@ -30,12 +31,15 @@ from homeostat.entrypoints.openapi import PATH
 from homeostat.entrypoints.reports import Reports
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, labels, predictions
+from homeostat.simulation.fakes import MemoryRegistry
 from homeostat.simulation.fakes.models import MemoryRegistry
+from simulation.market import PLAN
 from unit.engine.bench import verdict
 from unit.entrypoints.monitoring import standing
 
 MODEL = replace(SPEC, name="fraud")
 PLAN = replace(standing.PLAN, spec=MODEL)
+TRIED = replace(PLAN, model="fraud")
 # Rows of the right form may still be of another model; what is left out of a query is no mistake.
 BEYOND: list[CheckFunction] = [positive_data_acceptance, negative_data_rejection]
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
@@ -69,6 +73,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starlette, 
         *health(records),
         *described(["fraud"], tokens),
         *data_api(log, [MODEL], clock, tokens),
+        *experiments_api(
+            Tried(records, MemoryRegistry(), log, {"checkout": TRIED}, {"fraud": MODEL}, clock),
+            tokens,
+        ),
         *paging_api(records, clock, {"hook": Inbound("webhook", "s3cret")}),
         *reports_api(Reports(records, log, MemoryRegistry(), plans, clock), tokens),
         *steering_api(records, log, MemoryRegistry(), plans, clock, tokens),
