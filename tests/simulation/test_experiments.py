@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from homeostat.domain.errors import DataError, NotFoundError
+from homeostat.domain.model import ModelVersion
 from homeostat.domain.window import Window
 from homeostat.engine.arms import arms_of, publish_arms, withdraw_arms
 from homeostat.engine.commands import Inbox, Request, inbox_key
 from homeostat.engine.experiments import (
     CHAMPION,
+    Experiments,
     Laboratory,
     end,
+    experiments_key,
     experiments_of,
     ledger_key,
     start,
@@ -24,10 +27,13 @@ from homeostat.engine.experiments import (
 from homeostat.engine.experiments_before import forecast, read_past, rehearse_past
 from homeostat.engine.experiments_ledger import Ledger
 from homeostat.engine.watch import rollout_key
+from homeostat.rollout.experiment.design import Experiment, Kind, Metric
 from homeostat.rollout.experiment.life import Stage
-from homeostat.rollout.experiment.plan import Source
+from homeostat.rollout.experiment.plan import ExperimentPlan, Source
 from homeostat.rollout.experiment.report import Decision
 from homeostat.rollout.state import RolloutState
+from homeostat.serving.plan import assign
+from simulation.fitting import contrary
 from simulation.market import (
     BEGIN,
     DAY,
@@ -43,7 +49,10 @@ from simulation.market import (
     Market,
     market,
 )
+from simulation.world import MODEL as TOY
+from simulation.world import Fate, memory_world
 
+ERRORS_FIRST = Metric("errors", Kind.ERROR_RATE)
 GUARDED = replace(
     PLAN,
     design=replace(DESIGN, metrics=(PAID, ERRORS, SLOW)),
@@ -279,3 +288,29 @@ def test_the_past_says_how_large_and_how_long(tmp_path: Path) -> None:
     assert [test.metric for test in tests] == ["paid", "errors", "spent"]
     with pytest.raises(DataError, match="200 are needed"):
         read_past(plan, world.log, SPEC, 1, BEGIN + 4 * DAY - timedelta(hours=20))
+
+
+def test_the_engine_publishes_the_arms_and_rolls_the_winner_out(tmp_path: Path) -> None:
+    world = memory_world(tmp_path, Fate(1))
+    records, registry, routes = world.ports.records, world.ports.registry, world.ports.routes
+    card = ModelVersion(TOY, "", "linear", "", world.clock.now())
+    registry.register(card, contrary(tmp_path / "new"))
+    design = Experiment("tone", (CHAMPION, "2"), (ERRORS_FIRST,), 10_000, shares=(0.5, 0.5))
+    plan = ExperimentPlan(TOY, design, (Source("errors"),))
+    state = start(records, registry, plan, "ana", world.clock.now())
+    world.advance()
+    route = routes.current(TOY)
+    assert route is not None
+    assert route.shares == {"1": 0.5, "2": 0.5}
+    assert {role.partition(":")[0] for role in assign(route, ["anna", "ben"])[1]} == {"arm"}
+    with records.begin() as uow:  # as if it had been shown to be better
+        known = uow.load(experiments_key(TOY), Experiments)
+        assert known is not None
+        waiting = replace(state, stage=Stage.WAITING, winner="2")
+        uow.save(experiments_key(TOY), Experiments((waiting,)))
+    end(records, TOY, "tone", "ana", world.clock.now(), promote=True)
+    world.advance()
+    route = routes.current(TOY)
+    assert route is not None
+    assert (route.arms, world.rollout.challenger) == ((), "2")
+    assert not world.problems

@@ -211,7 +211,7 @@ class Settings(Part):
         deadline = self.gateway.deadline if "deadline" in self.gateway.model_fields_set else None
         check_reports(self.reports, self.receivers, seen)
         check_rules(self.alerts, self.models, self.receivers, deadline)
-        check_experiments(self.experiments, lambda name: self.model(name).spec(), list(seen))
+        check_experiments(self.experiments, self.model, list(seen))
         return self
 
     def _check_topics(self, models: Mapping[str, int]) -> None:

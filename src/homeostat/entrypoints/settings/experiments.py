@@ -10,7 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from homeostat.domain.errors import NotFoundError
-from homeostat.domain.model import ColumnKind, ModelSpec
+from homeostat.domain.model import ColumnKind, Handling, ModelSpec
+from homeostat.domain.personal import handled
+from homeostat.engine.experiments_ledger import REACH
+from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.values import (
     Count,
@@ -21,6 +24,7 @@ from homeostat.entrypoints.settings.values import (
     Share,
     Wait,
     Weight,
+    format_duration,
     nearest,
     wrong,
 )
@@ -146,9 +150,15 @@ class ExperimentPart(Part):
             raise wrong("is less than an hour", "use 1h or more", "every")
         return self
 
-    def check(self, spec: ModelSpec, *path: str | int) -> None:
-        """Raise if a metric or segment is not of the model."""
-        numeric = [c.name for c in spec.schema.columns if c.kind is ColumnKind.NUMERIC]
+    def check(self, model: Model, *path: str | int) -> None:
+        """Raise if a metric or segment is not of the model, or its rows do not last."""
+        spec = model.spec()
+        lost = {name for name, way in handled(spec).items() if way is not Handling.KEEP}
+        numeric = [
+            column.name
+            for column in spec.schema.columns
+            if column.kind is ColumnKind.NUMERIC and column.name not in lost
+        ]
         known = (LABEL, *spec.outcomes, *numeric)
         for name, metric in self.metrics.items():
             _known(metric.of, known, *path, "metrics", name, "of")
@@ -162,6 +172,25 @@ class ExperimentPart(Part):
             if any(column.personal for column in columns):
                 remedy = "name a feature that may be shown"
                 raise wrong("is personal", remedy, *path, "segments", place)
+        if spec.entity and handled(spec).get("entity") is Handling.DROP:
+            problem = f"the log does not keep {spec.entity!r}, by which entities are told apart"
+            raise wrong(problem, "use entity_personal: hash", *path, "model")
+        self._check_kept(model, *path)
+
+    def _check_kept(self, model: Model, *path: str | int) -> None:
+        kept = model.retention.retention(model.labels.maturity, model.retraining)
+        if kept.records < self.longest:
+            days = format_duration(kept.records)
+            problem = f"is longer than rows are kept ({days})"
+            raise wrong(problem, "lower it, or raise retention.records", *path, "longest")
+        plan = self.plan(model.spec())
+        features = set(model.features)
+        used = [name for each in plan.sources for name in (each.of, each.per, each.before)]
+        needed = plan.every + plan.observe + plan.wait + REACH
+        if (self.segments or features.intersection(used)) and kept.features < needed:
+            problem = f"features are kept for {format_duration(kept.features)} only"
+            remedy = f"raise retention.features to {format_duration(needed)}"
+            raise wrong(problem, remedy, *path, "observe")
 
     def plan(self, spec: ModelSpec) -> ExperimentPlan:
         """Return the plan as the engine takes it."""
@@ -199,7 +228,7 @@ def _known(name: str, known: Sequence[str], *path: str | int) -> None:
 
 
 def check_experiments(
-    experiments: Sequence[ExperimentPart], find: Callable[[str], ModelSpec], models: Sequence[str]
+    experiments: Sequence[ExperimentPart], find: Callable[[str], Model], models: Sequence[str]
 ) -> None:
     """Raise if two have one name, or one does not fit its model."""
     seen: dict[str, int] = {}

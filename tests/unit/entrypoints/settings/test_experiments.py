@@ -1,5 +1,6 @@
 """Experiments in homeostat.yaml."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -101,12 +102,14 @@ def test_what_the_owner_says_is_the_plan(tmp_path: Path) -> None:
         ("[country]", "[card]", 20, "segments", "is personal"),
         ("alpha: 0.01", "alpha: 0.5", 22, "alpha", "0.5"),
         ("alpha: 0.01", "every: 5m", 22, "every", "less than an hour"),
+        ("alpha: 0.01", "longest: 500d", 22, "longest", "longer than rows are kept (400d)"),
+        ("alpha: 0.01", "observe: 30d", 22, "observe", "raise retention.features to 65d"),
         ("alpha: 0.01", "model: shp", 22, "model", "no model is named 'shp'"),
     ],
     ids=[
         "sum", "alone", "list", "size", "outcome", "nothing", "per", "before", "margin",
         "quantile", "text", "fine", "absent", "denominator", "segment", "personal", "alpha",
-        "every", "model",
+        "every", "longest", "observe", "model",
     ],
 )  # fmt: skip
 def test_mistakes_are_told_by_line(
@@ -123,6 +126,21 @@ def test_something_has_to_become_better(tmp_path: Path) -> None:
     (found,) = problems(written(tmp_path, f"{MODEL}experiments:\n{text}"))
     assert "no success metric" in str(found)
     assert found.line == 19
+
+
+def test_who_is_dropped_cannot_be_told_apart(tmp_path: Path) -> None:
+    model = MODEL.replace("entity: customer", "entity: customer\n    entity_personal: drop")
+    (found,) = problems(written(tmp_path, model + GOOD))
+    assert "does not keep 'customer'" in str(found)
+    assert "entity_personal: hash" in found.remedy
+
+
+def test_the_guide_shows_what_is_taken(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[4] / "docs/guide/experiments.md"
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.MULTILINE | re.DOTALL)
+    model = MODEL.replace("before: numeric", "spent_before: numeric")
+    plan = load(written(tmp_path, model + example)).experiment("checkout")
+    assert plan.shares == {"champion": 0.1, "v8": 0.1}
 
 
 def test_names_are_unique_and_models_are_named(tmp_path: Path) -> None:
