@@ -15,6 +15,7 @@ from enum import StrEnum
 from homeostat.domain.decision import Decision as Entry
 from homeostat.domain.text import printable
 from homeostat.rollout.experiment.decide import words
+from homeostat.rollout.experiment.design import Horizon
 from homeostat.rollout.experiment.effects import Effect, effects
 from homeostat.rollout.experiment.plan import ExperimentPlan
 from homeostat.rollout.experiment.report import Decision, Report
@@ -165,6 +166,8 @@ def step(state: ExperimentState, report: Report, early: Early, now: datetime) ->
         return _taken_back(looked, harm, report, now)
     if report.decision is Decision.SHIP:
         return _shipped(looked, report, now)
+    if state.stage is Stage.WAITING and design.horizon is Horizon.FIXED:
+        return Stepped(replace(looked, decision=state.decision))  # it was read once, at its end
     if state.stage is Stage.WAITING:
         why = f"no longer to ship: {_told(report.reasons)}"
         after = replace(looked, stage=Stage.RUNNING, winner="", reason=why)

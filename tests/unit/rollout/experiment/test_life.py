@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from homeostat.rollout.experiment.analyse import analyse
-from homeostat.rollout.experiment.design import Experiment, Kind, Metric, Role
+from homeostat.rollout.experiment.design import Experiment, Horizon, Kind, Metric, Role
 from homeostat.rollout.experiment.life import Early, ExperimentState, Stage, look_early, step
 from homeostat.rollout.experiment.plan import ExperimentPlan, Source
-from homeostat.rollout.experiment.report import Report
+from homeostat.rollout.experiment.report import Decision, Report
 from homeostat.rollout.experiment.tally import Measured, Tally
 from homeostat.stats.moments import PairSums
 
@@ -49,6 +49,13 @@ def test_what_no_longer_ships_does_not_wait() -> None:
     found = step(waiting, report(0.1, 0.1, 0.1), FINE, NOW)
     assert (found.state.stage, found.state.winner) == (Stage.RUNNING, "")
     assert [entry.action for entry in found.entries] == ["reopen_experiment"]
+
+
+def test_a_fixed_horizon_is_not_read_again_while_a_person_is_waited_for() -> None:
+    fixed = replace(STATE, plan=replace(PLAN, design=replace(DESIGN, horizon=Horizon.FIXED)))
+    waiting = replace(fixed, stage=Stage.WAITING, winner="v8", decision=Decision.SHIP)
+    found = step(waiting, report(0.1, 0.1, 0.1), FINE, NOW)
+    assert (found.state, found.entries) == (waiting, ())
 
 
 def test_harm_is_looked_for_while_a_person_is_waited_for() -> None:
