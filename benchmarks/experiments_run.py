@@ -5,6 +5,8 @@ Run with ``PYTHONPATH=src:tests OMP_NUM_THREADS=1 python benchmarks/experiments_
 
 - ``aa``: customers who come back, outcomes a day late and two versions that are the same; looks
   once a day for 20 days; how often a version is shipped, stopped, or the split is called off.
+- ``rehearse``: ``--runs`` random splits of 6,000 of these customers, as ``homeostat experiment aa``
+  does.
 - ``lift``: 12.9 % of customers convert against 15 %, 18 % and 24 %; how often it is found in 20
   days, and after how many entities.
 - ``look``: a look after a million customers, their rows in files on a disk.
@@ -29,6 +31,7 @@ from homeostat.domain.record import OUTCOME_SCHEMA, TIMESTAMP, prediction_schema
 from homeostat.domain.route import Route
 from homeostat.engine.arms import arms_of, laid_over
 from homeostat.engine.experiments import Laboratory, experiments_of, start
+from homeostat.engine.experiments_before import read_past, rehearse_past
 from homeostat.engine.watch import rollout_key
 from homeostat.rollout.experiment.life import Stage
 from homeostat.rollout.experiment.plan import Source
@@ -66,6 +69,19 @@ def a_a(runs: int) -> None:
     """How often something happens where nothing is different."""
     found = Counter(outcome(seed, Manner(), 400)[0] for seed in range(runs))
     print(f"A/A {runs} runs of {DAYS} daily looks, 400 new customers a day: {dict(found)}")
+
+
+def rehearsed(runs: int) -> None:
+    """How often the rule ships random splits of one past."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = market(11, folder=Path(folder), customers=400)
+        world.live(18)
+        past = read_past(GUARDED, world.log, SPEC, 15, world.clock.now())
+        found, _ = rehearse_past(GUARDED, past, np.random.default_rng(1), runs)
+    print(
+        f"{found.runs} splits of {found.entities} customers, {found.looks} looks: shipped"
+        f" {found.shipped}, stopped {found.stopped}"
+    )
 
 
 def lift(runs: int) -> None:
@@ -133,7 +149,7 @@ def look(runs: int) -> None:
         records.close()
 
 
-PARTS = {"aa": a_a, "lift": lift, "look": look}
+PARTS = {"aa": a_a, "rehearse": rehearsed, "lift": lift, "look": look}
 
 
 def main() -> None:

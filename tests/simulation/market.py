@@ -54,8 +54,8 @@ SPEC = ModelSpec(
 )
 PAID = Metric("paid", Kind.CONVERSION)
 SPENT = Metric("spent", Kind.REVENUE, Role.GUARDRAIL, margin=0.5)
-ERRORS = Metric("errors", Kind.ERROR_RATE, Role.GUARDRAIL, margin=0.5)
-SLOW = Metric("slow", Kind.LATENCY, Role.GUARDRAIL, margin=0.3)
+ERRORS = Metric("errors", Kind.ERROR_RATE, Role.GUARDRAIL, margin=0.9)
+SLOW = Metric("slow", Kind.LATENCY, Role.GUARDRAIL, margin=0.6)
 DESIGN = Experiment("checkout", ("v1", "v2"), (PAID,), 20_000, shares=(0.5, 0.5))
 PLAN = ExperimentPlan(MODEL, DESIGN, (Source("paid", of="bought"),), wait=2 * DAY)
 

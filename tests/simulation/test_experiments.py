@@ -69,7 +69,7 @@ def submitted(world: Market) -> list[tuple[str, str]]:
 
 
 def test_a_lift_is_found_and_waits_for_a_person(tmp_path: Path) -> None:
-    world = market(1, folder=tmp_path, customers=500, v2=Manner(buys=0.3))
+    world = market(1, folder=tmp_path, customers=350, v2=Manner(buys=0.5))
     world.begin(GUARDED)
     world.live(7)
     state = world.state
@@ -84,7 +84,7 @@ def test_a_lift_is_found_and_waits_for_a_person(tmp_path: Path) -> None:
 
 
 def test_a_lift_is_rolled_out_by_itself_where_the_owner_says_so(tmp_path: Path) -> None:
-    world = market(1, folder=tmp_path, customers=500, v2=Manner(buys=0.3))
+    world = market(1, folder=tmp_path, customers=350, v2=Manner(buys=0.5))
     world.begin(replace(PLAN, auto_promote=True))
     world.live(8)
     assert (world.state.stage, world.state.winner) == (Stage.ENDED, "v2")
@@ -102,7 +102,7 @@ def test_the_same_version_twice_does_not_ship(tmp_path: Path) -> None:
 
 
 def test_what_answers_slowly_is_taken_back_before_any_outcome_is_due(tmp_path: Path) -> None:
-    world = market(2, folder=tmp_path, v2=Manner(buys=0.2, slow=150.0))
+    world = market(2, folder=tmp_path, customers=600, v2=Manner(buys=0.2, slow=200.0))
     world.begin(GUARDED)
     world.live(2)
     assert world.report.decision is Decision.NO_DATA
@@ -112,7 +112,7 @@ def test_what_answers_slowly_is_taken_back_before_any_outcome_is_due(tmp_path: P
 
 
 def test_one_arm_does_harm_and_the_others_go_on(tmp_path: Path) -> None:
-    world = market(2, folder=tmp_path, customers=900, v2=Manner(fails=0.5), v3=Manner(buys=0.3))
+    world = market(2, folder=tmp_path, customers=500, v2=Manner(fails=0.6), v3=Manner(buys=0.5))
     world.begin(THREE)
     world.live(3)
     assert (world.state.stage, world.state.dropped) == (Stage.RUNNING, ("v2",))
@@ -124,7 +124,7 @@ def test_one_arm_does_harm_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 def test_rows_that_one_arm_loses_end_it(tmp_path: Path) -> None:
-    world = market(2, folder=tmp_path, v2=Manner(buys=0.3, lost=0.3))
+    world = market(2, folder=tmp_path, customers=800, v2=Manner(lost=0.6))
     world.begin()
     world.live(3)
     assert world.state.stage is Stage.ENDED
@@ -133,8 +133,8 @@ def test_rows_that_one_arm_loses_end_it(tmp_path: Path) -> None:
 
 
 def test_labels_of_one_arm_only_are_refused_with_the_reason(tmp_path: Path) -> None:
-    world = market(2, folder=tmp_path, v2=Manner(told=False))
-    world.begin(replace(PLAN, design=replace(DESIGN, size=5_000)))
+    world = market(2, folder=tmp_path, customers=300, v2=Manner(told=False))
+    world.begin(replace(PLAN, design=replace(DESIGN, size=1_200)))
     world.live(6)
     assert world.report.decision is Decision.NO_DATA
     assert "labels came for one arm only, none for v2: not compared" in world.state.reason
@@ -144,7 +144,7 @@ def test_labels_of_one_arm_only_are_refused_with_the_reason(tmp_path: Path) -> N
 
 
 def test_what_only_happened_is_told_of(tmp_path: Path) -> None:
-    world = market(5, folder=tmp_path, v1=Manner(told=False), v2=Manner(told=False))
+    world = market(5, folder=tmp_path, customers=200, v1=Manner(told=False), v2=Manner(told=False))
     world.begin(replace(PLAN, sources=(Source("paid", of="bought", absent=True),)))
     world.live(5)
     (arm,) = world.report.arms

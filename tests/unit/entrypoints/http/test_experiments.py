@@ -40,7 +40,7 @@ def site(world: Market, plans: dict[str, ExperimentPlan] | None = None) -> Calle
 
 
 def test_from_start_to_end(tmp_path: Path) -> None:
-    world = market(1, folder=tmp_path, customers=700, v2=Manner(buys=0.3), v3=Manner(slow=200.0))
+    world = market(1, folder=tmp_path, customers=500, v2=Manner(buys=0.5), v3=Manner(slow=300.0))
     web = site(world)
     first = web.get(PATH).json()["experiments"]
     assert [(each["name"], each["stage"]) for each in first] == [
