@@ -261,7 +261,7 @@ class _Figures:
         return self._any(np.asarray(bad.to_numpy(), dtype=np.float64), source)
 
     def _column(self, name: str) -> Floats:
-        return np.asarray(float_array(self.rows[name].cast(pa.float64())))
+        return self._clean(float_array(self.rows[name].cast(pa.float64())))
 
     def _known(self, values: Floats) -> NDArray[np.bool_]:
         return np.bincount(self.codes, ~np.isnan(values), self.size) > 0
@@ -274,8 +274,7 @@ class _Figures:
         return self._unknown(some.astype(np.float64), values, source)
 
     def _sum(self, values: Floats, source: Source) -> Floats:
-        known = np.where(np.abs(values) <= LARGEST, values, 0.0)
-        total = np.asarray(np.bincount(self.codes, known, self.size), dtype=np.float64)
+        total = np.asarray(np.bincount(self.codes, np.nan_to_num(values), self.size), np.float64)
         return self._unknown(total, values, source)
 
     def _firsts(self, values: Floats) -> Floats:
@@ -289,7 +288,7 @@ class _Figures:
         return np.where(np.isnan(below), np.nan, total), np.nan_to_num(below)
 
     def _covariate(self, source: Source) -> Floats:
-        return np.nan_to_num(self._clean(self._firsts(self._column(source.before))))
+        return np.nan_to_num(self._firsts(self._column(source.before)))
 
     @staticmethod
     def _clean(values: Floats, least: float = -LARGEST) -> Floats:
