@@ -83,7 +83,12 @@ class Bar:
 
 def reach(lines: Sequence[FigureLine]) -> float:
     """Return the change at the edge of the drawings, the same for all of them."""
-    ends = [abs(end) for line in lines for end in (line.lower, line.upper) if isfinite(end)]
+    ends = [
+        abs(end)
+        for line in lines
+        for end in (line.lower, line.upper, line.limit or 0.0)
+        if isfinite(end)
+    ]
     return min(max([LEAST_REACH, *ends]), MOST_REACH)
 
 

@@ -46,7 +46,7 @@ def test_a_page_without_figures_has_no_table_of_them() -> None:
 
 
 def test_intervals_are_drawn_on_one_scale() -> None:
-    assert reach([SAFE, UNKNOWN]) == 0.25
+    assert reach([SAFE, UNKNOWN]) == 0.3
     assert reach([OPEN, FigureLine("v", "x", "r", "", "", "", 3.0, -4.0, 9.0)]) == MOST_REACH
     drawn = bar(OPEN, 1.0)
     assert drawn is not None
