@@ -27,7 +27,7 @@ from homeostat.rollout.experiment.plan import ExperimentPlan
 
 PATH = "/api/v1/experiments"
 LARGEST = 64 * 1024
-MOST_DAYS, MOST_RUNS = 400, 1000
+MOST_DAYS, MOST_RUNS = 400, 200
 SAFE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 Answer = Callable[[Request, str], Response]

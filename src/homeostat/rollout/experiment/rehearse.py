@@ -7,7 +7,7 @@ instrument, so its rate is an upper limit of what the owner accepts (``alpha``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,12 +93,14 @@ def rehearse(
     n = looks[-1] if looks else 0
     if not n:
         raise ValueError("there are no entities to deal out")
+    # The look at which each entity is there for the first time.
+    seen = np.searchsorted(np.asarray(looks), np.arange(n), side="right")
     parts = [_Part(metric, *figures[metric.name], n) for metric in design.metrics]
     bounds = np.cumsum(list(design.share_of.values()))[:-1]
     shipped = stopped = 0
     for _ in range(runs):
         dealt = np.searchsorted(bounds, rng.random(n), side="right")
-        found = _first(design, parts, dealt, looks)
+        found = _first(design, parts, seen * len(design.arms) + dealt, len(looks))
         shipped += found is Decision.SHIP
         stopped += found is Decision.STOP
     interval = wilson(shipped, runs)
@@ -107,17 +109,17 @@ def rehearse(
 
 
 def _first(
-    design: Experiment, parts: Sequence[_Part], dealt: NDArray[np.intp], looks: Sequence[int]
+    design: Experiment, parts: Sequence[_Part], cells: NDArray[np.intp], looks: int
 ) -> Decision:
-    """Return the first decision that ends it."""
+    """Return the first decision that ends it; a cell is a look and an arm."""
+    shape = (looks, len(design.arms))
+    counts = np.bincount(cells, minlength=looks * shape[1]).reshape(shape).cumsum(axis=0)
+    measured = {part.name: part.measured(cells, shape) for part in parts}
     decision = Decision.NO_DATA
-    for size in looks:
-        arms = dealt[:size]
-        counts = np.bincount(arms, minlength=len(design.arms)).tolist()
-        measured = {part.name: part.measured(arms, len(counts)) for part in parts}
+    for look, sizes in enumerate(counts.tolist()):
         tallies = {
-            arm: Tally(count, {name: found[place] for name, found in measured.items()})
-            for place, (arm, count) in enumerate(zip(design.arms, counts, strict=True))
+            arm: Tally(size, {name: of(look, place) for name, of in measured.items()})
+            for place, (arm, size) in enumerate(zip(design.arms, sizes, strict=True))
         }
         decision = analyse(design, tallies).decision
         if decision in {Decision.SHIP, Decision.STOP}:
@@ -140,18 +142,23 @@ class _Part:
         if metric.kind is Kind.LATENCY:
             self._bins, self._places[known] = np.unique(bin_of(y[known]), return_inverse=True)
 
-    def measured(self, arms: NDArray[np.intp], count: int) -> list[Measured]:
-        """Sum up the first entities by arm."""
-        size = arms.size
-        sums = [np.bincount(arms, term[:size], count) for term in self._terms]
-        return [
-            Measured(PairSums(*(float(s[arm]) for s in sums)), self._histogram(arms == arm, size))
-            for arm in range(count)
+    def measured(
+        self, cells: NDArray[np.intp], shape: tuple[int, int]
+    ) -> Callable[[int, int], Measured]:
+        """Sum up by look and arm, with those of the looks before; return what gives one of them."""
+        size = shape[0] * shape[1]
+        sums = [
+            np.bincount(cells, term, size).reshape(shape).cumsum(axis=0) for term in self._terms
         ]
+        bins = self._bins
+        known = self._places >= 0
+        places = cells[known] * bins.size + self._places[known]
+        counts = np.bincount(places, minlength=size * bins.size)
+        counts = counts.reshape(*shape, bins.size).cumsum(axis=0)
 
-    def _histogram(self, mine: NDArray[np.bool_], size: int) -> Histogram:
-        if not self._bins.size:
-            return Histogram()
-        places = self._places[:size][mine]
-        counts = np.bincount(places[places >= 0], minlength=self._bins.size)
-        return Histogram(self._bins[counts > 0], counts[counts > 0])
+        def of(look: int, arm: int) -> Measured:
+            there = counts[look, arm]
+            histogram = Histogram(bins[there > 0], there[there > 0])
+            return Measured(PairSums(*(float(each[look, arm]) for each in sums)), histogram)
+
+        return of
