@@ -27,6 +27,7 @@ from homeostat.entrypoints.cli.output import json_option, print_json, print_tabl
 from homeostat.entrypoints.experiments import described, listed, page_of
 from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.settings.deployment import Settings
+from homeostat.entrypoints.settings.experiments import plan_named
 from homeostat.reports.experiment import to_html, to_markdown
 from homeostat.reports.wording import number
 from homeostat.rollout.experiment.life import ExperimentState
@@ -116,7 +117,7 @@ def show(name: str, *, config_path: Path, as_json: bool, html: Path | None, mark
 def start(name: str, config_path: Path, reason: str) -> None:
     """Start NAME as homeostat.yaml describes it; the gateways follow at the next tick."""
     with deployment(config_path) as opened:
-        plan = opened.settings.experiment(name)
+        plan = plan_named(opened.settings.experiment_plans, name)
         registry = open_registry(opened.settings, opened.clock)
         now = opened.clock.now()
         state = start_experiment(opened.records, registry, plan, opened.actor, now, reason)
@@ -240,14 +241,14 @@ def _found(settings: Settings, records: Records, name: str) -> ExperimentState:
         state = experiments_of(records, model.name).named(name)
         if state is not None:
             return state
-    settings.experiment(name)  # raises if there is none
+    plan_named(settings.experiment_plans, name)  # raises if there is none
     raise NotFoundError(f"{name} was never started: homeostat experiment start {name}")
 
 
 def _past(config: Path, name: str, days: int) -> tuple[ExperimentPlan, Past]:
     """Read the past of an experiment's model."""
     with deployment(config) as opened:
-        plan = opened.settings.experiment(name)
+        plan = plan_named(opened.settings.experiment_plans, name)
         log = open_log(opened.settings, opened.records)
         try:
             spec = opened.settings.model(plan.model).spec()

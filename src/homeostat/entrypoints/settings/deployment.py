@@ -333,14 +333,6 @@ class Settings(Part):
         """What the owner decided about experiments, by name."""
         return {part.name: part.plan(self.model(part.model).spec()) for part in self.experiments}
 
-    def experiment(self, name: str) -> ExperimentPlan:
-        """Return the plan of an experiment; raises NotFoundError."""
-        plans = self.experiment_plans
-        if name not in plans:
-            known = nearest(name, plans)
-            raise NotFoundError(f"no experiment named {name!r} in {self._file}; {known}")
-        return plans[name]
-
     def records_url(self, environ: Mapping[str, str]) -> str:
         """Return the database URL, from the environment where the file says so.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
@@ -225,6 +225,14 @@ class ExperimentPart(Part):
 def _known(name: str, known: Sequence[str], *path: str | int) -> None:
     if name and name not in known:
         raise wrong(f"{name!r} is no number of this model", nearest(name, known), *path)
+
+
+def plan_named(plans: Mapping[str, ExperimentPlan], name: str) -> ExperimentPlan:
+    """Return the plan of an experiment; raises NotFoundError."""
+    if name not in plans:
+        known = nearest(name, plans) if plans else "there are none in homeostat.yaml"
+        raise NotFoundError(f"no experiment named {name!r}; {known}")
+    return plans[name]
 
 
 def check_experiments(

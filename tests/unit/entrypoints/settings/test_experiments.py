@@ -8,6 +8,7 @@ import pytest
 
 from homeostat.domain.errors import NotFoundError
 from homeostat.entrypoints.settings import load, problems
+from homeostat.entrypoints.settings.experiments import plan_named
 from homeostat.rollout.experiment.design import Horizon, Kind, Role
 from homeostat.rollout.experiment.plan import Source
 
@@ -57,7 +58,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_what_the_owner_says_is_the_plan(tmp_path: Path) -> None:
     settings = load(written(tmp_path, MODEL + GOOD + FAST))
-    plan = settings.experiment("checkout")
+    plan = plan_named(settings.experiment_plans, "checkout")
     design = plan.design
     assert (plan.model, design.arms, design.shares) == ("shop", ("1", "2"), (0.9, 0.1))
     assert (design.size, design.alpha, design.horizon) == (20_000, 0.01, Horizon.FIXED)
@@ -74,11 +75,13 @@ def test_what_the_owner_says_is_the_plan(tmp_path: Path) -> None:
         ("country",),
         False,
     )
-    fast = settings.experiment("speed")
+    fast = plan_named(settings.experiment_plans, "speed")
     assert (fast.wait, fast.every, fast.traffic) == (timedelta(0), timedelta(hours=6), 0.2)
     assert fast.auto_promote
     with pytest.raises(NotFoundError, match="did you mean 'checkout'"):
-        settings.experiment("check")
+        plan_named(settings.experiment_plans, "check")
+    with pytest.raises(NotFoundError, match="there are none"):
+        plan_named({}, "check")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_the_guide_shows_what_is_taken(tmp_path: Path) -> None:
     guide = Path(__file__).parents[4] / "docs/guide/experiments.md"
     (example,) = re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.MULTILINE | re.DOTALL)
     model = MODEL.replace("before: numeric", "spent_before: numeric")
-    plan = load(written(tmp_path, model + example)).experiment("checkout")
+    plan = load(written(tmp_path, model + example)).experiment_plans["checkout"]
     assert plan.shares == {"champion": 0.1, "v8": 0.1}
 
 
