@@ -32,14 +32,13 @@ from homeostat.entrypoints.reports import Reports
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, labels, predictions
 from homeostat.simulation.fakes import MemoryRegistry
-from homeostat.simulation.fakes.models import MemoryRegistry
-from simulation.market import PLAN
+from simulation import market
 from unit.engine.bench import verdict
 from unit.entrypoints.monitoring import standing
 
 MODEL = replace(SPEC, name="fraud")
 PLAN = replace(standing.PLAN, spec=MODEL)
-TRIED = replace(PLAN, model="fraud")
+TRIED = replace(market.PLAN, model="fraud")
 # Rows of the right form may still be of another model; what is left out of a query is no mistake.
 BEYOND: list[CheckFunction] = [positive_data_acceptance, negative_data_rejection]
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
