@@ -38,6 +38,7 @@ from homeostat.engine.unreached import unreached_key
 from homeostat.engine.watch import (
     Watch,
     drift_key,
+    guardrails_key,
     incident_key,
     retraining_key,
     rollout_key,
@@ -207,9 +208,8 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     """Return the keys of all states that a tick of the model reads."""
     name = plan.spec.name
     incidents = (incident_key(name, rule.name) for rule in plan.rules)
-    own = (
-        rollout_key, watch_key, drift_key, late_key, inbox_key, retraining_key, rules_key, arms_key,
-    )  # fmt: skip
+    rolling = (rollout_key, guardrails_key, arms_key)
+    own = (*rolling, watch_key, drift_key, late_key, inbox_key, retraining_key, rules_key)
     series = (series_key(name),) if plan.business or plan.thresholds else ()
     asked = () if plan.importance is None else (importance_key(name),)
     guessed = () if plan.estimation is None else (estimates_key(name),)

@@ -154,17 +154,18 @@ def _advance(
         pairing = Pairing(rollout.champion, other)
     if pairing.since != rollout.since:
         pairing = replace(pairing, answered=0, served=0, since=rollout.since)
+    margin = min(1.0, max(0.0, plan.gate_margin) * usual.mean)
     champion_scores, other_scores, labels = rows.paired(rollout.champion, other)
     bets, _ = detector.compare_paired(
         _losses(plan, champion_scores, labels),
         _losses(plan, other_scores, labels),
         pairing.bets,
-        min(1.0, max(0.0, plan.gate_margin) * usual.mean),
+        margin,
         day,
         usual.sure,
     )
     answered = pairing.answered + int(labels.size)
-    return replace(pairing, bets=bets, answered=answered)
+    return replace(pairing, bets=bets, answered=answered, margin=margin, sure=usual.sure)
 
 
 def paired_evidence(pairing: Pairing) -> detector.PairedEvidence:

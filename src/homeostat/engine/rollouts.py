@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 
-from homeostat.domain.decision import Cause, Decision, Diagnosis
+from homeostat.domain.decision import Decision
 from homeostat.domain.errors import (
     ArtifactError,
+    BreakerOpenError,
     HomeostatError,
     IllegalTransitionError,
+    NotFoundError,
+    OverloadError,
     StorageError,
 )
-from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
 from homeostat.domain.window import Window
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.outcomes import paired_evidence
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Registry, Scorer
-from homeostat.engine.watch import Watch
+from homeostat.engine.watch import Pairing, Watch
 from homeostat.rollout.events import (
     Abort,
     Approved,
     Event,
     Evidence,
     EvidenceKind,
-    GuardrailBreached,
     Promoted,
     Push,
     RollBack,
     Submitted,
     Verified,
 )
+from homeostat.rollout.futility import chance_of_proof
 from homeostat.rollout.machine import step
 from homeostat.rollout.state import RolloutState, Stage, ready_to_promote
+from homeostat.stats.evidence import mixture
 
 PROBE_ROWS = 200
+AWAY = (StorageError, OverloadError, BreakerOpenError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,62 +113,113 @@ def _unknown_version(plan: ModelPlan, command: Command, registry: Registry) -> s
     return ""
 
 
-def guard(
-    plan: ModelPlan, rolled: Rolled, watch: Watch, diagnosis: Diagnosis | None, now: datetime
-) -> Rolled:
-    """Take back what does harm: a bad version on probation, a canary while the service fails."""
-    state = rolled.state
-    bad = diagnosis is not None and diagnosis.cause is Cause.BAD_VERSION
-    if bad and diagnosis is not None and state.on_probation(now) and state.previous:
-        reason = diagnosis.text.rstrip(".")
-        return roll(plan, rolled, GuardrailBreached(reason, state.champion), now)
-    # Answers degrade for bad rows too, which are no version's fault.
-    service = (v for v in watch.verdicts(Monitor.SERVICE) if v.subject != DEGRADED)
-    failing = _failing(service)
-    if failing and state.stage is Stage.CANARY:
-        return roll(plan, rolled, GuardrailBreached(failing, state.challenger), now)
-    return rolled
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The ports by which a candidate is tried."""
 
-
-def _failing(verdicts: Iterable[Verdict]) -> str:
-    return "; ".join(v.reason for v in verdicts if v.status is Status.DRIFT)
+    log: PredictionLog
+    scorer: Scorer
+    registry: Registry
 
 
 def advance(
     plan: ModelPlan,
     rolled: Rolled,
     watch: Watch,
-    log: PredictionLog,
-    scorer: Scorer,
+    means: Means,
     now: datetime,
+    held: str = "",
 ) -> Rolled:
-    """Move the rollout on as far as its evidence carries."""
+    """Move the rollout on as far as its evidence carries.
+
+    Parameters
+    ----------
+    plan : ModelPlan
+    rolled : Rolled
+    watch : Watch
+    means : Means
+    now : datetime
+    held : str
+        Why it may not move on, whatever the evidence; empty if nothing is in its way.
+    """
     state = rolled.state
     if state.stage is Stage.CANDIDATE:
-        return roll(plan, rolled, _verification(plan, state, log, scorer, now), now)
-    if state.stage in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}:
-        rolled = roll(plan, rolled, evidence(plan, watch, state.stage), now)
+        return roll(plan, rolled, _trial(plan, state, means, now) or Verified(), now)
+    if state.stage not in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}:
+        return rolled
+    if ready_to_promote(state, plan.rollout):
+        return _promote(plan, rolled, watch, means, now, held)
+    found = replace(evidence(plan, watch, state.stage), held=held)
+    found = replace(found, futile=_futile(plan, state, watch.challenger, found, now))
+    rolled = roll(plan, rolled, found, now)
     if ready_to_promote(rolled.state, plan.rollout):
-        rolled = roll(plan, rolled, Promoted(), now)
+        return _promote(plan, rolled, watch, means, now, held)
     return rolled
 
 
-def _verification(
-    plan: ModelPlan, state: RolloutState, log: PredictionLog, scorer: Scorer, now: datetime
-) -> Event:
-    """Load the candidate and let it score recent rows before any traffic is copied to it."""
-    recent = log.rows(plan.spec, Window(now - plan.drift.every, now)).slice(0, PROBE_ROWS)
+def _promote(
+    plan: ModelPlan, rolled: Rolled, watch: Watch, means: Means, now: datetime, held: str
+) -> Rolled:
+    """Promote, if the challenger can serve and its evidence has not turned against it."""
+    found = evidence(plan, watch, rolled.state.stage)
+    if found.kind is EvidenceKind.WORSE:
+        return roll(plan, rolled, found, now)
+    if held:
+        return roll(plan, rolled, replace(found, held=held), now)
+    return roll(plan, rolled, _trial(plan, rolled.state, means, now) or Promoted(), now)
+
+
+def _trial(
+    plan: ModelPlan, state: RolloutState, means: Means, now: datetime
+) -> Abort | Evidence | None:
+    """Load the challenger and let it score recent rows; return what stands in its way.
+
+    A store or registry that is away says nothing about the version: that waits.
+    """
+    spec, version = plan.spec, state.challenger
     try:
-        scores = scorer.score(plan.spec, state.challenger, recent)
-    except StorageError:
-        return Evidence(EvidenceKind.NO_DATA)  # the registry is away: no fault of the candidate
-    except ArtifactError as error:
+        means.registry.path(spec.name, version)
+        recent = means.log.rows(spec, Window(now - plan.drift.every, now)).slice(0, PROBE_ROWS)
+        scores = means.scorer.score(spec, version, recent)
+    except AWAY as error:
+        return Evidence(EvidenceKind.NO_DATA, held=f"cannot be tried now: {error}")
+    except (ArtifactError, NotFoundError) as error:
         return Abort(f"cannot be loaded: {error}")
     except HomeostatError as error:
         return Abort(f"cannot score recent rows: {error}")
     if not bool(np.isfinite(scores).all()):
         return Abort("gives scores that are no numbers on recent rows")
-    return Verified()
+    return None
+
+
+def _futile(
+    plan: ModelPlan, state: RolloutState, pairing: Pairing, found: Evidence, now: datetime
+) -> str:
+    """Say why no proof can be expected within the rollout's patience; empty if it can."""
+    policy, bets = plan.rollout, pairing.bets
+    if found.kind is not EvidenceKind.INCONCLUSIVE or not policy.futility:
+        return ""
+    left = (state.submitted_at or now) + policy.patience - now
+    remaining = max(0, left // timedelta(days=1))
+    rows = (bets.better, bets.not_worse)
+    days, shifts = (bets.days[0], bets.days[2]), (0.0, pairing.margin)
+    chances = [
+        chance_of_proof(
+            one,
+            found.difference + shift,
+            remaining,
+            2.0 / policy.alpha - mixture(logs),
+            pairing.sure,
+        )
+        for one, logs, shift in zip(days, rows, shifts, strict=True)
+    ]
+    if max(chances) >= policy.futility:
+        return ""
+    return (
+        f"after {days[0].blocks} days and {bets.n} paired rows (difference "
+        f"{found.difference:.4g}) the chance of a proof within the {remaining} days left is at "
+        f"most {max(chances):.2g}"
+    )
 
 
 def evidence(plan: ModelPlan, watch: Watch, stage: Stage = Stage.SHADOW) -> Evidence:

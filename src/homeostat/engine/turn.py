@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -13,6 +14,7 @@ from homeostat.detectors.calibration.detector import CalibrationState
 from homeostat.detectors.performance.detector import PerformanceState
 from homeostat.diagnosis.diagnose import DiagnosisConfig, Symptoms, diagnose
 from homeostat.domain.decision import Decision, Diagnosis
+from homeostat.domain.errors import HomeostatError
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
 from homeostat.engine.commands import Command, Request
@@ -26,6 +28,8 @@ from homeostat.engine.explanations import (
     explanation_key,
     unsound,
 )
+from homeostat.engine.guardrails import GuardrailMemory, held_by_guardrails, look_at_canary
+from homeostat.engine.harm import Sight, guard
 from homeostat.engine.hindsight import Hindsight
 from homeostat.engine.importance import (
     ImportanceMemory,
@@ -51,7 +55,7 @@ from homeostat.engine.refine import note, refine
 from homeostat.engine.restate import Restated, restate
 from homeostat.engine.retire import retire
 from homeostat.engine.rewind import rewind
-from homeostat.engine.rollouts import Rolled, advance, guard, roll
+from homeostat.engine.rollouts import Means, Rolled, advance, roll
 from homeostat.engine.series import (
     SeriesMemory,
     judge_series,
@@ -69,6 +73,7 @@ from homeostat.engine.watch import (
     Watch,
     baseline_key,
     drift_key,
+    guardrails_key,
     retraining_key,
     rollout_key,
     watch_key,
@@ -126,10 +131,14 @@ class Turn:
         ended = end(self.plan, self.uow, heard.gone, self.now)
         alerted = alert(self.plan, self.uow, after.latest, found, commands, self.now, heard)
         self.opened.extend(state for state in alerted.states if state.open)
-        rolled = guard(self.plan, rolled, after, found, self.now)
+        memory = self._look_at_canary(after, rollout)
+        sight = Sight(self.ports.log, self.ports.registry, memory)
+        rolled = guard(self.plan, rolled, after, found, sight, self.now)
         learnable = unsound(self.plan, after, broken, self.now)
         rolled, retrained = self._retrain(learnable, rolled, commands)
-        rolled = advance(self.plan, rolled, after, self.ports.log, self.ports.scorer, self.now)
+        means = Means(self.ports.log, self.ports.scorer, self.ports.registry)
+        held = held_by_guardrails(self.plan, memory)
+        rolled = advance(self.plan, rolled, after, means, self.now, held)
         after = self._follow_champion(after, rolled.state)
         self.uow.judge(*judged.verdicts)
         self.uow.withdraw(*judged.withdrawn)
@@ -201,6 +210,19 @@ class Turn:
         if memory != before:
             self.uow.save(key, memory)
         return found
+
+    def _look_at_canary(self, watch: Watch, rollout: RolloutState) -> GuardrailMemory:
+        """Show a canary's answers to its guardrails."""
+        key, ports = guardrails_key(watch.model), self.ports
+        before = self.uow.load(key, GuardrailMemory) or GuardrailMemory()
+        published = None
+        if rollout.weight:
+            with suppress(HomeostatError):  # then nobody knows what gateways obeyed
+                published = ports.routes.current(watch.model)
+        memory = look_at_canary(self.plan, ports.log, watch, rollout, before, published, self.now)
+        if memory != before:
+            self.uow.save(key, memory)
+        return memory
 
     def _judge_drift(self, watch: Watch, champion: str) -> tuple[Found, tuple[Decision, ...]]:
         """Judge drift; its evidence is large and changes once a window, so it has its own key."""

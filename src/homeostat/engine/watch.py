@@ -15,7 +15,7 @@ from homeostat.domain.decision import Diagnosis
 from homeostat.domain.limit import LimitState
 from homeostat.domain.verdict import Monitor, Verdict
 from homeostat.domain.window import Window
-from homeostat.stats.paired import PairedBets
+from homeostat.stats.paired import SURE, PairedBets
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ class Pairing:
     answered: int = 0
     served: int = 0
     since: datetime | None = None
+    margin: float = 0.0
+    sure: float = SURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,11 @@ def baseline_key(model: str, version: str) -> str:
 def rollout_key(model: str) -> str:
     """Return the state key of a model's rollout."""
     return f"rollout:{model}"
+
+
+def guardrails_key(model: str) -> str:
+    """Return the state key of what a canary's guardrails have seen; changes at each tick."""
+    return f"guardrails:{model}"
 
 
 def retraining_key(model: str) -> str:

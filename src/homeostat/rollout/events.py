@@ -58,12 +58,18 @@ class Evidence:
         Anytime-valid e-value for `kind`, on matured labels; a step needs ``e >= 1 / alpha``.
     difference : float
         Champion's mean loss minus the challenger's (above 0: the challenger is better).
+    held : str
+        Why the rollout does not move on whatever the evidence says; empty if nothing is in its way.
+    futile : str
+        Why no proof can be expected any more; empty if it can.
     """
 
     kind: EvidenceKind
     n: int = 0
     e: float = 1.0
     difference: float = float("nan")
+    held: str = ""
+    futile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,12 @@ class GuardrailBreached:
 
     ``version`` is the one to blame; empty: the challenger if there is one, else the champion. A
     champion is rolled back only on probation: later, a worse champion means that the world changed.
+    ``evidence`` holds the figures that it rests on.
     """
 
     reason: str
     version: str = ""
+    evidence: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ def _evidence(
 ) -> tuple[Move, str]:
     if event.kind is EvidenceKind.WORSE:
         return Move.ABORT, f"worse than {state.champion} on {event.n} paired rows"
+    if event.futile and state.challenger:
+        return Move.ABORT, f"inconclusive: {event.futile}"
     if not state.challenger or now - (state.submitted_at or now) <= policy.patience:
         lacking = _lacking(state, event, now, policy)
         if lacking:
@@ -116,7 +118,8 @@ def _evidence(
         move = Move.FINISH if last or not policy.ramp else Move.ADVANCE
         return move, f"{event.kind.replace('_', ' ')} on {event.n} rows, e-value {event.e:.4g}"
     days = policy.patience.total_seconds() / 86400
-    return Move.ABORT, f"no proof within {days:g} days; unproven versions are not promoted"
+    told = f"; {event.held}" if event.held else ""
+    return Move.ABORT, f"no proof within {days:g} days{told}; unproven versions are not promoted"
 
 
 def _lacking(state: RolloutState, event: Evidence, now: datetime, policy: RolloutPolicy) -> str:
@@ -127,6 +130,7 @@ def _lacking(state: RolloutState, event: Evidence, now: datetime, policy: Rollou
     # not (e >= ...) also holds back a NaN.
     weak = event.kind is EvidenceKind.INCONCLUSIVE or not event.e >= 1 / policy.alpha
     answers = (
+        (bool(event.held), event.held),
         (state.stage is Stage.CANDIDATE, "the artifact has not been verified yet"),
         (state.stage is Stage.PROMOTING, "waits for its promotion"),
         (event.kind is EvidenceKind.NO_DATA, "no data yet"),

@@ -37,6 +37,8 @@ def _decision(
             ("rows", float(event.n)),
             ("difference", event.difference),
         )
+    elif isinstance(event, GuardrailBreached):
+        evidence = event.evidence
     return (Decision(state.model, now, _actor(event), action, subject, reason, evidence),)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from homeostat.domain.route import Route
+from homeostat.rollout.guardrails import GuardrailPolicy
 
 
 class Stage(StrEnum):
@@ -42,6 +43,11 @@ class RolloutPolicy:
         A rollout without proof after this time is aborted.
     approval : bool
         A person has to approve each promotion.
+    futility : float
+        In [0, 1): a rollout ends, inconclusive, once the probability that proof still comes within
+        `patience` is less than this (`homeostat.rollout.futility`); 0: it always waits.
+    guardrails : GuardrailPolicy
+        What a canary may do worse than the champion.
 
     Raises
     ------
@@ -58,8 +64,12 @@ class RolloutPolicy:
     probation: timedelta = timedelta(days=7)
     patience: timedelta = timedelta(days=60)
     approval: bool = False
+    futility: float = 0.05
+    guardrails: GuardrailPolicy = field(default_factory=GuardrailPolicy)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.futility < 1:
+            raise ValueError(f"futility is {self.futility}; it must lie in [0, 1)")
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha is {self.alpha}; it must lie between 0 and 1")
         if any(not 0 < weight < 1 for weight in self.ramp):

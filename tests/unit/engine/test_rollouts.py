@@ -11,12 +11,10 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from homeostat.domain.decision import Cause, Diagnosis
-from homeostat.domain.errors import ArtifactError, DataError
+from homeostat.domain.errors import ArtifactError, DataError, OverloadError, StorageError
 from homeostat.domain.model import ModelVersion
-from homeostat.domain.verdict import DEGRADED, Monitor, Status
 from homeostat.engine.commands import Command, Request
-from homeostat.engine.rollouts import Rolled, advance, evidence, guard, obey
+from homeostat.engine.rollouts import Means, Rolled, advance, evidence, obey
 from homeostat.engine.watch import Pairing
 from homeostat.rollout.events import EvidenceKind
 from homeostat.rollout.state import RolloutState, Stage
@@ -24,14 +22,13 @@ from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRegistry, MemoryScorer
 from homeostat.stats.paired import PairedBets, bet_on_differences
 from simulation.fitting import contrary
-from simulation.world import DAY, MODEL, PLAN, START
-from unit.engine.bench import verdict, watch
+from simulation.world import DAY, HOUR, MODEL, PLAN, START
+from unit.engine.bench import watch
 
 REST = RolloutState(MODEL, Stage.CHAMPION, "2", ("1",), promoted_at=START,
                     probation_until=START + DAY)  # fmt: skip
 LIVE = replace(REST, challenger="3", since=START, submitted_at=START)
 WAITING = replace(LIVE, stage=Stage.PROMOTING, weight=0.5)
-BAD = Diagnosis(Cause.BAD_VERSION, (), "Roll back.", "Version 2 does worse.", retrain=False)
 APPROVAL = replace(PLAN, rollout=replace(PLAN.rollout, approval=True))
 
 
@@ -92,24 +89,8 @@ def test_commands_for_others_are_passed_over(registry: MemoryRegistry) -> None:
     assert obey(PLAN, Rolled(REST), asked, registry, START) == Rolled(REST)
 
 
-def test_a_bad_version_is_taken_back_on_probation_only() -> None:
-    after = guard(PLAN, Rolled(REST), watch(), BAD, START)
-    assert (after.state.champion, after.state.aborted) == ("1", ("2",))
-    late = guard(PLAN, Rolled(REST), watch(), BAD, START + 2 * DAY)
-    assert late == Rolled(REST)
-
-
-def test_a_canary_ends_when_the_service_fails() -> None:
-    canary = replace(LIVE, stage=Stage.CANARY, weight=0.2)
-    failing = watch().noting((verdict(Monitor.SERVICE, "availability"),))
-    after = guard(PLAN, Rolled(canary), failing, None, START)
-    assert (after.state.stage, after.state.aborted) == (Stage.CHAMPION, ("3",))
-    shadow = Rolled(replace(LIVE, stage=Stage.SHADOW))
-    assert guard(PLAN, shadow, failing, None, START) == shadow
-    calm = watch().noting(
-        (verdict(Monitor.SERVICE, "availability", Status.OK), verdict(Monitor.SERVICE, DEGRADED))
-    )
-    assert guard(PLAN, Rolled(canary), calm, None, START) == Rolled(canary)
+def fine(rows: pa.Table) -> NDArray[np.float64]:
+    return np.full(rows.num_rows, 0.5)
 
 
 def fails(error: Exception) -> Callable[[pa.Table], NDArray[np.float64]]:
@@ -119,38 +100,126 @@ def fails(error: Exception) -> Callable[[pa.Table], NDArray[np.float64]]:
     return score
 
 
+def means(
+    registry: MemoryRegistry, score: Callable[[pa.Table], NDArray[np.float64]] = fine
+) -> Means:
+    return Means(MemoryLog(SimulatedClock(START)), MemoryScorer({(MODEL, "3"): score}), registry)
+
+
 @pytest.mark.parametrize(
     ("score", "stage", "reason"),
     [
-        (lambda rows: np.full(rows.num_rows, 0.5), Stage.SHADOW, "verified"),
+        (fine, Stage.SHADOW, "verified"),
         (fails(ArtifactError("torn")), Stage.CHAMPION, "cannot be loaded: torn"),
         (fails(DataError("no amount")), Stage.CHAMPION, "cannot score recent rows: no amount"),
         (lambda _: np.array([np.nan]), Stage.CHAMPION, "no numbers"),
+        (fails(StorageError("mlflow: away")), Stage.CANDIDATE, "cannot be tried now: mlflow"),
+        (fails(OverloadError("busy")), Stage.CANDIDATE, "cannot be tried now: busy"),
     ],
 )
 def test_a_candidate_that_is_on_record_is_verified_at_the_next_tick(
-    score: Callable[[pa.Table], NDArray[np.float64]], stage: Stage, reason: str
+    registry: MemoryRegistry,
+    score: Callable[[pa.Table], NDArray[np.float64]],
+    stage: Stage,
+    reason: str,
 ) -> None:
-    scorer = MemoryScorer({(MODEL, "3"): score})
-    log = MemoryLog(SimulatedClock(START))
     candidate = Rolled(replace(LIVE, stage=Stage.CANDIDATE))
-    after = advance(PLAN, candidate, watch(), log, scorer, START)
+    after = advance(PLAN, candidate, watch(), means(registry, score), START)
     assert after.state.stage is stage
     assert reason in after.decisions[-1].reason
 
 
-def test_a_promotion_waits_for_its_approval() -> None:
-    log, scorer = MemoryLog(SimulatedClock(START)), MemoryScorer()
-    held = advance(APPROVAL, Rolled(WAITING), watch(), log, scorer, START)
+def test_a_registry_that_is_away_is_waited_for_and_told_of_once(registry: MemoryRegistry) -> None:
+    away = means(registry, fails(StorageError("no route to host")))
+    candidate = Rolled(replace(LIVE, stage=Stage.CANDIDATE))
+    held = advance(PLAN, candidate, watch(), away, START)
+    assert advance(PLAN, held, watch(), away, START + HOUR) == held
+    assert [made.action for made in held.decisions] == ["hold"]
+    back = advance(PLAN, held, watch(), means(registry), START + 2 * HOUR)
+    assert back.state.stage is Stage.SHADOW
+
+
+def test_a_promotion_waits_for_its_approval(registry: MemoryRegistry) -> None:
+    held = advance(APPROVAL, Rolled(WAITING), watch(), means(registry), START)
     assert held.state.champion == "2"
     approved = Rolled(replace(WAITING, approved_by="ana"))
-    after = advance(APPROVAL, approved, watch(), log, scorer, START)
+    after = advance(APPROVAL, approved, watch(), means(registry), START)
     assert (after.state.champion, after.state.previous) == ("3", "2")
 
 
-def test_at_rest_nothing_advances() -> None:
-    log, scorer = MemoryLog(SimulatedClock(START)), MemoryScorer()
-    assert advance(PLAN, Rolled(REST), watch(), log, scorer, START) == Rolled(REST)
+@pytest.mark.parametrize(
+    ("score", "champion", "stage", "reason"),
+    [
+        (fails(ArtifactError("its hash differs")), "2", Stage.CHAMPION, "its hash differs"),
+        (fails(StorageError("away")), "2", Stage.PROMOTING, "cannot be tried now: away"),
+        (fine, "3", Stage.CHAMPION, "passed shadow and canary"),
+    ],
+)
+def test_a_promotion_ends_with_a_version_that_can_serve(
+    registry: MemoryRegistry,
+    score: Callable[[pa.Table], NDArray[np.float64]],
+    champion: str,
+    stage: Stage,
+    reason: str,
+) -> None:
+    once = advance(PLAN, Rolled(WAITING), watch(), means(registry, score), START)
+    after = advance(PLAN, once, watch(), means(registry, score), START + HOUR)
+    assert (after.state.champion, after.state.stage) == (champion, stage)
+    assert len(after.decisions) == 1
+    assert reason in after.decisions[0].reason
+
+
+def test_an_artifact_that_is_gone_ends_the_promotion() -> None:
+    after = advance(PLAN, Rolled(WAITING), watch(), means(MemoryRegistry()), START)
+    assert (after.state.champion, after.state.aborted) == ("2", ("3",))
+
+
+def test_what_turned_worse_or_is_held_is_not_promoted(registry: MemoryRegistry) -> None:
+    bets = bet_on_differences(PairedBets(), [-0.5] * 60)
+    worse = replace(watch(), challenger=Pairing("2", "3", bets, 60))
+    after = advance(PLAN, Rolled(WAITING), worse, means(registry), START)
+    assert (after.state.champion, after.state.aborted) == ("2", ("3",))
+    held = advance(PLAN, Rolled(WAITING), watch(), means(registry), START, "labels differ")
+    assert held.state.stage is Stage.PROMOTING
+    assert held.decisions[0].reason == "labels differ"
+
+
+def test_proof_that_completes_a_canary_promotes_at_once(registry: MemoryRegistry) -> None:
+    bets = bet_on_differences(PairedBets(), [0.5] * 600)
+    proven = replace(watch(), challenger=Pairing("2", "3", bets, 600, 600))
+    last = replace(LIVE, stage=Stage.CANARY, weight=0.5, step=len(PLAN.rollout.ramp) - 1)
+    now = START + DAY
+    after = advance(PLAN, Rolled(last), proven, means(registry), now)
+    assert [made.action for made in after.decisions] == ["ready_to_promote", "promote"]
+    held = advance(PLAN, Rolled(last), proven, means(registry), now, "the split is off")
+    assert (held.state.stage, held.decisions[0].reason) == (Stage.CANARY, "the split is off")
+
+
+def test_at_rest_nothing_advances(registry: MemoryRegistry) -> None:
+    assert advance(PLAN, Rolled(REST), watch(), means(registry), START) == Rolled(REST)
+
+
+def even(days: int, size: float = 0.02) -> PairedBets:
+    bets = PairedBets()
+    for day in range(days):
+        bets = bet_on_differences(bets, [size * (-1) ** day] * 50, block=day)
+    return bets
+
+
+@pytest.mark.parametrize(
+    ("days", "futility", "ends"),
+    [(20, 0.05, False), (45, 0.05, True), (45, 0.0, False)],
+)
+def test_a_rollout_without_hope_of_proof_ends_inconclusive(
+    registry: MemoryRegistry, days: int, futility: float, ends: bool
+) -> None:
+    plan = replace(PLAN, rollout=replace(PLAN.rollout, futility=futility))
+    seen = replace(watch(), challenger=Pairing("2", "3", even(days), 50 * days))
+    shadow = Rolled(replace(LIVE, stage=Stage.SHADOW))
+    after = advance(plan, shadow, seen, means(registry), START + days * DAY)
+    assert (after.state.stage is Stage.CHAMPION) == ends
+    assert after.decisions[-1].reason.startswith("inconclusive: ") == ends
+    assert (after.state.aborted == ("3",)) == ends
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
         ({"ramp": (0.1, 0.1)}, "must rise"),
         ({"shadow_min_rows": 0}, "without data nothing is promoted"),
         ({"step_min_rows": 0}, "without data nothing is promoted"),
+        ({"futility": 1.0}, "futility is 1.0"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(figures: dict[str, object], message: str) -> None:

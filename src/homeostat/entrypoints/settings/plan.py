@@ -46,6 +46,7 @@ from homeostat.entrypoints.settings.upkeep import Gate, Override, Retraining
 from homeostat.retraining.freeze import Freeze
 from homeostat.retraining.gate.limits import GateLimits
 from homeostat.retraining.policy import RetrainingPolicy
+from homeostat.rollout.guardrails import GuardrailPolicy
 from homeostat.rollout.state import RolloutPolicy
 from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Cached, Fallback, Lighter, Tier, parse_rules
@@ -233,7 +234,9 @@ def _reference(drift: Drift) -> ReferencePolicy:
 
 def _rollout(model: Model) -> RolloutPolicy:
     """Return the policy; probation only counts from when the first labels can be known."""
-    policy = RolloutPolicy(**model.rollout.model_dump())
+    told = model.rollout.model_dump()
+    guardrails = GuardrailPolicy(**told.pop("guardrails"))
+    policy = RolloutPolicy(**told, guardrails=guardrails)
     labels = model.labels
     first = labels.audit.maturity if labels.audit else labels.maturity
     return replace(policy, probation=policy.probation + first)

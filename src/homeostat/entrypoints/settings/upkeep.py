@@ -197,6 +197,27 @@ class Retraining(Part):
         return self
 
 
+class Guardrails(Part):
+    """What a canary may do worse than the champion, of the same time, before it is taken back."""
+
+    alpha: Weight = 0.05
+    """Accepted probability that a challenger that is not worse is ever taken back; all share it."""
+    latency: Annotated[Number, Field(ge=1)] | None = 1.25
+    """So many times the champion's latency, at the quantile; null: not guarded."""
+    quantile: Weight = 0.95
+    """Which quantile of the latency."""
+    errors: Annotated[Number, Field(ge=0, lt=1)] | None = 0.005
+    """By so much may the share of failed answers be higher; null: not guarded."""
+    scores: Annotated[Number, Field(ge=0, lt=1)] | None = 0.4
+    """So far apart may the distributions of scores be (Kolmogorov distance); null: not guarded."""
+    value: Factor | None = 0.0
+    """By this part of the champion's mean may a business metric be worse; null: not guarded."""
+    sample_ratio: Weight = 0.001
+    """Accepted probability that a right split of traffic is ever taken for a wrong one."""
+    settle: Wait = timedelta(minutes=1)
+    """After a change of the route, how long answers do not count."""
+
+
 class Rollout(Part):
     """How a challenger becomes champion."""
 
@@ -219,6 +240,10 @@ class Rollout(Part):
     """A rollout without proof after this time is aborted."""
     approval: Flag = False
     """Whether a person must approve before promotion."""
+    futility: Annotated[Number, Field(ge=0, lt=1)] = 0.05
+    """A rollout ends, inconclusive, once proof within its patience is less probable; 0: never."""
+    guardrails: Guardrails = Guardrails()
+    """What a canary may do worse."""
 
     @model_validator(mode="after")
     def _rising(self) -> Self:

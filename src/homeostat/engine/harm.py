@@ -1,0 +1,196 @@
+"""Takes back what does harm, in whatever state the rollout is: the side that is healthy serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow.compute as pc
+
+from homeostat.detectors.service.detector import FAULTS
+from homeostat.domain.columns import by_split, texts
+from homeostat.domain.decision import Cause, Diagnosis
+from homeostat.domain.errors import ArtifactError, HomeostatError, NotFoundError
+from homeostat.domain.verdict import DEGRADED, Monitor, Status, Verdict
+from homeostat.domain.window import Window
+from homeostat.engine.guardrails import GuardrailMemory, metrics_of
+from homeostat.engine.plan import ModelPlan
+from homeostat.engine.ports import PredictionLog, Registry
+from homeostat.engine.rollouts import Rolled, roll
+from homeostat.engine.watch import Watch
+from homeostat.rollout.events import Evidence, EvidenceKind, GuardrailBreached
+from homeostat.rollout.guardrails import breach, split_is_off
+from homeostat.rollout.state import Stage
+from homeostat.serving.plan import Role
+
+LOOKED_BACK = timedelta(hours=1)
+AVAILABILITY = "availability"
+COLUMNS = ("role", "version", "tier", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is known about harm: the ports to look, and what guardrails saw."""
+
+    log: PredictionLog
+    registry: Registry
+    memory: GuardrailMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Requests that a version was to answer, and those that it did not, by its own fault."""
+
+    asked: int = 0
+    failed: int = 0
+
+    @property
+    def failing(self) -> float:
+        """Share that failed; 1 of none."""
+        return self.failed / self.asked if self.asked else 1.0
+
+
+def guard(
+    plan: ModelPlan,
+    rolled: Rolled,
+    watch: Watch,
+    diagnosis: Diagnosis | None,
+    sight: Sight,
+    now: datetime,
+) -> Rolled:
+    """Take back a bad version on probation, and a challenger that does harm.
+
+    Who goes is who is unhealthy: while the service fails in a canary, both arms are compared, and a
+    challenger that answers where the champion does not is no culprit.
+    """
+    state = rolled.state
+    bad = diagnosis is not None and diagnosis.cause is Cause.BAD_VERSION
+    if bad and diagnosis is not None and state.on_probation(now) and state.previous:
+        return _back(plan, rolled, diagnosis.text.rstrip("."), sight, now)
+    if state.stage in {Stage.CANARY, Stage.PROMOTING}:
+        return _guard_challenger(plan, rolled, watch, sight, now)
+    if state.stage is Stage.CHAMPION and state.on_probation(now) and state.previous:
+        return _guard_probation(plan, rolled, watch, sight, now)
+    return rolled
+
+
+def _guard_challenger(
+    plan: ModelPlan, rolled: Rolled, watch: Watch, sight: Sight, now: datetime
+) -> Rolled:
+    state, memory = rolled.state, sight.memory
+    policy = plan.rollout.guardrails
+    if memory.weight and memory.by_hash:
+        off = split_is_off(policy, memory.rails, memory.weight)
+        if off is not None and dict(off.figures)["challenger_share"] < memory.weight:
+            lost = f"answers of the challenger are missing; {off.reason}"
+            event = GuardrailBreached(lost, state.challenger, off.figures)
+            return roll(plan, rolled, event, now)
+    found = breach(policy, memory.rails, [metric.name for metric in metrics_of(plan)])
+    if found is not None:
+        event = GuardrailBreached(found.reason, state.challenger, found.figures)
+        return roll(plan, rolled, event, now)
+    failing = _failing(watch)
+    if not failing:
+        return rolled
+    reason = "; ".join(verdict.reason for verdict in failing)
+    champion, challenger = _arms(plan, sight.log, state.since or now, now)
+    allowed = plan.service.max_fallback
+    if challenger.failing <= allowed < champion.failing:
+        spared = (
+            f"{reason}; but {state.challenger} failed {challenger.failed} of {challenger.asked} "
+            f"requests and {state.champion} {champion.failed} of {champion.asked}"
+        )
+        # Unproven it is not promoted, and to take it back would leave the failing side alone.
+        proven = state.stage is Stage.PROMOTING
+        return rolled if proven else _hold(plan, rolled, spared, now)
+    return roll(plan, rolled, GuardrailBreached(reason, state.challenger), now)
+
+
+def _guard_probation(
+    plan: ModelPlan, rolled: Rolled, watch: Watch, sight: Sight, now: datetime
+) -> Rolled:
+    """Go back from a champion that fails requests which its predecessor scores at the same time."""
+    failing = [verdict for verdict in _failing(watch) if verdict.subject == AVAILABILITY]
+    if not failing:
+        return rolled
+    state = rolled.state
+    champion, scored = _beside(plan, sight.log, state.previous, state.since or now, now)
+    if not champion.asked or scored / champion.asked <= 1.0 - champion.failing:
+        return rolled
+    reason = (
+        f"{failing[0].reason}; {state.champion} failed {champion.failed} of {champion.asked} "
+        f"requests, {state.previous} scored {scored} of them as a shadow"
+    )
+    return _back(plan, rolled, reason, sight, now)
+
+
+def _back(plan: ModelPlan, rolled: Rolled, reason: str, sight: Sight, now: datetime) -> Rolled:
+    """Roll back, unless the version to go back to cannot serve."""
+    state = rolled.state
+    problem = unservable(plan, state.previous, sight.registry)
+    if problem:
+        text = f"{reason}; {state.previous} cannot serve either: {problem}"
+        # Nothing is under rollout by that name: it is put on record, once, and changes nothing.
+        return roll(plan, rolled, GuardrailBreached(text, state.previous), now)
+    return roll(plan, rolled, GuardrailBreached(reason, state.champion), now)
+
+
+def unservable(plan: ModelPlan, version: str, registry: Registry) -> str:
+    """Say why a version's artifact cannot be served; empty if it can, or if nobody can tell now."""
+    try:
+        registry.path(plan.spec.name, version)
+    except (ArtifactError, NotFoundError) as error:
+        return str(error)
+    except HomeostatError:
+        return ""
+    return ""
+
+
+def _hold(plan: ModelPlan, rolled: Rolled, reason: str, now: datetime) -> Rolled:
+    return roll(plan, rolled, Evidence(EvidenceKind.NO_DATA, held=reason), now)
+
+
+def _failing(watch: Watch) -> list[Verdict]:
+    """Return the verdicts that the service fails; answers degrade for bad rows too, of no fault."""
+    told: Iterable[Verdict] = watch.verdicts(Monitor.SERVICE)
+    return [v for v in told if v.subject != DEGRADED and v.status is Status.DRIFT]
+
+
+def _arms(
+    plan: ModelPlan, log: PredictionLog, since: datetime, now: datetime
+) -> tuple[Health, Health]:
+    """Return how champion and challenger did at the same time, of late."""
+    counts = {Role.CHAMPION: Health(), Role.CHALLENGER: Health()}
+    for part in _lately(plan, log, since, now):
+        rows = by_split(log.rows(plan.spec, part, COLUMNS))
+        roles = np.asarray(texts(rows, "role"), np.str_)
+        faults = np.isin(np.asarray(texts(rows, "reason"), np.str_), FAULTS)
+        for role, known in counts.items():
+            mine = roles == role.value
+            failed = known.failed + int((mine & faults).sum())
+            counts[role] = Health(known.asked + int(mine.sum()), failed)
+    return counts[Role.CHAMPION], counts[Role.CHALLENGER]
+
+
+def _beside(
+    plan: ModelPlan, log: PredictionLog, previous: str, since: datetime, now: datetime
+) -> tuple[Health, int]:
+    """Return how the champion did of late, and how many rows the previous one shadowed."""
+    asked = failed = scored = 0
+    for part in _lately(plan, log, since, now):
+        rows = log.rows(plan.spec, part, COLUMNS)
+        shadows = (pc.field("role") == Role.SHADOW.value) & (pc.field("version") == previous)
+        scored += rows.filter(shadows & (pc.field("tier") == "model")).num_rows
+        reasons = texts(by_split(rows), "reason")
+        asked += len(reasons)
+        failed += sum(reason in FAULTS for reason in reasons)
+    return Health(asked, failed), scored
+
+
+def _lately(
+    plan: ModelPlan, log: PredictionLog, since: datetime, now: datetime
+) -> Iterable[Window]:
+    start = max(since, now - LOOKED_BACK)
+    return log.stretches(plan.spec, Window(start, now)) if start < now else ()
