@@ -51,6 +51,7 @@ RECORDED = frozenset(name for name, _ in RECORD_FIELDS)
 ELSEWHERE = "the published route is another one than this rollout's, so answers do not count"
 
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,10 @@ class GuardrailMemory:
         Up to where answers, and answers with complete labels, were looked at.
     settled : datetime or None
         From when on answers count: the published route was this rollout's, and taken up.
-    weight, by_hash : float, bool
-        Share of the counted entities that the challenger was to answer, as last looked at, and
-        whether it was the hash that dealt them out.
+    weight : float
+        Share of the counted entities that the challenger was to answer, as last looked at.
+    strayed : tuple of int, int
+        Answers from the other arm than the hash says, and all of them.
     seen, matured_seen : str
         Places of the entities that were counted in the step.
     problem : str
@@ -98,10 +100,15 @@ class GuardrailMemory:
     matured_until: datetime | None = None
     settled: datetime | None = None
     weight: float = 0.0
-    by_hash: bool = True
+    strayed: tuple[int, int] = (0, 0)
     seen: str = ""
     matured_seen: str = ""
     problem: str = ""
+
+    @property
+    def by_hash(self) -> bool:
+        """Whether the hash deals requests out, and not somebody else, such as a proxy."""
+        return self.strayed[0] <= MOST_STRAYED * self.strayed[1]
 
 
 def metrics_of(plan: ModelPlan) -> tuple[ValueMetric, ...]:
@@ -183,44 +190,82 @@ def _stepped(memory: GuardrailMemory, rollout: RolloutState, now: datetime) -> G
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Dealt:
-    """Rows that count: of entities not seen before in the step, each in its arm."""
+class Arms:
+    """Rows, and who was to answer them.
+
+    Attributes
+    ----------
+    rows : Table
+        Of champion and challenger, not empty.
+    places : ndarray of float64, shape (n,)
+        Where the hash puts their entities.
+    treated, dealt : ndarray of bool, shape (n,)
+        The challenger was to answer: as their roles say, and as the hash does.
+    """
+
+    rows: pa.Table
+    places: Floats
+    treated: Flags
+    dealt: Flags
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dealt:
+    """Rows that count: of entities not seen before in the step, each in its arm.
+
+    Attributes
+    ----------
+    rows : Table
+    treated : ndarray of bool, shape (n,)
+    weight : float
+        Share that the challenger was to answer.
+    seen : str
+        Places that are taken now.
+    """
 
     rows: pa.Table
     treated: Flags
     weight: float
-    by_hash: bool
     seen: str
 
 
-def _deal(spec: ModelSpec, challenger: str, step: CanaryStep, rows: pa.Table, seen: str) -> _Dealt:
+def arms_of(spec: ModelSpec, challenger: str, weight: float, rows: pa.Table) -> Arms:
+    """Return who was to answer which row."""
+    roles = texts(rows, "role")
+    treated = np.fromiter((role == Role.CHALLENGER for role in roles), np.bool_, len(roles))
+    pairs = zip(texts(rows, "entity"), texts(rows, "prediction_id"), strict=True)
+    keys = [entity or name for entity, name in pairs]
+    places = positions(f"{spec.name}/{challenger}", keys)
+    return Arms(rows, places, treated, places < weight)
+
+
+def deal(spec: ModelSpec, step: CanaryStep, arms: Arms, seen: str, *, by_hash: bool) -> Dealt:
     """Choose the rows that count.
 
     An entity keeps its version, and may be one that always fails: its second answer would be no
     second toss of the coin. Those of the step before stay with the challenger, so that the coin of
     this step only decides about the others. Where somebody else than the hash deals requests out,
     the roles say how.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    step : CanaryStep
+    arms : Arms
+    seen : str
+        Places that are taken.
+    by_hash : bool
     """
-    roles = texts(rows, "role")
-    treated = np.fromiter((role == Role.CHALLENGER for role in roles), np.bool_, len(roles))
-    pairs = zip(texts(rows, "entity"), texts(rows, "prediction_id"), strict=True)
-    keys = [entity or name for entity, name in pairs]
-    places = positions(f"{spec.name}/{challenger}", keys)
-    dealt = places < step.weight
-    weight, before = step.weight, step.before if spec.entity else 0.0
-    free = places >= before
-    by_hash = float(np.mean(dealt != treated)) <= MOST_STRAYED
-    if by_hash:
-        weight = (step.weight - before) / (1.0 - before)
-        treated = dealt
+    before = step.before if spec.entity else 0.0
+    weight = (step.weight - before) / (1.0 - before) if by_hash else step.weight
     taken = _places(seen)
-    spots = (places * 2.0**53).astype(np.int64) % PLACES
-    new = np.zeros(len(keys), np.bool_)
+    spots = (arms.places * 2.0**53).astype(np.int64) % PLACES
+    new = np.zeros(spots.size, np.bool_)
     new[np.unique(spots, return_index=True)[1]] = True
-    new &= free & ~taken[spots]
+    new &= (arms.places >= before) & ~taken[spots]
     taken[spots[new]] = True
-    chosen = rows.filter(pa.array(new))
-    return _Dealt(chosen, treated[new], weight, by_hash, _text(taken))
+    treated = arms.dealt if by_hash else arms.treated
+    return Dealt(arms.rows.filter(pa.array(new)), treated[new], weight, _text(taken))
 
 
 def _places(seen: str) -> Flags:
@@ -249,15 +294,20 @@ def _see(
         rows = _in_arms(log.rows(plan.spec, part, COLUMNS))
         if rows.num_rows and read < MOST_ROWS:
             read += rows.num_rows
-            dealt = _deal(plan.spec, memory.challenger, memory.steps[-1], rows, memory.seen)
+            step = memory.steps[-1]
+            arms = arms_of(plan.spec, memory.challenger, step.weight, rows)
+            strayed, told = memory.strayed
+            strayed += int(np.count_nonzero(arms.treated != arms.dealt))
+            memory = replace(memory, strayed=(strayed, told + rows.num_rows))
+            dealt = deal(plan.spec, step, arms, memory.seen, by_hash=memory.by_hash)
             memory = _counted(memory, dealt)
             if split_is_off(policy, memory.rails, dealt.weight) is None:
-                rails = see_answers(policy, memory.rails, _answers(dealt), dealt.weight)
+                rails = see_answers(policy, memory.rails, as_answers(dealt), dealt.weight)
                 memory = replace(memory, rails=rails)
     return memory
 
 
-def _counted(memory: GuardrailMemory, dealt: _Dealt) -> GuardrailMemory:
+def _counted(memory: GuardrailMemory, dealt: Dealt) -> GuardrailMemory:
     rails = memory.rails
     if memory.weight not in {0.0, dealt.weight}:  # now somebody else deals them out
         rails = rails.next_step(memory.weight)
@@ -265,12 +315,12 @@ def _counted(memory: GuardrailMemory, dealt: _Dealt) -> GuardrailMemory:
     champion, challenger = rails.counts
     counts = (champion + dealt.treated.size - ours, challenger + ours)
     return replace(
-        memory, rails=replace(rails, counts=counts), weight=dealt.weight,
-        by_hash=dealt.by_hash, seen=dealt.seen,
-    )  # fmt: skip
+        memory, rails=replace(rails, counts=counts), weight=dealt.weight, seen=dealt.seen
+    )
 
 
-def _answers(dealt: _Dealt) -> Answers:
+def as_answers(dealt: Dealt) -> Answers:
+    """Return what the guardrails are shown of rows that count."""
     rows = dealt.rows
     failed = np.isin(np.asarray(texts(rows, "reason"), dtype=np.str_), FAULTS)
     by_model = np.asarray(texts(rows, "tier"), dtype=np.str_) == "model"
@@ -290,7 +340,9 @@ def _see_matured(
         for part in log.stretches(plan.spec, window):
             rows = _in_arms(_labelled(plan, log, part, now, faults))
             if rows.num_rows:
-                dealt = _deal(plan.spec, memory.challenger, step, rows, memory.matured_seen)
+                arms = arms_of(plan.spec, memory.challenger, step.weight, rows)
+                seen = memory.matured_seen
+                dealt = deal(plan.spec, step, arms, seen, by_hash=memory.by_hash)
                 told = _matured_answers(plan, dealt)
                 rails = see_matured(policy, memory.rails, told, dealt.weight)
                 memory = replace(memory, rails=rails, matured_seen=dealt.seen)
@@ -318,7 +370,7 @@ def _labelled(
     return without(table, faults)
 
 
-def _matured_answers(plan: ModelPlan, dealt: _Dealt) -> MaturedAnswers:
+def _matured_answers(plan: ModelPlan, dealt: Dealt) -> MaturedAnswers:
     labelled = ~np.isnan(float_array(dealt.rows["label"]))
     values = {}
     if metrics_of(plan):

@@ -233,10 +233,28 @@ def test_a_proxy_that_deals_requests_out_is_believed_by_the_roles() -> None:
     bench.rollout = NEXT
     bench.answer(ON + HOUR / 2, 2000, by="proxy")
     assert bench.look(ON + HOUR).weight == 0.6
-    bench.answer(ON + 2 * HOUR, 1000)
-    memory = bench.look(ON + 3 * HOUR)
+    assert bench.held == ""
+
+
+def test_a_gateway_that_was_late_is_forgotten() -> None:
+    bench = Bench()
+    bench.answer(START + HOUR / 2, 20, by="proxy")
+    assert not bench.look(LATER).by_hash
+    bench.rollout = NEXT
+    bench.answer(ON + HOUR / 2, 2000)
+    memory = bench.look(ON + HOUR)
     assert memory.by_hash
-    assert sum(memory.rails.counts) == pytest.approx(800, rel=0.1)
+    assert memory.weight == pytest.approx(0.5)
+    assert sum(memory.rails.counts) == pytest.approx(1600, rel=0.05)
+    assert bench.held == ""
+
+
+def test_few_requests_a_look_do_not_hide_a_proxy() -> None:
+    bench = Bench()
+    for look in range(40):
+        bench.answer(START + HOUR + look * HOUR / 4, 8, by="proxy", seed=look)
+        bench.look(START + HOUR + (look + 1) * HOUR / 4)
+    assert not bench.memory.by_hash
     assert bench.held == ""
 
 

@@ -134,7 +134,7 @@ def test_a_challenger_whose_answers_vanish_is_taken_back(registry: MemoryRegistr
     after = guarded(CANARY, registry, memory=lost)
     assert actions(after) == ["abort"]
     assert after.decisions[0].reason.startswith("answers of the challenger are missing")
-    proxy = replace(lost, by_hash=False)
+    proxy = replace(lost, strayed=(200, 1100))
     assert guarded(CANARY, registry, memory=proxy).decisions == ()
     many = GuardrailMemory(rails=Rails(counts=(1000, 500)), weight=0.2)
     assert guarded(CANARY, registry, memory=many).decisions == ()

@@ -93,6 +93,15 @@ class Rollouts(RuleBasedStateMachine):
     def proof(self) -> None:
         self.send(PROOF)
 
+    @rule(kind=KINDS, held=st.sampled_from(["", "the split is off"]), futile=st.booleans())
+    def look_with_doubts(self, kind: EvidenceKind, held: str, futile: bool) -> None:
+        before = self.state
+        hopeless = "no chance" if futile else ""
+        self.send(Evidence(kind, 2000, 100.0, held=held, futile=hopeless))
+        if held or futile:
+            assert self.state.champion == before.champion
+            assert self.state.weight in {before.weight, 0.0}
+
     @rule(version=st.one_of(st.just(""), VERSIONS))
     def breach(self, version: str) -> None:
         self.send(GuardrailBreached("errors", version))

@@ -158,6 +158,37 @@ def test_late_proof_is_no_proof() -> None:
     assert state.stage is Stage.CHAMPION
 
 
+@pytest.mark.parametrize("stage", [Stage.CANDIDATE, Stage.SHADOW, Stage.CANARY, Stage.PROMOTING])
+def test_what_holds_a_rollout_back_is_stronger_than_proof_and_told_once(stage: Stage) -> None:
+    held = replace(PROOF, held="the split is off")
+    state, decisions = step(at(stage), held, START + 2 * DAY, POLICY)
+    assert state.stage is stage
+    assert [(d.action, d.reason) for d in decisions] == [("hold", "the split is off")]
+    assert step(state, held, START + 3 * DAY, POLICY) == (state, ())
+    late, decisions = step(state, held, START + 61 * DAY, POLICY)
+    assert late.stage is Stage.CHAMPION
+    assert "the split is off; unproven versions" in decisions[0].reason
+
+
+def test_worse_is_worse_whatever_holds_it_back() -> None:
+    worse = Evidence(EvidenceKind.WORSE, n=300, e=40.0, held="the split is off")
+    assert play(at(Stage.CANARY), worse)[1] == ["abort"]
+
+
+@pytest.mark.parametrize("stage", [Stage.SHADOW, Stage.CANARY])
+def test_a_rollout_beyond_hope_of_proof_ends_inconclusive(stage: Stage) -> None:
+    futile = Evidence(EvidenceKind.INCONCLUSIVE, n=900, e=0.4, futile="no chance is left")
+    state, decisions = step(at(stage), futile, START + 20 * DAY, POLICY)
+    assert (state.stage, state.champion, state.aborted) == (Stage.CHAMPION, "v1", ("v2",))
+    assert decisions[0].reason == "inconclusive: no chance is left; v1 keeps serving"
+
+
+def test_a_breach_is_recorded_with_its_figures() -> None:
+    breach = GuardrailBreached("errors", evidence=(("e_value", 90.0), ("challenger", 0.03)))
+    _, decisions = step(at(Stage.CANARY), breach, START + DAY, POLICY)
+    assert dict(decisions[0].evidence) == {"e_value": 90.0, "challenger": 0.03}
+
+
 def test_evidence_is_recorded_with_its_figures() -> None:
     _, decisions = step(at(Stage.SHADOW), PROOF, START + DAY, POLICY)
     assert dict(decisions[0].evidence) == {"e_value": 50.0, "rows": 1000.0, "difference": 0.02}
