@@ -144,12 +144,14 @@ def look_at_canary(
     """
     if rollout.stage not in {Stage.CANARY, Stage.PROMOTING} or not rollout.weight:
         return GuardrailMemory()
-    memory = _stepped(memory, rollout, now)
+    memory = _stepped(plan, memory, rollout, now)
     step, before, until = memory.steps[-1], memory.until or now, now - LATE
     asked = (rollout.champion, rollout.challenger, rollout.weight)
     if published is None or asked != (published.champion, published.challenger, published.weight):
         return replace(memory, until=until, settled=None, problem=ELSEWHERE)
-    settled = memory.settled or max(before, step.start) + plan.rollout.guardrails.settle
+    settle, settled = plan.rollout.guardrails.settle, memory.settled
+    if settled is None or settled > now + settle:  # a clock that was ahead says nothing
+        settled = min(max(before, step.start), now) + settle
     memory = replace(memory, until=until, settled=settled, problem="")
     start = max(before, settled)
     if start < until:
@@ -170,7 +172,9 @@ def held_by_guardrails(plan: ModelPlan, memory: GuardrailMemory) -> str:
     return next((answer for answer in answers if answer), "")
 
 
-def _stepped(memory: GuardrailMemory, rollout: RolloutState, now: datetime) -> GuardrailMemory:
+def _stepped(
+    plan: ModelPlan, memory: GuardrailMemory, rollout: RolloutState, now: datetime
+) -> GuardrailMemory:
     """Begin with a new rollout, and with a new step of it."""
     whose = (rollout.champion, rollout.challenger, rollout.submitted_at)
     if whose != (memory.champion, memory.challenger, memory.submitted_at):
@@ -179,7 +183,9 @@ def _stepped(memory: GuardrailMemory, rollout: RolloutState, now: datetime) -> G
     if last is not None and last.weight == rollout.weight:
         return memory
     start = rollout.since or now
-    step = CanaryStep(start, rollout.weight, last.weight if last else 0.0)
+    known = (last.weight,) if last else plan.rollout.ramp[: rollout.step]
+    before = max((weight for weight in known if weight < rollout.weight), default=0.0)
+    step = CanaryStep(start, rollout.weight, before)
     closed = (*memory.steps[:-1], replace(last, end=start)) if last else ()
     rails = memory.rails.next_step(memory.weight) if memory.weight else memory.rails
     matured = memory.matured_until or start
@@ -334,6 +340,8 @@ def _see_matured(
     """Bet on the answers whose labels became complete, step by step."""
     policy, faults = plan.rollout.guardrails, tuple(fault.window(now) for fault in watch.faults)
     until = now - plan.spec.labels.maturity
+    if memory.matured_until is not None and memory.matured_until > now:
+        memory = replace(memory, matured_until=now)
     for step, window in _matured_windows(memory, policy.settle, until):
         if window.start <= step.start + policy.settle:
             memory = replace(memory, matured_seen="")

@@ -23,7 +23,7 @@ from homeostat.engine.guardrails import (
 from homeostat.engine.loop import state_keys
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.watch import Fault, guardrails_key
-from homeostat.rollout.guardrails import GuardrailPolicy, breach
+from homeostat.rollout.guardrails import GuardrailPolicy, Rails, breach
 from homeostat.rollout.state import RolloutState, Stage, route
 from homeostat.serving.split import takes_part
 from homeostat.simulation.clock import SimulatedClock
@@ -212,6 +212,38 @@ def test_a_larger_step_only_counts_who_was_not_with_the_challenger() -> None:
     assert bench.held == ""
 
 
+def test_a_step_that_is_met_half_way_knows_the_one_before() -> None:
+    bench = Bench(replace(NEXT, weight=PLAN.rollout.ramp[1]))
+    bench.answer(ON + HOUR / 2, 500)
+    before, weight = PLAN.rollout.ramp
+    assert bench.look(ON + HOUR).steps[0].before == before
+    assert bench.memory.weight == pytest.approx((weight - before) / (1 - before))
+
+
+def test_a_weight_that_was_lowered_is_taken_as_it_is() -> None:
+    bench = Bench(NEXT)
+    bench.answer(ON + HOUR / 2, 500)
+    bench.look(ON + HOUR)
+    bench.rollout = replace(CANARY, since=ON + HOUR, weight=0.1)
+    bench.answer(ON + 2 * HOUR, 500)
+    memory = bench.look(ON + 3 * HOUR)
+    assert (memory.steps[-1].before, memory.weight) == (0.0, 0.1)
+    assert bench.held == ""
+
+
+def test_a_clock_that_was_ahead_does_not_blind_it() -> None:
+    bench = Bench()
+    bench.answer(START + HOUR / 2, 100)
+    bench.look(START + 5 * DAY)
+    bench.memory = replace(bench.memory, settled=START + 5 * DAY, rails=Rails())
+    bench.answer(LATER, 100)
+    bench.look(START + HOUR / 2)
+    assert sum(bench.look(ON).rails.counts) == 100
+    bench.tell([f"r{number}" for number in range(200)], ON)
+    bench.look(START + 2 * DAY)
+    assert sum(bench.memory.rails.rail("labels").bets[0].units) > 0
+
+
 def test_a_new_rollout_begins_with_nothing() -> None:
     bench = Bench()
     bench.answer(START + HOUR / 2, 500, failed=1.0)
@@ -238,14 +270,17 @@ def test_a_proxy_that_deals_requests_out_is_believed_by_the_roles() -> None:
 
 def test_a_gateway_that_was_late_is_forgotten() -> None:
     bench = Bench()
-    bench.answer(START + HOUR / 2, 20, by="proxy")
-    assert not bench.look(LATER).by_hash
+    bench.look(ON)
     bench.rollout = NEXT
-    bench.answer(ON + HOUR / 2, 2000)
+    bench.answer(ON + HOUR / 2, 30, by="proxy")
     memory = bench.look(ON + HOUR)
+    assert (memory.by_hash, memory.weight) == (False, 0.6)
+    bench.answer(ON + 2 * HOUR, 3000)
+    memory = bench.look(ON + 3 * HOUR)
     assert memory.by_hash
     assert memory.weight == pytest.approx(0.5)
-    assert sum(memory.rails.counts) == pytest.approx(1600, rel=0.05)
+    assert sum(memory.rails.counts) == pytest.approx(2400, rel=0.05)
+    assert memory.rails.split_log != 0.0
     assert bench.held == ""
 
 
