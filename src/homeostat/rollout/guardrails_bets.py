@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.stats.split_bets import SplitBets, bet_on_split
+from homeostat.stats.split_bets import SplitBets, bet_on_split, bet_on_splits
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -109,14 +109,11 @@ def bet_on_scores(
         levels = np.quantile(known, LEVELS, method="inverted_cdf")
         if len(bets) != 2 * len(LEVELS):
             bets = (SplitBets(),) * (2 * len(LEVELS))
-        # Not (score > level): a row without a score is on neither side.
+        # Not ~(score > level): a row without a score is on neither side.
         sides = [score > level for level in levels] + [score <= level for level in levels]
-        above = [float((known > level).mean()) for level in levels]
-        guesses = above + [1.0 - share for share in above]
-        bets = tuple(
-            bet_on_split(one, side.astype(np.float64), treated, weight, tolerated, guess)
-            for one, side, guess in zip(bets, sides, guesses, strict=True)
-        )
+        above = np.array([float((known > level).mean()) for level in levels])
+        guesses = np.concatenate((above, 1.0 - above))
+        bets = bet_on_splits(bets, sides, treated, weight, tolerated, guesses)
     return replace(rail, bets=bets, recent=_kept(rail, score, treated))
 
 
@@ -140,12 +137,7 @@ def bet_on_value(
 def bet_on_labels(rail: Rail, labelled: Floats, treated: Flags, weight: float) -> Rail:
     """Bet that labels come more often, or less often, for the challenger's answers."""
     bets = rail.bets if len(rail.bets) == 2 else (SplitBets(), SplitBets())
-    more, fewer = bets
-    share = min(1.0, _so_far(more))
-    return replace(
-        rail,
-        bets=(
-            bet_on_split(more, labelled, treated, weight, LABEL_GAP, share),
-            bet_on_split(fewer, 1.0 - labelled, treated, weight, LABEL_GAP, 1.0 - share),
-        ),
-    )
+    share = min(1.0, _so_far(bets[0]))
+    both = [labelled, 1.0 - labelled]
+    guesses = [share, 1.0 - share]
+    return replace(rail, bets=bet_on_splits(bets, both, treated, weight, LABEL_GAP, guesses))

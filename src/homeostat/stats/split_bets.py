@@ -11,7 +11,8 @@ and seasons, which both arms share, cancel without a model of them; no rate has 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,30 +95,72 @@ def bet_on_split(
     >>> bets.units, bets.e > 100
     ((3596, 404), True)
     """
+    (after,) = bet_on_splits(
+        (bets,), np.asarray(values, np.float64)[None], treated, weight, tolerated, (guess,)
+    )
+    return after
+
+
+def bet_on_splits(
+    bets: Sequence[SplitBets],
+    values: ArrayLike,
+    treated: ArrayLike,
+    weight: float,
+    tolerated: float = 0.0,
+    guesses: ArrayLike = 0.0,
+) -> tuple[SplitBets, ...]:
+    """Do what `bet_on_split` does for several values of the same units, at once.
+
+    Parameters
+    ----------
+    bets : sequence of SplitBets, length k
+    values : array_like
+        Shape (k, n), in [0, 1], in order of time.
+    treated, weight, tolerated
+        As in `bet_on_split`.
+    guesses : array_like
+        Shape (k,), in [0, 1].
+
+    Examples
+    --------
+    >>> both = bet_on_splits((SplitBets(),) * 2, [[0, 1], [1, 1]], [True, False], 0.5)
+    >>> [one.means for one in both]
+    [(1.0, 0.0), (1.0, 1.0)]
+    """
+    guess = np.broadcast_to(np.asarray(guesses, np.float64), (len(bets),))
     found, moved = _checked(values, treated, weight, tolerated, guess)
-    gains = np.where(moved, 1.0 / weight, -1.0 / (1.0 - weight)) * (found - guess) - tolerated
-    worst = max(guess / weight, (1.0 - guess) / (1.0 - weight)) + tolerated
-    grown = np.log1p(np.asarray(FRACTIONS)[:, None] * gains / worst).sum(axis=1)
-    ours, sums = int(moved.sum()), float(found[moved].sum())
-    return replace(
-        bets,
-        logs=tuple(float(log) for log in np.asarray(bets.logs) + grown),
-        units=(bets.units[0] + found.size - ours, bets.units[1] + ours),
-        sums=(bets.sums[0] + float(found[~moved].sum()), bets.sums[1] + sums),
+    weights = np.where(moved, 1.0 / weight, -1.0 / (1.0 - weight))
+    worst = np.maximum(guess / weight, (1.0 - guess) / (1.0 - weight)) + tolerated
+    gains = (weights * (found - guess[:, None]) - tolerated) / worst[:, None]
+    grown = np.log1p(np.asarray(FRACTIONS)[:, None] * gains[:, None, :]).sum(axis=2)
+    sums, ours = found.sum(axis=1), found[:, moved].sum(axis=1)
+    size = int(moved.sum())
+    return tuple(
+        SplitBets(
+            tuple((np.asarray(one.logs) + more).tolist()),
+            (one.units[0] + moved.size - size, one.units[1] + size),
+            (one.sums[0] + float(total - mine), one.sums[1] + float(mine)),
+        )
+        for one, more, total, mine in zip(bets, grown, sums, ours, strict=True)
     )
 
 
 def _checked(
-    values: ArrayLike, treated: ArrayLike, weight: float, tolerated: float, guess: float
+    values: ArrayLike,
+    treated: ArrayLike,
+    weight: float,
+    tolerated: float,
+    guess: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     found, moved = np.asarray(values, np.float64), np.asarray(treated, np.bool_)
-    if found.shape != moved.shape or found.ndim != 1:
+    if found.shape != (guess.size, *moved.shape) or moved.ndim != 1:
         raise ValueError(f"give each value its arm, not {moved.shape} arms to {found.shape} values")
     if not bool(np.all((found >= 0.0) & (found <= 1.0))):
         raise ValueError("bets on a split need values in [0, 1]")
-    if not (0.0 < weight < 1.0 and 0.0 <= tolerated < 1.0 and 0.0 <= guess <= 1.0):
+    guessed = bool(np.all((guess >= 0.0) & (guess <= 1.0)))
+    if not (0.0 < weight < 1.0 and 0.0 <= tolerated < 1.0 and guessed):
         raise ValueError(
             f"a weight lies in (0, 1), a tolerance in [0, 1), a guess in [0, 1]; "
-            f"not {weight}, {tolerated} and {guess}"
+            f"not {weight}, {tolerated} and {guess.tolist()}"
         )
     return found, moved
