@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,10 +24,11 @@ from homeostat.engine.watch import Watch
 from homeostat.rollout.events import Evidence, EvidenceKind, GuardrailBreached
 from homeostat.rollout.guardrails import breach, split_is_off
 from homeostat.rollout.state import Stage
-from homeostat.serving.plan import Role
+from homeostat.serving.plan import Reason, Role
 
 LOOKED_BACK = timedelta(hours=1)
 AVAILABILITY = "availability"
+LATE = Reason.TIMEOUT.value
 COLUMNS = ("role", "version", "tier", "reason")
 
 
@@ -177,15 +179,22 @@ def _arms(
 def _beside(
     plan: ModelPlan, log: PredictionLog, previous: str, since: datetime, now: datetime
 ) -> tuple[Health, int]:
-    """Return how the champion did of late, and how many rows the previous one shadowed."""
-    asked = failed = scored = 0
+    """Return how the champion did of late, and how many rows the previous one shadowed.
+
+    A shadow has no deadline to miss, so that timeouts, and a breaker that they opened, are not held
+    against the champion: a busy machine would look like a bad version.
+    """
+    asked = scored = 0
+    reasons = Counter[str]()
     for part in _lately(plan, log, since, now):
         rows = log.rows(plan.spec, part, COLUMNS)
         shadows = (pc.field("role") == Role.SHADOW.value) & (pc.field("version") == previous)
         scored += rows.filter(shadows & (pc.field("tier") == "model")).num_rows
-        reasons = texts(by_split(rows), "reason")
-        asked += len(reasons)
-        failed += sum(reason in FAULTS for reason in reasons)
+        told = texts(by_split(rows), "reason")
+        asked += len(told)
+        reasons.update(told)
+    errors = reasons[Reason.ERROR.value]
+    failed = errors + reasons[Reason.BREAKER_OPEN.value] if errors > reasons[LATE] else 0
     return Health(asked, failed), scored
 
 

@@ -59,7 +59,11 @@ def registry(tmp_path: Path) -> MemoryRegistry:
     return made
 
 
-def answers(*groups: tuple[str, str, int, int], at: timedelta = HOUR * 1.5) -> MemoryLog:
+def answers(
+    *groups: tuple[str, str, int, int],
+    at: timedelta = HOUR * 1.5,
+    why: tuple[str, ...] = ("error",),
+) -> MemoryLog:
     """Return a log with rows of a version in a role, some of which failed."""
     log = MemoryLog(SimulatedClock(START + 10 * DAY))
     for place, (version, role, size, failed) in enumerate(groups):
@@ -70,7 +74,7 @@ def answers(*groups: tuple[str, str, int, int], at: timedelta = HOUR * 1.5) -> M
             "version": [version] * size,
             "role": [role] * size,
             "tier": ["rules"] * failed + ["model"] * (size - failed),
-            "reason": ["error"] * failed + [""] * (size - failed),
+            "reason": [why[row % len(why)] for row in range(failed)] + [""] * (size - failed),
             "entity": [""] * size,
             "score": np.full(size, 0.5),
             "signal": np.zeros(size),
@@ -204,6 +208,20 @@ def test_a_new_champion_that_fails_goes_while_the_one_before_scores(
 def test_a_new_champion_stays_where_the_one_before_does_no_better(
     registry: MemoryRegistry, log: MemoryLog
 ) -> None:
+    assert guarded(REST, registry, FAILING, log) == Rolled(REST)
+
+
+def test_an_open_breaker_after_errors_is_a_failure_too(registry: MemoryRegistry) -> None:
+    why = ("error", "breaker_open", "breaker_open")
+    log = answers(("2", "champion", 100, 90), ("1", "shadow", 95, 0), why=why)
+    assert guarded(REST, registry, FAILING, log).state.champion == "1"
+
+
+@pytest.mark.parametrize("why", [("timeout",), ("breaker_open",), ("timeout", "error")], ids=str)
+def test_timeouts_of_a_busy_machine_take_no_champion_back(
+    registry: MemoryRegistry, why: tuple[str, ...]
+) -> None:
+    log = answers(("2", "champion", 100, 100), ("1", "shadow", 100, 0), why=why)
     assert guarded(REST, registry, FAILING, log) == Rolled(REST)
 
 
