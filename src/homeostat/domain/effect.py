@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from homeostat.domain.choice import RowChoice
 from homeostat.domain.decision import Severity
 from homeostat.domain.window import Window
 
@@ -51,7 +52,10 @@ class Notify:
 class StartTraining:
     """Train a candidate on the labels known at ``as_of`` of the predictions in ``window``.
 
-    ``excluded`` are the windows that a data fault covers.
+    ``excluded`` are the windows that a data fault covers, ``choice`` is which rows are taken and
+    how much they count. With a ``guide`` rows that are too young for all labels are there too: that
+    version says what the labels will be that have not come, by ``kinds``, the features that decide
+    how long a label takes.
     """
 
     run_id: str
@@ -60,6 +64,9 @@ class StartTraining:
     window: Window
     as_of: datetime
     excluded: tuple[Window, ...] = ()
+    choice: RowChoice = RowChoice()  # noqa: RUF009 - a frozen value
+    guide: str = ""
+    kinds: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

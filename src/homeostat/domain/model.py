@@ -177,7 +177,8 @@ class ModelVersion:
     """A registered, immutable artifact of a model.
 
     ``sha256`` is of the artifact's bytes; ``flavour`` names the runtime that loads it; ``parent``
-    is the champion at the time of training; ``metrics`` come from its own training.
+    is the champion at the time of training; ``metrics`` come from its own training. ``judged`` is
+    the version that the gate judged in its place, trained alike on fewer rows; empty: itself.
     """
 
     model: str
@@ -190,3 +191,4 @@ class ModelVersion:
     rows: int = 0
     trained_until: datetime | None = None
     metrics: tuple[tuple[str, float], ...] = ()
+    judged: str = ""

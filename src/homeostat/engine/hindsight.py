@@ -8,6 +8,7 @@ what matures today is equally old for both: the proof is the same, and sooner.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 import pyarrow as pa
@@ -26,6 +27,24 @@ ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [
 ]
 
 
+def unseen(registry: Registry, model: str, version: str, start: datetime) -> str:
+    """Return who can be judged for a version on rows from a time on, to which they must be new.
+
+    The version itself, if its training ended before; else the one that the gate has judged in its
+    place, which is the same training on fewer rows; else nobody: an empty string.
+
+    Raises
+    ------
+    HomeostatError
+        If the registry does not know it.
+    """
+    for name in filter(None, (version, registry.get(model, version).judged)):
+        until = registry.get(model, name).trained_until
+        if until is not None and until <= start:
+            return name
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Hindsight:
     """The ports that it needs."""
@@ -39,8 +58,8 @@ class Hindsight:
     ) -> Outcomes:
         """Return the outcomes with what these versions make of rows that they have not scored.
 
-        A version whose training is not known to have ended before the window is left out, and one
-        that cannot score too: it has no evidence here.
+        For a version whose training is not known to have ended before the window the one scores
+        that `unseen` names; without one, or if it cannot score, it has no evidence here.
 
         Parameters
         ----------
@@ -60,8 +79,8 @@ class Hindsight:
         return rows
 
     def _filled(self, spec: ModelSpec, rows: Outcomes, window: Window, version: str) -> Outcomes:
-        until = self.registry.get(spec.name, version).trained_until
-        if until is None or until > window.start:
+        judge = unseen(self.registry, spec.name, version, window.start)
+        if not judge:
             return rows
         scored = set(texts(where(rows.rows, "version", version), "prediction_id"))
         asked = answered(rows.rows)
@@ -69,7 +88,7 @@ class Hindsight:
         if not any(lacking):
             return rows
         asked = asked.filter(pa.array(lacking))
-        scores = self.scorer.score(spec, version, self._features(spec, asked, window))
+        scores = self.scorer.score(spec, judge, self._features(spec, asked, window))
         count = asked.num_rows
         columns = dict(zip(asked.column_names, asked.columns, strict=True))
         columns["version"] = pa.chunked_array([pa.array([version] * count, pa.string())])

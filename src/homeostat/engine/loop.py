@@ -82,7 +82,7 @@ class Engine:
             self.ports.notifiers,
             self.ports.trainers,
             specs,
-            TrainingRows(self.ports.log),
+            TrainingRows(self.ports.log, self.ports.scorer),
             self.ports.manners,
         )
 

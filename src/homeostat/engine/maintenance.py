@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect, StartTraining
@@ -17,8 +19,10 @@ from homeostat.engine.act import LONGEST_LIFE
 from homeostat.engine.cohort import MATURED
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.facts import gather, since_onset
+from homeostat.engine.hindsight import unseen
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Trainer, Training
+from homeostat.engine.refit import Refit, card_of
 from homeostat.engine.training import (
     baseline_of,
     labelled_rows,
@@ -30,7 +34,6 @@ from homeostat.engine.training import (
 from homeostat.engine.trial import Trial, value_columns
 from homeostat.engine.watch import Baseline, Watch
 from homeostat.retraining import run
-from homeostat.retraining.planning import Plan
 from homeostat.retraining.planning import plan as plan_run
 from homeostat.retraining.policy import (
     Facts,
@@ -44,6 +47,7 @@ from homeostat.retraining.policy import (
 from homeostat.retraining.run import RunState, Stage, step
 from homeostat.rollout.state import RolloutState
 
+Floats = NDArray[np.float64]
 OVERTAKES = frozenset({TriggerKind.MANUAL, TriggerKind.SCHEDULE})
 
 
@@ -107,6 +111,8 @@ def retrain(
         found = _follow(policy, workshop, workshop.trainer, found, watch, now)
     if found.state.stage is Stage.EVALUATING:
         found = _judge(plan, policy, workshop, found, rollout, rng, now)
+    if found.state.stage is Stage.REFITTING:
+        found = _follow_refit(plan, policy, workshop, workshop.trainer, found, watch, now)
     return found
 
 
@@ -244,19 +250,11 @@ def _follow(
         return _overdue(policy, found, "still training", now)
     if training.problem or training.artifact is None or state.plan is None:
         return found.then(run.TrainingFailed(training.problem or "no artifact"), now)
-    return found.then(
-        _registered(workshop.registry, state, state.plan, training, training.artifact, now), now
-    )
+    card = card_of(state, training, now)
+    return found.then(_registered(workshop.registry, card, training.artifact), now)
 
 
-def _registered(
-    registry: Registry,
-    state: RunState,
-    planned: Plan,
-    training: Training,
-    artifact: Path,
-    now: datetime,
-) -> run.Event:
+def _registered(registry: Registry, card: ModelVersion, artifact: Path) -> run.Event:
     """Register a candidate; the same again if that was done and the answer lost.
 
     Raises
@@ -264,18 +262,6 @@ def _registered(
     StorageError
         If the registry is away: it is tried again at the next tick.
     """
-    card = ModelVersion(
-        model=state.model,
-        version="",
-        flavour=training.flavour,
-        sha256="",
-        created=now,
-        parent=planned.parent,
-        run_id=state.run_id,
-        rows=int(dict(training.metrics).get("rows", 0)),
-        trained_until=planned.training.end,
-        metrics=training.metrics,
-    )
     try:
         registered = registry.register(card, artifact)
     except StorageError:
@@ -312,26 +298,73 @@ def _judge(
     window, excluded = state.plan.holdout, state.plan.excluded
     outcomes = value_columns(plan)
     rows = labelled_rows(workshop.log, spec, window, state.plan.as_of, excluded, outcomes)
-    trial = Trial(
-        plan, policy.gate, workshop.scorer, workshop.registry, rollout.champion, state.candidate,
-        rows, rng, workshop.stopwatch,
-    )  # fmt: skip
     try:
-        champion = score_floats(workshop.scorer, spec, rollout.champion, rows)
+        # A champion that has trained on these rows would seem better than it is.
+        old = unseen(workshop.registry, spec.name, rollout.champion, window.start)
+        old = old or rollout.champion
+        trial = Trial(
+            plan, policy.gate, workshop.scorer, workshop.registry, old, state.candidate, rows, rng,
+            workshop.stopwatch,
+        )  # fmt: skip
+        champion = score_floats(workshop.scorer, spec, old, rows)
         candidate = score_floats(workshop.scorer, spec, state.candidate, rows)
         result = trial.judge(champion, candidate)
     except StorageError:
         raise  # log or registry is away: the same again at the next tick
     except HomeostatError as error:
         return found.then(run.TrainingFailed(f"cannot score the hold-out: {error}"), now)
-    found = found.then(run.Evaluated(result), now)
-    if not result.accepted:
+    again = state.plan.refit is not None
+    found = found.then(run.Evaluated(result, again), now)
+    if again or not result.accepted:
         return found
+    return _settle(plan, workshop, found, rows, candidate)
+
+
+def _settle(
+    plan: ModelPlan, workshop: Workshop, found: Retrained, rows: pa.Table, scores: Floats
+) -> Retrained:
+    """Remember what the accepted version, or the one judged in its place, did on the hold-out."""
+    state, spec, planned = found.state, plan.spec, found.state.plan
+    assert planned is not None  # there is a hold-out
     history = labelled_rows(
-        workshop.log, spec, state.plan.training, state.plan.as_of, excluded
+        workshop.log, spec, planned.training, planned.as_of, planned.excluded
     ).select(["timestamp", *spec.schema.names])
     trained = reference_of(plan, history, None, None)
-    reference = one_each((*trained, *reference_of(plan, rows, candidate, window.start)))
+    held_out = reference_of(plan, rows, scores, planned.holdout.start)
+    reference = one_each((*trained, *held_out))
     workshop.records.save_reference(spec.name, state.candidate, reference)
-    volumes = volumes_of(history, plan.volume.every, excluded)
-    return replace(found, baseline=baseline_of(plan, state.candidate, rows, candidate, volumes))
+    volumes = volumes_of(history, plan.volume.every, planned.excluded)
+    return replace(found, baseline=baseline_of(plan, state.candidate, rows, scores, volumes))
+
+
+def _follow_refit(
+    plan: ModelPlan,
+    policy: RetrainingPolicy,
+    workshop: Workshop,
+    trainer: Trainer,
+    found: Retrained,
+    watch: Watch,
+    now: datetime,
+) -> Retrained:
+    """Wait for the refit; what serves has the record of the candidate that was judged."""
+    state, spec, planned = found.state, plan.spec, found.state.plan
+    if planned is None or state.started_at is None or state.started_at >= now:
+        return found
+    fault = run.tainted(state, tuple(each.window(now) for each in watch.faults))
+    begins = _begins(workshop.records, state.training_id, now)
+    training = Training(False) if begins else trainer.poll(state.model, state.training_id)
+    outcomes = value_columns(plan)
+    rows = labelled_rows(
+        workshop.log, spec, planned.holdout, planned.as_of, planned.excluded, outcomes
+    )
+    try:
+        scores = score_floats(workshop.scorer, spec, state.candidate, rows)
+    except StorageError:
+        raise
+    except HomeostatError as error:
+        return found.then(run.Cancel(f"cannot score the hold-out: {error}"), now)
+    refit = Refit(plan, policy, workshop.log, workshop.scorer, workshop.registry)
+    outcome = refit.outcome(state, training, fault, rows, scores, now)
+    if outcome is None:
+        return found
+    return _settle(plan, workshop, found.then(outcome, now), rows, scores)

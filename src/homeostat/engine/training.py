@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -16,17 +17,20 @@ from homeostat.detectors.performance import detector
 from homeostat.domain.admission import as_admitted
 from homeostat.domain.columns import answered, micros
 from homeostat.domain.effect import StartTraining
-from homeostat.domain.logged import with_features
+from homeostat.domain.logged import LOGGED, with_features
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.window import Window, closed_windows
 from homeostat.engine.cohort import HOUR, MATURED, without
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Scorer
 from homeostat.engine.watch import Baseline
+from homeostat.engine.young import with_young
 from homeostat.profiles.build import profile_predictions
 from homeostat.profiles.profile import Profile
+from homeostat.retraining.rows import choose
 
 SCORE = "score"
+USED = ("role", "arrival")
 
 
 def feature_columns(spec: ModelSpec) -> list[str]:
@@ -37,13 +41,28 @@ def feature_columns(spec: ModelSpec) -> list[str]:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Reads a run's rows from the log: labelled, answered (no shadow copies), outside of faults."""
+    """Reads a run's rows from the log: labelled, answered (no shadow copies), outside of faults.
+
+    Without a scorer young rows are left out, even if a request asks for them.
+    """
 
     log: PredictionLog
+    scorer: Scorer | None = None
 
     def __call__(self, spec: ModelSpec, request: StartTraining) -> pa.Table:
-        """Return the training rows of a request."""
-        return labelled_rows(self.log, spec, request.window, request.as_of, request.excluded)
+        """Return the training rows of a request, chosen and weighted as it says."""
+        window, as_of, excluded = request.window, request.as_of, request.excluded
+        chance = request.choice.propensity
+        told = (chance,) if chance in spec.outcomes else ()
+        if request.guide and self.scorer is not None:
+            usual = feature_columns(spec)
+            further = tuple(name for name in LOGGED if name not in usual)
+            rows = _usable(self.log, spec, window, as_of, excluded, (*further, *told))
+            rows = with_young(partial(score_floats, self.scorer), spec, request, rows)
+            rows = rows.drop_columns([*further, *USED])
+        else:
+            rows = labelled_rows(self.log, spec, window, as_of, excluded, told)
+        return choose(rows, request.choice, spec.task, as_of).drop_columns(list(told))
 
 
 def labelled_rows(
@@ -55,10 +74,21 @@ def labelled_rows(
     outcomes: tuple[str, ...] = (),
 ) -> pa.Table:
     """Return the window's labelled rows, one a request, by time, without what faults cover."""
-    columns = [*feature_columns(spec), *outcomes]
+    usable = _usable(log, spec, window, as_of, excluded, outcomes)
+    return usable.filter(~pc.field("label").is_null()).drop_columns(list(USED))
+
+
+def _usable(
+    log: PredictionLog,
+    spec: ModelSpec,
+    window: Window,
+    as_of: datetime,
+    excluded: tuple[Window, ...],
+    further: tuple[str, ...],
+) -> pa.Table:
+    columns = [*feature_columns(spec), *further]
     table, _ = as_admitted(spec, log.labelled(spec, window, as_of, columns))
-    usable = answered(with_features(spec, table)).filter(~pc.field("label").is_null())
-    return without(usable.drop_columns(["role", "arrival"]), excluded)
+    return without(answered(with_features(spec, table)), excluded)
 
 
 def clear_stretches(window: Window, faults: tuple[Window, ...]) -> Iterator[Window]:

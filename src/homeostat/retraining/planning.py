@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from homeostat.domain.effect import StartTraining
 from homeostat.domain.window import Window
 from homeostat.retraining.policy import RetrainingPolicy
+from homeostat.retraining.rows import DataPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run trains on, and the later hold-out on which the gate compares."""
+    """What a run trains on, and the later hold-out on which the gate compares.
+
+    ``refit`` is what a candidate that has passed is trained on once more; None: it serves as it is.
+    """
 
     parent: str
     training: Window
     holdout: Window
     as_of: datetime
     excluded: tuple[Window, ...] = ()
+    refit: Window | None = None
+    data: DataPolicy = DataPolicy()  # noqa: RUF009 - a frozen value
+
+    def tainted(self, faults: Sequence[Window], *, refit: bool) -> Window | None:
+        """Return a fault that touches what is used and was not known at the start, if any."""
+        used = [self.training, self.holdout]
+        if refit and self.refit is not None:
+            used.append(self.refit)
+        news = (fault for fault in faults if fault not in self.excluded)
+        return next((f for f in news if any(overlap(f, window) for window in used)), None)
+
+    def request(self, run_id: str, model: str) -> StartTraining:
+        """Return the training of the candidate."""
+        return StartTraining(
+            run_id, model, self.parent, self.training, self.as_of, self.excluded,
+            choice=self.data.choice,
+        )  # fmt: skip
+
+    def request_refit(self, run_id: str, model: str, judged: str) -> StartTraining:
+        """Return the training of what is to serve in the place of the version that was judged.
+
+        Raises
+        ------
+        ValueError
+            If no refit was planned.
+        """
+        if self.refit is None:
+            raise ValueError(f"run {run_id}: its plan has no refit")
+        first = self.request(run_id, model)
+        guide, kinds = (judged, self.data.kinds) if self.data.early else ("", ())
+        return replace(first, window=self.refit, guide=guide, kinds=kinds)
 
 
 def plan(
@@ -38,7 +75,8 @@ def plan(
     matured_until : datetime
         Predictions before it have complete labels.
     now : datetime
-        Labels known by now may be used, and no later ones.
+        Labels known by now may be used, and no later ones. A refit with early labels reaches up to
+        it, any other one to the end of the hold-out.
     faults : tuple of Window
         Times that a data fault covers; those that touch the run's data are excluded from it.
     onset : datetime, optional
@@ -57,13 +95,16 @@ def plan(
     if onset is not None and onset < matured_until:
         length = min(length, (matured_until - onset) / 3)
     split = matured_until - length
-    whole = Window(split - policy.window, matured_until)
+    until = now if policy.data.early else matured_until
+    whole = Window(split - policy.window, until)
     return Plan(
         parent=parent,
         training=Window(split - policy.window, split),
         holdout=Window(split, matured_until),
         as_of=now,
         excluded=tuple(sorted(fault for fault in faults if overlap(fault, whole))),
+        refit=Window(until - policy.window, until) if policy.data.refit else None,
+        data=policy.data,
     )
 
 

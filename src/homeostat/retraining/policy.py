@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from homeostat.retraining.freeze import Freeze, frozen_by
 from homeostat.retraining.gate.limits import GateLimits
+from homeostat.retraining.rows import DataPolicy
 
 MONTH = timedelta(days=30)
 
@@ -79,6 +80,8 @@ class RetrainingPolicy:
         What a candidate must not be worse in, besides its loss.
     freezes : tuple of Freeze
         Times in which no training starts, whoever asks.
+    data : DataPolicy
+        Which rows are trained on.
 
     Raises
     ------
@@ -106,6 +109,7 @@ class RetrainingPolicy:
     timeout: timedelta = timedelta(hours=6)
     gate: GateLimits = field(default_factory=GateLimits)
     freezes: tuple[Freeze, ...] = ()
+    data: DataPolicy = DataPolicy()  # noqa: RUF009 - a frozen value
 
     def __post_init__(self) -> None:
         schedule = MONTH if self.schedule is None else self.schedule

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from homeostat.domain.decision import Decision
-from homeostat.domain.effect import CancelTraining, Effect, StartTraining
+from homeostat.domain.effect import CancelTraining, Effect
 from homeostat.domain.errors import IllegalTransitionError
 from homeostat.domain.window import Window
 from homeostat.retraining.gate import GateResult
-from homeostat.retraining.planning import Plan, overlap
+from homeostat.retraining.planning import Plan
 from homeostat.retraining.policy import (
     GuardResult,
     Outcome,
@@ -32,6 +32,7 @@ class Stage(StrEnum):
     GUARDED = "guarded"
     TRAINING = "training"
     EVALUATING = "evaluating"
+    REFITTING = "refitting"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     REFUSED = "refused"
@@ -48,6 +49,7 @@ class Move(StrEnum):
     TRAIN = "train"
     TRAINED = "trained"
     FAIL = "fail"
+    REFIT = "refit"
     ACCEPT = "accept"
     REJECT = "reject"
     CANCEL = "cancel"
@@ -76,6 +78,9 @@ TRANSITIONS: Mapping[tuple[Stage, Move], Stage] = {
     (Stage.EVALUATING, Move.REJECT): Stage.REJECTED,
     (Stage.EVALUATING, Move.FAIL): Stage.FAILED,
     (Stage.EVALUATING, Move.CANCEL): Stage.CANCELLED,
+    (Stage.EVALUATING, Move.REFIT): Stage.REFITTING,
+    (Stage.REFITTING, Move.ACCEPT): Stage.ACCEPTED,
+    (Stage.REFITTING, Move.CANCEL): Stage.CANCELLED,
 }
 
 RESTING = frozenset(
@@ -88,6 +93,7 @@ RESTING = frozenset(
         Stage.CANCELLED,
     }
 )
+TRAINS = frozenset({Stage.TRAINING, Stage.REFITTING})
 KEPT_STARTS = 100
 REPEAT_GAP = timedelta(days=2)
 
@@ -125,9 +131,18 @@ class TrainingFailed:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The evaluation gate has answered."""
+    """The evaluation gate has answered; ``refit``: what passed is trained once more, as planned."""
 
     result: GateResult
+    refit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refitted:
+    """The refit serves from here on or, with an empty version, the candidate that was judged."""
+
+    version: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +153,7 @@ class Cancel:
     actor: str = AUTOMATIC
 
 
-Event = Requested | Guarded | TrainingDone | TrainingFailed | Evaluated | Cancel
+Event = Requested | Guarded | TrainingDone | TrainingFailed | Evaluated | Refitted | Cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +209,11 @@ class RunState:
         return f"{self.model}-{self.number:04d}"
 
     @property
+    def training_id(self) -> str:
+        """Identity, at the trainer, of the training that goes on."""
+        return f"{self.run_id}-refit" if self.stage is Stage.REFITTING else self.run_id
+
+    @property
     def resting(self) -> bool:
         """Whether a new run may be requested."""
         return self.stage in RESTING
@@ -211,6 +231,7 @@ PLAIN: Mapping[type[Event], Move] = {
     Requested: Move.REQUEST,
     TrainingDone: Move.TRAINED,
     TrainingFailed: Move.FAIL,
+    Refitted: Move.ACCEPT,
     Cancel: Move.CANCEL,
 }
 
@@ -245,8 +266,10 @@ def step(state: RunState, event: Event, now: datetime) -> Stepped:
         case TrainingDone(version):
             after = replace(state, stage=target, candidate=version, reason="trained")
             return after, (), (_said(after, now, "train", version, "training finished"),)
-        case Evaluated(result):
-            return _judged(state, target, result, now)
+        case Evaluated():
+            return _judged(state, target, event, now)
+        case Refitted():
+            return _refitted(state, target, event, now)
         case _:
             return _ended(state, target, event, now)
 
@@ -256,26 +279,25 @@ def classify(event: Event) -> Move:
     match event:
         case Guarded(result):
             return OUTCOME[result.outcome]
-        case Evaluated(result):
-            return Move.ACCEPT if result.accepted else Move.REJECT
+        case Evaluated(result, refit):
+            passed = Move.REFIT if refit else Move.ACCEPT
+            return passed if result.accepted else Move.REJECT
         case _:
             return PLAIN[type(event)]
 
 
 def overdue(state: RunState, policy: RetrainingPolicy, now: datetime) -> bool:
     """Whether the training has taken longer than the policy allows."""
-    if state.stage is not Stage.TRAINING or state.started_at is None:
+    if state.stage not in TRAINS or state.started_at is None:
         return False
     return now - state.started_at > policy.timeout
 
 
 def tainted(state: RunState, faults: Sequence[Window]) -> Window | None:
     """Return a fault that touches the run's data and was not known when it started, if any."""
-    if state.plan is None or state.stage not in {Stage.TRAINING, Stage.EVALUATING}:
+    if state.plan is None or state.stage not in {*TRAINS, Stage.EVALUATING}:
         return None
-    used = (state.plan.training, state.plan.holdout)
-    news = (fault for fault in faults if fault not in state.plan.excluded)
-    return next((f for f in news if any(overlap(f, window) for window in used)), None)
+    return state.plan.tainted(faults, refit=state.stage is Stage.REFITTING)
 
 
 def _said(
@@ -324,9 +346,7 @@ def _train(state: RunState, plan: Plan | None, now: datetime) -> Stepped:
         reason="training",
         said="",
     )
-    effect = StartTraining(
-        state.run_id, state.model, plan.parent, plan.training, plan.as_of, plan.excluded
-    )
+    effect = plan.request(state.run_id, state.model)
     why = state.trigger.reason if state.trigger else "requested"
     text = f"{why}; trains on {plan.training}, hold-out {plan.holdout}"
     return after, (effect,), (_said(after, now, "start_training", state.run_id, text),)
@@ -348,13 +368,24 @@ def _held(state: RunState, target: Stage, result: GuardResult, now: datetime) ->
     return after, (), (_said(after, now, verb, state.run_id, result.reason),)
 
 
-def _judged(state: RunState, target: Stage, result: GateResult, now: datetime) -> Stepped:
+def _judged(state: RunState, target: Stage, event: Evaluated, now: datetime) -> Stepped:
+    result, effects = event.result, tuple[Effect, ...]()
     after = replace(state, stage=target, reason=result.reason, ended_at=now)
+    if target is Stage.REFITTING:
+        assert state.plan is not None  # it was trained by one
+        after = replace(after, started_at=now, ended_at=None)
+        effects = (state.plan.request_refit(after.training_id, state.model, state.candidate),)
     verb = "accept_candidate" if result.accepted else "reject_candidate"
-    decision = replace(
-        _said(after, now, verb, state.candidate, result.reason), evidence=result.evidence
-    )
-    return after, (), (decision,)
+    told = _said(after, now, verb, state.candidate, result.reason)
+    return after, effects, (replace(told, evidence=result.evidence),)
+
+
+def _refitted(state: RunState, target: Stage, event: Refitted, now: datetime) -> Stepped:
+    kept = not event.version
+    after = replace(state, stage=target, candidate=event.version or state.candidate, ended_at=now)
+    stop = (CancelTraining(state.training_id, state.model),) if kept else ()
+    verb = "keep_judged" if kept else "refit"
+    return after, stop, (_said(after, now, verb, after.candidate, event.reason),)
 
 
 def _ended(
@@ -362,8 +393,8 @@ def _ended(
 ) -> Stepped:
     after = replace(state, stage=target, reason=event.reason, ended_at=now, said="")
     stop: tuple[Effect, ...] = ()
-    if state.stage is Stage.TRAINING:
-        stop = (CancelTraining(state.run_id, state.model),)
+    if state.stage in TRAINS:
+        stop = (CancelTraining(state.training_id, state.model),)
     verb = "fail_retraining" if target is Stage.FAILED else "cancel_retraining"
     actor = event.actor if isinstance(event, Cancel) else AUTOMATIC
     return after, stop, (_said(after, now, verb, state.run_id, event.reason, actor),)

@@ -18,7 +18,7 @@ from homeostat.domain.model import (
 from homeostat.domain.record import LABEL_SCHEMA, TIMESTAMP, prediction_schema
 from homeostat.domain.window import Window
 from homeostat.engine.cohort import Outcomes, cohorts, outcomes
-from homeostat.engine.hindsight import Hindsight
+from homeostat.engine.hindsight import Hindsight, unseen
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryLog, MemoryRegistry, MemoryScorer
 
@@ -106,3 +106,16 @@ def test_a_version_that_is_unknown_or_cannot_score_has_no_evidence(tmp_path: Pat
     for version in ("3", "4"):
         filled = hindsight.fill(SPEC, matured(kept), WINDOW, (version,))
         assert filled.rows.equals(matured(kept).rows)
+
+
+def test_the_version_that_was_judged_scores_what_its_refit_has_trained_on(tmp_path: Path) -> None:
+    known = registry(tmp_path, v1=START - DAY, v2=START - DAY)
+    (tmp_path / "refit").write_text("refit")
+    card = ModelVersion("m", "", "linear", "", START, trained_until=START + DAY, judged="2")
+    version = known.register(card, tmp_path / "refit").version
+    assert unseen(known, "m", version, START) == "2"
+    assert unseen(known, "m", version, START + DAY) == version
+    assert unseen(known, "m", version, START - 2 * DAY) == ""
+    filled = Hindsight(log(), scorer(), known).fill(SPEC, matured(log()), WINDOW, (version,))
+    _, other, _ = filled.paired("1", version)
+    assert other == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,92 +15,45 @@ from homeostat.domain.effect import CancelTraining, StartTraining
 from homeostat.domain.errors import ArtifactError
 from homeostat.domain.model import ModelVersion, Task
 from homeostat.domain.verdict import Monitor
-from homeostat.domain.window import Window
-from homeostat.engine.commands import Command, Request
-from homeostat.engine.maintenance import Retrained, Workshop, retrain
-from homeostat.engine.plan import ModelPlan
+from homeostat.engine.maintenance import Retrained, Workshop
 from homeostat.engine.ports import Training
 from homeostat.engine.training import TrainingRows
-from homeostat.engine.watch import Fault, Matured, Watch
+from homeostat.engine.watch import Fault
 from homeostat.retraining.gate.limits import GateLimits
-from homeostat.retraining.planning import Plan
 from homeostat.retraining.policy import RetrainingPolicy, Trigger, TriggerKind
 from homeostat.retraining.run import RunState, Stage
-from homeostat.rollout.state import RolloutState
 from homeostat.rollout.state import Stage as RolloutStage
-from homeostat.simulation.fakes import MemoryRegistry, MemoryScorer, MemoryTrainer
-from simulation.fitting import contrary, memory_trainer, train
-from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
-from unit.engine.bench import verdict, watch
-
-NOW = START + 6 * DAY
-REST = RolloutState(MODEL, RolloutStage.CHAMPION, "1")
-ASKED = (Command(Request.RETRAIN, MODEL, "ana"),)
-MATURED = tuple(
-    Matured(Window(START + i * DAY, START + (i + 1) * DAY), (240, 240)) for i in range(5)
-)
-WATCH = replace(watch(), metrics_until=(("matured", NOW - DAY),), matured=MATURED)
-DROPPED = replace(WATCH, drops=3, drop_since=START + DAY)
-RUN_PLAN = Plan(
-    "1",
-    Window(START + DAY, START + 4 * DAY),
-    Window(START + 4 * DAY, START + 5 * DAY),
+from homeostat.simulation.fakes import MemoryScorer
+from simulation.fitting import contrary, train
+from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, World
+from unit.engine.bench import verdict
+from unit.engine.shop import (
+    ASKED,
+    DROPPED,
+    MATURED,
     NOW,
+    REST,
+    RUN_PLAN,
+    TRAINING,
+    WATCH,
+    done,
+    go,
+    policy,
+    told,
+    trainer,
+    workshop_of,
+    world_at,
 )
-TRAINING = RunState(
-    MODEL, 1, Stage.TRAINING, Trigger(TriggerKind.MANUAL, "asked"), plan=RUN_PLAN,
-    started_at=NOW - HOUR, starts=(NOW - HOUR,),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    made = memory_world(tmp_path_factory.mktemp("world"), Fate(4))
-    for _ in range(24):
-        made.advance()
-    return made
+    return world_at(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
 def workshop(world: World, tmp_path: Path) -> Workshop:
-    """A workshop over the world's log with a registry of its own."""
-    registry = MemoryRegistry()
-    first = world.ports.registry.get(MODEL, "1")
-    registry.register(replace(first, version="1"), world.ports.registry.path(MODEL, "1"))
-    functions = {
-        (MODEL, "1"): lambda rows: world.ports.scorer.score(SPEC, "1", rows),
-        (MODEL, "2"): lambda rows: np.clip(
-            0.5 + (world.ports.scorer.score(SPEC, "1", rows) - 0.5) * 0.2, 0, 1
-        ),
-    }
-    return Workshop(
-        world.ports.records,
-        world.ports.log,
-        registry,
-        MemoryScorer(functions),
-        memory_trainer(tmp_path),
-    )
-
-
-def policy(**changes: object) -> ModelPlan:
-    return replace(PLAN, retraining=replace(PLAN.retraining, **changes))
-
-
-def go(
-    workshop: Workshop,
-    state: RunState = RunState(MODEL),  # noqa: B008 - a frozen value
-    seen: Watch = WATCH,
-    rollout: RolloutState = REST,
-    commands: tuple[Command, ...] = (),
-    plan: ModelPlan = PLAN,
-    now: datetime = NOW,
-) -> Retrained:
-    rng = np.random.default_rng(1)
-    return retrain(plan, workshop, state, seen, rollout, commands, now, rng)
-
-
-def told(found: Retrained) -> list[str]:
-    return [made.action for made in found.decisions]
+    return workshop_of(world, tmp_path)
 
 
 def test_who_asks_while_a_run_trains_is_told_so(workshop: Workshop) -> None:
@@ -255,14 +208,6 @@ def test_labels_of_a_regression_have_no_classes(workshop: Workshop) -> None:
     assert found.state.reason == "only 2400 of 2401 matured labels"
 
 
-def trainer(training: Training, polls: int = 0) -> MemoryTrainer:
-    made = MemoryTrainer(lambda *_: training, polls)
-    made.start(
-        StartTraining(TRAINING.run_id, MODEL, "1", RUN_PLAN.training, NOW), SPEC, pa.table({})
-    )
-    return made
-
-
 def test_a_training_is_not_polled_in_the_tick_that_starts_it(workshop: Workshop) -> None:
     state = replace(TRAINING, started_at=NOW)
     assert go(workshop, state).state == state
@@ -301,10 +246,6 @@ def test_a_fault_found_meanwhile_cancels_the_run(workshop: Workshop) -> None:
     known = replace(TRAINING, plan=replace(RUN_PLAN, excluded=(fault.window(NOW),)))
     shop = replace(workshop, trainer=trainer(Training(True), polls=9))
     assert go(shop, known, replace(WATCH, faults=(fault,))).state == known
-
-
-def done(workshop: Workshop, artifact: Path) -> Workshop:
-    return replace(workshop, trainer=trainer(Training(True, artifact, "linear")))
 
 
 def test_a_worse_candidate_is_rejected(workshop: Workshop, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from homeostat.retraining.policy import (
     guards,
     triggers,
 )
+from homeostat.retraining.rows import DataPolicy
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -180,6 +181,17 @@ def test_faults_that_touch_the_data_are_excluded() -> None:
     newest = Window(NOW - 2 * DAY, NOW - DAY)
     made = plan(POLICY, "v1", NOW, NOW, (newest, early, inside))
     assert made.excluded == (inside, newest)
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["mature", "early"])
+def test_a_refit_has_the_hold_out_and_with_early_labels_all_rows(early: bool) -> None:
+    policy = replace(POLICY, data=DataPolicy(refit=True, early=early))
+    newest = Window(NOW - 2 * DAY, NOW - DAY)
+    made = plan(policy, "v1", NOW - 10 * DAY, NOW, (newest,))
+    until = NOW if early else NOW - 10 * DAY
+    assert made.refit == Window(until - policy.window, until)
+    assert made.excluded == ((newest,) if early else ())
+    assert plan(POLICY, "v1", NOW, NOW).refit is None
 
 
 def test_windows_that_only_touch_do_not_overlap() -> None:

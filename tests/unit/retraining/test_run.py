@@ -1,5 +1,6 @@
 """The retraining run: scenarios, and its invariants under any sequence of events."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pydantic import TypeAdapter
 
+from homeostat.domain.choice import RowChoice
 from homeostat.domain.effect import CancelTraining, Effect, StartTraining
 from homeostat.domain.errors import IllegalTransitionError
 from homeostat.domain.window import Window
@@ -21,6 +23,7 @@ from homeostat.retraining.policy import (
     Trigger,
     TriggerKind,
 )
+from homeostat.retraining.rows import DataPolicy
 from homeostat.retraining.run import (
     RESTING,
     TRANSITIONS,
@@ -29,6 +32,7 @@ from homeostat.retraining.run import (
     Event,
     Guarded,
     Move,
+    Refitted,
     Requested,
     RunState,
     Stage,
@@ -52,6 +56,13 @@ GO = Guarded(GuardResult(Outcome.OK), PLAN)
 REFUSED = Guarded(GuardResult(Outcome.REFUSE, ((Guard.DATA_FAULT, "amount is in cents"),)))
 PASSED = Evaluated(GateResult(True, "better", (("difference", -0.01),)))
 FAILED = Evaluated(GateResult(False, "worse"))
+AGAIN = replace(PASSED, refit=True)
+NEWER = Window(START - 60 * DAY, START + 5 * DAY)
+CHOICE = RowChoice(max_rows=100)
+REFIT_PLAN = replace(
+    PLAN, refit=NEWER, data=DataPolicy(CHOICE, refit=True, early=True, kinds=("lead",))
+)
+REFIT_GO = Guarded(GuardResult(Outcome.OK), REFIT_PLAN)
 
 
 def waiting(count: int) -> Guarded:
@@ -87,6 +98,56 @@ def test_a_run_goes_from_request_to_an_accepted_candidate() -> None:
     assert (state.stage, state.candidate, state.reason) == (Stage.ACCEPTED, "v2", "better")
     assert state.resting
     assert state.onset == START - 3 * DAY
+
+
+def test_what_has_passed_is_trained_once_more_and_serves() -> None:
+    state, effects, actions = play(NEW, ASKED, REFIT_GO, TrainingDone("v2"), AGAIN)
+    assert (state.stage, state.candidate) == (Stage.REFITTING, "v2")
+    assert not state.resting
+    assert [effect.choice for effect in effects if isinstance(effect, StartTraining)] == [
+        CHOICE, CHOICE,
+    ]  # fmt: skip
+    assert effects[-1] == StartTraining(
+        "fraud-0001-refit", "fraud", "v1", NEWER, START, (FAULT,),
+        choice=CHOICE, guide="v2", kinds=("lead",),
+    )  # fmt: skip
+    state, effects, more = play(state, Refitted("v3", "agrees"), start=START + DAY)
+    assert (state.stage, state.candidate, state.reason) == (Stage.ACCEPTED, "v3", "better")
+    assert (effects, actions[-1], more) == ([], "accept_candidate", ["refit"])
+
+
+def test_a_refit_without_young_rows_has_no_guide() -> None:
+    data = DataPolicy(refit=True, kinds=("lead",))
+    plain = Guarded(GuardResult(Outcome.OK), replace(REFIT_PLAN, data=data))
+    _, effects, _ = play(NEW, ASKED, plain, TrainingDone("v2"), AGAIN)
+    assert effects[-1] == StartTraining("fraud-0001-refit", "fraud", "v1", NEWER, START, (FAULT,))
+
+
+def test_a_refit_that_was_not_planned_is_refused() -> None:
+    state, _, _ = play(NEW, ASKED, GO, TrainingDone("v2"))
+    with pytest.raises(ValueError, match="run fraud-0001-refit: its plan has no refit"):
+        step(state, AGAIN, START)
+
+
+def test_a_refit_that_comes_to_nothing_leaves_what_was_judged() -> None:
+    state, _, _ = play(NEW, ASKED, REFIT_GO, TrainingDone("v2"), AGAIN)
+    kept, effects, actions = play(state, Refitted("", "crashed"))
+    assert (kept.stage, kept.candidate, actions) == (Stage.ACCEPTED, "v2", ["keep_judged"])
+    assert effects == [CancelTraining("fraud-0001-refit", "fraud")]
+    stopped, effects, _ = play(state, Cancel("by hand", "ana"))
+    assert stopped.stage is Stage.CANCELLED
+    assert effects == [CancelTraining("fraud-0001-refit", "fraud")]
+
+
+def test_a_refit_can_be_overdue_and_tainted_on_its_own_rows() -> None:
+    policy = RetrainingPolicy(timeout=timedelta(hours=1))
+    state, _, _ = play(NEW, ASKED, REFIT_GO, TrainingDone("v2"))
+    newest = Window(START + DAY, START + 2 * DAY)
+    assert tainted(state, [newest]) is None
+    state, _, _ = play(state, AGAIN)
+    assert tainted(state, [newest]) == newest
+    assert not overdue(state, policy, START + timedelta(hours=1))
+    assert overdue(state, policy, START + timedelta(hours=1, minutes=2))
 
 
 def test_the_gates_figures_are_on_record() -> None:
@@ -230,7 +291,8 @@ def test_every_stage_is_reached_and_resting_stages_take_requests() -> None:
 EVENTS = st.sampled_from(
     [
         ASKED, BY_HAND, GO, REFUSED, waiting(1), waiting(2), TrainingDone("v2"),
-        TrainingFailed("x"), PASSED, FAILED, Cancel("x", "ana"),
+        TrainingFailed("x"), PASSED, FAILED, Cancel("x", "ana"), AGAIN, REFIT_GO,
+        Refitted("v3", "agrees"), Refitted("", "crashed"),
     ]
 )  # fmt: skip
 
@@ -251,21 +313,30 @@ class Runs(RuleBasedStateMachine):
             self.state, effects, decisions = step(before, event, self.now)
         except IllegalTransitionError:
             return
+        except ValueError:
+            assert event == AGAIN
+            assert before.plan == PLAN  # it plans no refit
+            return
         for effect in effects:
-            if isinstance(effect, StartTraining):
-                assert event == GO
+            if isinstance(effect, StartTraining) and before.stage is Stage.EVALUATING:
+                assert event == AGAIN
+                assert effect.run_id == f"{before.run_id}-refit"
+            elif isinstance(effect, StartTraining):
+                assert event in {GO, REFIT_GO}
                 assert before.stage in {Stage.REQUESTED, Stage.GUARDED}
                 self.started.append(effect.run_id)
             else:
-                assert before.stage is Stage.TRAINING
-                assert effect.run_id == before.run_id
+                assert before.stage in {Stage.TRAINING, Stage.REFITTING}
+                assert effect.run_id == before.training_id
+        if self.state.stage is Stage.REFITTING:
+            assert event == AGAIN
         if self.state.stage is Stage.ACCEPTED:
-            assert event == PASSED
-            assert before.stage is Stage.EVALUATING
+            judged = before.stage is Stage.EVALUATING and event == PASSED
+            assert judged or (before.stage is Stage.REFITTING and isinstance(event, Refitted))
         if event == REFUSED:
             assert self.state.stage is Stage.REFUSED
         if not decisions:
-            assert event not in {BY_HAND, GO, PASSED, FAILED}
+            assert event not in {BY_HAND, GO, REFIT_GO, PASSED, AGAIN, FAILED}
 
     @rule()
     def restart(self) -> None:

@@ -219,6 +219,8 @@ class Model(Part):
                 problem = f"names the {same.kind} feature {audit.column!r}"
                 raise wrong(problem, "name a boolean field", "labels", "audit", "column")
         self.retention.check(self.labels.maturity, self.retraining)
+        if self.retraining is not None:
+            self.retraining.data.check(self.task, self.features, self.outcomes)
         self._check_segments()
         self._check_outcomes()
         self._check_fallback()
@@ -307,11 +309,9 @@ class Model(Part):
         every = self.every(threshold.metric)
         if threshold.history is None or threshold.history >= FEWEST * every:
             return
-        problem = (
-            f"a window of {threshold.metric} is {format_duration(every)}: of "
-            f"{format_duration(threshold.history)} there are {threshold.history // every}, and "
-            f"{FEWEST} are needed"
-        )
+        kept = format_duration(threshold.history)
+        problem = f"a window of {threshold.metric} is {format_duration(every)}: of {kept} there "
+        problem += f"are {threshold.history // every}, and {FEWEST} are needed"
         remedy = f"write {format_duration(FEWEST * every)} or more, or leave it out"
         raise wrong(problem, remedy, "monitors", "thresholds", number, "history")
 

@@ -18,6 +18,7 @@ from homeostat.detectors.series.dynamic import SeriesConfig, usual_history
 from homeostat.detectors.series.limits import LimitConfig
 from homeostat.detectors.service.detector import ServiceConfig
 from homeostat.detectors.volume.detector import VolumeConfig
+from homeostat.domain.choice import RowChoice
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.verdict import AlarmBudget, Monitor
 from homeostat.engine.plan import (
@@ -42,10 +43,11 @@ from homeostat.entrypoints.settings.monitors import (
 )
 from homeostat.entrypoints.settings.receivers import Alertmanager
 from homeostat.entrypoints.settings.rules_plan import own_rules, rule_part
-from homeostat.entrypoints.settings.upkeep import Gate, Override, Retraining
+from homeostat.entrypoints.settings.upkeep import Gate, Override, Retraining, TrainingData
 from homeostat.retraining.freeze import Freeze
 from homeostat.retraining.gate.limits import GateLimits
 from homeostat.retraining.policy import RetrainingPolicy
+from homeostat.retraining.rows import DataPolicy
 from homeostat.rollout.guardrails import GuardrailPolicy
 from homeostat.rollout.state import RolloutPolicy
 from homeostat.serving.breaker import BreakerConfig
@@ -281,14 +283,21 @@ def _changed(rule: AlertRule, override: Override | None) -> AlertRule:
 
 
 def _policy(retraining: Retraining) -> RetrainingPolicy:
-    apart = {"trainer", "floor", "estimated_floor", "freeze", "margin", "gate"}
+    apart = {"trainer", "floor", "estimated_floor", "freeze", "margin", "gate", "data"}
     return RetrainingPolicy(
         **retraining.model_dump(exclude=apart),
         performance_floor=tuple(retraining.floor.items()),
         estimated_floor=tuple(retraining.estimated_floor.items()),
         gate=_gate_limits(retraining.gate),
         freezes=tuple(Freeze(name, part.times()) for name, part in retraining.freeze.items()),
+        data=_data_policy(retraining.data),
     )
+
+
+def _data_policy(data: TrainingData) -> DataPolicy:
+    own = {"refit", "early", "kinds", "agreement"}
+    choice = RowChoice(**data.model_dump(exclude=own))
+    return DataPolicy(choice, **data.model_dump(include=own))
 
 
 def _gate_limits(gate: Gate) -> GateLimits:

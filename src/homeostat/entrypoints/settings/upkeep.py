@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from homeostat.domain.decision import Severity
+from homeostat.domain.model import Task
 from homeostat.entrypoints.settings.hours import Stretch
 from homeostat.entrypoints.settings.monitors import Moment
 from homeostat.entrypoints.settings.part import Part, only_one
@@ -25,6 +27,7 @@ from homeostat.entrypoints.settings.values import (
     wrong,
 )
 from homeostat.retraining.freeze import Calendar, Span
+from homeostat.retraining.rows import WEIGHT
 
 Factor = Annotated[Number, Field(ge=0)]
 
@@ -138,6 +141,53 @@ class Gate(Part):
     champion's on the same rows."""
 
 
+class TrainingData(Part):
+    """Which rows a model is trained on; a column ``training_weight`` may say what each counts."""
+
+    refit: Flag = False
+    """Once a candidate has passed the gate, train once more, with the hold-out's rows. The result
+    serves if it agrees with the candidate."""
+    early: Flag = False
+    """With refit: train on rows that are too young for all labels, too. A label that has not come
+    counts as what it will probably be. Binary models only."""
+    kinds: tuple[Name, ...] = ()
+    """Features that decide how long a label takes, such as the days until arrival."""
+    agreement: Factor = 0.25
+    """How far the refit's scores of the newest rows may be from the candidate's on average, in
+    standard deviations of the labels (multi-class: on which share of the rows)."""
+    half_life: Duration | None = None
+    """A row this much older counts half as much; null: all alike."""
+    negatives: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """Share of the negative class that is kept; it counts for all, so that scores stay right."""
+    max_rows: Count | None = None
+    """Most rows; of more, each class gives its share."""
+    propensity: str = ""
+    """Feature or outcome with the probability that the row was to get a label, of a policy that
+    answers some rows at random; a row counts for its inverse."""
+
+    @model_validator(mode="after")
+    def _refitted(self) -> Self:
+        if self.early and not self.refit:
+            raise wrong("needs a refit", "add refit: true, or remove early", "early")
+        return self
+
+    def check(self, task: Task, features: Collection[str], outcomes: Collection[str]) -> None:
+        """Refuse what a model of this task, with these features and outcomes, cannot have."""
+        where = ("retraining", "data")
+        if task is not Task.BINARY and self.early:
+            raise wrong("is for binary models", "remove early", *where, "early")
+        if task is not Task.BINARY and self.negatives < 1:
+            raise wrong("is for binary models", "use max_rows", *where, "negatives")
+        for place, name in enumerate(self.kinds):
+            if name not in features:
+                raise wrong(f"{name!r} is no feature", "name one", *where, "kinds", place)
+        if self.propensity and self.propensity not in {*features, *outcomes}:
+            problem = f"{self.propensity!r} is neither a feature nor an outcome"
+            raise wrong(problem, "name one of them", *where, "propensity")
+        if WEIGHT in features and (self.early or self != TrainingData(refit=self.refit)):
+            raise wrong(f"the feature {WEIGHT} hides the weights", "rename the feature", *where)
+
+
 class Retraining(Part):
     """When to retrain, on what, and how a candidate is judged."""
 
@@ -189,6 +239,8 @@ class Retraining(Part):
 
     gate: Gate = Gate()
     """What else the candidate must not be worse in."""
+    data: TrainingData = TrainingData()
+    """Which rows it is trained on."""
 
     @model_validator(mode="after")
     def _scheduled(self) -> Self:

@@ -119,6 +119,30 @@ AT_MODEL = [
         "needs a schedule",
         "schedule: 30d",
     ),
+    (
+        "retraining: {trainer: 'a.py:b', data: {early: true}}",
+        "models.0.retraining.data.early",
+        "needs a refit",
+        "refit: true",
+    ),
+    (
+        "retraining: {trainer: 'a.py:b', data: {kinds: [lead]}}",
+        "models.0.retraining.data.kinds.0",
+        "'lead' is no feature",
+        "name one",
+    ),
+    (
+        "retraining: {trainer: 'a.py:b', data: {propensity: chance}}",
+        "models.0.retraining.data.propensity",
+        "neither a feature nor an outcome",
+        "name one",
+    ),
+    (
+        "retraining: {trainer: 'a.py:b', data: {negatives: 0}}",
+        "models.0.retraining.data.negatives",
+        "greater than 0",
+        "",
+    ),
     ("alerts: {receivers: [consle]}", "models.0.alerts.receivers.0", "no receiver", "'console'"),
     (
         "alerts: {escalation: [{after: 1h, receivers: [consle]}]}",

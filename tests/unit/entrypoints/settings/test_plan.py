@@ -4,12 +4,14 @@ from pathlib import Path
 import pytest
 
 from homeostat.alerting.escalation import EscalationStep
+from homeostat.domain.choice import RowChoice
 from homeostat.domain.decision import Severity
 from homeostat.domain.errors import ConfigError
 from homeostat.engine.plan import DegradedPolicy
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 from homeostat.retraining.gate.limits import GateLimits
+from homeostat.retraining.rows import DataPolicy
 from homeostat.serving.breaker import BreakerConfig
 from homeostat.serving.fallback import Cached, Lighter, Rules
 
@@ -215,3 +217,41 @@ def test_the_gates_limits_reach_the_policy(tmp_path: Path) -> None:
     policy = model_plan(plain(tmp_path, TEXT + text)).retraining
     assert policy is not None
     assert policy.gate == GateLimits(None, True, 0.02, 0.1, 3.0, 1_500_000, 0.5)
+
+
+def test_the_choice_of_rows_reaches_the_policy(tmp_path: Path) -> None:
+    text = (
+        "    retraining:\n      trainer: 'train.py:train'\n"
+        "      data: {refit: true, early: true, kinds: [amount], agreement: 0.1, half_life: 90d,\n"
+        "        negatives: 0.2, max_rows: 5000, propensity: amount}\n"
+    )
+    policy = model_plan(plain(tmp_path, TEXT + text)).retraining
+    assert policy is not None
+    choice = RowChoice(timedelta(days=90), 0.2, 5000, "amount")
+    assert policy.data == DataPolicy(choice, True, True, ("amount",), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("task", "features", "data", "problem"),
+    [
+        ("regression", "amount", "refit: true, early: true", "early: is for binary models"),
+        ("regression", "amount", "negatives: 0.5", "negatives: is for binary models"),
+        ("binary", "training_weight", "half_life: 9d", "training_weight hides the weights"),
+    ],
+    ids=["early", "negatives", "name"],
+)
+def test_rows_that_a_model_cannot_have_are_refused(
+    tmp_path: Path, task: str, features: str, data: str, problem: str
+) -> None:
+    text = TEXT.replace("task: binary", f"task: {task}").replace("{amount:", f"{{{features}:")
+    text += f"    retraining: {{trainer: 'train.py:train', data: {{{data}}}}}\n"
+    with pytest.raises(ConfigError, match=problem):
+        plain(tmp_path, text)
+
+
+def test_a_feature_may_be_called_as_the_weights_where_there_are_none(tmp_path: Path) -> None:
+    text = TEXT.replace("{amount:", "{training_weight:")
+    text += "    retraining: {trainer: 'train.py:train', data: {refit: true}}\n"
+    policy = model_plan(plain(tmp_path, text)).retraining
+    assert policy is not None
+    assert policy.data.choice.plain
