@@ -12,6 +12,7 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from homeostat.adapters.models import fit_encoding, save_lightgbm
 from homeostat.domain.errors import DataError
@@ -52,12 +53,21 @@ def train(rows: pa.Table, spec: ModelSpec, out: Path) -> dict[str, float]:
         raise DataError(f"column 'label': {len(labels)} rows of one class; both are needed")
     encoding = fit_encoding(rows, spec.schema.names)
     matrix = encoding.matrix(rows)
-    data = lgb.Dataset(matrix, labels, categorical_feature=list(encoding.categorical))
+    weights = _weights(rows)
+    categorical = list(encoding.categorical)
+    data = lgb.Dataset(matrix, labels, weight=weights, categorical_feature=categorical)
     booster = lgb.train(PARAMETERS, data, ROUNDS)
     save_lightgbm(booster, out, encoding.features, encoding.categories)
     scores = np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
     return {
         "rows": float(len(labels)),
-        "cancelled": float(np.mean(labels)),
-        "brier": float(np.mean((scores - labels) ** 2)),
+        "cancelled": float(np.average(labels, weights=weights)),
+        "brier": float(np.average((scores - labels) ** 2, weights=weights)),
     }
+
+
+def _weights(rows: pa.Table) -> NDArray[np.float64]:
+    """Return how much each row counts, which Homeostat says where rows do not count alike."""
+    if "training_weight" not in rows.column_names:
+        return np.ones(rows.num_rows)
+    return np.asarray(rows["training_weight"].to_numpy(), dtype=np.float64)

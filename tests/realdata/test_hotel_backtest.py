@@ -72,7 +72,7 @@ def test_alarms_are_few(result: Result) -> None:
 def test_promotes_what_is_proven_and_takes_nothing_back(result: Result) -> None:
     assert of(result, "promote")
     assert not of(result, "roll_back", "push")
-    accepted = {decision.subject for decision in of(result, "accept_candidate")}
+    accepted = {decision.subject for decision in of(result, "accept_candidate", "refit")}
     assert {decision.subject for decision in of(result, "promote")} <= accepted
 
 
@@ -89,6 +89,34 @@ def test_trains_on_matured_rows_whose_labels_had_arrived(
         rows = pq.read_table(runs / "runs" / decision.subject / "rows.parquet")
         assert max(rows["timestamp"].to_pylist()) < decision.at - maturity
         assert max(arrivals[key] for key in rows["prediction_id"].to_pylist()) <= decision.at
+
+
+def test_a_refit_guesses_what_is_not_known_yet_and_tells_no_secret(
+    result: Result, history: pa.Table, runs: Path
+) -> None:
+    told = zip(
+        *(history[name].to_pylist() for name in ("prediction_id", "arrival", "label")), strict=True
+    )
+    truth = {key: (arrival, label) for key, arrival, label in told}
+    folders = [
+        (decision.at, runs / "runs" / f"{decision.subject}-refit")
+        for decision in of(result, "start_training")
+    ]
+    refits = [(at, folder) for at, folder in folders if folder.exists()]
+    assert len(refits) >= len(of(result, "refit")) > 2
+    for at, folder in refits:
+        rows = pq.read_table(folder / "rows.parquet")
+        assert max(rows["timestamp"].to_pylist()) < at
+        columns = (rows[name].to_pylist() for name in ("prediction_id", "label", "training_weight"))
+        waits: dict[str, list[float]] = {}
+        for key, label, weight in zip(*columns, strict=True):
+            arrival, final = truth[key]
+            if arrival <= at:
+                assert (label, weight) == (final, 1.0)
+            else:
+                waits.setdefault(key, []).append(weight)
+        assert sum(len(weights) == 2 for weights in waits.values()) > 0.9 * len(waits)
+        assert max(sum(weights) for weights in waits.values()) < 1.0 + 1e-9
 
 
 def test_one_champion_at_all_times(result: Result, history: pa.Table) -> None:

@@ -49,7 +49,7 @@ from homeostat.stats import metrics
 ALONE, NAIVE, SHORT, HOMEOSTAT = "left alone", "naive", "naive, 90 days", "homeostat"
 POLICIES = (ALONE, NAIVE, SHORT, HOMEOSTAT)
 REPLAYED = POLICIES[1:]
-SHORT_MEMORY = timedelta(days=90)
+MEMORIES: Mapping[str, timedelta | None] = {NAIVE: None, SHORT: timedelta(days=90)}
 FEWEST_ROWS = 100
 
 Progress = Callable[[str, datetime], None]
@@ -71,7 +71,9 @@ class Result:
     """What came out of a backtest.
 
     ``answered`` holds Homeostat's answers: ``prediction_id``, ``timestamp``, ``version`` and
-    ``score``, by time.
+    ``score``, by time. ``scores`` are those of every policy, of the same rows by their time in the
+    history, ``labels`` what came of these, NaN where that is not known, and ``stamps`` their
+    times in microseconds.
     """
 
     model: str
@@ -80,6 +82,9 @@ class Result:
     months: tuple[Month, ...]
     decisions: tuple[Decision, ...]
     answered: pa.Table
+    scores: Mapping[str, Floats]
+    labels: Floats
+    stamps: NDArray[np.int64]
 
 
 def figures(spec: ModelSpec, scores: Floats, labels: Floats) -> dict[str, float]:
@@ -135,6 +140,8 @@ class Backtest:
         For training runs.
     progress : callable
         Is told the policy and the time it has reached.
+    memories : mapping of str to timedelta or None
+        By the names of the naive policies: how far back they look at each retraining, None for all.
     """
 
     settings: Settings
@@ -143,6 +150,7 @@ class Backtest:
     start: datetime
     folder: Path
     progress: Progress = lambda _policy, _now: None
+    memories: Mapping[str, timedelta | None] = field(default_factory=lambda: dict(MEMORIES))
     plan: ModelPlan = field(init=False)
     _clock: SimulatedClock = field(init=False)
     _trainer: TrainerHere | None = field(init=False)
@@ -189,8 +197,8 @@ class Backtest:
         live = self.rows.slice(int(np.searchsorted(self._stamps, _micros(self.start))))
         answers = {ALONE: ports.scorer.score(self._spec, first.version, live)}
         if self._trainer is not None:
-            answers[NAIVE] = self._naive(self._trainer, live, answers[ALONE], NAIVE, None)
-            answers[SHORT] = self._naive(self._trainer, live, answers[ALONE], SHORT, SHORT_MEMORY)
+            for name, memory in self.memories.items():
+                answers[name] = self._naive(self._trainer, live, answers[ALONE], name, memory)
         answered = self._homeostat(engine)
         if self._trainer is not None:
             answers[HOMEOSTAT] = _aligned(answered, live)
@@ -201,6 +209,9 @@ class Backtest:
             tuple(_by_month(self._spec, live, answers)),
             ports.records.decisions(self.model),
             answered,
+            answers,
+            _labels(live),
+            micros(live, "timestamp"),
         )
 
     def live(self, step: timedelta) -> Ports:
@@ -348,9 +359,13 @@ def _aligned(answered: pa.Table, live: pa.Table) -> Floats:
     return np.asarray([scores[name] for name in texts(live, "prediction_id")])
 
 
+def _labels(rows: pa.Table) -> Floats:
+    return np.asarray(rows["label"].to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
 def _by_month(spec: ModelSpec, live: pa.Table, answers: Mapping[str, Floats]) -> Iterator[Month]:
     stamps = micros(live, "timestamp")
-    labels = np.asarray(live["label"].to_numpy(zero_copy_only=False), dtype=np.float64)
+    labels = _labels(live)
     first = EPOCH + timedelta(microseconds=int(stamps[0]))
     last = EPOCH + timedelta(microseconds=int(stamps[-1]) + 1)
     spans = [(f"{m.start:%Y-%m}", m) for m in months(first, last)]
