@@ -135,7 +135,8 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
     problems : dict
         Empty id, version or timestamp, a score that is not finite, or of a binary model outside
         [0, 1], a value of the wrong type, a time in the future, a class that the model does not
-        have, probabilities that are not one a class, in [0, 1], with sum 1.
+        have, a share of an arm that is not in (0, 1], probabilities that are not one a class, in
+        [0, 1], with sum 1.
 
     Raises
     ------
@@ -151,6 +152,7 @@ def admit_predictions(spec: ModelSpec, rows: pa.Table, now: datetime) -> tuple[p
     if spec.task is Task.BINARY:
         _require_chance(spec, table, "score", problems)
     _require_classes(spec, table, _SAID, problems)
+    _require_share(table, problems)
     if PROBABILITIES in table.column_names:
         _require_probabilities(table, len(spec.classes), problems)
     return table, problems
@@ -277,6 +279,14 @@ def _require_chance(spec: ModelSpec, table: pa.Table, name: str, problems: Probl
     values = _numbers(table, name)
     bad = ~(np.isnan(values) | _chances(spec, values))
     _note(problems, bad, name, "is no probability: it is not in [0, 1]")
+
+
+def _require_share(table: pa.Table, problems: Problems) -> None:
+    column = table.column("arm_share")
+    if column.null_count < len(column):
+        values = _numbers(table, "arm_share")
+        bad = ~(np.isnan(values) | ((values > 0) & (values <= 1)))
+        _note(problems, bad, "arm_share", "is not in (0, 1]")
 
 
 def _class_columns(spec: ModelSpec, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ RECORD_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("score", pa.float64()),
     ("prediction", pa.float64()),
     ("latency_ms", pa.float64()),
+    ("arm_share", pa.float64()),  # with which chance its arm was chosen; null if by no arm
 )
 
 LABEL_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
@@ -56,6 +57,17 @@ ARROW_TYPE = {
     ColumnKind.CATEGORICAL: pa.string(),
     ColumnKind.BOOLEAN: pa.bool_(),
 }
+
+
+def arrival_of(outcome: str) -> str:
+    """Return the name of the column that says when an outcome became known; of the label too.
+
+    Examples
+    --------
+    >>> arrival_of("bought"), arrival_of("")
+    ('arrival:bought', 'arrival')
+    """
+    return f"arrival:{outcome}" if outcome else "arrival"
 
 
 def feature_schema(spec: ModelSpec) -> pa.Schema:
@@ -76,8 +88,8 @@ def prediction_schema(spec: ModelSpec) -> pa.Schema:
     >>> from homeostat.domain.model import Column, LabelSpec, Schema, Task
     >>> columns = Schema((Column("amount", ColumnKind.NUMERIC),))
     >>> spec = ModelSpec("fraud", Task.BINARY, columns, LabelSpec(timedelta(days=30)))
-    >>> prediction_schema(spec).names[-2:]
-    ['latency_ms', 'amount']
+    >>> prediction_schema(spec).names[-3:]
+    ['latency_ms', 'arm_share', 'amount']
     """
     fields = [pa.field(*pair) for pair in RECORD_FIELDS]
     if spec.task is Task.MULTICLASS:

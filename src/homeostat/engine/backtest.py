@@ -176,6 +176,7 @@ def to_records(
         "prediction": pa.chunked_array([pa.array(decided)]),
         PROBABILITIES: pa.chunked_array([probability_lists(probabilities, count)]),
         "latency_ms": pa.chunked_array([pa.nulls(count, pa.float64())]),
+        "arm_share": pa.chunked_array([pa.nulls(count, pa.float64())]),
     }
     features = {name: rows[name] for name in feature_schema(spec).names}
     schema = prediction_schema(spec)

@@ -75,7 +75,8 @@ class PredictionLog(Protocol):
     ) -> pa.Table:
         """Like `rows`, with ``label`` and ``arrival`` as known at `as_of` (null: not yet known).
 
-        `columns` may name outcomes of the model, too: their numbers as known at `as_of`.
+        `columns` may name outcomes of the model, too: their numbers as known at `as_of`; and when
+        these became known (`homeostat.domain.record.arrival_of`).
         """
         ...
 

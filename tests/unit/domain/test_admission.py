@@ -215,3 +215,11 @@ def test_ancient_times_are_refused(micros: int) -> None:
 def test_a_time_of_1900_is_taken() -> None:
     old = pa.array([-2_208_988_800_000_000], pa.int64()).cast(TIMESTAMP)
     assert admit_predictions(SPEC, row(timestamp=old), NOW)[1] == {}
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("inf")], ids=str)
+def test_a_share_of_an_arm_is_a_chance_above_0(share: float) -> None:
+    both = pa.concat_tables([row(arm_share=pa.array([value])) for value in (share, 0.25)])
+    table, problems = admit_predictions(SPEC, both, NOW)
+    assert problems == {0: ("arm_share", "is not in (0, 1]")}
+    assert table.column("arm_share").to_pylist()[1] == 0.25

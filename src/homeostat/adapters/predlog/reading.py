@@ -26,7 +26,7 @@ from homeostat.adapters.predlog.state import RECENT, UNKNOWN, LogState, window_d
 from homeostat.domain.columns import answered, micros, where
 from homeostat.domain.errors import StorageError
 from homeostat.domain.model import ModelSpec
-from homeostat.domain.record import prediction_schema
+from homeostat.domain.record import arrival_of, prediction_schema
 from homeostat.domain.segments import columns_of, in_segment
 from homeostat.profiles.build import profile_table
 from homeostat.profiles.format import from_bytes
@@ -94,7 +94,7 @@ class LogReader:
     ) -> pa.Table:
         """Return `rows` with ``label`` and ``arrival`` as known at `as_of`; null: not yet.
 
-        `columns` may name outcomes too.
+        `columns` may name outcomes and their arrivals (`arrival_of`) too.
         """
         return self._again(lambda: self._labelled(spec, start, end, as_of, columns))
 
@@ -106,8 +106,9 @@ class LogReader:
             found = self.state.gather(spec.name, start, end)
             # Older releases put a label at the latest day of its predictions: maybe the day after.
             files, landed = self.state.labels(spec.name, window_days(start, end + DAY))
-        named = [name for name in columns or () if name in spec.outcomes]
-        columns = columns and [name for name in columns if name not in named]
+        titles = {title: name for name in spec.outcomes for title in (name, arrival_of(name))}
+        named = [title for title in columns or () if title in titles]
+        columns = columns and [name for name in columns if name not in titles]
         parts = self._parts(spec, *found, start, end, columns)
         table, places = self._ordered(spec, parts, columns)
         fields = ["arrival", "label", "outcome"]
@@ -118,8 +119,9 @@ class LogReader:
         told += [Told(make_keys(Kind.LABELS, known, self.store.salt), known) for known in landed]
         asked = list(self._asked(parts, places))
         label, arrival = attach(len(table), asked, told, as_of)
-        for name in named:
-            table = table.append_column(name, attach(len(table), asked, told, as_of, name)[0])
+        for title in named:
+            of = attach(len(table), asked, told, as_of, titles[title])
+            table = table.append_column(title, of[title != titles[title]])
         return table.append_column("label", label).append_column("arrival", arrival)
 
     def _asked(self, parts: Sequence[Part], places: Places) -> Iterator[Asked]:

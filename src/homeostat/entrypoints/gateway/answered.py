@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.domain.answers import probability_lists
+from homeostat.domain.arms import Arm
 from homeostat.domain.model import ModelSpec, Task
-from homeostat.domain.record import PROBABILITIES, prediction_schema
+from homeostat.domain.record import ARM, PROBABILITIES, prediction_schema
 from homeostat.entrypoints.gateway.batch import META, Batch
 from homeostat.entrypoints.gateway.rows import RowBatch, joined
 from homeostat.serving.plan import Answerer, Reason
@@ -22,6 +23,7 @@ Column: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
 
 NO_AGES: Mapping[int, float] = MappingProxyType({})
 NOT_SPLIT: Mapping[Answerer, float] = MappingProxyType({})  # all time is the model's
+NO_ARMS: tuple[Arm, ...] = ()
 MARKS = ("version", "role", "tier", "reason")
 
 
@@ -41,6 +43,8 @@ class Answered(NamedTuple):
         Seconds since a cached answer was given, by row.
     spent : mapping of Answerer to float
         Seconds that each tier took; empty if only the model was asked.
+    arms : tuple of Arm
+        Those of the route by which the rows were assigned.
     """
 
     spec: ModelSpec
@@ -55,6 +59,7 @@ class Answered(NamedTuple):
     latency_ms: float
     ages: Mapping[int, float] = NO_AGES
     spent: Mapping[Answerer, float] = NOT_SPLIT
+    arms: tuple[Arm, ...] = NO_ARMS
 
     @property
     def num_rows(self) -> int:
@@ -134,8 +139,19 @@ def _table(batch: Batch | RowBatch, answers: Sequence[Answered]) -> pa.Table:
     ]
     if spec.task is Task.MULTICLASS:
         columns.append(pa.chunked_array([one.chances() for one in answers]))
-    columns += [_numbers(latencies), *batch.features.columns]
+    columns += [_numbers(latencies), _arm_shares(answers), *batch.features.columns]
     return pa.Table.from_arrays(columns, schema=prediction_schema(spec))
+
+
+def _arm_shares(answers: Sequence[Answered]) -> Column:
+    """Return the chance with which each row's arm was chosen, null where it was no arm."""
+    if not any(one.arms for one in answers):
+        return pa.nulls(sum(one.num_rows for one in answers), pa.float64())
+    found: list[float | None] = []
+    for one in answers:
+        shares = {ARM + arm.version: arm.share for arm in one.arms}
+        found += [shares.get(role) for role in one.role]
+    return pa.array(found, pa.float64())
 
 
 def _texts(lists: Iterable[Sequence[str]]) -> Column:

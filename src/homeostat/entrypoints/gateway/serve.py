@@ -130,7 +130,7 @@ class Request:
         spec = self._served.spec
         marks = self.version, self._roles, self.tier, self.reason
         scores, elapsed = self.scores, self._elapsed() * 1000
-        figures = self._probabilities, elapsed, self._ages, self._spent
+        figures = self._probabilities, elapsed, self._ages, self._spent, self._route.arms
         return Answered(spec, self._batch, *marks, scores, predictions(spec, scores), *figures)
 
     def _left_over(self) -> list[int]:

@@ -113,6 +113,7 @@ def read_predictions(spec: ModelSpec, items: Iterable[object], now: datetime) ->
         "score": _number,
         "prediction": _optional(_number, None),
         "latency_ms": _optional(_number, None),
+        "arm_share": _optional(_number, None),
     }
     if spec.task is Task.MULTICLASS:
         of_class = _optional(lambda value: _label(spec, value), None)

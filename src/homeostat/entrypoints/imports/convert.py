@@ -179,7 +179,8 @@ def _readers(spec: ModelSpec, rows: Rows, times: Times) -> Mapping[str, Reader]:
         known = {"prediction_id": text, "label": of_class, "arrival": time, "outcome": text}
         return known | dict.fromkeys(("value", *spec.outcomes), number)
     found = dict.fromkeys(prediction_schema(spec).names, text)
-    found |= {"timestamp": time, "latency_ms": number, "prediction": of_class, "score": number}
+    found |= {"timestamp": time, "prediction": of_class, "score": number}
+    found |= dict.fromkeys(("latency_ms", "arm_share"), number)
     if spec.task is Task.MULTICLASS:
         found["score"] = of_class
         found[PROBABILITIES] = (lambda column: lists(spec, column)), "a list, one number a class"

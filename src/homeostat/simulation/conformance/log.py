@@ -60,6 +60,7 @@ def predictions(
             "score": pa.array([score] * n, pa.float64()),
             "prediction": pa.array([0.0] * n, pa.float64()),
             "latency_ms": pa.array([1.5] * n, pa.float64()),
+            "arm_share": pa.nulls(n, pa.float64()),
             "amount": pa.array([float(i) for i in range(n)], pa.float64()),
             "country": pa.array(["DE"] * n, pa.string()),
         },
@@ -282,8 +283,9 @@ def check_outcomes(log: PredictionLog) -> None:
     refused = log.append_labels(spec, labels(["a"], 1.0, T0 + HOUR, "odd")).rejected
     assert [entry.column for entry in refused] == ["outcome"]
     for _ in range(2):
-        early = log.labelled(spec, ALL, T0 + 2 * HOUR, ["lost"])
-        assert early.column_names == ["lost", "label", "arrival"]
+        early = log.labelled(spec, ALL, T0 + 2 * HOUR, ["arrival:lost", "lost"])
+        assert early.column_names == ["arrival:lost", "lost", "label", "arrival"]
+        assert early.column("arrival:lost").to_pylist() == [T0 + HOUR] * 2
         assert early.column("lost").to_pylist() == [250.0, 250.0]
         table = log.labelled(spec, ALL, NOW, ["amount", "lost", "bought"])
         assert table.column("lost").to_pylist() == [90.0, 250.0]

@@ -15,7 +15,7 @@ from homeostat.domain.admission import Problems, admit_labels, admit_predictions
 from homeostat.domain.clock import Clock
 from homeostat.domain.columns import answered, micros, texts, where
 from homeostat.domain.model import ColumnKind, ModelSpec
-from homeostat.domain.record import TIMESTAMP, prediction_schema
+from homeostat.domain.record import TIMESTAMP, arrival_of, prediction_schema
 from homeostat.domain.segments import columns_of, groups, in_segment
 from homeostat.domain.window import EPOCH, Window
 from homeostat.engine.ports import Receipt, Rejected
@@ -129,11 +129,13 @@ class MemoryLog:
         table = self.rows(spec, window)
         ids = texts(table, "prediction_id")
         values, arrivals = self._of(spec, ids, "", as_of)
-        asked = [name for name in columns or () if name in spec.outcomes]
+        names = {title: name for name in spec.outcomes for title in (name, arrival_of(name))}
+        asked = [title for title in columns or () if title in names]
         if columns is not None:
             table = table.select([name for name in columns if name not in asked])
-        for name in asked:
-            table = table.append_column(name, self._of(spec, ids, name, as_of)[0])
+        for title in asked:
+            told = self._of(spec, ids, names[title], as_of)
+            table = table.append_column(title, told[title != names[title]])
         return table.append_column("label", values).append_column("arrival", arrivals)
 
     def _of(

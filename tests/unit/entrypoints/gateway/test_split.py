@@ -59,6 +59,19 @@ def test_a_champion_can_be_an_arm_and_roles_tell_them_apart(world: World) -> Non
     }  # fmt: skip
 
 
+def test_the_chance_of_an_arm_stands_in_the_log_as_it_was_at_the_time(world: World) -> None:
+    gateway = world.gateway()
+    gateway.predict("fraud", MANY.slice(0, 4))
+    for shares in ({"v1": 0.3, "v2": 0.3}, {"v1": 0.3, "v2": 0.6}):
+        gateway.routes.publish(ARMS.with_arms(shares, "prices"))
+        gateway.predict("fraud", MANY)
+        gateway.predict("fraud", MANY.slice(0, 4))
+    assert gateway.flush()
+    rows = world.logged()
+    told = {*zip(rows["role"].to_pylist(), rows["arm_share"].to_pylist(), strict=True)}
+    assert told == {("champion", None), ("arm:v1", 0.3), ("arm:v2", 0.3), ("arm:v2", 0.6)}
+
+
 def test_an_entity_stays_with_its_arm_when_another_grows(world: World) -> None:
     gateway = world.gateway()
     gateway.routes.publish(ARMS)
