@@ -24,6 +24,8 @@ class Request(StrEnum):
     APPROVE = "approve"
     RETRAIN = "retrain"
     ACKNOWLEDGE = "acknowledge"
+    START_BANDIT = "start_bandit"
+    STOP_BANDIT = "stop_bandit"
     CLOSE = "close"  # end an incident by hand; it fires again if what it is about goes on
 
 
@@ -31,8 +33,8 @@ class Request(StrEnum):
 class Command:
     """A request by a person.
 
-    ``subject`` is a version (push, submit) or an incident's key (acknowledge, close);
-    else empty.
+    ``subject`` is a version (push, submit), an incident's key (acknowledge, close) or a bandit's
+    name; else empty.
     """
 
     request: Request

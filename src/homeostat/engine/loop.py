@@ -17,6 +17,7 @@ from homeostat.domain.route import Route
 from homeostat.engine.act import TRAINING, Dispatcher
 from homeostat.engine.aliases import mirror
 from homeostat.engine.arms import arms_key, follow, laid_over
+from homeostat.engine.bandit_state import bandit_key
 from homeostat.engine.commands import Inbox, inbox_key
 from homeostat.engine.early import early_key
 from homeostat.engine.estimates import estimates_key
@@ -208,7 +209,7 @@ def state_keys(plan: ModelPlan) -> tuple[str, ...]:
     """Return the keys of all states that a tick of the model reads."""
     name = plan.spec.name
     incidents = (incident_key(name, rule.name) for rule in plan.rules)
-    rolling = (rollout_key, guardrails_key, arms_key)
+    rolling = (rollout_key, guardrails_key, arms_key, bandit_key)
     own = (*rolling, watch_key, drift_key, late_key, inbox_key, retraining_key, rules_key)
     series = (series_key(name),) if plan.business or plan.thresholds else ()
     asked = () if plan.importance is None else (importance_key(name),)

@@ -23,6 +23,7 @@ from homeostat.domain.errors import ConfigError
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.verdict import BudgetShare, Monitor
 from homeostat.retraining.policy import RetrainingPolicy
+from homeostat.rollout.bandit.design import Bandit
 from homeostat.rollout.state import RolloutPolicy
 
 ROUNDING = 1e-9
@@ -170,6 +171,8 @@ class ModelPlan:
         None: the share of answers by fallback tiers is not judged.
     escalation : tuple of EscalationStep
         Of critical incidents that nobody takes on, by time.
+    bandits : tuple of Bandit
+        Those that a person may start.
     stepped : tuple of AlertRule
         The rules in the order in which they are stepped: those that inhibit others first.
     apart : frozenset of str
@@ -205,6 +208,7 @@ class ModelPlan:
     escalation: tuple[EscalationStep, ...] = ()
     stepped: tuple[AlertRule, ...] = field(init=False, repr=False, compare=False, default=())
     apart: frozenset[str] = frozenset()
+    bandits: tuple[Bandit, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stepped", parents_first(self.rules))

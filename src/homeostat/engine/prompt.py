@@ -22,7 +22,12 @@ from homeostat.engine.watch import Watch, rollout_key, watch_key
 from homeostat.rollout.state import RolloutState, route
 
 ATTEMPTS = 5
-FOR_THE_TURN = frozenset({Request.RETRAIN, Request.ACKNOWLEDGE, Request.CLOSE})
+FOR_THE_TURN = frozenset(
+    {
+        *(Request.RETRAIN, Request.ACKNOWLEDGE, Request.CLOSE),
+        *(Request.START_BANDIT, Request.STOP_BANDIT),
+    }
+)
 NOT_ADOPTED = "no version is under care yet: homeostat adopt HISTORY makes the first"
 
 

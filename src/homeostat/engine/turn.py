@@ -17,6 +17,7 @@ from homeostat.domain.decision import Decision, Diagnosis
 from homeostat.domain.errors import HomeostatError
 from homeostat.domain.route import Route
 from homeostat.domain.verdict import MetricPoint, Monitor, Verdict
+from homeostat.engine.bandits import Dealer
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.degraded import judge_degraded
 from homeostat.engine.drift import judge_drift
@@ -140,6 +141,9 @@ class Turn:
         held = held_by_guardrails(self.plan, memory)
         rolled = advance(self.plan, rolled, after, means, self.now, held)
         after = self._follow_champion(after, rolled.state)
+        dealer = Dealer(self.plan, self.uow, self.ports.log, self.ports.registry, self.now)
+        deal = partial(dealer.run, after, rolled.state.champion, commands)
+        self.bulkhead.run("bandit", deal, None)
         self.uow.judge(*judged.verdicts)
         self.uow.withdraw(*judged.withdrawn)
         self.uow.measure(*points)

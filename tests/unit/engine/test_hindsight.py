@@ -46,6 +46,7 @@ def log() -> MemoryLog:
             "score": [0.5 for _ in rows],
             "prediction": [1.0 for _ in rows],
             "latency_ms": [None for _ in rows],
+            "arm_share": [None for _ in rows],
             "x": [i / 10 for i in rows],
         }
         found.append(SPEC, pa.table(known, prediction_schema(SPEC)))

@@ -211,7 +211,7 @@ def test_all_states_that_a_tick_reads_are_named(world: World) -> None:
     world.advance()
     stored = set(world.ports.records.keys(""))
     assert {key for key in stored if not key.startswith("baseline:")} <= set(state_keys(PLAN))
-    assert len(state_keys(PLAN)) == 11 + len(PLAN.rules)
+    assert len(state_keys(PLAN)) == 12 + len(PLAN.rules)
 
 
 def test_a_training_that_was_intended_is_started_before_it_is_asked_after(world: World) -> None:

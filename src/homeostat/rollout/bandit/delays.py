@@ -51,7 +51,9 @@ class Earned:
         return Earned(self.n * discount, self.total * discount, self.squares * discount)
 
 
-def matured(ages: ArrayLike, rewards: ArrayLike, maturity: float) -> Earned:
+def matured(
+    ages: ArrayLike, rewards: ArrayLike, maturity: float, weights: ArrayLike = 1.0
+) -> Earned:
     """Count only exposures old enough that their reward is known, as 0 where none came.
 
     Parameters
@@ -62,6 +64,8 @@ def matured(ages: ArrayLike, rewards: ArrayLike, maturity: float) -> Earned:
         NaN where none came so far.
     maturity : float
         Age from which nothing comes any more.
+    weights : array_like, shape (n,)
+        What is left of each exposure after forgetting.
 
     Examples
     --------
@@ -69,12 +73,13 @@ def matured(ages: ArrayLike, rewards: ArrayLike, maturity: float) -> Earned:
     Earned(n=2.0, total=1.0, squares=1.0)
     """
     age, reward = _checked(ages, rewards)
-    old = age >= maturity
-    earned = np.nan_to_num(reward[old])
-    return Earned(float(np.count_nonzero(old)), float(earned.sum()), float(earned @ earned))
+    weight = np.broadcast_to(np.asarray(weights, dtype=np.float64), age.shape)
+    return _summed(np.where(age >= maturity, weight, 0.0), np.ones(age.size), reward)
 
 
-def weighted(ages: ArrayLike, rewards: ArrayLike, delays: Curve) -> Earned:
+def weighted(
+    ages: ArrayLike, rewards: ArrayLike, delays: Curve, weights: ArrayLike = 1.0
+) -> Earned:
     """Count every exposure by the chance that its reward would have come by now.
 
     Rewards over ``sum of F(age)`` are an unbiased rate at any moment, if a reward's delay does not
@@ -85,7 +90,7 @@ def weighted(ages: ArrayLike, rewards: ArrayLike, delays: Curve) -> Earned:
 
     Parameters
     ----------
-    ages, rewards : array_like, shape (n,)
+    ages, rewards, weights : array_like, shape (n,)
         As in `matured`.
     delays : Curve
         Share of rewards that have come by an age.
@@ -98,8 +103,13 @@ def weighted(ages: ArrayLike, rewards: ArrayLike, delays: Curve) -> Earned:
     Earned(n=2.0, total=2.0, squares=2.0)
     """
     age, reward = _checked(ages, rewards)
+    weight = np.broadcast_to(np.asarray(weights, dtype=np.float64), age.shape)
+    return _summed(weight, delays.at(age), reward)
+
+
+def _summed(weight: Floats, counts: Floats, reward: Floats) -> Earned:
     came = np.nan_to_num(reward)
-    return Earned(float(delays.at(age).sum()), float(came.sum()), float(came @ came))
+    return Earned(float(weight @ counts), float(weight @ came), float(weight @ (came * came)))
 
 
 def _checked(ages: ArrayLike, rewards: ArrayLike) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from homeostat.stats.intervals import NAN, Interval, normal
 
 Floats = NDArray[np.float64]
+Entities = NDArray[np.intp]
 
 NEEDED = 30.0
 """Effective rows below which an interval is worth nothing."""
@@ -32,7 +33,7 @@ class OffPolicy:
     interval : Interval
         Normal; NaN with fewer than `NEEDED` effective rows.
     effective : float
-        Kish's number of rows that the weights amount to.
+        Kish's number of rows, or entities, that the weights amount to.
     """
 
     value: float
@@ -40,7 +41,13 @@ class OffPolicy:
     effective: float
 
 
-def ips(rewards: Floats, target: Floats, propensities: Floats, level: float = 0.95) -> OffPolicy:
+def ips(
+    rewards: Floats,
+    target: Floats,
+    propensities: Floats,
+    level: float = 0.95,
+    entities: Entities | None = None,
+) -> OffPolicy:
     """Weigh rewards by inverse propensity (Horvitz & Thompson 1952).
 
     Unbiased, whatever the rewards; its variance is that of the weights, and adding a constant to
@@ -55,6 +62,9 @@ def ips(rewards: Floats, target: Floats, propensities: Floats, level: float = 0.
     propensities : ndarray of float64, shape (n,)
         Chance with which it was chosen, in (0, 1].
     level : float
+    entities : ndarray of intp, shape (n,), optional
+        Who each row is about, as numbers from 0: rows of one entity are no independent evidence,
+        and where an entity keeps its arm they are even less. None: each row is of another one.
 
     Raises
     ------
@@ -68,10 +78,16 @@ def ips(rewards: Floats, target: Floats, propensities: Floats, level: float = 0.
     1.0
     """
     weight = _weights(rewards, target, propensities)
-    return _mean(weight * rewards, weight, level)
+    return _mean(weight * rewards, weight, level, entities)
 
 
-def snips(rewards: Floats, target: Floats, propensities: Floats, level: float = 0.95) -> OffPolicy:
+def snips(
+    rewards: Floats,
+    target: Floats,
+    propensities: Floats,
+    level: float = 0.95,
+    entities: Entities | None = None,
+) -> OffPolicy:
     """Weigh as `ips` does, over the sum of the weights.
 
     Parameters and errors as there. Consistent, within the range of the rewards, and as a rule much
@@ -90,7 +106,7 @@ def snips(rewards: Floats, target: Floats, propensities: Floats, level: float = 
         return OffPolicy(NAN, Interval(NAN, NAN), 0.0)
     value = float(weight @ rewards) / total
     around = value + weight * (rewards - value) * (weight.size / total)
-    return _mean(around, weight, level)
+    return _mean(around, weight, level, entities)
 
 
 def doubly_robust(
@@ -100,6 +116,7 @@ def doubly_robust(
     chosen: Floats,
     expected: Floats,
     level: float = 0.95,
+    entities: Entities | None = None,
 ) -> OffPolicy:
     """Weigh only what a model of the rewards leaves over (Dudik, Langford & Li, ICML 2011).
 
@@ -108,7 +125,7 @@ def doubly_robust(
 
     Parameters
     ----------
-    rewards, target, propensities : ndarray of float64, shape (n,)
+    rewards, target, propensities, entities
         As in `ips`.
     chosen : ndarray of float64, shape (n,)
         What the model expects of the arm that was chosen.
@@ -123,7 +140,7 @@ def doubly_robust(
     (0.5, Interval(lower=0.5, upper=0.5))
     """
     weight = _weights(rewards, target, propensities)
-    return _mean(expected + weight * (rewards - chosen), weight, level)
+    return _mean(expected + weight * (rewards - chosen), weight, level, entities)
 
 
 def _weights(rewards: Floats, target: Floats, propensities: Floats) -> Floats:
@@ -139,13 +156,17 @@ def _weights(rewards: Floats, target: Floats, propensities: Floats) -> Floats:
     return target / propensities
 
 
-def _mean(parts: Floats, weight: Floats, level: float) -> OffPolicy:
-    squares = float(weight @ weight)
-    effective = float(weight.sum()) ** 2 / squares if squares else 0.0
+def _mean(parts: Floats, weight: Floats, level: float, entities: Entities | None) -> OffPolicy:
+    whose = np.arange(weight.size) if entities is None else entities
+    together = np.bincount(whose, weights=weight)
+    squares = float(together @ together)
+    effective = float(together.sum()) ** 2 / squares if squares else 0.0
     if not effective:
         return OffPolicy(NAN, Interval(NAN, NAN), 0.0)
     value = float(parts.mean())
     if effective < NEEDED:
         return OffPolicy(value, Interval(NAN, NAN), effective)
-    error = math.sqrt(float(parts.var(ddof=1)) / parts.size)
+    around = np.bincount(whose, weights=parts - value)
+    groups = np.unique(whose).size
+    error = math.sqrt(float(around @ around) * groups / (groups - 1)) / parts.size
     return OffPolicy(value, normal(value, error, level), effective)

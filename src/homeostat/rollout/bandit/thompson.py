@@ -65,6 +65,7 @@ def thompson(
     reward: Reward = Reward.BERNOULLI,
     floor: float = 0.01,
     draws: int = 4000,
+    better: str = "higher",
 ) -> Shares:
     """Give each arm the chance that it is the best, and none less than the floor.
 
@@ -80,6 +81,8 @@ def thompson(
         ``floor + (1 - k floor) chance`` for k arms.
     draws : int
         From the posterior; chances are known to ``1 / (2 sqrt(draws))``.
+    better : {"higher", "lower"}
+        Lower: rewards are losses.
 
     Raises
     ------
@@ -96,7 +99,8 @@ def thompson(
     if not earned:
         raise ValueError("a bandit needs arms")
     sampler = _bernoulli if reward is Reward.BERNOULLI else _gaussian
-    chances = _chances(sampler(list(earned.values()), rng, draws))
+    samples = sampler(list(earned.values()), rng, draws)
+    chances = _chances(-samples if better == "lower" else samples)
     dealt = floored(chances, floor)
     return Shares(
         dict(zip(earned, dealt.tolist(), strict=True)),

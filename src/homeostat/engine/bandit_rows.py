@@ -1,0 +1,125 @@
+"""What the prediction log has of a bandit's arms: answers, rewards, and how long these took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from homeostat.domain.admission import as_admitted
+from homeostat.domain.columns import answered, float_array, micros, texts
+from homeostat.domain.model import ModelSpec
+from homeostat.domain.record import ARM, arrival_of
+from homeostat.domain.window import EPOCH, Window
+from homeostat.engine.cohort import without
+from homeostat.engine.ports import PredictionLog
+from homeostat.rollout.bandit.design import Bandit, Kind
+from homeostat.rollout.bandit.evaluate import Logged
+from homeostat.rollout.bandit.learn import Exposures
+
+DAY = timedelta(days=1) / timedelta(microseconds=1)
+COLUMNS = ("prediction_id", "timestamp", "version", "role", "tier", "entity", "arm_share")
+
+
+@dataclass(frozen=True)
+class BanditRows:
+    """Reads one bandit's rows as they are known at a moment.
+
+    Parameters
+    ----------
+    log : PredictionLog
+    spec : ModelSpec
+    design : Bandit
+    as_of : datetime
+    faults : tuple of Window
+        Rows of these times say nothing about any arm.
+    """
+
+    log: PredictionLog
+    spec: ModelSpec
+    design: Bandit
+    as_of: datetime
+    faults: tuple[Window, ...] = ()
+
+    def exposures(self, window: Window) -> dict[str, Exposures]:
+        """Return each arm's answers in a window, by what was assigned."""
+        table = self._read(window)
+        rewards, delays = self._rewards(table)
+        ages = _ages(table, self.as_of)
+        batches = np.floor(ages * (timedelta(days=1) / self.design.every))
+        weights = self.design.discount ** np.maximum(batches, 0.0)
+        rows = Exposures(ages, rewards, delays, weights, _entities(table))
+        roles = np.asarray(table["role"].to_numpy(zero_copy_only=False), dtype=np.str_)
+        return {arm: rows.take(roles == ARM + arm) for arm in self.design.arms}
+
+    def delays(self, window: Window) -> dict[str, NDArray[np.float64]]:
+        """Return, by version, how many days the rewards of a window's answers took."""
+        table = self._read(window, arms=False)
+        rewards, delays = self._rewards(table)
+        came = np.isfinite(rewards) & (rewards != 0.0)
+        versions = np.asarray(table["version"].to_numpy(zero_copy_only=False), dtype=np.str_)
+        return {str(name): delays[came & (versions == name)] for name in np.unique(versions)}
+
+    def logged(self, window: Window, arms: Sequence[str]) -> tuple[Logged, pa.Table]:
+        """Return answers with complete labels and the chance of their arm, and their rows.
+
+        Where the reward is a score, those that have one. The rows have all features.
+        """
+        table = self._read(window, columns=[*COLUMNS, *self.spec.schema.names])
+        rewards, _ = self._rewards(table)
+        chances = float_array(table["arm_share"])
+        known = np.isfinite(chances)
+        if self.design.kind is Kind.SCORE:
+            known &= np.isfinite(rewards)
+        roles = pc.index_in(table["role"], pa.array([ARM + arm for arm in arms], pa.string()))
+        places = np.asarray(roles.fill_null(-1).to_numpy(), dtype=np.intp)
+        known &= places >= 0
+        kept = table.filter(pa.array(known))
+        # Shares are of all entities; the policy deals those of the bandit.
+        propensities = np.minimum(chances[known] / self.design.traffic, 1.0)
+        rewards = np.nan_to_num(rewards[known])
+        return Logged(places[known], rewards, propensities, _entities(kept)), kept
+
+    def _read(
+        self, window: Window, *, arms: bool = True, columns: Sequence[str] = COLUMNS
+    ) -> pa.Table:
+        outcome = self.design.outcome
+        asked = [*columns, *([outcome, arrival_of(outcome)] if outcome else [])]
+        roles = pa.array([ARM + arm for arm in self.design.arms], pa.string())
+        tables = []
+        for stretch in self.log.stretches(self.spec, window):
+            table, _ = as_admitted(
+                self.spec, self.log.labelled(self.spec, stretch, self.as_of, asked)
+            )
+            table = without(table, self.faults)
+            if arms:
+                table = table.filter(pc.is_in(table["role"], roles))
+            tables.append(answered(table))
+        return pa.concat_tables(tables)
+
+    def _rewards(self, table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return rewards and the days they took, NaN where none came."""
+        outcome = self.design.outcome
+        rewards = float_array(table[outcome or "label"])
+        if self.design.kind is Kind.CONVERSION:
+            rewards = np.where(np.isnan(rewards), np.nan, rewards > 0.0)
+        arrivals = table[arrival_of(outcome)].cast(pa.int64())
+        took = np.asarray(arrivals.to_numpy(), dtype=np.float64) - micros(table, "timestamp")
+        return rewards, np.maximum(took, 0.0) / DAY
+
+
+def _ages(table: pa.Table, as_of: datetime) -> NDArray[np.float64]:
+    now = (as_of - EPOCH) // timedelta(microseconds=1)
+    return np.maximum(now - micros(table, "timestamp"), 0) / DAY
+
+
+def _entities(table: pa.Table) -> NDArray[np.intp]:
+    """Number those whom the rows are about; a row without a name is of its own."""
+    pairs = zip(texts(table, "entity"), texts(table, "prediction_id"), strict=True)
+    names = [entity or f"\0{key}" for entity, key in pairs]
+    return np.unique(np.asarray(names, dtype=np.object_), return_inverse=True)[1].reshape(-1)
