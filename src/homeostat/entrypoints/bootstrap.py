@@ -180,6 +180,7 @@ class Deployment:
         """
         from homeostat.entrypoints.http.api import api  # noqa: PLC0415 - a gateway needs neither
         from homeostat.entrypoints.http.auth import Tokens  # noqa: PLC0415
+        from homeostat.entrypoints.http.bandits import bandits_api  # noqa: PLC0415
         from homeostat.entrypoints.http.data import data_api  # noqa: PLC0415
         from homeostat.entrypoints.http.experiments import Tried, experiments_api  # noqa: PLC0415
         from homeostat.entrypoints.http.health import health  # noqa: PLC0415
@@ -209,6 +210,7 @@ class Deployment:
             *data_api(self.log, list(specs.values()), self.clock, tokens, largest),
             *steering_api(self.records, self.log, self.registry, self.plans, self.clock, tokens),
             *experiments_api(tried, tokens),
+            *bandits_api(self.records, self.log, self.plans, self.clock, tokens),
             *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
             *reports_api(reports, tokens),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),

@@ -38,6 +38,7 @@ COMMANDS: Table = {
     "rollout": (f"{HERE}.rollout:rollout", "Show or steer the rollout of a version."),
     "experiment": (f"{HERE}.experiment:experiment", "Plan, start, read and end experiments."),
     "rollback": (f"{HERE}.rollout:rollback", "Go back to the previous champion."),
+    "bandit": (f"{HERE}.bandit:bandit", "Deal traffic to what brings most; evaluate other ways."),
     "breaker": (f"{HERE}.breaker:breaker", "Show or steer the gateways' breakers."),
     "retrain": (f"{HERE}.rollout:retrain", "Ask for a retraining."),
     "decisions": (f"{HERE}.status:decisions", "Show what was decided, by whom and why."),

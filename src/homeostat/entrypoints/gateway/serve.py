@@ -130,8 +130,9 @@ class Request:
         spec = self._served.spec
         marks = self.version, self._roles, self.tier, self.reason
         scores, elapsed = self.scores, self._elapsed() * 1000
-        figures = self._probabilities, elapsed, self._ages, self._spent, self._route.arms
-        return Answered(spec, self._batch, *marks, scores, predictions(spec, scores), *figures)
+        figures = self._probabilities, elapsed, self._ages, self._spent
+        told = predictions(spec, scores)
+        return Answered(spec, self._batch, *marks, scores, told, *figures, self._route.arms)
 
     def _left_over(self) -> list[int]:
         return [row for row, score in enumerate(self.scores) if score != score]  # noqa: PLR0124

@@ -42,6 +42,8 @@ NEEDS_SUBJECT = {
     commands.Request.SUBMIT: "the version to roll out",
     commands.Request.ACKNOWLEDGE: "the incident's key",
     commands.Request.CLOSE: "the incident's key",
+    commands.Request.START_BANDIT: "the bandit's name",
+    commands.Request.STOP_BANDIT: "the bandit's name",
 }
 
 E = TypeVar("E", bound=StrEnum)

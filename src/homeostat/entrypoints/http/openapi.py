@@ -94,7 +94,7 @@ def of(models: Sequence[str]) -> Json:
         Names of the models there are.
     """
     model = f"{BASE}/models/{{model}}"
-    parts = {**_looks(), **_log(), **_sent(), **_orders()}
+    parts = {**_looks(), **_log(), **_sent(), **_orders(), **_bandits()}
     paths = {
         f"{model}{path}": {"parameters": [in_path("model", models)], **item}
         for path, item in _together(parts).items()
@@ -236,6 +236,20 @@ def _log() -> dict[tuple[str, str], Json]:
             ],
         },
         ("/quarantine/counts", "get"): _ask("Refused rows by reason", counts),
+    }
+
+
+def _bandits() -> dict[tuple[str, str], Json]:
+    listed = an_object({"bandits": a_list(ANY_OBJECT)}, "bandits")
+    judged = an_object({"evaluation": ANY_OBJECT}, "evaluation")
+    share = in_query("share", a_list(TEXT), "VERSION=SHARE, once for each arm.")
+    rule = in_query("rule", a_list(TEXT), "CONDITION -> VERSION; the first that holds counts.")
+    return {
+        ("/bandits", "get"): _ask("The model's bandits and where they stand", listed),
+        ("/bandits/{bandit}/evaluation", "get"): {
+            **_ask("What other shares would have earned", judged),
+            "parameters": [in_path("bandit"), share, rule],
+        },
     }
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from homeostat.domain.errors import ConfigError, NotFoundError
 from homeostat.domain.model import Handling, ModelSpec
 from homeostat.domain.personal import LEAST_KEY, Protector, handled
+from homeostat.entrypoints.settings.bandits import BanditPart, check_bandits
 from homeostat.entrypoints.settings.experiments import ExperimentPart, check_experiments
 from homeostat.entrypoints.settings.gateway import Gateway
 from homeostat.entrypoints.settings.kafka import Kafka
@@ -182,6 +183,8 @@ class Settings(Part):
     """The models under care."""
     experiments: tuple[ExperimentPart, ...] = ()
     """What may be tried on their traffic (homeostat experiment start)."""
+    bandits: tuple[BanditPart, ...] = ()
+    """Versions that traffic is dealt to by what it brings."""
 
     _file: Path = PrivateAttr(default=Path("homeostat.yaml"))
     _text: str = PrivateAttr(default="")
@@ -205,6 +208,7 @@ class Settings(Part):
             seen[model.name] = number
             self._check_receivers(number, model)
         self._check_topics(seen)
+        check_bandits(self.bandits, self.models)
         teams = {model.alerts.team for model in self.models} - {""}
         check_escalation(self.alerts.escalation, self.receivers, "alerts")
         check_routes(self.routes, self.receivers, seen, teams)

@@ -111,6 +111,7 @@ def model_plan(settings: Settings, name: str = "") -> ModelPlan:
         importance=_importance(monitors.importance),
         estimation=_estimation(monitors.estimation),
         early=_early(model),
+        bandits=tuple(part.bandit() for part in settings.bandits if part.model == model.name),
         diagnosis=_diagnosis(model.diagnosis),
         reference=_reference(monitors.drift),
         business=tuple(model.metric(name) for name in model.business),
