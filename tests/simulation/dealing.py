@@ -98,13 +98,14 @@ class Market:
             dealer = Dealer(self.plan, uow, self.log, self.registry, now)
             dealer.run(self.watch, self.champion, asked)
 
-    def live(self, days: int) -> None:
-        """Answer requests, let rewards arrive, and tick, once a day."""
+    def live(self, days: int, *, still: bool = False) -> None:
+        """Answer requests, let rewards arrive, and tick, once a day; `still`: shares stay."""
         for _ in range(days):
             self._serve(self.clock.now(), self.clock.advance(DAY))
             self._arrive()
             self.day += 1
-            self.tick()
+            if not still:
+                self.tick()
 
     def _serve(self, start: datetime, end: datetime) -> None:
         rng = np.random.default_rng([self.seed, self.day])

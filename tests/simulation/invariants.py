@@ -8,6 +8,7 @@ from datetime import datetime
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import NotifyAction
 from homeostat.domain.window import Window
+from homeostat.engine.arms import arms_of, laid_over
 from homeostat.engine.replay import replay
 from homeostat.engine.replay_series import Listener
 from homeostat.engine.tape import Recorded
@@ -59,7 +60,8 @@ def check_champion(world: World, decisions: tuple[Decision, ...]) -> None:
     crowned = [d.subject for d in decisions if d.action in {"install", "promote", "push"}]
     assert state.champion in crowned
     world.ports.registry.path(MODEL, state.champion)
-    assert world.ports.routes.current(MODEL) == route(state, now, world.watch.broken)
+    wanted = laid_over(route(state, now, world.watch.broken), arms_of(world.ports.records, MODEL))
+    assert world.ports.routes.current(MODEL) == wanted
 
 
 def check_incidents(world: World, decisions: tuple[Decision, ...]) -> None:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from homeostat.domain.admission import as_admitted
-from homeostat.domain.columns import answered, float_array, micros, texts
+from homeostat.domain.columns import answered, float_array, micros
 from homeostat.domain.model import ModelSpec
 from homeostat.domain.record import ARM, arrival_of
 from homeostat.domain.window import EPOCH, Window
@@ -65,18 +65,20 @@ class BanditRows:
         versions = np.asarray(table["version"].to_numpy(zero_copy_only=False), dtype=np.str_)
         return {str(name): delays[came & (versions == name)] for name in np.unique(versions)}
 
-    def logged(self, window: Window, arms: Sequence[str]) -> tuple[Logged, pa.Table]:
+    def logged(self, window: Window, features: Sequence[str] = ()) -> tuple[Logged, pa.Table]:
         """Return answers with complete labels and the chance of their arm, and their rows.
 
-        Where the reward is a score, those that have one. The rows have all features.
+        Where the reward is a score, those that have one. The rows have these features.
         """
-        table = self._read(window, columns=[*COLUMNS, *self.spec.schema.names])
+        table = self._read(window, columns=[*COLUMNS, *features])
         rewards, _ = self._rewards(table)
         chances = float_array(table["arm_share"])
         known = np.isfinite(chances)
         if self.design.kind is Kind.SCORE:
             known &= np.isfinite(rewards)
-        roles = pc.index_in(table["role"], pa.array([ARM + arm for arm in arms], pa.string()))
+        roles = pc.index_in(
+            table["role"], pa.array([ARM + arm for arm in self.design.arms], pa.string())
+        )
         places = np.asarray(roles.fill_null(-1).to_numpy(), dtype=np.intp)
         known &= places >= 0
         kept = table.filter(pa.array(known))
@@ -85,12 +87,15 @@ class BanditRows:
         rewards = np.nan_to_num(rewards[known])
         return Logged(places[known], rewards, propensities, _entities(kept)), kept
 
+    @property
+    def _roles(self) -> pa.Array[pa.StringScalar]:
+        return pa.array([ARM + arm for arm in self.design.arms], pa.string())
+
     def _read(
         self, window: Window, *, arms: bool = True, columns: Sequence[str] = COLUMNS
     ) -> pa.Table:
         outcome = self.design.outcome
         asked = [*columns, *([outcome, arrival_of(outcome)] if outcome else [])]
-        roles = pa.array([ARM + arm for arm in self.design.arms], pa.string())
         tables = []
         for stretch in self.log.stretches(self.spec, window):
             table, _ = as_admitted(
@@ -98,7 +103,7 @@ class BanditRows:
             )
             table = without(table, self.faults)
             if arms:
-                table = table.filter(pc.is_in(table["role"], roles))
+                table = table.filter(pc.is_in(table["role"], self._roles))
             tables.append(answered(table))
         return pa.concat_tables(tables)
 
@@ -120,6 +125,7 @@ def _ages(table: pa.Table, as_of: datetime) -> NDArray[np.float64]:
 
 def _entities(table: pa.Table) -> NDArray[np.intp]:
     """Number those whom the rows are about; a row without a name is of its own."""
-    pairs = zip(texts(table, "entity"), texts(table, "prediction_id"), strict=True)
-    names = [entity or f"\0{key}" for entity, key in pairs]
-    return np.unique(np.asarray(names, dtype=np.object_), return_inverse=True)[1].reshape(-1)
+    names, keys = (table[name].combine_chunks() for name in ("entity", "prediction_id"))
+    alone = pc.binary_join_element_wise(pa.scalar("\0"), keys, "")
+    whose = pc.if_else(pc.equal(names, ""), alone, names).dictionary_encode()
+    return np.asarray(whose.indices.to_numpy(), dtype=np.intp)

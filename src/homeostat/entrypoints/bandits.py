@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from homeostat.domain.errors import ConfigError, DataError, NotFoundError
-from homeostat.domain.expression import column_types, parse
+from homeostat.domain.expression import Expression, column_types, parse
+from homeostat.domain.model import Schema
 from homeostat.domain.window import Window
 from homeostat.engine.arms import arms_of
 from homeostat.engine.bandit_rows import BanditRows
@@ -94,13 +95,34 @@ def judged(
     until = now - plan.spec.labels.maturity
     if until <= state.since:
         raise DataError(f"no labels of {design.name} are complete yet: ask again later")
+    dealt = read_policy(plan.spec.schema, design, policy)
     rows = BanditRows(log, plan.spec, design, now, faults)
-    logged, table = rows.logged(Window(state.since, until), design.arms)
-    return evaluate(design.arms, chances(plan, design, policy, table), logged)
+    logged, table = rows.logged(Window(state.since, until), dealt.columns)
+    return evaluate(design.arms, dealt.chances(table), logged)
 
 
-def chances(plan: ModelPlan, design: Bandit, policy: Policy, rows: pa.Table) -> NDArray[np.float64]:
-    """Return the chance of each arm for each row.
+@dataclass(frozen=True)
+class Dealt:
+    """A policy that was checked: chances of the arms, and who is excepted from them."""
+
+    shares: NDArray[np.float64]
+    rules: tuple[tuple[Expression, NDArray[np.float64]], ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """Features that the rules look at."""
+        return sorted({name for rule, _ in self.rules for name in rule.columns})
+
+    def chances(self, rows: pa.Table) -> NDArray[np.float64]:
+        """Return the chance of each arm for each row."""
+        found = np.tile(self.shares, (rows.num_rows, 1))
+        for rule, always in reversed(self.rules):
+            found[rule.matches(rows)] = always
+        return found
+
+
+def read_policy(schema: Schema, design: Bandit, policy: Policy) -> Dealt:
+    """Check a policy.
 
     Raises
     ------
@@ -109,17 +131,17 @@ def chances(plan: ModelPlan, design: Bandit, policy: Policy, rows: pa.Table) -> 
     """
     if len(policy.rules) > MOST_RULES:
         raise DataError(f"at most {MOST_RULES} rules, not {len(policy.rules)}")
+    types = column_types(schema)
     try:
-        found = np.tile(shares_of(design.arms, policy.shares), (rows.num_rows, 1))
-        types = column_types(plan.spec.schema)
-        for when, version in reversed(policy.rules):
-            always = shares_of(design.arms, {version: 1.0})
-            found[parse(when, types).matches(rows)] = always
+        rules = tuple(
+            (parse(when, types), shares_of(design.arms, {version: 1.0}))
+            for when, version in policy.rules
+        )
+        return Dealt(shares_of(design.arms, policy.shares), rules)
     except ValueError as error:
         raise DataError(f"the policy: {error}") from None
     except ConfigError as error:
         raise DataError(f"a rule of the policy: {error}") from None
-    return found
 
 
 def read_shares(pairs: Sequence[str]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from homeostat.entrypoints.settings.values import (
 )
 from homeostat.rollout.bandit.design import Bandit, Delay, Kind
 
+FEWEST, MOST = 2, 20
 MOST_BATCHES = 2_000
 """Of a maturity: what is read again with each batch would be too much."""
 
@@ -32,7 +33,7 @@ class BanditPart(Part):
     """Unique in this file."""
     model: Name
     """Whose traffic it deals."""
-    arms: tuple[str, ...] = Field(min_length=2, max_length=20)
+    arms: tuple[str, ...]
     """Versions of the model, two or more."""
     reward: Kind = Kind.CONVERSION
     """conversion (0 or 1), value (an amount) or score (a number that only some give)."""
@@ -58,6 +59,9 @@ class BanditPart(Part):
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
+        if not FEWEST <= len(self.arms) <= MOST:
+            problem = f"needs {FEWEST} to {MOST} versions, not {len(self.arms)}"
+            raise wrong(problem, "name those that traffic is dealt to", "arms")
         for number, arm in enumerate(self.arms):
             if not arm.strip():
                 raise wrong("an arm needs the name of a version", "write one", "arms", number)

@@ -168,7 +168,9 @@ def known_by_now(rows: Exposures, maturity: float, curve: Curve | None) -> Float
     >>> known_by_now(Exposures(np.array([9.0, 1.0]), one, one, one, np.arange(2)), 7.0, None)
     array([1., 0.])
     """
-    return (rows.ages >= maturity) * 1.0 if curve is None else curve.at(rows.ages)
+    if curve is not None:
+        return curve.at(rows.ages)
+    return np.asarray(rows.ages >= maturity, dtype=np.float64)
 
 
 def silence(ages: Floats, known: Floats, came: NDArray[np.bool_], rate: float) -> Silence | None:

@@ -20,6 +20,7 @@ from homeostat.domain.verdict import Monitor
 from homeostat.engine.orders import BY_HAND, give_order
 from homeostat.entrypoints.http.api import api as api_routes
 from homeostat.entrypoints.http.auth import Scope, Tokens
+from homeostat.entrypoints.http.bandits import bandits_api
 from homeostat.entrypoints.http.data import data_api
 from homeostat.entrypoints.http.experiments import Tried, experiments_api
 from homeostat.entrypoints.http.health import health
@@ -29,16 +30,19 @@ from homeostat.entrypoints.http.reports import reports_api
 from homeostat.entrypoints.http.steering import steering_api
 from homeostat.entrypoints.openapi import PATH
 from homeostat.entrypoints.reports import Reports
+from homeostat.rollout.bandit.design import Bandit
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, labels, predictions
 from homeostat.simulation.fakes import MemoryRegistry
 from simulation import market
+from simulation.world import PLAN
 from unit.engine.bench import verdict
 from unit.entrypoints.monitoring import standing
 
 MODEL = replace(SPEC, name="fraud")
 PLAN = replace(standing.PLAN, spec=MODEL)
 TRIED = replace(market.PLAN, model="fraud")
+WITH_BANDIT = replace(PLAN, spec=MODEL, bandits=(Bandit("offers", "fraud", ("1", "2")),))
 # Rows of the right form may still be of another model; what is left out of a query is no mistake.
 BEYOND: list[CheckFunction] = [positive_data_acceptance, negative_data_rejection]
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
@@ -76,6 +80,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starlette, 
             Tried(records, MemoryRegistry(), log, {"checkout": TRIED}, {"fraud": MODEL}, clock),
             tokens,
         ),
+        *bandits_api(records, log, {"fraud": WITH_BANDIT}, clock, tokens),
         *paging_api(records, clock, {"hook": Inbound("webhook", "s3cret")}),
         *reports_api(Reports(records, log, MemoryRegistry(), plans, clock), tokens),
         *steering_api(records, log, MemoryRegistry(), plans, clock, tokens),
