@@ -40,7 +40,7 @@ class Market:
     """Days of requests, rewards by arm, and one bandit, without the rest of the engine.
 
     ``rates`` and ``delays`` (mean days of an exponential) are by arm; the reward of an arm in
-    `mute` never arrives.
+    `mute` never arrives. Of customers with habits each always pays or never.
     """
 
     folder: Path
@@ -52,6 +52,7 @@ class Market:
     seed: int = 0
     people: int = 100_000
     mute: frozenset[str] = frozenset()
+    habits: bool = False
     watch: Watch = field(default_factory=lambda: fresh(MODEL, "v1", START, ("matured",)))
     champion: str = "v1"
     day: int = 0
@@ -133,9 +134,11 @@ class Market:
         table = pa.table({f.name: (columns | absent)[f.name] for f in schema}, schema=schema)
         assert self.log.append(self.spec, table).accepted == self.daily
         self.taken.append({arm: dealt.count(arm) for arm in set(dealt)})
-        for key, arm, at in zip(keys, dealt, moments, strict=True):
+        for key, name, arm, at in zip(keys, names, dealt, moments, strict=True):
             who = arm or self.champion
             pays, wait = rng.random(), rng.exponential()
+            if self.habits:
+                pays = np.random.default_rng([self.seed, int(name[1:])]).random()
             if pays < self.rates[who](self.day) and who not in self.mute:
                 arrival = start + (float(at) + wait * self.delays[who]) * DAY
                 self.waiting.append((arrival, key, 1.0))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from homeostat.domain.columns import micros, texts
 from homeostat.domain.model import ModelVersion
-from homeostat.domain.record import OUTCOME_SCHEMA
+from homeostat.domain.record import OUTCOME_SCHEMA, TIMESTAMP
 from homeostat.domain.route import Route
 from homeostat.domain.window import Window
 from homeostat.engine.backtest import to_records
@@ -22,6 +24,7 @@ from simulation.invariants import check_all
 from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
 
 BOUGHT = "bought"
+MOMENT = timedelta(microseconds=1)
 RATES = {"1": 0.1, "2": 0.4}
 DESIGN = Bandit("offers", MODEL, ("1", "2"), BOUGHT, every=DAY / 2, least=40)
 SHOP = replace(SPEC, outcomes=(BOUGHT,))
@@ -35,7 +38,7 @@ class Shop(World):
     def answers(self, window: Window) -> Iterator[pa.Table]:
         rows = self.fate.traffic(window)
         route = self.route
-        versions, roles = assign(route, rows["entity"].to_pylist())
+        versions, roles = assign(route, texts(rows, "entity"))
         shares = {f"arm:{arm.version}": arm.share for arm in route.arms}
         for version, role in sorted({*zip(versions, map(str, roles), strict=True)}):
             mine = [pair == (version, role) for pair in zip(versions, map(str, roles), strict=True)]
@@ -53,7 +56,9 @@ class Shop(World):
         columns = {
             "prediction_id": bought["prediction_id"],
             "label": np.ones(len(bought)),
-            "arrival": [at + HOUR for at in bought["timestamp"].to_pylist()],
+            "arrival": pa.array(
+                micros(bought, "timestamp") + HOUR // timedelta(microseconds=1), TIMESTAMP
+            ),
             "outcome": [BOUGHT] * len(bought),
         }
         self.ports.log.append_labels(SHOP, pa.table(columns, schema=OUTCOME_SCHEMA))
@@ -81,7 +86,7 @@ def test_a_bandit_steers_the_route_and_a_push_ends_it(tmp_path: Path) -> None:
     world.advance()
     assert world.route.shares == {"1": 0.5, "2": 0.5}
     assert world.route.experiment == "bandit:offers"
-    for _ in range(16):
+    for _ in range(12):
         world.advance()
         check_all(world)
     assert world.route.shares["2"] > 0.9

@@ -125,7 +125,8 @@ def _ages(table: pa.Table, as_of: datetime) -> NDArray[np.float64]:
 
 def _entities(table: pa.Table) -> NDArray[np.intp]:
     """Number those whom the rows are about; a row without a name is of its own."""
-    names, keys = (table[name].combine_chunks() for name in ("entity", "prediction_id"))
-    alone = pc.binary_join_element_wise(pa.scalar("\0"), keys, "")
-    whose = pc.if_else(pc.equal(names, ""), alone, names).dictionary_encode()
-    return np.asarray(whose.indices.to_numpy(), dtype=np.intp)
+    names = table["entity"].combine_chunks()
+    found = np.array(names.dictionary_encode().indices.to_numpy(), dtype=np.intp)
+    alone = np.asarray(pc.equal(names, pa.scalar("")).to_numpy(zero_copy_only=False), np.bool_)
+    found[alone] = found.size + np.arange(np.count_nonzero(alone))
+    return np.unique(found, return_inverse=True)[1].reshape(-1)

@@ -22,6 +22,7 @@ from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Registry, UnitOfWork
 from homeostat.engine.watch import Watch
+from homeostat.rollout.bandit.delays import Earned
 from homeostat.rollout.bandit.design import Bandit, Kind
 from homeostat.rollout.bandit.thompson import Reward, thompson
 
@@ -153,10 +154,9 @@ class Dealer:
                 self._decide("hold_bandit", state.name, found.held)
             return replace(state, held=found.held)
         totals = found.earned
-        low = [name for name, arm in totals.items() if arm.n < design.least]
-        if low and not state.moved:
-            few = f"{low[0]} has {totals[low[0]].n:.0f} of {design.least} answers that count"
-            return replace(state, held=few)
+        waits = "" if state.moved else _waits(totals, design.least)
+        if waits:
+            return replace(state, held=waits)
         reward = Reward.BERNOULLI if design.kind is Kind.CONVERSION else Reward.GAUSSIAN
         rng = np.random.default_rng([design.seed, batches])
         dealt = thompson(totals, rng, reward, design.floor, better=design.better)
@@ -185,6 +185,16 @@ class Dealer:
     def _decide(self, action: str, subject: str, reason: str, actor: str = AUTOMATIC) -> None:
         made = Decision(self.plan.spec.name, self.now, actor, action, subject, reason)
         self.uow.decide(made)
+
+
+def _waits(totals: Mapping[str, Earned], least: int) -> str:
+    """Return why it is too early to move shares; empty if it is not."""
+    for name, arm in totals.items():
+        if arm.n < least:
+            return f"{name} has {arm.n:.0f} of {least} answers that count"
+        if not arm.squares:
+            return f"no reward of {name} has come yet"
+    return ""
 
 
 def _over(state: BanditState, design: Bandit | None, champion: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -30,11 +32,19 @@ def market(
     folder: Path,
     design: Bandit = DESIGN,
     rates: tuple[float | Rate, float | Rate] = (0.15, 0.3),
-    **further: object,
+    *,
+    delays: Mapping[str, float] = FAST,
+    maturity: timedelta = 4 * DAY,
+    daily: int = 150,
+    people: int = 100_000,
+    mute: frozenset[str] = frozenset(),
+    habits: bool = False,
 ) -> Market:
     by_arm = [rate if callable(rate) else steady(rate) for rate in rates]
-    given: dict[str, object] = {"delays": FAST} | further
-    return Market(folder, design, dict(zip(ARMS, by_arm, strict=True)), **given)  # type: ignore[arg-type]
+    given = dict(zip(ARMS, by_arm, strict=True))
+    return Market(
+        folder, design, given, delays, maturity, daily, people=people, mute=mute, habits=habits
+    )
 
 
 def begun(found: Market, days: int = 0) -> Market:
@@ -71,11 +81,11 @@ def test_an_arm_whose_rewards_are_slow_is_not_taken_for_a_bad_one(
 
 def test_known_delays_are_learnt_from_long_before_rewards_mature(tmp_path: Path) -> None:
     slow = dict.fromkeys(ARMS, 2.0)
-    far = {"delays": slow, "maturity": 10 * DAY}
-    weighted = begun(market(tmp_path, replace(DESIGN, delay=Delay.WEIGHTED), **far), 21)
+    design = replace(DESIGN, delay=Delay.WEIGHTED)
+    weighted = begun(market(tmp_path, design, delays=slow, maturity=10 * DAY), 21)
     weighted.live(8)
     assert weighted.shares["v2"] > 0.9
-    patient = begun(market(tmp_path, **far), 1)
+    patient = begun(market(tmp_path, delays=slow, maturity=10 * DAY), 1)
     patient.live(8)
     assert patient.shares["v2"] == 0.5
 
@@ -115,12 +125,16 @@ def test_an_arm_whose_labels_stay_away_for_good_ends_it(tmp_path: Path) -> None:
 
 
 def test_repeated_customers_are_no_independent_evidence(tmp_path: Path) -> None:
-    many, few = begun(market(tmp_path)), begun(market(tmp_path, people=10))
-    many.live(8)
-    few.live(8)
-    assert many.state is not None
-    assert few.state is not None
-    assert sum(a.rows for a in few.state.arms) < sum(a.rows for a in many.state.arms)
+    found = market(tmp_path, people=40)
+    again = market(tmp_path, people=40, habits=True)
+    counted = []
+    for each in (found, again):
+        begun(each).live(7)
+        assert each.state is not None
+        counted.append(sum(arm.rows for arm in each.state.arms))
+    # Each customer answered 11 times in the three days that are complete.
+    assert counted[0] == pytest.approx(450, rel=0.3)
+    assert counted[1] < 100
 
 
 @pytest.mark.parametrize("kind", [Kind.VALUE, Kind.SCORE], ids=str)

@@ -25,8 +25,13 @@ def changing(rng: np.random.Generator, days: int = 10, daily: int = 300) -> Logg
         rewards.append((rng.random(daily) < rates[chosen]).astype(np.float64))
         chances.append(np.where(chosen == 1, share, 1.0 - share))
     size = days * daily
-    whole = (np.concatenate(part) for part in (rewards, chances))
-    return Logged(np.concatenate(arms), *whole, np.arange(size))
+    return Logged(
+        np.concatenate(arms), np.concatenate(rewards), np.concatenate(chances), np.arange(size)
+    )
+
+
+def taken(log: Logged, rows: NDArray[np.intp]) -> Logged:
+    return Logged(log.arms[rows], log.rewards[rows], log.propensities[rows], log.entities[rows])
 
 
 def test_shares_that_change_with_the_times_do_not_mislead() -> None:
@@ -45,9 +50,7 @@ def test_shares_that_change_with_the_times_do_not_mislead() -> None:
 
 def test_rows_of_one_customer_are_one_witness() -> None:
     log = changing(np.random.default_rng(0))
-    again = Logged(
-        *(np.repeat(part, 4) for part in (log.arms, log.rewards, log.propensities, log.entities))
-    )
+    again = taken(log, np.repeat(np.arange(log.arms.size), 4))
     once, four = evaluate(ARMS, ALWAYS, log), evaluate(ARMS, ALWAYS, again)
     assert (four.rows, four.entities) == (4 * once.rows, once.entities)
     for name in ("ips", "snips"):
@@ -65,14 +68,11 @@ def refused(found: Evaluation) -> str:
 def test_what_was_hardly_tried_cannot_be_told() -> None:
     log = changing(np.random.default_rng(0))
     first = log.arms == 0
-    only = Logged(log.arms[first], log.rewards[first], log.propensities[first], log.entities[first])
+    only = taken(log, np.flatnonzero(first))
     assert "wants v8, which was never tried" in refused(evaluate(ARMS, ALWAYS, only))
-    keep = first | (np.cumsum(log.arms) <= 20)
-    few = Logged(log.arms[keep], log.rewards[keep], log.propensities[keep], log.entities[keep])
+    few = taken(log, np.flatnonzero(first | (np.cumsum(log.arms) <= 20)))
     assert "and 30 are needed" in refused(evaluate(ARMS, ALWAYS, few))
-    nothing = Logged(
-        *(part[:0] for part in (log.arms, log.rewards, log.propensities)), log.arms[:0]
-    )
+    nothing = taken(log, np.arange(0))
     assert "no answer" in refused(evaluate(ARMS, ALWAYS, nothing))
 
 

@@ -89,7 +89,9 @@ def test_design_effect_is_that_of_clusters() -> None:
     entities = np.repeat(np.arange(500), 4)
     same = np.repeat(rng.random(500) < 0.3, 4).astype(np.float64)
     assert design_effect(same, entities) == pytest.approx(4.0, rel=1e-9)
-    assert design_effect((rng.random(2000) < 0.3) * 1.0, entities) == pytest.approx(1.0, abs=0.15)
+    assert design_effect((rng.random(2000) < 0.3).astype(np.float64), entities) == pytest.approx(
+        1.0, abs=0.15
+    )
     assert design_effect(np.ones(4), np.zeros(4, dtype=np.intp)) == 1.0
     assert design_effect(np.ones(1), np.zeros(1, dtype=np.intp)) == 1.0
 
