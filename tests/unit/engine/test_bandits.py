@@ -117,6 +117,22 @@ def test_labels_of_one_arm_only_hold_the_shares(tmp_path: Path) -> None:
     assert [arm.mean for arm in found.state.arms] == pytest.approx([0.15, 0.3], abs=0.03)
 
 
+def test_labels_that_stay_away_for_a_while_count_for_nobody(tmp_path: Path) -> None:
+    found = begun(market(tmp_path, maturity=2 * DAY))
+    found.live(8)
+    assert found.shares["v2"] > 0.8
+    found.mute = frozenset({"v2"})
+    found.live(6)
+    assert found.shares["v2"] > 0.8
+    found.mute = frozenset()
+    found.live(5)
+    state = found.state
+    assert state is not None
+    assert [each.version for each in state.quiet] == ["v2"]
+    assert state.arms[1].mean == pytest.approx(0.3, abs=0.05)
+    assert found.shares["v2"] > 0.8
+
+
 def test_an_arm_whose_labels_stay_away_for_good_ends_it(tmp_path: Path) -> None:
     found = begun(market(tmp_path, maturity=2 * DAY, daily=60, mute=frozenset({"v2"})))
     found.live(38)
@@ -251,6 +267,7 @@ def test_what_ends_a_bandit_gives_everybody_to_the_champion(tmp_path: Path, name
 
 def test_a_person_stops_it_and_may_start_it_again(tmp_path: Path) -> None:
     found = begun(market(tmp_path, daily=40))
+    found.tick(Request.RETRAIN)  # is for others
     found.tick(Request.STOP_BANDIT, reason="enough")
     assert found.shares == {}
     assert found.state is not None

@@ -35,7 +35,7 @@ from homeostat.entrypoints.bandits import (
 from homeostat.entrypoints.http.auth import Scope, Tokens
 from homeostat.entrypoints.http.bandits import bandits_api
 from homeostat.entrypoints.settings import load
-from homeostat.rollout.bandit.design import Bandit
+from homeostat.rollout.bandit.design import Bandit, Kind
 from homeostat.rollout.state import RolloutState, Stage
 from simulation.dealing import NAME, OUTCOME, Market, steady
 from simulation.world import DAY, MODEL
@@ -118,6 +118,15 @@ def test_a_rule_sends_some_to_another_arm(market: Market) -> None:
     assert dealt.chances(rows).tolist() == [[0.0, 1.0], [1.0, 0.0]]
     with pytest.raises(DataError, match="at most 20 rules"):
         read_policy(schema, DESIGN, Policy({"v1": 1.0}, rules * MOST_RULES))
+
+
+def test_of_scores_only_those_that_were_given_are_judged(market: Market) -> None:
+    design, policy = replace(DESIGN, kind=Kind.SCORE), Policy({"v2": 1.0})
+    now = market.clock.now()
+    found = judged(market.records, market.log, market.plan, design, policy, now)
+    assert found.snips is not None
+    assert found.snips.value == pytest.approx(1.0)
+    assert found.logged == 1.0
 
 
 def test_one_that_was_not_started_or_just_now_has_nothing_to_judge(market: Market) -> None:

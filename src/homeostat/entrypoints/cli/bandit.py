@@ -170,9 +170,7 @@ def _print_arms(design: Bandit, found: dict[str, object]) -> None:
     click.echo(printable(f"{design.name} on {design.model}: {found['stands']}; {design.kind} {of}"))
     if not isinstance(state, BanditState):
         return
-    why = state.held or state.reason
-    if why:
-        click.echo(printable(why))
+    click.echo(printable(state.held or state.reason or f"started by {state.actor}"))
     titles = ("arm", "share", "best", "reward", "answers that count")
     rows = (
         (
