@@ -148,8 +148,11 @@ def _arm_shares(answers: Sequence[Answered]) -> Column:
     if not any(one.arms for one in answers):
         return pa.nulls(sum(one.num_rows for one in answers), pa.float64())
     found: list[float | None] = []
+    arms, shares = NO_ARMS, dict[str, float]()
     for one in answers:
-        shares = {ARM + arm.version: arm.share for arm in one.arms}
+        if one.arms is not arms:  # the same object while the route is: an arm may have many slots
+            arms = one.arms
+            shares = {ARM + arm.version: arm.share for arm in arms}
         found += [shares.get(role) for role in one.role]
     return pa.array(found, pa.float64())
 
