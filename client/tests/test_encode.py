@@ -145,7 +145,7 @@ def test_a_row_that_is_too_large_is_refused(row: dict[object, object]) -> None:
 
 def test_fields_of_a_prediction() -> None:
     features = {"amount": 1.0, "score": "a feature of that name gives way"}
-    record = ("p", 1_500_000, features, 0.5, "", 7, 1.25, None, {"a": 0.5}, None, "model", None)
+    record = ("p", 1_500_000, features, 0.5, "", 7, 1.25, None, {"a": 0.5}, None, "model", None, 0.25)
     assert strict(prediction(record, "9")) == {
         "amount": 1.0,
         "prediction_id": "p",
@@ -156,6 +156,7 @@ def test_fields_of_a_prediction() -> None:
         "latency_ms": 1.25,
         "probabilities": {"a": 0.5},
         "tier": "model",
+        "arm_share": 0.25,
     }
     assert strict(prediction((7, "now", {}, 1, "3", None, *[None] * 6), ""))["prediction_id"] == "7"
     assert strict(label(("p", 1, 0)))["arrival"] == "1970-01-01T00:00:00+00:00"

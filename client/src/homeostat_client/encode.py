@@ -17,7 +17,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MISSING = {"NAType", "NaTType"}  # pandas' marks of what is missing
 MAX_ROW = 1 << 20
 UNVERSIONED = "unversioned"
-OPTIONAL = ("latency_ms", "prediction", "probabilities", "role", "tier", "reason")
+OPTIONAL = (
+    "latency_ms", "prediction", "probabilities", "role", "tier", "reason", "arm_share",
+)  # fmt: skip
 
 Moment = Union[int, str, datetime]
 """Nanoseconds since 1970, or a time as the caller wrote it."""

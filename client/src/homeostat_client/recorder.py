@@ -156,6 +156,7 @@ class Recorder:
         role: str | None = None,
         tier: str | None = None,
         reason: str | None = None,
+        arm_share: float | None = None,
     ) -> str:
         """Log what a model answered; return the id under which its label is logged later.
 
@@ -177,6 +178,8 @@ class Recorder:
         latency_ms : float, optional
         prediction, probabilities, role, tier, reason : optional
             Further fields of a record, where they are not what the server infers.
+        arm_share : float, optional
+            Of a role ``arm:VERSION``: the share of all entities that this arm had.
         """
         try:
             if prediction_id is None:
@@ -191,7 +194,7 @@ class Recorder:
                 features.copy() if type(features) is dict else dict(features),
                 score, version, entity, latency_ms, prediction,
                 probabilities if probabilities is None else _copied(probabilities),
-                role, tier, reason,
+                role, tier, reason, arm_share,
             ))  # fmt: skip
             if len(waiting) >= shipper.wake_at:
                 shipper.nudge()

@@ -17,6 +17,7 @@ FIELDS = (
     "role",
     "tier",
     "reason",
+    "arm_share",
 )
 
 

@@ -49,7 +49,7 @@ PATH = f"/api/v1/models/{MODEL}/bandits"
 def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
     folder = tmp_path_factory.mktemp("market")
     rates, delays = {"v1": steady(0.1), "v2": steady(0.3)}, {"v1": 0.2, "v2": 0.2}
-    found = Market(folder, DESIGN, rates, delays, maturity=2 * DAY, daily=150)
+    found = Market(folder, DESIGN, rates, delays, maturity=DAY, daily=110)
     found.tick(Request.START_BANDIT)
     found.live(10)
     return found
