@@ -24,7 +24,7 @@ from simulation.world import DAY, MODEL
 
 ARMS = ("v1", "v2")
 LATE = Bandit(NAME, MODEL, ARMS, OUTCOME, floor=0.01, least=50)
-SLOW = {"v1": 0.5, "v2": 20.0}
+SLOW = {"v1": 0.2, "v2": 8.0}
 
 
 def market(
@@ -37,20 +37,19 @@ def market(
 
 
 def late(runs: int) -> None:
-    """The better arm (10 %, v2) has labels after 20 days, the other (8 %) after half a day."""
+    """The better arm (10 %, v2) has labels after 8 days, the other (8 %) after five hours."""
     rates = {"v1": steady(0.08), "v2": steady(0.10)}
     for known, delay, days in (
         (True, Delay.WEIGHTED, 60),
         (True, Delay.WEIGHTED, 120),
         (False, Delay.WEIGHTED, 120),
-        (False, Delay.MATURED, 120),
     ):
         found = []
         for seed in range(runs):
-            made = market(replace(LATE, delay=delay), rates, seed, 60.0, 400, SLOW)
+            made = market(replace(LATE, delay=delay), rates, seed, 40.0, 400, SLOW)
             before = 0
             if known:  # both arms answered half of all before, months ago
-                before = 121
+                before = 81
                 made.tick(Request.START_BANDIT)
                 made.live(before, still=True)
                 made.tick(Request.STOP_BANDIT)

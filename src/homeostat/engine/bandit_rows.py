@@ -54,16 +54,18 @@ class BanditRows:
         batches = np.floor(ages * (timedelta(days=1) / self.design.every))
         weights = self.design.discount ** np.maximum(batches, 0.0)
         rows = Exposures(ages, rewards, delays, weights, _entities(table))
-        roles = np.asarray(table["role"].to_numpy(zero_copy_only=False), dtype=np.str_)
-        return {arm: rows.take(roles == ARM + arm) for arm in self.design.arms}
+        places = self._places(table)
+        return {arm: rows.take(places == place) for place, arm in enumerate(self.design.arms)}
 
     def delays(self, window: Window) -> dict[str, NDArray[np.float64]]:
         """Return, by version, how many days the rewards of a window's answers took."""
         table = self._read(window, arms=False)
         rewards, delays = self._rewards(table)
         came = np.isfinite(rewards) & (rewards != 0.0)
-        versions = np.asarray(table["version"].to_numpy(zero_copy_only=False), dtype=np.str_)
-        return {str(name): delays[came & (versions == name)] for name in np.unique(versions)}
+        versions = table["version"].combine_chunks().dictionary_encode()
+        which = np.asarray(versions.indices.to_numpy())
+        names = versions.dictionary.to_pylist()
+        return {str(name): delays[came & (which == place)] for place, name in enumerate(names)}
 
     def logged(self, window: Window, features: Sequence[str] = ()) -> tuple[Logged, pa.Table]:
         """Return answers with complete labels and the chance of their arm, and their rows.
@@ -76,16 +78,18 @@ class BanditRows:
         known = np.isfinite(chances)
         if self.design.kind is Kind.SCORE:
             known &= np.isfinite(rewards)
-        roles = pc.index_in(
-            table["role"], pa.array([ARM + arm for arm in self.design.arms], pa.string())
-        )
-        places = np.asarray(roles.fill_null(-1).to_numpy(), dtype=np.intp)
+        places = self._places(table)
         known &= places >= 0
         kept = table.filter(pa.array(known))
         # Shares are of all entities; the policy deals those of the bandit.
         propensities = np.minimum(chances[known] / self.design.traffic, 1.0)
         rewards = np.nan_to_num(rewards[known])
         return Logged(places[known], rewards, propensities, _entities(kept)), kept
+
+    def _places(self, table: pa.Table) -> NDArray[np.intp]:
+        """Return the place of each row's arm among all, -1 for those of no arm."""
+        found = pc.index_in(table["role"], self._roles).fill_null(-1)
+        return np.asarray(found.to_numpy(), dtype=np.intp)
 
     @property
     def _roles(self) -> pa.Array[pa.StringScalar]:
