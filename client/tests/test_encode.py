@@ -145,7 +145,21 @@ def test_a_row_that_is_too_large_is_refused(row: dict[object, object]) -> None:
 
 def test_fields_of_a_prediction() -> None:
     features = {"amount": 1.0, "score": "a feature of that name gives way"}
-    record = ("p", 1_500_000, features, 0.5, "", 7, 1.25, None, {"a": 0.5}, None, "model", None, 0.25)
+    record = (
+        "p",
+        1_500_000,
+        features,
+        0.5,
+        "",
+        7,
+        1.25,
+        None,
+        {"a": 0.5},
+        None,
+        "model",
+        None,
+        0.25,
+    )
     assert strict(prediction(record, "9")) == {
         "amount": 1.0,
         "prediction_id": "p",
