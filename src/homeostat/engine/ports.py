@@ -306,13 +306,19 @@ class Registry(Aliases, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """State of a run at its trainer. ``artifact`` is set when done, ``problem`` when failed."""
+    """State of a run at its trainer. ``artifact`` is set when done, ``problem`` when failed.
+
+    ``sha256`` is what the artifact's must be, where the trainer says so; ``progress`` is a part of
+    the whole, where a run under way says so.
+    """
 
     done: bool
     artifact: Path | None = None
     flavour: str = ""
     problem: str = ""
     metrics: tuple[tuple[str, float], ...] = ()
+    sha256: str = ""
+    progress: float | None = None
 
 
 class Trainer(Protocol):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from homeostat.adapters.digest import sha256
 from homeostat.adapters.durable import exclusive, folder_name, make_folder, publish, sync
 from homeostat.adapters.records.codec import decode, encode
 from homeostat.adapters.registry.history import HISTORY, append, read
@@ -24,24 +24,6 @@ from homeostat.domain.model import ModelVersion
 
 CARD = "card.json"
 ARTIFACT = "artifact"
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, or of a folder's files with their relative paths.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
-        name = file_path.relative_to(path).as_posix()
-        digest.update(f"{sha256(file_path)}  {name}\n".encode())
-    return digest.hexdigest()
 
 
 def vouched(version: ModelVersion, artifact: Path) -> str:

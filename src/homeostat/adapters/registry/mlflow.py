@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from homeostat.adapters.digest import sha256
 from homeostat.adapters.durable import exclusive, folder_name, make_folder, publish
 from homeostat.adapters.records.codec import decode, encode
-from homeostat.adapters.registry.local import sha256, vouched
+from homeostat.adapters.registry.local import vouched
 from homeostat.domain.alias import AliasChange
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import (

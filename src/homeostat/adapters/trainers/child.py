@@ -9,21 +9,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
+import random
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
+from homeostat.adapters.digest import sha256
 from homeostat.domain.errors import ConfigError, TrainingError
 from homeostat.domain.model import ModelSpec
 
 REQUEST, ROWS, RESULT = "request.json", "rows.parquet", "result.json"
 ARTIFACT, LOG, LOCK, PID = "artifact", "log.txt", "lock", "pid"
+JOB, PROGRESS = "job.json", "progress"
 LONGEST_PROBLEM = 2000
 
 TrainFunction = Callable[[pa.Table, ModelSpec, Path], Mapping[str, float]]
@@ -67,6 +70,8 @@ def write_json(path: Path, content: object) -> None:
 def run(folder: Path) -> dict[str, float]:
     """Train in the run's folder and return the metrics that the function reports.
 
+    Python's and NumPy's global generators begin with the run's seed.
+
     Raises
     ------
     TrainingError
@@ -77,6 +82,9 @@ def run(folder: Path) -> dict[str, float]:
     rows = pq.read_table(folder / ROWS)
     artifact = folder / ARTIFACT
     artifact.mkdir(exist_ok=True)
+    seed = int(request.get("seed", 0))
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries draw from it
     metrics: object = load_function(request["function"])(rows, spec, artifact)
     if not any(artifact.iterdir()):
         raise TrainingError("the training function wrote no artifact into its output folder")
@@ -90,9 +98,8 @@ def run(folder: Path) -> dict[str, float]:
 
 def main(folder: Path) -> int:
     """Run and report; the exit code is 0 when there is a result of either kind."""
-    (folder / PID).write_text(str(os.getpid()))
     try:
-        result: dict[str, object] = {"metrics": run(folder)}
+        result: dict[str, object] = {"metrics": run(folder), "sha256": sha256(folder / ARTIFACT)}
     except Exception as error:  # noqa: BLE001 - a user's code may raise anything; it is reported
         traceback.print_exc()
         result = {"problem": f"{type(error).__name__}: {error}"[:LONGEST_PROBLEM]}

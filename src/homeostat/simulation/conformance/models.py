@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from homeostat.domain.errors import ArtifactError, ConflictError, DataError, Not
 from homeostat.domain.model import ModelSpec, ModelVersion
 from homeostat.domain.window import Window
 from homeostat.engine.ports import Registry, Trainer
+from homeostat.engine.ports_training import Sourced
 from homeostat.simulation.conformance.raising import must_raise
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
@@ -171,7 +173,50 @@ def check_unknown_run_has_failed(trainer: Trainer, spec: ModelSpec, rows: pa.Tab
     assert _await(trainer, "none")
 
 
+def check_runs_are_told_apart(trainer: Trainer, spec: ModelSpec, rows: pa.Table) -> None:
+    """Each run has an artifact of its own, and the end of one does not touch another's."""
+    found = []
+    for run_id in ("one", "two"):
+        trainer.start(_request(run_id), spec, rows)
+        assert _await(trainer, run_id) == ""
+        found.append(trainer.poll("fraud", run_id))
+    assert found[0].artifact != found[1].artifact
+    trainer.cancel("fraud", "two")
+    assert trainer.poll("fraud", "one") == found[0]
+
+
+def check_what_a_trainer_says(trainer: Trainer, spec: ModelSpec, rows: pa.Table) -> None:
+    """Progress is a part of the whole and only of a run under way; metrics are finite numbers."""
+    trainer.start(_request("one"), spec, rows)
+    for _ in range(10_000):
+        found = trainer.poll("fraud", "one")
+        assert found.progress is None or 0.0 <= found.progress <= 1.0
+        if found.done:
+            break
+    assert found.done
+    assert found.progress is None
+    assert all(math.isfinite(value) for _, value in found.metrics)
+    assert found.metrics == tuple(sorted(found.metrics))
+    assert not isinstance(trainer, Sourced) or trainer.source()
+
+
+def check_cancel_before_the_end(trainer: Trainer, spec: ModelSpec, rows: pa.Table) -> None:
+    """A run that is cancelled ends, with one outcome that stays."""
+    trainer.start(_request("one"), spec, rows)
+    trainer.cancel("fraud", "one")
+    _await(trainer, "one")
+    first = trainer.poll("fraud", "one")
+    trainer.start(_request("one"), spec, rows)
+    assert trainer.poll("fraud", "one") == first, "a run that has ended does not begin again"
+
+
 TrainerCheck = Callable[[Trainer, ModelSpec, pa.Table], None]
 """Takes a trainer that succeeds on the rows, the model ``fraud`` and labelled rows."""
 
-TRAINER_CHECKS: tuple[TrainerCheck, ...] = (check_training_ends_once, check_unknown_run_has_failed)
+TRAINER_CHECKS: tuple[TrainerCheck, ...] = (
+    check_training_ends_once,
+    check_unknown_run_has_failed,
+    check_runs_are_told_apart,
+    check_what_a_trainer_says,
+    check_cancel_before_the_end,
+)

@@ -146,7 +146,7 @@ def test_a_run_that_is_gone_has_failed(fake: FakeAirflow, tmp_path: Path) -> Non
     made = trainer(fake, tmp_path)
     made.start(request(), SPEC, ROWS)
     fake.runs.clear()
-    assert made.poll("fraud", "fraud-0001").problem == "the DAG run ended without a result.json"
+    assert made.poll("fraud", "fraud-0001").problem == "airflow knows the DAG run no more"
     made.api.fail("train", "fraud-0001")
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
+from homeostat.adapters.digest import sha256
 from homeostat.adapters.trainers.child import main
 from homeostat.domain.model import ModelSpec
 from homeostat.simulation.conformance.log import SPEC, predictions
@@ -32,6 +33,8 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
         (tmp_path / "request.json").write_text(json.dumps(asked))
         assert main(tmp_path) == 0
         found: dict[str, object] = json.loads((tmp_path / "result.json").read_text())
+        if "metrics" in found:
+            assert found.pop("sha256") == sha256(tmp_path / "artifact")
         return found
 
     return result

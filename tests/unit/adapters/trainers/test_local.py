@@ -1,5 +1,7 @@
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, predictions
 
 ROWS = predictions(["a", "b"]).append_column("label", pa.array(np.zeros(2)))
+LOST = "lost while no control plane looked: the training process ended without a result"
 GOOD = """
     (out / "model.json").write_text("{}")
     return {"rows": len(rows), "auc": 0.75, "odd": float("nan")}
@@ -129,7 +132,7 @@ def test_an_unusable_result_is_a_failed_run(bench: Bench, result: str, said: str
 def test_a_process_that_lingers_after_its_result_is_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("homeostat.adapters.trainers.local.LINGER", 0.1)
+    monkeypatch.setattr("homeostat.adapters.trainers.processes.LINGER", 0.1)
     body = "\n    import threading\n    threading.Thread(target=time.sleep, args=(60,)).start()"
     trainer = started(bench.trainer(body + GOOD))
     assert ended(trainer).problem == ""
@@ -159,7 +162,7 @@ def test_who_waits_waits_no_longer_than_the_limit(bench: Bench) -> None:
 def test_a_cancelled_run_has_failed(bench: Bench) -> None:
     trainer = started(bench.trainer("\n    time.sleep(60)"))
     trainer.cancel("fraud", "run")
-    assert trainer.poll("fraud", "run").problem == "the training process was ended by SIGKILL"
+    assert trainer.poll("fraud", "run").problem == "cancelled"
     trainer.cancel("fraud", "run")
 
 
@@ -195,7 +198,18 @@ def test_an_orphan_that_dies_or_is_cancelled_is_noticed(bench: Bench) -> None:
             break
         Event().wait(0.05)
     later.cancel("fraud", "run")
-    assert ended(later).problem == "the training process ended without a result"
+    assert ended(later).problem == "cancelled"
+
+
+def test_a_run_whose_machine_went_down_is_lost(bench: Bench) -> None:
+    later = orphan(bench, "\n    time.sleep(60)")
+    pid = bench.folder / "runs" / "run" / "pid"
+    for _ in range(1200):
+        if pid.exists() and pid.read_text():
+            break
+        Event().wait(0.05)
+    os.killpg(int(pid.read_text().split()[0]), signal.SIGKILL)
+    assert ended(later).problem == LOST
 
 
 def test_a_run_whose_owner_died_before_its_process_began_can_be_started_again(bench: Bench) -> None:
@@ -204,7 +218,7 @@ def test_a_run_whose_owner_died_before_its_process_began_can_be_started_again(be
     folder.mkdir(parents=True)
     (folder / "request.json").write_text("{}")
     trainer.cancel("fraud", "run")
-    assert trainer.poll("fraud", "run").problem == "the training process ended without a result"
+    assert trainer.poll("fraud", "run").problem == LOST
     assert ended(started(trainer)).problem == ""
 
 
@@ -218,7 +232,7 @@ def test_a_full_disk_is_the_outcome_of_the_run_and_the_run_can_be_asked_for_agai
 
     for where in ("pq.write_table", "subprocess.Popen"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"homeostat.adapters.trainers.local.{where}", full)
+            patch.setattr(f"homeostat.adapters.trainers.processes.{where}", full)
             started(trainer)
         assert "cannot begin: [Errno 28] No space" in trainer.poll("fraud", "run").problem
     assert ended(started(trainer)).problem == ""
