@@ -28,13 +28,12 @@ from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.adapters.remote_log import Calls, RemoteLog
 from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.telemetry import calling
-from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.engine.lease import FencedRecords, Leadership
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
-from homeostat.engine.ports import Notifier, Ports, Records, Registry, Routes
+from homeostat.engine.ports import Notifier, Ports, Records, Registry, Routes, Trainer
 from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.gateway import Gateway, LogWriter, RouteTable, ServedModel
 from homeostat.entrypoints.gateway.table import MakeCircuit, log_transition, own_circuit
@@ -45,6 +44,7 @@ from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.settings.deployment import Settings, secret
 from homeostat.entrypoints.settings.plan import breaker_config, model_fallback, model_plan
 from homeostat.entrypoints.settings.receivers import manners_of
+from homeostat.entrypoints.trainers import make_trainer
 from homeostat.entrypoints.worker import Pulse
 
 if TYPE_CHECKING:
@@ -70,18 +70,11 @@ class Deployment:
         self.log.close()
         self.records.close()
 
-    def trainers(self, *, wait: bool = False) -> dict[str, LocalTrainer]:
+    def trainers(self, *, wait: bool = False) -> dict[str, Trainer]:
         """Return the trainer of every model that has one."""
-        trainers = {}
-        for model in self.settings.models:
-            if model.retraining is None:
-                continue
-            file, function = self.settings.trainer(model.name)
-            root = self.settings.data_folder / "runs"
-            trainers[model.name] = LocalTrainer(
-                root, f"{file}:{function}", self.clock, model.retraining.timeout, wait=wait
-            )
-        return trainers
+        names = [model.name for model in self.settings.models]
+        made = (make_trainer(self.settings, n, self.clock, os.environ, wait=wait) for n in names)
+        return {n: t for n, t in zip(names, made, strict=True) if t is not None}
 
     def ports(
         self, routes: Routes | None = None, notifiers: Mapping[str, Notifier] | None = None,

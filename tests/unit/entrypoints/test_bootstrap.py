@@ -13,6 +13,7 @@ from asgi import Caller
 from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.routes import RecordsRoutes
 from homeostat.adapters.telemetry import Calling
+from homeostat.adapters.trainers.local import LocalTrainer
 from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.domain.errors import ConfigError, StorageError
 from homeostat.domain.window import Window
@@ -191,6 +192,7 @@ def test_only_models_that_are_retrained_have_a_trainer(folder: Path) -> None:
     trainers = deployment.ports().trainers
     assert list(trainers) == ["fraud"]
     made = deployment.trainers(wait=True)["fraud"]
+    assert isinstance(made, LocalTrainer)
     assert made.function == f"{folder.resolve()}/train.py:train"
     assert (made.limit, made.wait) == (timedelta(seconds=90), True)
     (folder / "train.py").unlink()

@@ -26,6 +26,7 @@ from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.settings import Console, Settings, Webhook, secret
 from homeostat.entrypoints.settings.plan import model_plan
 from homeostat.entrypoints.settings.receivers import Receiver, secrets_of
+from homeostat.entrypoints.trainers import describe_trainer
 from homeostat.entrypoints.unmonitored import unmonitored
 
 LEAST_FREE = 1024**3
@@ -82,7 +83,8 @@ def examine(opened: Deployment) -> Iterator[Finding]:
             yield _try(f"receiver {name}", partial(_secrets, settings, receiver))
     for model in settings.models:
         if model.retraining is not None:
-            yield _try(f"trainer of {model.name}", partial(_trainer, settings, model.name))
+            look = partial(describe_trainer, settings, model.name, os.environ)
+            yield _try(f"trainer of {model.name}", look)
         yield _champion(opened, model.name)
         yield from _reference(opened, model.name)
         for tier in model.fallback:
@@ -141,11 +143,6 @@ def _secrets(settings: Settings, receiver: Receiver) -> str:
         secret(os.environ, variable, field, settings.file)
     unsigned = isinstance(receiver, Webhook) and receiver.secret_env is None
     return "configured; without secret_env it is unsigned" if unsigned else "configured"
-
-
-def _trainer(settings: Settings, model: str) -> str:
-    file, function = settings.trainer(model)
-    return f"{function} in {file}"
 
 
 def _champion(opened: Deployment, model: str) -> Finding:

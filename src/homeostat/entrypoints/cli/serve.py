@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import os
 import signal
 import socket
 import sys
@@ -31,6 +32,7 @@ from homeostat.entrypoints.patience import PatientProtocol
 from homeostat.entrypoints.release import Release
 from homeostat.entrypoints.reports_schedule import chores
 from homeostat.entrypoints.settings import load
+from homeostat.entrypoints.trainers import describe_trainer
 from homeostat.entrypoints.unmonitored import unmonitored
 from homeostat.entrypoints.worker import Pulse, Worker
 
@@ -193,7 +195,7 @@ def adopt(*, history: Path, config_path: Path, model: str, version: str, as_json
     name = settings.model(model).name
     elsewhere = served_elsewhere(settings.model(name))
     if not elsewhere:
-        settings.trainer(name)
+        describe_trainer(settings, name, os.environ)
         if version:
             raise click.UsageError("--version is for a model that is served elsewhere")
     deployment = open_deployment(settings, clock)

@@ -367,7 +367,8 @@ class Settings(Part):
         Raises
         ------
         ConfigError
-            If the model has no retraining section, or the file does not exist.
+            If the model has no retraining section, is trained by something else than a function,
+            or the file does not exist.
         """
         retraining = self.model(name).retraining
         field = f"models.{name}.retraining.trainer"
@@ -377,7 +378,10 @@ class Settings(Part):
                 "elsewhere, history: {score: COLUMN} for the answers in the history"
             )
             raise ConfigError("is missing", remedy, str(self._file), None, field)
-        path, _, function = retraining.trainer.rpartition(":")
+        if retraining.trainer.function is None:
+            remedy = "write one such as train.py:train"
+            raise ConfigError("is no Python function", remedy, str(self._file), None, field)
+        path, _, function = retraining.trainer.function.rpartition(":")
         file = self.path(path)
         if not file.is_file():
             problem = f"there is no file {file}"

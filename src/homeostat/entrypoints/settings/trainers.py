@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from homeostat.entrypoints.settings.part import Part, only_one
 from homeostat.entrypoints.settings.values import (
@@ -87,9 +89,11 @@ class Airflow(Part):
         return self
 
 
-class TrainerKind(Part):
-    """Where a model is trained: exactly one of the four."""
+class Trainer(Part):
+    """Where a model is trained: a Python function, as plain text, or one of the others."""
 
+    function: Function | None = None
+    """A Python file, relative to this one, and the function in it: ``train.py:train``."""
     command: Words | None = None
     """A program and its arguments, run in this file's folder; no shell reads them."""
     container: Container | None = None
@@ -99,10 +103,22 @@ class TrainerKind(Part):
     airflow: Airflow | None = None
     """A DAG of Airflow."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: object) -> object:
+        return {"function": given} if isinstance(given, str) else given
+
     @model_validator(mode="after")
     def _one(self) -> Self:
-        only_one(self, "command", "container", "webhook", "airflow")
+        only_one(self, "function", "command", "container", "webhook", "airflow")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe both forms to editors."""
+        return {"anyOf": [{"type": "string", "pattern": FUNCTION}, handler(core)]}
 
 
 class TrainingLimits(Part):

@@ -15,6 +15,7 @@ from homeostat.entrypoints.settings.monitors import Moment
 from homeostat.entrypoints.settings.part import Part, only_one
 from homeostat.entrypoints.settings.routes import Escalation
 from homeostat.entrypoints.settings.rules import OwnRule
+from homeostat.entrypoints.settings.trainers import Trainer, TrainingLimits
 from homeostat.entrypoints.settings.values import (
     Count,
     Duration,
@@ -191,8 +192,10 @@ class TrainingData(Part):
 class Retraining(Part):
     """When to retrain, on what, and how a candidate is judged."""
 
-    trainer: str = Field(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")
-    """A Python file, relative to this one, and the function in it: ``train.py:train``."""
+    trainer: Trainer
+    """Where it is trained: ``train.py:train``, or a command, a container, a webhook or Airflow."""
+    limits: TrainingLimits = TrainingLimits()
+    """What a training on this machine may take."""
     performance_windows: Count | None = 3
     """Retrain after so many windows in a row with worse performance; null: never."""
     floor: dict[str, Number] = Field(default_factory=dict)
