@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from homeostat.domain.errors import NotFoundError
+from homeostat.domain.manifest import TrainingManifest
 
 SEGMENT_JOINT = "&"
 """Stands between the features of a segment that is a combination of several."""
@@ -179,6 +180,7 @@ class ModelVersion:
     ``sha256`` is of the artifact's bytes; ``flavour`` names the runtime that loads it; ``parent``
     is the champion at the time of training; ``metrics`` come from its own training. ``judged`` is
     the version that the gate judged in its place, trained alike on fewer rows; empty: itself.
+    ``manifest`` says what it was trained on, where that is known.
     """
 
     model: str
@@ -192,3 +194,4 @@ class ModelVersion:
     trained_until: datetime | None = None
     metrics: tuple[tuple[str, float], ...] = ()
     judged: str = ""
+    manifest: TrainingManifest | None = None

@@ -58,6 +58,9 @@ def _asked(
     return incidents is None or not isinstance(effect, Notify) or effect.incident in incidents
 
 
+BeforeTraining = Callable[[ModelSpec, StartTraining, pa.Table, Trainer], None]
+
+
 def backoff(attempts: int) -> timedelta:
     """Return how long to wait after the given number of failed attempts.
 
@@ -83,6 +86,8 @@ class Dispatcher:
     training_rows : callable
         Returns the rows of a training request, as they are known at its ``as_of``.
     manners : mapping of receiver name to Manners
+    before_training : callable, optional
+        Is told the rows of a training that is about to begin, and its trainer.
     """
 
     records: Records
@@ -91,6 +96,7 @@ class Dispatcher:
     specs: Mapping[str, ModelSpec]
     training_rows: Callable[[ModelSpec, StartTraining], pa.Table]
     manners: Mapping[str, Manners] = field(default_factory=dict)
+    before_training: BeforeTraining | None = None
     _outbox: Outbox = field(init=False)
     _resting: dict[str, tuple[datetime, datetime]] = field(default_factory=dict, init=False)
     _tried: dict[int, datetime] = field(default_factory=dict, init=False)
@@ -237,7 +243,10 @@ class Dispatcher:
                 trainer, spec = self._trainer(effect.model), self.specs.get(effect.model)
                 if spec is None:
                     raise NotFoundError(f"model {effect.model!r} is not configured any more")
-                trainer.start(effect, spec, self.training_rows(spec, effect))
+                rows = self.training_rows(spec, effect)
+                if self.before_training is not None:
+                    self.before_training(spec, effect, rows, trainer)
+                trainer.start(effect, spec, rows)
             case _:
                 self._trainer(effect.model).cancel(effect.model, effect.run_id)
         return None

@@ -17,6 +17,7 @@ from homeostat.domain.model import ModelVersion
 from homeostat.domain.record import TIMESTAMP
 from homeostat.domain.window import Window
 from homeostat.engine.cohort import cohorts
+from homeostat.engine.manifests import manifest_of_history
 from homeostat.engine.outcomes import class_counts
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, Records, Trainer, Training
@@ -144,11 +145,13 @@ def adopt(
     now: datetime,
     *,
     logged: bool = False,
+    trained_at: datetime | None = None,
 ) -> ModelVersion:
     """Register the first version, learn what is normal from the history, and install it.
 
     Monitoring starts at `now`. With `logged`, the history is in the prediction log too, so that
-    later versions can be trained on it.
+    later versions can be trained on it. `trained_at` is the moment that `train_first` was given,
+    if that is another.
 
     Raises
     ------
@@ -161,17 +164,21 @@ def adopt(
     if training.artifact is None:
         raise TrainingError(f"{spec.name}: there is no artifact to adopt")
     check_vacant(ports.records, spec.name)
+    run_id, trainer = first_run(spec.name, trained_at or now), ports.trainers.get(spec.name)
     card = ports.registry.register(
         ModelVersion(
             spec.name,
             "",
             training.flavour,
-            "",
+            training.sha256,
             now,
-            run_id=first_run(spec.name, now),
+            run_id=run_id,
             rows=int(dict(training.metrics).get("rows", history.trained.num_rows)),
             trained_until=history.split,
             metrics=training.metrics,
+            manifest=manifest_of_history(
+                plan.spec, run_id, history.trained, history.split, trained_at or now, trainer
+            ),
         ),
         training.artifact,
     )

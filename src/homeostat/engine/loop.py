@@ -26,6 +26,7 @@ from homeostat.engine.explanations import explanation_key
 from homeostat.engine.importance import importance_key
 from homeostat.engine.inputs import References
 from homeostat.engine.late import late_key
+from homeostat.engine.manifests import Manifests
 from homeostat.engine.mishaps import located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports
@@ -85,6 +86,7 @@ class Engine:
             specs,
             TrainingRows(self.ports.log, self.ports.scorer),
             self.ports.manners,
+            Manifests(self.ports.records, self.ports.log),
         )
 
     def tick(self, now: datetime) -> tuple[str, ...]:

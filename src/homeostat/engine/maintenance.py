@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import Effect, StartTraining
 from homeostat.domain.errors import HomeostatError, StorageError
+from homeostat.domain.manifest import TrainingManifest, manifest_key
 from homeostat.domain.model import ModelVersion
 from homeostat.engine.act import LONGEST_LIFE
 from homeostat.engine.cohort import MATURED
@@ -225,6 +226,11 @@ def _clear(
     matured_until = min(now - plan.spec.labels.maturity, dict(watch.metrics_until)[MATURED])
     faults = tuple(fault.window(now) for fault in watch.faults)
     planned = plan_run(policy, rollout.champion, matured_until, now, faults, state.onset)
+    known = {
+        fault.window(now): f"{fault.column}: {fault.reason or 'data fault'}"
+        for fault in watch.faults
+    }
+    planned = replace(planned, reasons=tuple(known[window] for window in planned.excluded))
     return found.then(run.Guarded(result, planned), now)
 
 
@@ -247,11 +253,16 @@ def _follow(
         return _overdue(policy, found, "not begun", now)
     training = trainer.poll(state.model, state.run_id)
     if not training.done:
+        found = replace(found, state=replace(state, progress=training.progress))
         return _overdue(policy, found, "still training", now)
     if training.problem or training.artifact is None or state.plan is None:
         return found.then(run.TrainingFailed(training.problem or "no artifact"), now)
-    card = card_of(state, training, now)
+    card = card_of(state, training, _manifest(workshop, state), now)
     return found.then(_registered(workshop.registry, card, training.artifact), now)
+
+
+def _manifest(workshop: Workshop, state: RunState) -> TrainingManifest | None:
+    return workshop.records.read(manifest_key(state.model, state.training_id), TrainingManifest)
 
 
 def _registered(registry: Registry, card: ModelVersion, artifact: Path) -> run.Event:
@@ -363,7 +374,9 @@ def _follow_refit(
         raise
     except HomeostatError as error:
         return found.then(run.Cancel(f"cannot score the hold-out: {error}"), now)
-    refit = Refit(plan, policy, workshop.log, workshop.scorer, workshop.registry)
+    refit = Refit(
+        plan, policy, workshop.log, workshop.scorer, workshop.registry, _manifest(workshop, state)
+    )
     outcome = refit.outcome(state, training, fault, rows, scores, now)
     if outcome is None:
         return found

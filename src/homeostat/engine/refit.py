@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from homeostat.domain.columns import answered, float_array
 from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.domain.logged import with_features
+from homeostat.domain.manifest import TrainingManifest
 from homeostat.domain.model import ModelVersion
 from homeostat.domain.window import Window
 from homeostat.engine.plan import ModelPlan
@@ -24,7 +25,13 @@ from homeostat.retraining.run import Refitted, RunState, overdue
 Floats = NDArray[np.float64]
 
 
-def card_of(state: RunState, training: Training, now: datetime, judged: str = "") -> ModelVersion:
+def card_of(
+    state: RunState,
+    training: Training,
+    manifest: TrainingManifest | None,
+    now: datetime,
+    judged: str = "",
+) -> ModelVersion:
     """Return the card of what a run has trained; `judged` stands for it before the gate."""
     plan = state.plan
     assert plan is not None  # a training has one
@@ -33,7 +40,7 @@ def card_of(state: RunState, training: Training, now: datetime, judged: str = ""
         model=state.model,
         version="",
         flavour=training.flavour,
-        sha256="",
+        sha256=training.sha256,
         created=now,
         parent=plan.parent,
         run_id=state.training_id,
@@ -41,6 +48,7 @@ def card_of(state: RunState, training: Training, now: datetime, judged: str = ""
         trained_until=trained.end,
         metrics=training.metrics,
         judged=judged,
+        manifest=manifest,
     )
 
 
@@ -53,6 +61,7 @@ class Refit:
     log: PredictionLog
     scorer: Scorer
     registry: Registry
+    manifest: TrainingManifest | None
 
     def outcome(
         self,
@@ -105,7 +114,7 @@ class Refit:
         self, state: RunState, training: Training, rows: pa.Table, judged: Floats, now: datetime
     ) -> Refitted:
         assert training.artifact is not None  # `outcome` has looked
-        card = card_of(state, training, now, state.candidate)
+        card = card_of(state, training, self.manifest, now, state.candidate)
         version = self.registry.register(card, training.artifact).version
         newest = self._newest(state)
         old, new = (

@@ -17,6 +17,7 @@ class Plan:
     """What a run trains on, and the later hold-out on which the gate compares.
 
     ``refit`` is what a candidate that has passed is trained on once more; None: it serves as it is.
+    ``reasons`` says of each excluded window why it is.
     """
 
     parent: str
@@ -26,6 +27,7 @@ class Plan:
     excluded: tuple[Window, ...] = ()
     refit: Window | None = None
     data: DataPolicy = DataPolicy()  # noqa: RUF009 - a frozen value
+    reasons: tuple[str, ...] = ()
 
     def tainted(self, faults: Sequence[Window], *, refit: bool) -> Window | None:
         """Return a fault that touches what is used and was not known at the start, if any."""
@@ -39,7 +41,7 @@ class Plan:
         """Return the training of the candidate."""
         return StartTraining(
             run_id, model, self.parent, self.training, self.as_of, self.excluded,
-            choice=self.data.choice,
+            choice=self.data.choice, reasons=self.reasons,
         )  # fmt: skip
 
     def request_refit(self, run_id: str, model: str, judged: str) -> StartTraining:

@@ -181,6 +181,8 @@ class RunState:
         The version that came out of it.
     reason : str
         Why it stands where it stands.
+    progress : float or None
+        Part of the training that is done, where the trainer says so.
     said : str
         The last refusal or wait on record, so that it is recorded once.
     put_off : str
@@ -200,6 +202,7 @@ class RunState:
     starts: tuple[datetime, ...] = ()
     candidate: str = ""
     reason: str = ""
+    progress: float | None = None
     said: str = ""
     put_off: str = ""
 
@@ -264,7 +267,7 @@ def step(state: RunState, event: Event, now: datetime) -> Stepped:
         case Guarded():
             return _guarded(state, target, event, now)
         case TrainingDone(version):
-            after = replace(state, stage=target, candidate=version, reason="trained")
+            after = replace(state, stage=target, candidate=version, reason="trained", progress=None)
             return after, (), (_said(after, now, "train", version, "training finished"),)
         case Evaluated():
             return _judged(state, target, event, now)
@@ -391,7 +394,7 @@ def _refitted(state: RunState, target: Stage, event: Refitted, now: datetime) ->
 def _ended(
     state: RunState, target: Stage, event: TrainingFailed | Cancel, now: datetime
 ) -> Stepped:
-    after = replace(state, stage=target, reason=event.reason, ended_at=now, said="")
+    after = replace(state, stage=target, reason=event.reason, ended_at=now, progress=None, said="")
     stop: tuple[Effect, ...] = ()
     if state.stage in TRAINS:
         stop = (CancelTraining(state.training_id, state.model),)
