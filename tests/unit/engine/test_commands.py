@@ -9,7 +9,18 @@ from dataclasses import dataclass, replace
 import pytest
 
 from homeostat.domain.errors import ConflictError
-from homeostat.engine.commands import ATTEMPTS, Command, Inbox, Request, inbox_key, submit
+from homeostat.engine.commands import (
+    ATTEMPTS,
+    KEPT_KEYS,
+    Asked,
+    Command,
+    Inbox,
+    Request,
+    asked_key,
+    inbox_key,
+    submit,
+    submit_once,
+)  # fmt: skip
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
 from homeostat.simulation.fakes.records import MemoryUnit
@@ -59,3 +70,24 @@ def test_losing_every_time_is_an_error() -> None:
     with pytest.raises(ConflictError):
         submit(records, RETRAIN, START)
     assert RETRAIN.request not in {command.request for command in waiting(records)}
+
+
+def test_what_waits_or_was_asked_for_by_a_key_is_asked_for_once() -> None:
+    records = Contended(SimulatedClock(START), rivals=ATTEMPTS - 1)
+    assert submit_once(records, RETRAIN, "release-7", START)
+    assert not submit_once(records, RETRAIN, "", START)
+    assert submit_once(records, replace(RETRAIN, request=Request.PUSH, subject="2"), "", START)
+    assert not submit_once(records, replace(RETRAIN, subject="x"), "release-7", START)
+    asked = [command.request for command in waiting(records) if command != RIVAL]
+    assert asked == [Request.RETRAIN, Request.PUSH]
+
+
+def test_the_newest_keys_are_remembered() -> None:
+    records = MemoryRecords(SimulatedClock(START))
+    for number in range(KEPT_KEYS + 1):
+        assert submit_once(records, replace(RETRAIN, subject=str(number)), str(number), START)
+    asked = records.read(asked_key(MODEL), Asked)
+    assert asked is not None
+    assert [key for key, _ in asked.keys][:: KEPT_KEYS - 1] == ["1", str(KEPT_KEYS)]
+    with pytest.raises(ConflictError):
+        submit_once(Contended(SimulatedClock(START), rivals=ATTEMPTS), RETRAIN, "", START)

@@ -40,7 +40,7 @@ COMMANDS: Table = {
     "rollback": (f"{HERE}.rollout:rollback", "Go back to the previous champion."),
     "bandit": (f"{HERE}.bandit:bandit", "Deal traffic to what brings most; evaluate other ways."),
     "breaker": (f"{HERE}.breaker:breaker", "Show or steer the gateways' breakers."),
-    "retrain": (f"{HERE}.rollout:retrain", "Ask for a retraining."),
+    "retrain": (f"{HERE}.retrain:retrain", "Ask for a retraining; its manifest, its log."),
     "decisions": (f"{HERE}.status:decisions", "Show what was decided, by whom and why."),
     "report": (f"{HERE}.report:report", "Write weekly, monthly, drift reports, model cards."),
     "data": (f"{HERE}.data:data", "Erase, verify, repair, export; refused rows."),

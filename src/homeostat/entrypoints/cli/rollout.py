@@ -1,4 +1,4 @@
-"""``homeostat rollout``, ``rollback`` and ``retrain``: what people ask of the engine."""
+"""``homeostat rollout`` and ``rollback``: what people ask of the engine."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def status(*, config_path: Path, model: str, as_json: bool) -> None:
 @steering_options
 def push(version: str, config_path: Path, model: str, reason: str) -> None:
     """Serve VERSION, whatever the evidence; the champion before it is kept."""
-    _ask(config_path, model, Request.PUSH, reason, version)
+    ask(config_path, model, Request.PUSH, reason, version)
 
 
 @rollout.command("submit")
@@ -80,21 +80,21 @@ def push(version: str, config_path: Path, model: str, reason: str) -> None:
 @steering_options
 def submit_version(version: str, config_path: Path, model: str, reason: str) -> None:
     """Roll VERSION out step by step: shadow, canary, champion if it proves itself."""
-    _ask(config_path, model, Request.SUBMIT, reason, version)
+    ask(config_path, model, Request.SUBMIT, reason, version)
 
 
 @rollout.command()
 @steering_options
 def approve(config_path: Path, model: str, reason: str) -> None:
     """Approve the promotion that waits for a person."""
-    _ask(config_path, model, Request.APPROVE, reason)
+    ask(config_path, model, Request.APPROVE, reason)
 
 
 @rollout.command()
 @steering_options
 def abort(config_path: Path, model: str, reason: str) -> None:
     """Stop the rollout; the challenger is not tried again."""
-    _ask(config_path, model, Request.ABORT, reason)
+    ask(config_path, model, Request.ABORT, reason)
 
 
 @click.command()
@@ -168,14 +168,8 @@ def _told(found: RollbackDrill) -> str:
     )
 
 
-@click.command()
-@steering_options
-def retrain(config_path: Path, model: str, reason: str) -> None:
-    """Ask for a retraining; it is refused while a data fault lasts."""
-    _ask(config_path, model, Request.RETRAIN, reason)
-
-
-def _ask(config: Path, model: str, request: Request, reason: str, version: str = "") -> None:
+def ask(config: Path, model: str, request: Request, reason: str, version: str = "") -> None:
+    """Put a request into the model's inbox and say so."""
     with deployment(config) as opened:
         name = opened.settings.model(model).name
         command = Command(request, name, opened.actor, version, reason)

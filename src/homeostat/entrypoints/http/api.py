@@ -27,6 +27,7 @@ from homeostat.entrypoints.http.formats import read_body, read_object
 from homeostat.entrypoints.http.intake import Intake
 from homeostat.entrypoints.http.problem import Endpoint, ProblemError, endpoint, reply
 from homeostat.entrypoints.http.query import limit_of, model_of, time_of
+from homeostat.entrypoints.http.retraining import retraining_api
 from homeostat.entrypoints.http.rows import read_predictions
 from homeostat.entrypoints.http.silencing import silences_api
 from homeostat.entrypoints.http.storing import Body, Log, Store, as_text
@@ -107,6 +108,7 @@ def api(
             for name, listing in reads.items()
         ),
         Route(f"{model}/incidents/{{key}}", shared.read(shared.incident), methods=["GET"]),
+        *retraining_api(model, records, named, clock, Gate(tokens)),
         *silences_api(records, list(named), clock, tokens),
         Route(f"{BASE}/{{rest:path}}", endpoint(_nothing_here), methods=["GET", "POST"]),
     ]

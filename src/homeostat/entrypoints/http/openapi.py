@@ -292,6 +292,16 @@ def _orders() -> dict[tuple[str, str], Json]:
     numbers = a_list({"type": "integer"})
     change = an_object({"action": an_enum(ACTIONS), "numbers": numbers, "row": {}}, "action")
     submitted = an_object({"submitted": TEXT, "actor": TEXT}, "submitted", "actor")
+    asked = an_object(
+        {"submitted": TEXT, "actor": TEXT, "new": {"type": "boolean"}, "retraining": {}},
+        "submitted", "actor", "new", "retraining",
+    )  # fmt: skip
+    retrain = _told("Ask for a retraining", asked, an_object({"reason": TEXT}, "reason"), 202)
+    again = {"description": "It was asked for already.", "content": {JSON: {"schema": asked}}}
+    responses = retrain["responses"]
+    assert isinstance(responses, dict)
+    retrain["responses"] = {**responses, "200": again}
+    retrain["parameters"] = [{"name": "Idempotency-Key", "in": "header", "schema": TEXT}]
     ordered = an_object({"order": a_ref("BreakerOrder")}, "order")
     shares = {"type": "object", "additionalProperties": {"type": "number"}}
     arms = an_object({"shares": shares, "reason": TEXT, "deal": TEXT}, "shares")
@@ -305,6 +315,7 @@ def _orders() -> dict[tuple[str, str], Json]:
         ("/rollback", "post"): _told("Roll back at once", back, an_object({"reason": TEXT})),
         ("/rollout", "get"): _ask("The rollout, and challenger against champion", ANY_OBJECT),
         ("/commands", "post"): _told("Ask the engine for something", submitted, command, 202),
+        ("/retrain", "post"): retrain,
         ("/breakers", "post"): _told("Order a version's breaker", ordered, order, 202),
         ("/quarantine", "post"): _told("Replay, drop or mend refused rows", ANY_OBJECT, change),
     }
