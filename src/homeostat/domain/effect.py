@@ -53,9 +53,9 @@ class StartTraining:
     """Train a candidate on the labels known at ``as_of`` of the predictions in ``window``.
 
     ``excluded`` are the windows that a data fault covers, ``reasons`` what is known of each,
-    ``choice`` is which rows are taken and how much they count. With a ``guide`` rows that are too young for all labels are there too: that
-    version says what the labels will be that have not come, by ``kinds``, the features that decide
-    how long a label takes.
+    ``choice`` is which rows are taken and how much they count. With a ``guide`` rows that are too
+    young for all labels are there too: that version says what the labels will be that have not
+    come, by ``kinds``, the features that decide how long a label takes.
     """
 
     run_id: str

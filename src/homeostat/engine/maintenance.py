@@ -315,7 +315,7 @@ def _judge(
         old = old or rollout.champion
         trial = Trial(
             plan, policy.gate, workshop.scorer, workshop.registry, old, state.candidate, rows, rng,
-            workshop.stopwatch,
+            workshop.stopwatch, policy.expected,
         )  # fmt: skip
         champion = score_floats(workshop.scorer, spec, old, rows)
         candidate = score_floats(workshop.scorer, spec, state.candidate, rows)

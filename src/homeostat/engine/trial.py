@@ -20,6 +20,7 @@ from homeostat.engine.ports import Registry, Scorer
 from homeostat.engine.ports_registry import Weighing
 from homeostat.engine.training import probable, score_floats
 from homeostat.retraining.gate import GateResult, evaluate
+from homeostat.retraining.gate.behaviour import Expectation, changed, judge_expectation
 from homeostat.retraining.gate.checks import Check, Clusters, conclude
 from homeostat.retraining.gate.cost import judge_latency, judge_size
 from homeostat.retraining.gate.limits import GateLimits
@@ -51,6 +52,8 @@ class Trial:
     rng : numpy.random.Generator
     stopwatch : callable or None
         Seconds that only grow; None: latency is not judged, so that a replay stays a replay.
+    expected : tuple of Expectation
+        What the owner expects of every candidate.
     """
 
     plan: ModelPlan
@@ -62,6 +65,7 @@ class Trial:
     rows: pa.Table
     rng: np.random.Generator
     stopwatch: Callable[[], float] | None = None
+    expected: tuple[Expectation, ...] = ()
 
     @property
     def _spec(self) -> ModelSpec:
@@ -113,6 +117,8 @@ class Trial:
             yield self._latency(pairs.rows, limits.latency, self.stopwatch)
         if limits.robustness is not None:
             yield from self._robustness(pairs, limits.robustness)
+        for asked in self.expected:
+            yield self._expectation(asked)
 
     def _losses(self, labels: Floats, scores: Floats) -> Floats:
         return row_losses(self._spec, labels, scores, self.plan.performance.scale)
@@ -190,6 +196,21 @@ class Trial:
             float(np.abs(new - pairs.candidate)[usable].mean()),
         )
         return judge_damage(damage, before, after, already, moved, some.clusters, limit)
+
+    def _expectation(self, asked: Expectation) -> Check:
+        rows = asked.rows
+        if rows is None:
+            count = self.rows.num_rows
+            chosen = np.linspace(0, count - 1, min(count, MOST_DAMAGED)).astype(np.int64)
+            rows = self.rows.take(np.unique(chosen))
+        scores = self._scores(self.candidate, rows)
+        after: Floats | str | None = None
+        if asked.changes:
+            after = self._scores(self.candidate, changed(rows, asked.changes))
+        if isinstance(scores, str) or isinstance(after, str):
+            said = scores if isinstance(scores, str) else after
+            return Check(f"check {asked.name}", False, f"it cannot score such rows: {said}")
+        return judge_expectation(asked, scores, after)
 
     def _scores(self, version: str, rows: pa.Table) -> Floats | str:
         """Return the scores, or why there are none."""

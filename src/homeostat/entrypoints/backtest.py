@@ -33,6 +33,7 @@ from homeostat.engine.ports import Ports, Scorer
 from homeostat.engine.watch import rollout_key
 from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.elsewhere import Answered, adopt_elsewhere, served_elsewhere
+from homeostat.entrypoints.expected import with_expectations
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.plan import model_plan
 from homeostat.rollout.state import RolloutState, route
@@ -156,7 +157,7 @@ class Backtest:
     _trainer: TrainerHere | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.plan = model_plan(self.settings, self.model)
+        self.plan = with_expectations(self.settings, model_plan(self.settings, self.model))
         self._clock = SimulatedClock(self.start)
         self._trainer = None
         if served_elsewhere(self.settings.model(self.model)):

@@ -108,8 +108,11 @@ class Deployment:
         return Leadership(self.records, holder, self.settings.server.lease, post)
 
     def engine(self, ports: Ports) -> Engine:
-        """Return the engine over all models of the deployment."""
-        return Engine(ports, self.plans)
+        """Return the engine over all models of the deployment; raises ConfigError."""
+        from homeostat.entrypoints.expected import with_expectations  # noqa: PLC0415 - reads files
+
+        plans = {name: with_expectations(self.settings, p) for name, p in self.plans.items()}
+        return Engine(ports, plans)
 
     def label_files(self, stopping: Callable[[], bool]) -> Callable[[], tuple[str, ...]] | None:
         """Return what takes the label files that are dropped into folders; None if none are."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from homeostat.retraining.freeze import Freeze, frozen_by
+from homeostat.retraining.gate.behaviour import Expectation
 from homeostat.retraining.gate.limits import GateLimits
 from homeostat.retraining.rows import DataPolicy
 
@@ -82,6 +83,8 @@ class RetrainingPolicy:
         Times in which no training starts, whoever asks.
     data : DataPolicy
         Which rows are trained on.
+    expected : tuple of Expectation
+        What the owner expects of every candidate, besides.
 
     Raises
     ------
@@ -110,6 +113,7 @@ class RetrainingPolicy:
     gate: GateLimits = field(default_factory=GateLimits)
     freezes: tuple[Freeze, ...] = ()
     data: DataPolicy = DataPolicy()  # noqa: RUF009 - a frozen value
+    expected: tuple[Expectation, ...] = ()
 
     def __post_init__(self) -> None:
         schedule = MONTH if self.schedule is None else self.schedule

@@ -21,6 +21,7 @@ from homeostat.entrypoints import current
 from homeostat.entrypoints.bootstrap import make_folder, open_log
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
+from homeostat.entrypoints.expected import expectations
 from homeostat.entrypoints.http.auth import Tokens, check_bind
 from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.settings import Console, Settings, Webhook, secret
@@ -85,6 +86,9 @@ def examine(opened: Deployment) -> Iterator[Finding]:
         if model.retraining is not None:
             look = partial(describe_trainer, settings, model.name, os.environ)
             yield _try(f"trainer of {model.name}", look)
+            if model.retraining.checks:
+                look = partial(_checks, settings, model.name)
+                yield _try(f"checks of {model.name}", look)
         yield _champion(opened, model.name)
         yield from _reference(opened, model.name)
         for tier in model.fallback:
@@ -143,6 +147,12 @@ def _secrets(settings: Settings, receiver: Receiver) -> str:
         secret(os.environ, variable, field, settings.file)
     unsigned = isinstance(receiver, Webhook) and receiver.secret_env is None
     return "configured; without secret_env it is unsigned" if unsigned else "configured"
+
+
+def _checks(settings: Settings, model: str) -> str:
+    found = expectations(settings, model)
+    rows = sum(asked.rows.num_rows for asked in found if asked.rows is not None)
+    return f"{len(found)} checks of candidates, with {rows} rows of their own"
 
 
 def _champion(opened: Deployment, model: str) -> Finding:

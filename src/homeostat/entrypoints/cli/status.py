@@ -36,6 +36,7 @@ class Standing:
     challenger: str
     weight: float
     retraining: str
+    progress: float | None
     open_incidents: tuple[str, ...]
     worst: str
     late: current.Late
@@ -82,7 +83,7 @@ def status(
                 s.stage,
                 s.champion or "-",
                 f"{s.challenger} ({s.weight:.0%})" if s.challenger else "-",
-                s.retraining,
+                s.retraining if s.progress is None else f"{s.retraining} {s.progress:.0%}",
                 ", ".join(s.open_incidents) or "none",
             )
             for s in found
@@ -129,6 +130,7 @@ def _standing(opened: Deployment, model: str) -> Standing:
         challenger=rollout.challenger,
         weight=rollout.weight,
         retraining=run.stage if run else "idle",
+        progress=run.progress if run else None,
         open_incidents=tuple(state.key for state in incidents),
         worst=worst,
         late=current.late(opened.records, model),

@@ -284,7 +284,10 @@ def _changed(rule: AlertRule, override: Override | None) -> AlertRule:
 
 
 def _policy(retraining: Retraining) -> RetrainingPolicy:
-    apart = {"trainer", "limits", "floor", "estimated_floor", "freeze", "margin", "gate", "data"}
+    apart = {
+        *("trainer", "limits", "floor", "estimated_floor", "freeze", "margin", "gate", "data"),
+        "checks",
+    }
     return RetrainingPolicy(
         **retraining.model_dump(exclude=apart),
         performance_floor=tuple(retraining.floor.items()),

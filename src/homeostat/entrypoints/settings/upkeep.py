@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from homeostat.domain.decision import Severity
 from homeostat.domain.model import Task
+from homeostat.entrypoints.settings.expected import Expected
 from homeostat.entrypoints.settings.hours import Stretch
 from homeostat.entrypoints.settings.monitors import Moment
 from homeostat.entrypoints.settings.part import Part, only_one
@@ -244,6 +245,8 @@ class Retraining(Part):
     """What else the candidate must not be worse in."""
     data: TrainingData = TrainingData()
     """Which rows it is trained on."""
+    checks: dict[Name, Expected] = Field(default_factory=dict)
+    """By name: what you expect of every candidate, on rows that you choose."""
 
     @model_validator(mode="after")
     def _scheduled(self) -> Self:

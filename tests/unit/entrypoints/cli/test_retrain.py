@@ -102,7 +102,6 @@ def test_a_version_has_the_manifest_of_its_card(
     assert run(["retrain", "manifest", "fraud-0001", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)["manifest"]["content"]
     spec, rows = opened.plans["fraud"].spec, predictions(["a"])
-    from homeostat.engine.manifests import manifest_of_history
 
     first = manifest_of_history(spec, "run", rows, T0 + timedelta(days=1), NOW, None)
     opened.registry.register(replace(card, manifest=first), tmp_path / "model.json")
