@@ -29,6 +29,8 @@ LOG, OLDER_LOG, ARTIFACT, TEMPORARY = "log.txt", "log.1.txt", "artifact", "tmp"
 LOOK = 0.2
 """Seconds between two looks at the limits, or nine times as long as a look takes."""
 SPARE_BYTES = 65536
+KILLED = 5.0
+"""Seconds that a killed process may take to end: one that waits for a dead disk never does."""
 LONGEST_LINE = 500
 PIECE = 65536
 SAID = re.compile(rb"^progress:\s*([0-9.]{1,20})\s*(%?)\s*$")
@@ -92,6 +94,10 @@ class Keeper:
         finally:
             if child.poll() is None:
                 child.kill()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(KILLED)
+            if child.stdout is not None:
+                child.stdout.close()
         return broken or self._ending(child.wait())
 
     def tell(self, problem: str) -> None:

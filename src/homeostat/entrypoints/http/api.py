@@ -68,7 +68,6 @@ def api(
         Called in worker threads, never on the event loop.
     specs : sequence of ModelSpec
     clock : Clock
-        Arrival time of labels that name none.
     tokens : Tokens
         Who may ask; without any, only programs on this machine.
     max_bytes : int
@@ -108,7 +107,7 @@ def api(
             for name, listing in reads.items()
         ),
         Route(f"{model}/incidents/{{key}}", shared.read(shared.incident), methods=["GET"]),
-        *retraining_api(model, records, named, clock, Gate(tokens)),
+        *retraining_api(model, records, named, clock, shared.gate),
         *silences_api(records, list(named), clock, tokens),
         Route(f"{BASE}/{{rest:path}}", endpoint(_nothing_here), methods=["GET", "POST"]),
     ]
