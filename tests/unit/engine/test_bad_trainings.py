@@ -52,9 +52,12 @@ LENIENT: ModelPlan = replace(PLAN, gate_margin=0.5)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world in which six days were answered and labelled; nothing else need have happened."""
     made = memory_world(tmp_path_factory.mktemp("world"), Fate(4))
-    for _ in range(24):
-        made.advance()
+    window = Window(made.clock.now(), made.clock.advance(6 * DAY))
+    for records in made.answers(window):
+        made.ports.log.append(SPEC, records)
+    made.ports.log.append_labels(SPEC, made.fate.labels(window))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -88,13 +89,18 @@ def check_hash_is_verified(registry: Registry, folder: Path) -> None:
 
 
 def check_folders_are_artifacts(registry: Registry, folder: Path) -> None:
-    """A folder is stored whole; a renamed file in it is another artifact."""
+    """A folder is stored whole; a renamed file in it is another artifact.
+
+    Its hash is that of its list of files, as ``sha256sum`` writes it: who made it can say it.
+    """
     for name, inner in (("m1", "x"), ("m2", "y")):
         (folder / name / "deep").mkdir(parents=True)
         artifact(folder / name / "deep", inner, "weights")
     first = registry.register(card(), folder / "m1")
     second = registry.register(card(hours=1), folder / "m2")
     assert first.sha256 != second.sha256
+    weights = hashlib.sha256(b"weights").hexdigest()
+    assert first.sha256 == hashlib.sha256(f"{weights}  deep/x\n".encode()).hexdigest()
     stored = registry.path("fraud", first.version)
     assert (stored / "deep" / "x").read_text(encoding="utf-8") == "weights"
 

@@ -22,14 +22,12 @@ ScoreFunction = Callable[[pa.Table], NDArray[np.float64]]
 
 
 def _digest(artifact: Path) -> str:
-    files = [artifact] if artifact.is_file() else sorted(artifact.rglob("*"))
+    if artifact.is_file():
+        return hashlib.sha256(artifact.read_bytes()).hexdigest()
     digest = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            digest.update(
-                b"" if file == artifact else file.relative_to(artifact).as_posix().encode()
-            )
-            digest.update(file.read_bytes())
+    for file in sorted(path for path in artifact.rglob("*") if path.is_file()):
+        name = file.relative_to(artifact).as_posix()
+        digest.update(f"{_digest(file)}  {name}\n".encode())
     return digest.hexdigest()
 
 
