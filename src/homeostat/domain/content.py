@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from homeostat.domain.casting import unfolded
+from homeostat.domain.casting import is_text, unfolded
 from homeostat.domain.model import Schema
 
 ORDER = ("prediction_id", "timestamp")
@@ -78,9 +79,27 @@ def _bytes(column: pa.ChunkedArray[Any]) -> Iterator[bytes]:
         yield b"float" + np.where(np.isnan(values), np.nan, values).tobytes()
     elif pa.types.is_boolean(kind):
         yield b"bool" + _numbers(column.cast(pa.int8()), np.dtype("<i8"))
+    elif is_text(kind):
+        yield b"text"
+        yield from _texts(column)
     else:
         texts = [json.dumps(value, default=str, ensure_ascii=False) for value in column.to_pylist()]
         yield b"other" + "\n".join(texts).encode(errors="surrogatepass")
+
+
+def _texts(column: pa.ChunkedArray[Any]) -> Iterator[bytes]:
+    """Yield the lengths of texts, and the texts; what is missing has none."""
+    filled = column.cast(pa.large_string()).fill_null(pa.scalar("", pa.large_string()))
+    lengths: list[NDArray[np.int64]] = []
+    parts: list[bytes] = []
+    for chunk in filter(len, filled.chunks):
+        _, places, held = chunk.buffers()
+        assert places is not None  # a chunk with rows has them
+        own = np.frombuffer(memoryview(places), "<i8")[chunk.offset :][: len(chunk) + 1]
+        lengths.append(np.diff(own))
+        parts.append(memoryview(held or b"")[int(own[0]) : int(own[-1])].tobytes())
+    yield b"".join(part.tobytes() for part in lengths)
+    yield from parts
 
 
 def _numbers(column: pa.ChunkedArray[Any], kind: np.dtype[Any]) -> bytes:
