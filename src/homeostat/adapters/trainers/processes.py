@@ -320,7 +320,7 @@ def _kill_recorded(folder: Path) -> None:
     """End the group that the keeper wrote down, unless its number is somebody else's by now."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         number, _, began = (folder / PID).read_text().partition(" ")
-        if keeper.start_time(int(number)) in {"", began}:
+        if not began or keeper.start_time(int(number)) in {"", began}:
             _kill(int(number))
 
 

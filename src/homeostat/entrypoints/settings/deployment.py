@@ -367,8 +367,7 @@ class Settings(Part):
         Raises
         ------
         ConfigError
-            If the model has no retraining section, is trained by something else than a function,
-            or the file does not exist.
+            If it is not trained by a function, or the file does not exist.
         """
         retraining = self.model(name).retraining
         field = f"models.{name}.retraining.trainer"
@@ -379,8 +378,8 @@ class Settings(Part):
             )
             raise ConfigError("is missing", remedy, str(self._file), None, field)
         if retraining.trainer.function is None:
-            remedy = "write one such as train.py:train"
-            raise ConfigError("is no Python function", remedy, str(self._file), None, field)
+            said = ("is no Python function", "write one such as train.py:train")
+            raise ConfigError(*said, str(self._file), None, field)
         path, _, function = retraining.trainer.function.rpartition(":")
         file = self.path(path)
         if not file.is_file():
