@@ -380,13 +380,12 @@ class Settings(Part):
         if retraining.trainer.function is None:
             said = ("is no Python function", "write one such as train.py:train")
             raise ConfigError(*said, str(self._file), None, field)
-        path, _, function = retraining.trainer.function.rpartition(":")
+        path, _, name = retraining.trainer.function.rpartition(":")
         file = self.path(path)
         if not file.is_file():
-            problem = f"there is no file {file}"
-            remedy = "write the path relative to the configuration"
-            raise ConfigError(problem, remedy, str(self._file), None, field)
-        return file, function
+            said = (f"there is no file {file}", "write the path relative to the configuration")
+            raise ConfigError(*said, str(self._file), None, field)
+        return file, name
 
 
 def _has_password(url: str) -> bool:
