@@ -209,9 +209,8 @@ class Settings(Part):
             self._check_receivers(number, model)
         self._check_topics(seen)
         check_bandits(self.bandits, self.models)
-        teams = {model.alerts.team for model in self.models} - {""}
         check_escalation(self.alerts.escalation, self.receivers, "alerts")
-        check_routes(self.routes, self.receivers, seen, teams)
+        check_routes(self.routes, self.receivers, seen, {m.alerts.team for m in self.models} - {""})
         deadline = self.gateway.deadline if "deadline" in self.gateway.model_fields_set else None
         check_reports(self.reports, self.receivers, seen)
         check_rules(self.alerts, self.models, self.receivers, deadline)
@@ -286,8 +285,7 @@ class Settings(Part):
     @property
     def spill_folder(self) -> Path:
         """Absolute path of the folder in which a gateway's answers wait for the log."""
-        given = self.gateway.spill.folder
-        return self.path(given) if given else self.data_folder / "gateway-spill"
+        return self.path(self.gateway.spill.folder or str(self.data_folder / "gateway-spill"))
 
     def path(self, name: str) -> Path:
         """Return the absolute path of a file or folder that is named in this file."""

@@ -35,7 +35,6 @@ from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, labels, predictions
 from homeostat.simulation.fakes import MemoryRegistry
 from simulation import market
-from simulation.world import PLAN
 from unit.engine.bench import verdict
 from unit.entrypoints.monitoring import standing
 
