@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,6 +45,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 
 LISTED = 50
 """Columns that a message names."""
+
+_BESIDE = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ def _guesses(
 
 
 def _bare(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
+    return _BESIDE.sub("", name.casefold())
 
 
 def _check(spec: ModelSpec, rows: Rows, columns: Mapping[str, str], names: Sequence[str]) -> None:
