@@ -64,6 +64,7 @@ def play(
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_a_drop_of_five_points_is_found_within_minutes() -> None:
     delays = []
     for seed in range(3):
@@ -77,6 +78,7 @@ def test_a_drop_of_five_points_is_found_within_minutes() -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_quiet_days_are_quiet_however_much_days_differ() -> None:
     for seed in range(2):
         rng = np.random.default_rng(seed)
@@ -142,6 +144,7 @@ def test_the_bayes_factor_is_as_integrated() -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("rate", [0.02, 0.2])
 def test_its_mean_over_quiet_hours_is_at_most_one(rate: float) -> None:
     rng = np.random.default_rng(0)
@@ -185,6 +188,10 @@ def test_pieces_keep_all_rows_of_the_day(calls: list[tuple[int, int]]) -> None:
         assert list(state.hours) == sorted(state.hours)
         assert all(h > hour - REACH for h, c in zip(state.hours, state.begun, strict=True) if c)
     assert len(state.hours) < 60
+
+
+def test_a_day_begins_afresh() -> None:
+    assert add(add(Today(), 47, 5, 1.0, 0.1), 48, 7, 2.0, 0.2) == add(Today(), 48, 7, 2.0, 0.2)
 
 
 def test_rows_of_an_hour_that_is_over_count_for_the_one_after() -> None:
