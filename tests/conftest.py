@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,15 @@ settings.load_profile("homeostat")
 
 ROOT = Path(__file__).parents[1]
 # Their files take longest. Workers take file after file: many small ones, last, end together.
-LONG = ("e2e", "integration", "realdata", "statistical", "simulation", "faults")
+LONG = (
+    "tests/e2e",
+    "tests/integration",
+    "tests/realdata",
+    "tests/statistical",
+    "tests/simulation",
+    "tests/faults",
+    "client/tests",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,9 +38,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> int:
-    folder = item.path.parent
-    long = folder.parent == ROOT / "tests" and folder.name in LONG
-    return LONG.index(folder.name) if long else len(LONG)
+    folder = item.path.parent.relative_to(ROOT).as_posix()
+    return LONG.index(folder) if folder in LONG else len(LONG)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """Count no lines under an unwatched test, nor in its processes: it would last twice as long."""
+    if item.get_closest_marker("unwatched") is None:
+        return (yield)
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    config = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COV")}
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        os.environ.update(config)
+        threading.settrace(of_threads)
+        sys.settrace(tracer)
 
 
 @pytest.hookimpl(optionalhook=True)

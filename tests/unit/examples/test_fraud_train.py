@@ -16,6 +16,8 @@ from homeostat.domain.expression import column_types, parse
 from homeostat.domain.window import Window
 from homeostat.entrypoints.settings import load
 
+pytestmark = pytest.mark.unwatched  # the example is its own; of ours, little runs here
+
 FOLDER = Path(__file__).parents[3] / "examples" / "fraud"
 SETTINGS = load(FOLDER / "homeostat.yaml")
 SPEC = SETTINGS.specs[0]

@@ -114,6 +114,7 @@ def test_the_size_of_weights_does_not_matter(rows: Floats) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize(
     ("n", "rate", "weighted"),
     [(50, 0.5, False), (50, 0.1, False), (200, 0.05, False), (400, 0.3, True)],
@@ -137,6 +138,7 @@ def test_intervals_cover(n: int, rate: float, weighted: bool) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_averages_over_unequal_classes_cover() -> None:
     rng = np.random.default_rng(4)
 

@@ -113,6 +113,7 @@ def test_pooling_and_differences() -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("share", [1.0, 0.05], ids=["all", "rare"])
 def test_intervals_of_money_cover(share: float) -> None:
     rng = np.random.default_rng(11)
@@ -133,6 +134,7 @@ def test_intervals_of_money_cover(share: float) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_the_loss_of_rare_positives_is_covered_where_students_interval_is_not() -> None:
     rng = np.random.default_rng(6)
     hits, plain = [], []

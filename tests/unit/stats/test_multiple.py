@@ -128,6 +128,7 @@ def equicorrelated(rng: np.random.Generator, rows: int, tests: int, rho: float) 
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("rho", [0.0, 0.6])
 def test_error_rates_hold_with_a_third_of_the_nulls_false(rho: float) -> None:
     z = equicorrelated(np.random.default_rng(4), 3000, 15, rho)
@@ -243,6 +244,7 @@ def test_cauchy_is_monotone_and_symmetric(
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize(("rho", "limit"), [(0.0, 1.1), (0.5, 1.4), (0.99, 1.1)])
 def test_cauchy_keeps_small_levels_however_tests_depend(rho: float, limit: float) -> None:
     z = equicorrelated(np.random.default_rng(6), 40_000, 35, rho)

@@ -100,6 +100,7 @@ def coverage(
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n", [50, 500])
 def test_intervals_cover(n: int, weighted: bool) -> None:

@@ -103,7 +103,7 @@ def watch(
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("rows", [20, 400])
+@pytest.mark.parametrize("rows", [20, pytest.param(400, marks=pytest.mark.unwatched)])
 @pytest.mark.parametrize(
     ("base", "shift", "lived_with"),
     [(-1.0, 0.0, 0.0), (-4.0, 0.2, 0.0), (-1.0, -0.2, 0.0), (-1.0, 0.6, 0.6)],
@@ -120,6 +120,7 @@ def test_ninety_quiet_days_stay_within_the_budget(
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize(
     ("base", "rows", "shift", "slope", "within", "words"),
     [
@@ -172,6 +173,7 @@ def test_what_the_reference_shows_is_lived_with(
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize(
     "law",
     [steps, lambda odds: odds + 0.6 * np.sin(3.0 * odds)],
@@ -245,6 +247,7 @@ def test_a_change_is_found_beside_what_is_lived_with(before: Law, after: Law, wi
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("rows", [300, 10_000])
 def test_the_truth_of_the_reference_is_within_its_bounds(rows: int) -> None:
     law, at = line(0.5, 0.6), np.array([0.03, 0.1, 0.3, 0.6, 0.9])

@@ -180,6 +180,7 @@ WORLDS = {
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize(("n", "m"), [(30, 30), (30, 2000), (2000, 100)])
 @pytest.mark.parametrize("world", WORLDS)
 def test_p_values_are_small_no_more_often_than_they_say(world: str, n: int, m: int) -> None:

@@ -47,6 +47,7 @@ def play(
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("sd", [0.01, 0.02])
 def test_ninety_days_that_differ_stay_within_the_budget(sd: float) -> None:
     alarmed = 0
@@ -60,6 +61,7 @@ def test_ninety_days_that_differ_stay_within_the_budget(sd: float) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize(("sd", "within"), [(0.0, 2), (0.005, 2), (0.01, 3)])
 def test_a_lasting_rise_beyond_them_is_found(sd: float, within: int) -> None:
     delays = []

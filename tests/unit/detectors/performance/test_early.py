@@ -87,6 +87,8 @@ def early(world: World, seed: int) -> tuple[EarlyShare, float]:
     return found[1], float((rows.labels[final] == 1.0).mean())
 
 
+@pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize(
     "world",
     [
@@ -112,6 +114,8 @@ def test_final_shares_are_told_where_naive_ones_mislead(world: World) -> None:
     assert all(0.3 < found.coverage < 0.7 and found.stretches >= 3 for found, _ in runs)
 
 
+@pytest.mark.statistical
+@pytest.mark.unwatched
 def test_delays_that_become_shorter_are_followed() -> None:
     runs = [early(World(periods=14, slower=4.0), seed) for seed in range(30)]
     errors = np.array([found.share - final for found, final in runs])
@@ -119,6 +123,8 @@ def test_delays_that_become_shorter_are_followed() -> None:
     assert np.mean([final in found.interval for found, final in runs]) >= 0.92
 
 
+@pytest.mark.statistical
+@pytest.mark.unwatched
 def test_intervals_do_not_cover_too_much() -> None:
     """Over many runs 95 % intervals hold the final share in 92 to 98 %."""
     covered = [

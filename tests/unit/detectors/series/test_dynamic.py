@@ -263,6 +263,7 @@ WORLDS: dict[str, Callable[[np.random.Generator, int], NDArray[np.float64]]] = {
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("world", WORLDS)
 def test_false_alarms_stay_within_the_budget(world: str) -> None:
     rng = np.random.default_rng(9)
@@ -275,6 +276,7 @@ def test_false_alarms_stay_within_the_budget(world: str) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_shifts_of_two_deviations_are_found() -> None:
     found = []
     for seed in range(20):

@@ -74,6 +74,7 @@ def test_run_lengths_are_at_least_nominal(
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_heavy_tails_keep_the_promise_when_fitted_and_break_that_of_the_other_kind() -> None:
     reference = STUDENT(np.random.default_rng(42), 5000)
     assert measured_run_length(fit(reference, run_length=500.0), STUDENT) > 500.0
@@ -81,6 +82,7 @@ def test_heavy_tails_keep_the_promise_when_fitted_and_break_that_of_the_other_ki
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_a_skewed_reference_of_a_few_hundred_rows_is_enough() -> None:
     lengths = []
     for seed in range(10):

@@ -107,6 +107,7 @@ def test_the_unit_of_the_stream_does_not_matter(scale: float, shift: float) -> N
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("direction", [Direction.BOTH, Direction.UP])
 def test_run_lengths_are_as_computed(direction: Direction) -> None:
     config = PageHinkleyConfig(threshold=9.0, direction=direction)
@@ -128,6 +129,7 @@ def test_run_lengths_by_hand() -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_false_alarms_and_delay_beside_rivers_defaults() -> None:
     ours = rivers = 0
     delays = []
