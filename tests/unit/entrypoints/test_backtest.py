@@ -126,6 +126,7 @@ def actions(result: Result, name: str) -> list[Decision]:
     return [decision for decision in result.decisions if decision.action == name]
 
 
+@pytest.mark.slow
 def test_a_change_is_found_and_the_model_recovers(result: Result) -> None:
     fired = actions(result, "fire")
     assert [decision.subject for decision in fired] == ["toy:performance_drop:1"]
@@ -188,6 +189,8 @@ def test_the_naive_policy_takes_every_label_known_by_the_first_of_the_month(
     assert max(rows["timestamp"].to_pylist()) > first_of_march - DAY
 
 
+@pytest.mark.slow
+@pytest.mark.unwatched
 def test_what_is_not_known_yet_changes_nothing(
     folder: Path, result: Result, tmp_path: Path
 ) -> None:
@@ -204,10 +207,15 @@ def test_what_is_not_known_yet_changes_nothing(
     assert [decision for decision in other.decisions if decision.at <= until] == before
 
 
+@pytest.mark.slow
+@pytest.mark.unwatched
 def test_command_prints_timeline_and_tables(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [str(folder / "homeostat.yaml"), str(folder / "history.parquet")]
+    # Two days past the promotion.
+    begun = pa.table(toy()).slice(0, 54 * PER_DAY)
+    pq.write_table(begun, tmp_path / "begun.parquet")
+    given = [str(folder / "homeostat.yaml"), str(tmp_path / "begun.parquet")]
     assert run(["backtest", *given, "--from", "2024-01-21"]) == 0
     told = capsys.readouterr()
     for text in ("performance_drop:1", "start_training", "promote", "homeostat minus", "brier by"):
@@ -215,6 +223,8 @@ def test_command_prints_timeline_and_tables(
     assert not told.err
 
 
+@pytest.mark.slow
+@pytest.mark.unwatched
 def test_same_input_same_decisions_and_json_holds_them(
     folder: Path, result: Result, capsys: pytest.CaptureFixture[str]
 ) -> None:
