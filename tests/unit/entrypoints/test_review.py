@@ -34,6 +34,7 @@ def unlabelled(world: dict[str, np.ndarray]) -> dict[str, object]:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 @pytest.mark.parametrize("trust", [1.0, 0.5], ids=["calibrated", "exaggerated"])
 def test_evaluations_of_queues_are_unbiased_covered_and_more_precise(trust: float) -> None:
     names = ("accuracy", "brier")

@@ -34,6 +34,7 @@ def seen(rows: dict[str, np.ndarray]) -> pa.Table:
 
 
 @pytest.mark.statistical
+@pytest.mark.unwatched
 def test_figures_of_young_windows_are_unbiased_and_covered() -> None:
     names = ("accuracy", "brier", "positive_rate")
     off: dict[tuple[str, str], list[float]] = {}
