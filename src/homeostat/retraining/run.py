@@ -358,13 +358,8 @@ def _train(state: RunState, plan: Plan | None, now: datetime) -> Stepped:
 def _held(state: RunState, target: Stage, result: GuardResult, now: datetime) -> Stepped:
     """Wait or refuse; the same objections are recorded once, though their figures move."""
     said = f"{result.outcome}:{','.join(sorted({guard for guard, _ in result.objections}))}"
-    after = replace(
-        state,
-        stage=target,
-        reason=result.reason,
-        said=said,
-        ended_at=now if target is Stage.REFUSED else None,
-    )
+    ended = now if target is Stage.REFUSED else None
+    after = replace(state, stage=target, reason=result.reason, said=said, ended_at=ended)
     if said == state.said:
         return after, (), ()
     verb = "refuse_retraining" if target is Stage.REFUSED else "wait_retraining"
@@ -395,9 +390,8 @@ def _ended(
     state: RunState, target: Stage, event: TrainingFailed | Cancel, now: datetime
 ) -> Stepped:
     after = replace(state, stage=target, reason=event.reason, ended_at=now, progress=None, said="")
-    stop: tuple[Effect, ...] = ()
-    if state.stage in TRAINS:
-        stop = (CancelTraining(state.training_id, state.model),)
+    trains = state.stage in TRAINS
+    stop = (CancelTraining(state.training_id, state.model),) if trains else ()
     verb = "fail_retraining" if target is Stage.FAILED else "cancel_retraining"
     actor = event.actor if isinstance(event, Cancel) else AUTOMATIC
     return after, stop, (_said(after, now, verb, state.run_id, event.reason, actor),)

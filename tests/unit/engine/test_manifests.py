@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from homeostat.domain.choice import RowChoice
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.manifest import Exclusion, TrainingManifest, manifest_key, seed_of
 from homeostat.domain.model import ModelSpec, Schema
@@ -16,13 +18,20 @@ from homeostat.engine.ports import Training
 from homeostat.engine.training import TrainingRows
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.conformance.log import NOW, SPEC, T0, labels, predictions
-from homeostat.simulation.fakes import MemoryLog, MemoryRecords, MemoryTrainer
+from homeostat.simulation.fakes import MemoryLog, MemoryRecords, MemoryScorer, MemoryTrainer
 
 HOUR = timedelta(hours=1)
 FAULT = Window(T0 + 2 * HOUR, T0 + 3 * HOUR)
 REQUEST = StartTraining(
-    "cards-0001", SPEC.name, "1", Window(T0, T0 + 24 * HOUR), NOW, (FAULT,), ("amount: in cents",)
+    "cards-0001",
+    SPEC.name,
+    "1",
+    Window(T0, T0 + 24 * HOUR),
+    NOW,
+    (FAULT,),
+    reasons=("amount: in cents",),
 )
+SCORER = MemoryScorer({(SPEC.name, "1"): lambda rows: np.full(rows.num_rows, 0.5)})
 
 
 class Desk:
@@ -72,21 +81,35 @@ def test_a_manifest_says_what_was_trained_on(desk: Desk) -> None:
 def test_the_log_proves_it_whatever_came_since_and_was_not_known_then(desk: Desk) -> None:
     found = desk.write()
     desk.log.append_labels(SPEC, labels(["p1", "p3"], 0.0, NOW + HOUR))
-    proof = prove(desk.log, SPEC, found)
+    proof = prove(desk.log, SCORER, SPEC, found)
     assert (proof.holds, proof.problem, proof.found) == (True, "", found)
+
+
+def test_a_choice_of_rows_is_part_of_it(desk: Desk) -> None:
+    choice = RowChoice(half_life=timedelta(hours=3), max_rows=3)
+    found = desk.write(replace(REQUEST, run_id="chosen", choice=choice, guide="1", kinds=()))
+    assert (found.rows, found.choice, found.guide) == (3, choice, "1")
+    assert found.content != desk.write().content
+    assert prove(desk.log, SCORER, SPEC, found).holds
+    assert not prove(desk.log, SCORER, SPEC, replace(found, choice=RowChoice())).holds
+    told = "the same 4 rows hold other values than then"
+    assert prove(desk.log, SCORER, SPEC, found).problem == told
 
 
 def test_other_rows_refute_it(desk: Desk) -> None:
     found = desk.write()
     desk.log.append_labels(SPEC, labels(["p4"], 0.0, NOW - HOUR))
-    assert prove(desk.log, SPEC, found).problem == "the same 4 rows hold other values than then"
+    assert (
+        prove(desk.log, SCORER, SPEC, found).problem
+        == "the same 4 rows hold other values than then"
+    )
     desk.log.append_labels(SPEC, labels(["p5"], 0.0, NOW - HOUR))
-    proof = prove(desk.log, SPEC, found)
+    proof = prove(desk.log, SCORER, SPEC, found)
     assert proof.problem == "there were 4 rows then, there are 5 now"
     assert not proof.holds
     amount, country = SPEC.schema.columns
     closed = replace(SPEC, schema=Schema((amount, replace(country, categories=("DE",)))))
-    assert "features are others" in prove(desk.log, closed, found).problem
+    assert "features are others" in prove(desk.log, SCORER, closed, found).problem
 
 
 def test_a_start_that_is_repeated_keeps_the_rows_that_the_trainer_has(desk: Desk) -> None:
@@ -105,7 +128,7 @@ def test_a_file_that_was_handed_in_cannot_be_read_again(desk: Desk) -> None:
     found = manifest_of_history(SPEC, "first", rows, T0 + 24 * HOUR, NOW, None)
     assert (found.rows, found.code, found.origin) == (4, "", "history")
     assert found.window == Window(T0, T0 + 24 * HOUR)
-    proof = prove(desk.log, SPEC, found)
+    proof = prove(desk.log, SCORER, SPEC, found)
     assert not proof.holds
     assert "a file that was handed in" in proof.problem
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from homeostat.adapters.models import RegistryScorer
 from homeostat.adapters.trainers.child import LOG
 from homeostat.adapters.trainers.keeper import OLDER_LOG
 from homeostat.domain.errors import NotFoundError
@@ -15,6 +17,7 @@ from homeostat.domain.text import printable
 from homeostat.engine.commands import Request
 from homeostat.engine.manifests import Proof, prove
 from homeostat.entrypoints import current
+from homeostat.entrypoints.artifacts import loader
 from homeostat.entrypoints.bootstrap import open_log
 from homeostat.entrypoints.cli.options import (
     Deployment,
@@ -130,8 +133,10 @@ def find_manifest(opened: Deployment, model: str, run: str) -> TrainingManifest:
 
 def _proof(opened: Deployment, found: TrainingManifest) -> Proof:
     log = open_log(opened.settings, opened.records)
+    registry = open_registry(opened.settings, opened.clock)
+    scorer = RegistryScorer(registry, loader(opened.settings, os.environ))
     try:
-        return prove(log, opened.settings.model(found.model).spec(), found)
+        return prove(log, scorer, opened.settings.model(found.model).spec(), found)
     finally:
         log.close()
 

@@ -17,7 +17,7 @@ from homeostat.domain.personal import LEAST_KEY, Protector, handled
 from homeostat.entrypoints.settings.bandits import BanditPart, check_bandits
 from homeostat.entrypoints.settings.experiments import ExperimentPart, check_experiments
 from homeostat.entrypoints.settings.gateway import Gateway
-from homeostat.entrypoints.settings.kafka import Kafka
+from homeostat.entrypoints.settings.kafka import Kafka, check_topics
 from homeostat.entrypoints.settings.model import Model
 from homeostat.entrypoints.settings.part import Part
 from homeostat.entrypoints.settings.receivers import Receiver, to_console
@@ -207,7 +207,7 @@ class Settings(Part):
                 raise wrong(problem, "rename one of them", "models", number, "name")
             seen[model.name] = number
             self._check_receivers(number, model)
-        self._check_topics(seen)
+        check_topics(self.kafka, seen)
         check_bandits(self.bandits, self.models)
         check_escalation(self.alerts.escalation, self.receivers, "alerts")
         check_routes(self.routes, self.receivers, seen, {m.alerts.team for m in self.models} - {""})
@@ -216,12 +216,6 @@ class Settings(Part):
         check_rules(self.alerts, self.models, self.receivers, deadline)
         check_experiments(self.experiments, self.model, list(seen))
         return self
-
-    def _check_topics(self, models: Mapping[str, int]) -> None:
-        for number, topic in enumerate(self.kafka.topics if self.kafka else ()):
-            if topic.model not in models:
-                problem, remedy = f"no model is named {topic.model!r}", nearest(topic.model, models)
-                raise wrong(problem, remedy, "kafka", "topics", number, "model")
 
     def _check_records(self) -> None:
         if self.records and self.records_env:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from homeostat.entrypoints.settings.part import Part
-from homeostat.entrypoints.settings.values import Flag, Name, Port, Variable, wrong
+from homeostat.entrypoints.settings.values import Flag, Name, Port, Variable, nearest, wrong
 
 OURS = frozenset(
     {
@@ -107,3 +108,11 @@ class Kafka(Part):
         if self.ca and not self.tls:
             raise wrong("needs tls: true", "add it, or remove ca", "ca")
         return self
+
+
+def check_topics(kafka: Kafka | None, models: Collection[str]) -> None:
+    """Raise PydanticCustomError if a topic is of a model that is not there."""
+    for number, topic in enumerate(kafka.topics if kafka else ()):
+        if topic.model not in models:
+            problem, remedy = f"no model is named {topic.model!r}", nearest(topic.model, models)
+            raise wrong(problem, remedy, "kafka", "topics", number, "model")

@@ -33,7 +33,7 @@ models:
 """
 REQUEST = StartTraining(
     "fraud-0001", "fraud", "1", Window(T0, T0 + timedelta(days=1)), NOW,
-    (Window(T0, T0 + timedelta(minutes=1)),), ("amount: \x1b[31mcents",),
+    (Window(T0, T0 + timedelta(minutes=1)),), reasons=("amount: \x1b[31mcents",),
 )  # fmt: skip
 
 
