@@ -21,6 +21,7 @@ from homeostat.engine.cohort import MATURED
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.facts import gather, since_onset
 from homeostat.engine.hindsight import unseen
+from homeostat.engine.mishaps import MISHAPS, located
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Records, Registry, Scorer, Trainer, Training
 from homeostat.engine.refit import Refit, card_of
@@ -324,6 +325,8 @@ def _judge(
         raise  # log or registry is away: the same again at the next tick
     except HomeostatError as error:
         return found.then(run.TrainingFailed(f"cannot score the hold-out: {error}"), now)
+    except MISHAPS as error:  # the same at each tick: the run would never end
+        return found.then(run.TrainingFailed(f"cannot be judged: {located(error)}"), now)
     again = state.plan.refit is not None
     found = found.then(run.Evaluated(result, again), now)
     if again or not result.accepted:

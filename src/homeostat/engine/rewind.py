@@ -22,6 +22,7 @@ from homeostat.engine.series import SeriesMemory, series_key
 from homeostat.engine.signals import Remembered, RulesMemory
 from homeostat.engine.watch import (
     DriftMemory,
+    Pairing,
     Progress,
     Watch,
     drift_key,
@@ -44,8 +45,8 @@ def rewind(
     was set back. Cursors only go forward: left alone, nothing would be judged until time has
     caught up. They go back to where a tick at this time would have left them, and what is judged
     twice by that changes evidence a little, and no alarm: an incident that is open stays the same
-    one. What else is dated later than now, such as since when an incident is clear, counts from
-    now on.
+    one. Evidence for a promotion begins anew. What else is dated later than now, such as since
+    when an incident is clear, counts from now on.
 
     Parameters
     ----------
@@ -87,13 +88,17 @@ def _watch(plan: ModelPlan, watch: Watch, back: Back, now: datetime) -> Watch:
     degraded, restated = watch.degraded_until, watch.restated_until
     if degraded is not None and plan.degraded is not None:
         degraded = back(degraded, floor(now, plan.degraded.every))
+    loss_until = back(watch.loss_until, now - cohorts(plan.spec)[0].maturity)
+    if loss_until < watch.loss_until:
+        # A promotion rests on it: no row may speak twice, and none that was not mature.
+        watch = replace(watch, challenger=Pairing(), warm=Pairing())
     return replace(
         watch,
         inputs_until=back(watch.inputs_until, floor(now, plan.drift.every)),
         quality_until=back(watch.quality_until, floor(now, plan.quality.every)),
         volume_until=back(watch.volume_until, floor(now, plan.volume.every)),
         service_until=now,
-        loss_until=back(watch.loss_until, now - cohorts(plan.spec)[0].maturity),
+        loss_until=loss_until,
         metrics_until=tuple(metrics.items()),
         matured=tuple(m for m in watch.matured if m.window.end <= measured),
         drop_since=None if watch.drop_since is None else min(watch.drop_since, now),

@@ -285,6 +285,17 @@ def test_a_candidate_that_cannot_score_fails(workshop: Workshop) -> None:
     assert found.state.reason == "cannot score the hold-out: torn"
 
 
+def test_a_run_that_cannot_be_judged_ends(workshop: Workshop) -> None:
+    def odd(_: pa.Table) -> np.ndarray:
+        raise ValueError("of another shape")
+
+    assert isinstance(workshop.scorer, MemoryScorer)
+    workshop.scorer.functions[MODEL, "2"] = odd
+    found = go(workshop, replace(TRAINING, stage=Stage.EVALUATING, candidate="2"))
+    assert found.state.stage is Stage.FAILED
+    assert found.state.reason.startswith("cannot be judged: ValueError: of another shape")
+
+
 def test_a_run_without_plan_fails(workshop: Workshop) -> None:
     state = RunState(MODEL, 1, Stage.EVALUATING, candidate="2")
     assert go(workshop, state).state.stage is Stage.FAILED

@@ -26,6 +26,7 @@ from homeostat.engine.signals import Remembered, RulesMemory
 from homeostat.engine.watch import (
     DriftMemory,
     Matured,
+    Pairing,
     Progress,
     Watch,
     drift_key,
@@ -116,6 +117,7 @@ def test_nothing_is_beyond_the_time_of_the_tick(tmp_path: Path) -> None:
     watch = replace(
         watch, since=START, matured=(kept, Matured(Window(now, ahead), (0,))), drop_since=ahead,
         restated_until=ahead, degraded_until=ahead, sound_until=(("age", ahead),),
+        challenger=Pairing("1", "2", answered=500), warm=Pairing("1", "0", answered=7),
     )  # fmt: skip
     with site.ports.records.begin() as uow:
         found, decisions = rewind(plan, uow, watch, now)
@@ -123,6 +125,7 @@ def test_nothing_is_beyond_the_time_of_the_tick(tmp_path: Path) -> None:
     assert [d.action for d in decisions] == ["rewind"]
     assert again == (found, ())
     assert found.matured == (kept,)
+    assert (found.challenger, found.warm) == (Pairing(), Pairing())
     moments = (
         found.inputs_until, found.quality_until, found.volume_until, found.service_until,
         found.loss_until, found.drop_since, found.degraded_until, found.restated_until,
@@ -164,7 +167,10 @@ def test_what_is_not_beyond_it_stays(tmp_path: Path) -> None:
     past = LateMemory(START, (3,))
     site.put(late_key(MODEL), past)
     site.put(rules_key(MODEL), RulesMemory((Remembered("errors", "", "", State()),)))
-    watch = replace(fresh(MODEL, "1", START, ("matured",)), service_until=START + DAY)
+    proof = Pairing("1", "2", answered=500)
+    watch = replace(
+        fresh(MODEL, "1", START, ("matured",)), service_until=START + DAY, challenger=proof
+    )
     now = START + HOUR
     with site.ports.records.begin() as uow:
         found, _ = rewind(plan, uow, watch, now)

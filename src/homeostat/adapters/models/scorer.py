@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from homeostat.adapters.models.loading import load_predictor
 from homeostat.adapters.models.predictor import Load, Predictor
 from homeostat.domain.answers import Answers, read_outputs
-from homeostat.domain.errors import ArtifactError
+from homeostat.domain.errors import ArtifactError, HomeostatError
 from homeostat.domain.model import ModelSpec
 from homeostat.engine.ports import Registry
+
+LONGEST = 300  # characters of what a model said
 
 
 class RegistryScorer:
@@ -46,13 +48,19 @@ class RegistryScorer:
         NotFoundError
             If the version is not registered.
         ArtifactError
-            If it cannot be loaded or gives something else than one number a row, or one a class.
+            If it cannot be loaded, raises what it likes, or gives something else than one number a
+            row, or one a class.
         """
         predictor = self._predictor(spec.name, version)
         try:
             return read_outputs(spec, predictor.predict(rows), rows.num_rows)
         except ArtifactError as error:
             raise ArtifactError(f"{spec.name} {version}: {error}") from error
+        except HomeostatError:
+            raise  # a server elsewhere that is away says nothing about the version
+        except Exception as error:  # a user's model, which may raise anything
+            said = f"{type(error).__name__}: {str(error)[:LONGEST]}"
+            raise ArtifactError(f"{spec.name} {version} raised {said}") from error
 
     def _predictor(self, model: str, version: str) -> Predictor:
         key = (model, version)

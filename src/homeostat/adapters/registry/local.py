@@ -34,7 +34,8 @@ def vouched(version: ModelVersion, artifact: Path) -> str:
     DataError
         If the card names no model.
     ArtifactError
-        If the artifact does not exist, or has another hash.
+        If the artifact does not exist, has another hash, or links to other places: whoever made it
+        would have them copied from there.
     OSError
         If it cannot be read.
     """
@@ -42,6 +43,9 @@ def vouched(version: ModelVersion, artifact: Path) -> str:
         raise DataError("a model version needs the name of its model")
     if not artifact.exists():
         raise ArtifactError(f"the artifact {artifact} does not exist")
+    links = (path for path in (artifact, *artifact.rglob("*")) if path.is_symlink())
+    if (link := next(links, None)) is not None:
+        raise ArtifactError(f"the artifact {artifact} holds a link, {link.name}; copy the file")
     digest = sha256(artifact)
     if version.sha256 not in {"", digest}:
         raise ArtifactError(

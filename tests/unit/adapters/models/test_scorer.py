@@ -17,7 +17,7 @@ from homeostat.adapters.models import (
     save_softmax,
 )
 from homeostat.domain.alias import AliasChange
-from homeostat.domain.errors import ArtifactError, NotFoundError
+from homeostat.domain.errors import ArtifactError, BreakerOpenError, NotFoundError
 from homeostat.domain.model import (
     Column,
     ColumnKind,
@@ -113,3 +113,29 @@ def test_a_model_must_give_one_number_a_row(tmp_path: Path) -> None:
     scorer = RegistryScorer(FolderRegistry(tmp_path), lambda *_: Short())
     with pytest.raises(ArtifactError, match=r"2 rows gave scores of shape \(1,\)"):
         scorer.score(SPEC, "v0", ROWS)
+
+
+@pytest.mark.parametrize("raised", [ValueError("Input X contains NaN."), RuntimeError("x" * 999)])
+def test_whatever_a_model_raises_is_its_own_fault(tmp_path: Path, raised: Exception) -> None:
+    class Broken:
+        features = ("amount",)
+
+        def predict(self, table: pa.Table) -> object:
+            raise raised
+
+    scorer = RegistryScorer(FolderRegistry(tmp_path), lambda *_: Broken())  # type: ignore[arg-type]
+    with pytest.raises(ArtifactError, match=f"fraud v1 raised {type(raised).__name__}") as found:
+        scorer.score(SPEC, "v1", ROWS)
+    assert len(str(found.value)) < 400
+
+
+def test_a_server_that_is_away_says_nothing_of_its_model(tmp_path: Path) -> None:
+    class Away:
+        features = ("amount",)
+
+        def predict(self, table: pa.Table) -> object:
+            raise BreakerOpenError("fraud/v1", 1.0)
+
+    scorer = RegistryScorer(FolderRegistry(tmp_path), lambda *_: Away())  # type: ignore[arg-type]
+    with pytest.raises(BreakerOpenError):
+        scorer.score(SPEC, "v1", ROWS)

@@ -82,3 +82,18 @@ def test_the_size_is_that_of_all_files(tmp_path: Path) -> None:
     registry.register(card("2"), folder / "a")
     assert registry.size("fraud", "1") == 15
     assert registry.size("fraud", "2") == 10
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_links_are_not_followed(tmp_path: Path, nested: bool) -> None:
+    secret, made = tmp_path / "secret", tmp_path / "made"
+    secret.write_text("token")
+    made.mkdir()
+    (made / "model.txt").write_text("m")
+    (made / "model.json").symlink_to(secret)
+    if not nested:
+        (tmp_path / "link").symlink_to(made)
+        made = tmp_path / "link"
+    with pytest.raises(ArtifactError, match="holds a link"):
+        opened(tmp_path).register(card("a"), made)
+    assert not list((tmp_path / "registry").rglob("model.*"))
