@@ -44,7 +44,7 @@ def card_of(
         created=now,
         parent=plan.parent,
         run_id=state.training_id,
-        rows=int(dict(training.metrics).get("rows", 0)),
+        rows=manifest.rows if manifest else int(dict(training.metrics).get("rows", 0)),
         trained_until=trained.end,
         metrics=training.metrics,
         judged=judged,

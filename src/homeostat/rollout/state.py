@@ -33,7 +33,7 @@ class RolloutPolicy:
         Share of entities that the challenger answers in each canary step, rising, in (0, 1);
         empty: no canary.
     step_min, step_min_rows : timedelta, int
-        Least time in each canary step, and least rows both served and matured in it.
+        Least time in each canary step; least callers served in it, and least pairs matured.
     alpha : float
         Error that the owner accepts for one promotion; evidence must reach ``1 / alpha``.
     probation : timedelta

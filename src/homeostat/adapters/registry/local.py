@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from dataclasses import replace
@@ -21,6 +22,8 @@ from homeostat.domain.errors import (
     StorageError,
 )
 from homeostat.domain.model import ModelVersion
+
+logger = logging.getLogger(__name__)
 
 CARD = "card.json"
 ARTIFACT = "artifact"
@@ -71,6 +74,7 @@ class LocalRegistry:
     def __init__(self, root: Path, clock: Clock) -> None:
         self.root = root
         self.clock = clock
+        self._damaged: set[Path] = set()
         try:
             make_folder(root)
         except OSError as error:
@@ -118,7 +122,7 @@ class LocalRegistry:
                     f"version {card.version} of {card.model} exists with another artifact; "
                     "versions are immutable: choose another name"
                 )
-        name = version.version or _next(known)
+        name = version.version or _next(folder)
         now = self.clock.now()
         card = replace(version, version=name, sha256=digest, created=now)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
@@ -152,9 +156,15 @@ class LocalRegistry:
             raise ArtifactError(f"the card of version {version} of {model}: {error}") from error
 
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
-        """Return all versions, oldest first."""
-        cards = (self.root / folder_name(model)).glob(f"[!.]*/{CARD}")
-        found = [decode(card.read_text(encoding="utf-8"), ModelVersion) for card in cards]
+        """Return all versions, oldest first; those whose card is damaged are left out."""
+        found: list[ModelVersion] = []
+        for path in (self.root / folder_name(model)).glob(f"[!.]*/{CARD}"):
+            try:
+                found.append(decode(path.read_text(encoding="utf-8"), ModelVersion))
+            except (UnicodeDecodeError, StorageError) as error:
+                if path not in self._damaged:
+                    logger.warning("%s is damaged, its version is left out: %s", path, error)
+                self._damaged.add(path)
         return tuple(
             sorted(found, key=lambda card: (card.created, len(card.version), card.version))
         )
@@ -228,6 +238,6 @@ class LocalRegistry:
         return self.root / folder_name(model) / folder_name(version)
 
 
-def _next(known: tuple[ModelVersion, ...]) -> str:
-    numbers = [int(card.version) for card in known if card.version.isdecimal()]
+def _next(folder: Path) -> str:
+    numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
     return str(max(numbers, default=0) + 1)

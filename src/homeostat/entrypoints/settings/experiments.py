@@ -29,6 +29,7 @@ from homeostat.entrypoints.settings.values import (
     wrong,
 )
 from homeostat.rollout.experiment.design import Experiment, Horizon, Kind, Metric, Role
+from homeostat.rollout.experiment.life import PATIENCE
 from homeostat.rollout.experiment.plan import SERVING, ExperimentPlan, Source
 from homeostat.rollout.experiment.planning import FINEST
 
@@ -179,9 +180,9 @@ class ExperimentPart(Part):
 
     def _check_kept(self, model: Model, *path: str | int) -> None:
         kept = model.retention.retention(model.labels.maturity, model.retraining)
-        if kept.records < self.longest:
+        if kept.records < self.longest + PATIENCE:
             days = format_duration(kept.records)
-            problem = f"is longer than rows are kept ({days})"
+            problem = f"with {PATIENCE.days} days to decide is longer than rows are kept ({days})"
             raise wrong(problem, "lower it, or raise retention.records", *path, "longest")
         plan = self.plan(model.spec())
         features = set(model.features)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from homeostat.domain.decision import Decision as Entry
@@ -23,6 +23,8 @@ from homeostat.rollout.experiment.tally import Tally
 from homeostat.stats.sample_ratio import sample_ratio
 
 AUTOMATIC = "homeostat"
+PATIENCE = timedelta(days=14)
+"""How long a person is waited for."""
 
 
 class Stage(StrEnum):
@@ -59,6 +61,8 @@ class ExperimentState:
         Arms that were taken back.
     held : tuple of str
         Metrics of arms that the newest look refused to compare.
+    asked : datetime or None
+        Since when a person is waited for.
     """
 
     plan: ExperimentPlan
@@ -72,6 +76,7 @@ class ExperimentState:
     ended: datetime | None = None
     dropped: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    asked: datetime | None = None
 
     @property
     def open(self) -> bool:
@@ -164,17 +169,25 @@ def step(state: ExperimentState, report: Report, early: Early, now: datetime) ->
             harm[arm.arm] = arm.reasons[0]
     if harm:
         return _taken_back(looked, harm, report, now)
+    if state.stage is Stage.WAITING and now - (state.asked or now) >= PATIENCE:
+        why = f"nobody decided for {PATIENCE.days} days, the control stays; {state.reason}"
+        return _ended(looked, why, report, now)
     if report.decision is Decision.SHIP:
         return _shipped(looked, report, now)
-    if state.stage is Stage.WAITING and design.horizon is Horizon.FIXED:
-        return Stepped(replace(looked, decision=state.decision))  # it was read once, at its end
     if state.stage is Stage.WAITING:
-        why = f"no longer to ship: {_told(report.reasons)}"
-        after = replace(looked, stage=Stage.RUNNING, winner="", reason=why)
-        return _over(
-            Stepped(after, (_entry(after, "reopen_experiment", report, now),)), report, now
-        )
+        return _reopened(looked, state.decision, report, now)
     return _over(_noted(looked, report, now), report, now)
+
+
+def _reopened(
+    state: ExperimentState, before: Decision | None, report: Report, now: datetime
+) -> Stepped:
+    """Go on where what was to ship is no longer; a fixed horizon was read once, at its end."""
+    if state.plan.design.horizon is Horizon.FIXED:
+        return Stepped(replace(state, decision=before))
+    why = f"no longer to ship: {_told(report.reasons)}"
+    after = replace(state, stage=Stage.RUNNING, winner="", reason=why, asked=None)
+    return _over(Stepped(after, (_entry(after, "reopen_experiment", report, now),)), report, now)
 
 
 def stop(state: ExperimentState, actor: str, why: str, now: datetime) -> Stepped:
@@ -236,7 +249,7 @@ def _taken_back(
     for arm in harm:
         plan = plan.without(arm)
     after = replace(
-        state, plan=plan, dropped=dropped, stage=Stage.RUNNING, winner="",
+        state, plan=plan, dropped=dropped, stage=Stage.RUNNING, winner="", asked=None,
         reason=f"{told}; taken back, the others go on",
     )  # fmt: skip
     return Stepped(after, (_entry(after, "drop_arm", report, now),))
@@ -248,7 +261,9 @@ def _shipped(state: ExperimentState, report: Report, now: datetime) -> Stepped:
         why = f"{told}; submitted to the rollout, which promotes it as any challenger"
         return _ended(state, why, report, now, report.winner)
     why = f"{told}; waits for a person: homeostat experiment stop --promote"
-    after = replace(state, stage=Stage.WAITING, winner=report.winner, reason=why)
+    after = replace(
+        state, stage=Stage.WAITING, winner=report.winner, reason=why, asked=state.asked or now
+    )
     if (state.stage, state.winner) == (Stage.WAITING, report.winner):
         return Stepped(after)
     return Stepped(after, (_entry(after, "ship_experiment", report, now),))

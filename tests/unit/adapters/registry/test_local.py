@@ -66,6 +66,19 @@ def test_damaged_card_or_lost_artifact_is_an_artifact_error(tmp_path: Path) -> N
         registry.get("fraud", kept.version)
 
 
+def test_a_damaged_card_is_in_nobody_s_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = opened(tmp_path)
+    for name in ("a", "b"):
+        registry.register(card(""), artifact(tmp_path, name, name))
+    (tmp_path / "registry" / "fraud" / "2" / "card.json").write_bytes(b"\xff")
+    (kept,) = registry.versions("fraud")
+    assert kept.version == "1"
+    assert registry.register(card(""), artifact(tmp_path, "c", "c")).version == "3"
+    assert len([record for record in caplog.records if "is damaged" in record.message]) == 1
+
+
 def test_root_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "registry").write_text("a file")
     with pytest.raises(StorageError, match="cannot be made"):

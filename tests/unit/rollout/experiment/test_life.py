@@ -5,7 +5,14 @@ import pytest
 
 from homeostat.rollout.experiment.analyse import analyse
 from homeostat.rollout.experiment.design import Experiment, Horizon, Kind, Metric, Role
-from homeostat.rollout.experiment.life import Early, ExperimentState, Stage, look_early, step
+from homeostat.rollout.experiment.life import (
+    PATIENCE,
+    Early,
+    ExperimentState,
+    Stage,
+    look_early,
+    step,
+)
 from homeostat.rollout.experiment.plan import ExperimentPlan, Source
 from homeostat.rollout.experiment.report import Decision, Report
 from homeostat.rollout.experiment.tally import Measured, Tally
@@ -56,6 +63,15 @@ def test_a_fixed_horizon_is_not_read_again_while_a_person_is_waited_for() -> Non
     waiting = replace(fixed, stage=Stage.WAITING, winner="v8", decision=Decision.SHIP)
     found = step(waiting, report(0.1, 0.1, 0.1), FINE, NOW)
     assert (found.state, found.entries) == (waiting, ())
+
+
+def test_nobody_is_waited_for_without_end() -> None:
+    waiting = step(STATE, report(0.1, 0.2, 0.1), FINE, NOW).state
+    later = step(waiting, report(0.1, 0.2, 0.1), FINE, NOW + PATIENCE - timedelta(hours=1)).state
+    assert (later.stage, later.asked) == (Stage.WAITING, NOW)
+    found = step(later, report(0.1, 0.2, 0.1), FINE, NOW + PATIENCE)
+    assert (found.state.stage, found.state.winner, found.submit) == (Stage.ENDED, "", "")
+    assert found.state.reason.startswith("nobody decided for 14 days, the control stays; v8")
 
 
 def test_harm_is_looked_for_while_a_person_is_waited_for() -> None:
