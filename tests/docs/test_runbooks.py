@@ -20,6 +20,7 @@ from homeostat.domain.decision import Severity
 from homeostat.engine.watch import incident_key
 from homeostat.entrypoints.bootstrap import open_deployment
 from homeostat.entrypoints.cli import homeostat
+from homeostat.entrypoints.cli.retrain import ASK, AskingGroup
 from homeostat.entrypoints.settings import load
 from integration.live_site import CONFIG, TRAINER, adopt_in_place, history
 from unit.entrypoints.cli.test_cli import call
@@ -140,6 +141,8 @@ def test_commands_in_its_sentences_exist_with_their_options(path: Path) -> None:
                 assert at.invoke_without_command, line
                 break
             at = at.get_command(context, words.pop(0)) or at
+        if isinstance(at, AskingGroup):  # its plain form asks
+            at = at.commands[ASK]
         known = {name for option in at.get_params(context) for name in option.opts}
         assert {word for word in words if word.startswith("-")} <= known, line
 

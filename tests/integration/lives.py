@@ -166,7 +166,7 @@ def await_training(folder: Path) -> None:
     """Wait for a training that another process began: simulated time does not."""
     run = folder / "runs" / RUN
     pause = Event()
-    for _ in range(3000):
+    for _ in range(12_000):
         if not (run / "request.json").exists() or (run / "result.json").exists():
             return
         pause.wait(0.01)
