@@ -23,7 +23,7 @@ ADVICE = {
     Decision.STOP: "It does harm: it was taken back, or should be.",
     Decision.CONTINUE: "Wait; you may look as often as you like.",
     Decision.INCONCLUSIVE: "Keep the control.",
-    Decision.NO_DATA: "Nothing can be judged yet; see below what is missing.",
+    Decision.NO_DATA: "See below what is missing.",
 }
 
 

@@ -95,7 +95,8 @@ def times(low: float, high: float) -> tuple[tuple[float, str], ...]:
     step = next((h for h in HOURS if hours / h <= MOST_TICKS), HOURS[-1])
     every = step * 3600.0
     first, last = math.ceil(low / every), math.floor(high / every)
-    moments = [(k * every, _moment(k * every)) for k in range(first, last + 1)]
+    whole = (k * every for k in range(first, last + 1))
+    moments = [(at, _moment(at)) for at in whole if low <= at <= high]
     within_a_day = step < 24
     return tuple((at, _label(moment, within_a_day=within_a_day)) for at, moment in moments)
 

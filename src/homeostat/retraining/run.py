@@ -52,6 +52,7 @@ class Move(StrEnum):
     REFIT = "refit"
     ACCEPT = "accept"
     REJECT = "reject"
+    SETTLE = "settle"
     CANCEL = "cancel"
 
 
@@ -79,7 +80,7 @@ TRANSITIONS: Mapping[tuple[Stage, Move], Stage] = {
     (Stage.EVALUATING, Move.FAIL): Stage.FAILED,
     (Stage.EVALUATING, Move.CANCEL): Stage.CANCELLED,
     (Stage.EVALUATING, Move.REFIT): Stage.REFITTING,
-    (Stage.REFITTING, Move.ACCEPT): Stage.ACCEPTED,
+    (Stage.REFITTING, Move.SETTLE): Stage.ACCEPTED,
     (Stage.REFITTING, Move.CANCEL): Stage.CANCELLED,
 }
 
@@ -234,7 +235,7 @@ PLAIN: Mapping[type[Event], Move] = {
     Requested: Move.REQUEST,
     TrainingDone: Move.TRAINED,
     TrainingFailed: Move.FAIL,
-    Refitted: Move.ACCEPT,
+    Refitted: Move.SETTLE,
     Cancel: Move.CANCEL,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
 
 import click
@@ -76,6 +76,10 @@ def list_experiments(*, config_path: Path, as_json: bool) -> None:
     print_table(titles, rows, "no experiments: describe one under experiments: in homeostat.yaml")
 
 
+def _share(value: float) -> str:
+    return f"{value:+.1%}" if isfinite(value) else "-"
+
+
 @experiment.command()
 @click.argument("name")
 @config_option
@@ -103,7 +107,7 @@ def show(name: str, *, config_path: Path, as_json: bool, html: Path | None, mark
         rows = (
             (
                 line.version, line.name, line.role, line.control, line.treated,
-                f"{line.lower:+.1%}", f"{line.upper:+.1%}", line.verdict,
+                _share(line.lower), _share(line.upper), line.verdict,
             )
             for line in page.figures
         )  # fmt: skip

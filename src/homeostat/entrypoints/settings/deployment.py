@@ -16,6 +16,7 @@ from homeostat.domain.model import Handling, ModelSpec
 from homeostat.domain.personal import LEAST_KEY, Protector, handled
 from homeostat.entrypoints.settings.bandits import BanditPart, check_bandits
 from homeostat.entrypoints.settings.experiments import ExperimentPart, check_experiments
+from homeostat.entrypoints.settings.floors import check_floors
 from homeostat.entrypoints.settings.gateway import Gateway
 from homeostat.entrypoints.settings.kafka import Kafka, check_topics
 from homeostat.entrypoints.settings.model import Model
@@ -209,6 +210,7 @@ class Settings(Part):
             self._check_receivers(number, model)
         check_topics(self.kafka, seen)
         check_bandits(self.bandits, self.models)
+        check_floors(self.models)
         check_escalation(self.alerts.escalation, self.receivers, "alerts")
         check_routes(self.routes, self.receivers, seen, {m.alerts.team for m in self.models} - {""})
         deadline = self.gateway.deadline if "deadline" in self.gateway.model_fields_set else None
