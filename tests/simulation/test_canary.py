@@ -15,9 +15,10 @@ from homeostat.domain.route import Route
 from homeostat.domain.window import Window
 from homeostat.engine.guardrails import GuardrailMemory
 from homeostat.engine.loop import Engine
-from homeostat.engine.watch import guardrails_key, rollout_key
+from homeostat.engine.watch import Pairing, Watch, guardrails_key, rollout_key, watch_key
 from homeostat.rollout.state import RolloutState, Stage, route
 from homeostat.simulation.fakes import MemoryRoutes
+from homeostat.stats.paired import PairedBets, bet_on_differences
 from simulation.world import HOUR, MODEL, PLAN, SPEC, Fate, World, memory_world
 
 
@@ -57,7 +58,7 @@ def world(tmp_path: Path, routes: FlakyRoutes) -> World:
 
 
 def enter(world: World, stage: Stage) -> None:
-    """Put version 2 into a stage, as on record, and let the engine publish it."""
+    """Put version 2 into a stage, proven if it has passed, and let the engine publish it."""
     now = world.clock.now()
     state = replace(
         world.rollout,
@@ -71,6 +72,10 @@ def enter(world: World, stage: Stage) -> None:
     with world.ports.records.begin() as uow:
         uow.load(rollout_key(MODEL), RolloutState)
         uow.save(rollout_key(MODEL), state)
+        watch = uow.load(watch_key(MODEL), Watch)
+        if watch is not None and stage is Stage.PROMOTING:
+            bets = bet_on_differences(PairedBets(), [0.5] * 60)
+            uow.save(watch_key(MODEL), replace(watch, challenger=Pairing("1", "2", bets)))
     world.ports.routes.publish(route(state, now))
 
 

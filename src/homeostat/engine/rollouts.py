@@ -160,12 +160,14 @@ def advance(
 def _promote(
     plan: ModelPlan, rolled: Rolled, watch: Watch, means: Means, now: datetime, held: str
 ) -> Rolled:
-    """Promote, if the challenger can serve and its evidence has not turned against it."""
-    found = evidence(plan, watch, rolled.state.stage)
-    if found.kind is EvidenceKind.WORSE:
+    """Promote, if the challenger can serve and the proof that it came with stands still.
+
+    Between proof and promotion lie a person's approval and whatever held it: a data fault found
+    meanwhile drops the evidence.
+    """
+    found = replace(evidence(plan, watch, rolled.state.stage), held=held)
+    if held or not found.proves(plan.rollout.alpha):
         return roll(plan, rolled, found, now)
-    if held:
-        return roll(plan, rolled, replace(found, held=held), now)
     return roll(plan, rolled, _trial(plan, rolled.state, means, now) or Promoted(), now)
 
 

@@ -71,6 +71,19 @@ class Evidence:
     held: str = ""
     futile: str = ""
 
+    def proves(self, alpha: float) -> bool:
+        """Whether it may move a rollout on: a proof, of an e-value of at least ``1 / alpha``.
+
+        Examples
+        --------
+        >>> Evidence(EvidenceKind.BETTER, n=900, e=25.0).proves(alpha=0.05)
+        True
+        >>> Evidence(EvidenceKind.INCONCLUSIVE, n=900, e=25.0).proves(alpha=0.05)
+        False
+        """
+        # A NaN proves nothing either.
+        return self.kind in {EvidenceKind.BETTER, EvidenceKind.NOT_WORSE} and self.e >= 1 / alpha
+
 
 @dataclass(frozen=True, slots=True)
 class GuardrailBreached:

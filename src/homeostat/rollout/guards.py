@@ -127,12 +127,13 @@ def _lacking(state: RolloutState, event: Evidence, now: datetime, policy: Rollou
     shadow = state.stage is Stage.SHADOW
     least_rows = policy.shadow_min_rows if shadow else policy.step_min_rows
     least_time = policy.shadow_min if shadow else policy.step_min
-    # not (e >= ...) also holds back a NaN.
-    weak = event.kind is EvidenceKind.INCONCLUSIVE or not event.e >= 1 / policy.alpha
+    promoting, weak = state.stage is Stage.PROMOTING, not event.proves(policy.alpha)
+    gone = "the proof it came with no longer stands; waits for a new one"
     answers = (
         (bool(event.held), event.held),
         (state.stage is Stage.CANDIDATE, "the artifact has not been verified yet"),
-        (state.stage is Stage.PROMOTING, "waits for its promotion"),
+        (promoting and weak, gone),
+        (promoting, "waits for its promotion"),
         (event.kind is EvidenceKind.NO_DATA, "no data yet"),
         (weak, "the evidence is inconclusive so far"),
         (event.n < least_rows, "too few rows in this step so far"),

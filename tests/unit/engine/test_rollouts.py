@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from homeostat.domain.errors import ArtifactError, DataError, OverloadError, StorageError
 from homeostat.domain.model import ModelVersion
 from homeostat.engine.commands import Command, Request
+from homeostat.engine.plan import ModelPlan
 from homeostat.engine.rollouts import Means, Rolled, advance, evidence, obey
 from homeostat.engine.watch import Pairing
 from homeostat.rollout.events import EvidenceKind
@@ -30,6 +31,8 @@ REST = RolloutState(MODEL, Stage.CHAMPION, "2", ("1",), promoted_at=START,
 LIVE = replace(REST, challenger="3", since=START, submitted_at=START)
 WAITING = replace(LIVE, stage=Stage.PROMOTING, weight=0.5)
 APPROVAL = replace(PLAN, rollout=replace(PLAN.rollout, approval=True))
+PROOF = Pairing("2", "3", bet_on_differences(PairedBets(), [0.5] * 60), 60, 60)
+PROVEN = replace(watch(), challenger=PROOF)
 
 
 @pytest.fixture
@@ -140,11 +143,30 @@ def test_a_registry_that_is_away_is_waited_for_and_told_of_once(registry: Memory
 
 
 def test_a_promotion_waits_for_its_approval(registry: MemoryRegistry) -> None:
-    held = advance(APPROVAL, Rolled(WAITING), watch(), means(registry), START)
+    held = advance(APPROVAL, Rolled(WAITING), PROVEN, means(registry), START)
     assert held.state.champion == "2"
     approved = Rolled(replace(WAITING, approved_by="ana"))
-    after = advance(APPROVAL, approved, watch(), means(registry), START)
+    after = advance(APPROVAL, approved, PROVEN, means(registry), START)
     assert (after.state.champion, after.state.previous) == ("3", "2")
+
+
+@pytest.mark.parametrize("differences", [[], [0.1, -0.1] * 5], ids=["no data", "inconclusive"])
+@pytest.mark.parametrize("plan", [PLAN, APPROVAL], ids=["by itself", "approved"])
+def test_what_is_no_longer_proven_is_not_promoted(
+    registry: MemoryRegistry, plan: ModelPlan, differences: list[float]
+) -> None:
+    bets = bet_on_differences(PairedBets(), differences)
+    dropped = replace(watch(), challenger=Pairing("2", "3", bets))
+    approved = Rolled(replace(WAITING, approved_by="ana"))
+    once = advance(plan, approved, dropped, means(registry), START)
+    again = advance(plan, once, dropped, means(registry), START + HOUR)
+    assert (again.state.champion, again.state.stage) == ("2", Stage.PROMOTING)
+    assert [made.action for made in again.decisions] == ["hold"]
+    assert "no longer stands" in again.decisions[0].reason
+    after = advance(plan, again, PROVEN, means(registry), START + DAY)
+    assert (after.state.champion, after.state.previous) == ("3", "2")
+    late = START + plan.rollout.patience + DAY
+    assert advance(plan, again, dropped, means(registry), late).state.aborted == ("3",)
 
 
 @pytest.mark.parametrize(
@@ -162,15 +184,15 @@ def test_a_promotion_ends_with_a_version_that_can_serve(
     stage: Stage,
     reason: str,
 ) -> None:
-    once = advance(PLAN, Rolled(WAITING), watch(), means(registry, score), START)
-    after = advance(PLAN, once, watch(), means(registry, score), START + HOUR)
+    once = advance(PLAN, Rolled(WAITING), PROVEN, means(registry, score), START)
+    after = advance(PLAN, once, PROVEN, means(registry, score), START + HOUR)
     assert (after.state.champion, after.state.stage) == (champion, stage)
     assert len(after.decisions) == 1
     assert reason in after.decisions[0].reason
 
 
 def test_an_artifact_that_is_gone_ends_the_promotion() -> None:
-    after = advance(PLAN, Rolled(WAITING), watch(), means(MemoryRegistry()), START)
+    after = advance(PLAN, Rolled(WAITING), PROVEN, means(MemoryRegistry()), START)
     assert (after.state.champion, after.state.aborted) == ("2", ("3",))
 
 
@@ -179,7 +201,7 @@ def test_what_turned_worse_or_is_held_is_not_promoted(registry: MemoryRegistry) 
     worse = replace(watch(), challenger=Pairing("2", "3", bets, 60))
     after = advance(PLAN, Rolled(WAITING), worse, means(registry), START)
     assert (after.state.champion, after.state.aborted) == ("2", ("3",))
-    held = advance(PLAN, Rolled(WAITING), watch(), means(registry), START, "labels differ")
+    held = advance(PLAN, Rolled(WAITING), PROVEN, means(registry), START, "labels differ")
     assert held.state.stage is Stage.PROMOTING
     assert held.decisions[0].reason == "labels differ"
 
