@@ -65,16 +65,16 @@ def guard(
     """Take back a bad version on probation, and a challenger that does harm.
 
     Who goes is who is unhealthy: while the service fails in a canary, both arms are compared, and a
-    challenger that answers where the champion does not is no culprit.
+    challenger that answers where the champion does not is no culprit. A champion on probation is
+    looked at in every stage: that another version is on its way up is no reason to keep it.
     """
     state = rolled.state
-    bad = diagnosis is not None and diagnosis.cause is Cause.BAD_VERSION
-    if bad and diagnosis is not None and state.on_probation(now) and state.previous:
-        return _back(plan, rolled, diagnosis.text.rstrip("."), sight, now)
-    if state.stage in {Stage.CANARY, Stage.PROMOTING}:
+    if state.on_probation(now) and state.previous:
+        if diagnosis is not None and diagnosis.cause is Cause.BAD_VERSION:
+            return _back(plan, rolled, diagnosis.text.rstrip("."), sight, now)
+        rolled = _guard_probation(plan, rolled, watch, sight, now)
+    if rolled.state.stage in {Stage.CANARY, Stage.PROMOTING}:
         return _guard_challenger(plan, rolled, watch, sight, now)
-    if state.stage is Stage.CHAMPION and state.on_probation(now) and state.previous:
-        return _guard_probation(plan, rolled, watch, sight, now)
     return rolled
 
 
@@ -118,12 +118,13 @@ def _guard_probation(
     if not failing:
         return rolled
     state = rolled.state
-    champion, scored = _beside(plan, sight.log, state.previous, state.since or now, now)
-    if not champion.asked or scored / champion.asked <= 1.0 - champion.failing:
+    since = state.since or now
+    champion, asked, scored = _beside(plan, sight.log, state.previous, since, now)
+    if not champion.asked or scored / asked <= 1.0 - champion.failing:
         return rolled
     reason = (
         f"{failing[0].reason}; {state.champion} failed {champion.failed} of {champion.asked} "
-        f"requests, {state.previous} scored {scored} of them as a shadow"
+        f"requests, {state.previous} scored {scored} of {asked} as a shadow"
     )
     return _back(plan, rolled, reason, sight, now)
 
@@ -178,24 +179,28 @@ def _arms(
 
 def _beside(
     plan: ModelPlan, log: PredictionLog, previous: str, since: datetime, now: datetime
-) -> tuple[Health, int]:
-    """Return how the champion did of late, and how many rows the previous one shadowed.
+) -> tuple[Health, int, int]:
+    """Return how the champion did of late, and of how many rows the previous one scored how many.
+
+    It shadows what everyone answers, so that in a canary those of the challenger count among them.
 
     A shadow has no deadline to miss, so that timeouts, and a breaker that they opened, are not held
     against the champion: a busy machine would look like a bad version.
     """
-    asked = scored = 0
+    mine = asked = scored = 0
     reasons = Counter[str]()
     for part in _lately(plan, log, since, now):
         rows = log.rows(plan.spec, part, COLUMNS)
         shadows = (pc.field("role") == Role.SHADOW.value) & (pc.field("version") == previous)
         scored += rows.filter(shadows & (pc.field("tier") == "model")).num_rows
-        told = texts(by_split(rows), "reason")
-        asked += len(told)
+        answers = by_split(rows)
+        asked += answers.num_rows
+        told = texts(answers.filter(pc.field("role") == Role.CHAMPION.value), "reason")
+        mine += len(told)
         reasons.update(told)
     errors = reasons[Reason.ERROR.value]
     failed = errors + reasons[Reason.BREAKER_OPEN.value] if errors > reasons[LATE] else 0
-    return Health(asked, failed), scored
+    return Health(mine, failed), asked, scored
 
 
 def _lately(

@@ -193,7 +193,7 @@ def test_a_new_champion_that_fails_goes_while_the_one_before_scores(
     log = answers(("2", "champion", 100, 60), ("1", "shadow", 95, 0))
     after = guarded(REST, registry, FAILING, log)
     assert (after.state.champion, after.state.aborted) == ("1", ("2",))
-    assert "2 failed 60 of 100 requests, 1 scored 95" in after.decisions[0].reason
+    assert "2 failed 60 of 100 requests, 1 scored 95 of 100" in after.decisions[0].reason
 
 
 @pytest.mark.parametrize(
@@ -229,3 +229,29 @@ def test_slow_answers_alone_take_no_champion_back(registry: MemoryRegistry) -> N
     slow = watch().noting((verdict(Monitor.SERVICE, "latency_p99"),))
     log = answers(("2", "champion", 100, 0), ("1", "shadow", 100, 0))
     assert guarded(REST, registry, slow, log) == Rolled(REST)
+
+
+ON_ITS_WAY = replace(REST, challenger="3", submitted_at=START)
+
+
+@pytest.mark.parametrize(
+    "stage", [Stage.CANDIDATE, Stage.SHADOW, Stage.CANARY, Stage.PROMOTING], ids=str
+)
+def test_a_new_champion_that_fails_goes_whatever_is_on_its_way_up(
+    registry: MemoryRegistry, stage: Stage
+) -> None:
+    log = answers(
+        ("2", "champion", 100, 60), ("3", "challenger", 100, 60), ("1", "shadow", 200, 10)
+    )
+    before = replace(ON_ITS_WAY, stage=stage)
+    after = guarded(before, registry, FAILING, log)
+    assert (after.state.champion, after.state.challenger) == ("1", "")
+    assert actions(after) == ["supersede", "roll_back"]
+    assert "2 failed 60 of 100 requests, 1 scored 190 of 200" in after.decisions[-1].reason
+
+
+def test_a_new_champion_is_not_blamed_for_its_challenger(registry: MemoryRegistry) -> None:
+    log = answers(("2", "champion", 100, 4), ("3", "challenger", 100, 60), ("1", "shadow", 200, 20))
+    canary = replace(ON_ITS_WAY, stage=Stage.CANARY)
+    after = guarded(canary, registry, FAILING, log)
+    assert (after.state.champion, after.state.aborted) == ("2", ("3",))
