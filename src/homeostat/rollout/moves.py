@@ -13,6 +13,7 @@ from homeostat.rollout.events import (
     Approved,
     Event,
     Evidence,
+    EvidenceKind,
     First,
     GuardrailBreached,
     Push,
@@ -130,13 +131,13 @@ def _crown(state: RolloutState, version: str, now: datetime, policy: RolloutPoli
     """Make `version` the champion and keep the one before for a way back."""
     if version == state.champion:
         return _at_rest(state, now)
-    barred = {"", version, *state.aborted}
-    earlier = (v for v in (*state.lineage, state.champion) if v not in barred)
+    earlier = (v for v in (*state.lineage, state.champion) if v not in {"", version})
     lineage = tuple(dict.fromkeys(earlier))[-LINEAGE:]
     return replace(
         _at_rest(state, now),
         champion=version,
         lineage=lineage,
+        aborted=_trusted(state, version),
         promoted_at=now,
         probation_until=now + policy.probation if lineage else None,
     )
@@ -189,9 +190,12 @@ def _abort(
     state: RolloutState, event: Event, reason: str, now: datetime, policy: RolloutPolicy
 ) -> Built:
     del policy
+    # What proved nothing as a challenger served well enough before: one can go back to it.
+    unproven = isinstance(event, Evidence) and event.kind is not EvidenceKind.WORSE
+    gone = "" if unproven else state.challenger
     after = replace(
         _at_rest(state, now),
-        lineage=tuple(v for v in state.lineage if v != state.challenger),
+        lineage=tuple(v for v in state.lineage if v != gone),
         aborted=_latched(state, state.challenger),
         reason=reason,
     )
@@ -203,6 +207,11 @@ def _latched(state: RolloutState, version: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*state.aborted, version)))
 
 
+def _trusted(state: RolloutState, version: str) -> tuple[str, ...]:
+    """Return what stays latched once a version serves: no champion is."""
+    return tuple(v for v in state.aborted if v != version)
+
+
 def _rolled_back(
     state: RolloutState, event: Event, reason: str, now: datetime, policy: RolloutPolicy
 ) -> Built:
@@ -211,7 +220,7 @@ def _rolled_back(
         _at_rest(state, now),
         champion=state.previous,
         lineage=state.lineage[:-1],
-        aborted=_latched(state, state.champion),
+        aborted=_trusted(replace(state, aborted=_latched(state, state.champion)), state.previous),
         promoted_at=None,
         probation_until=None,
         reason=reason,

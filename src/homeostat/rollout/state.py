@@ -89,7 +89,7 @@ class RolloutState:
     champion : str
         Version that serves; empty only in stage ``EMPTY``.
     lineage : tuple of str
-        Earlier champions to go back to, newest last, none of them aborted.
+        Earlier champions to go back to, newest last; none that did harm or was withdrawn since.
     challenger : str
         Version under rollout; empty at rest.
     step, weight : int, float
@@ -98,7 +98,8 @@ class RolloutState:
         Start of the current stage or step.
     submitted_at, promoted_at, probation_until : datetime or None
     aborted : tuple of str
-        Versions that were aborted or rolled back: never rolled out again by themselves.
+        Versions that were aborted or rolled back and did not serve since: never rolled out again by
+        themselves.
     reason : str
         Why the state is as it is.
     approved_by : str

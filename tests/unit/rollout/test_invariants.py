@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import TypeAdapter
 
+from homeostat.domain.decision import Decision
 from homeostat.domain.errors import IllegalTransitionError
 from homeostat.rollout.events import (
     Abort,
@@ -41,7 +42,8 @@ class Rollouts(RuleBasedStateMachine):
         self.now = START
         self.state, _ = step(RolloutState("fraud"), First("v0"), START, self.policy)
         self.allowed = False
-        self.log = []
+        self.log: list[Decision] = []
+        self.harmful: set[str] = set()
 
     def send(self, event: Event) -> None:
         before = self.state
@@ -50,10 +52,19 @@ class Rollouts(RuleBasedStateMachine):
         except IllegalTransitionError:
             return
         self.log += decisions
+        self.note_harm(before, event)
         if before.champion != self.state.champion:
             self.check_change(before, event)
         for version in {before.challenger} & set(self.state.aborted):
             assert self.state.challenger != version
+
+    def note_harm(self, before: RolloutState, event: Event) -> None:
+        """Keep a list of what was withdrawn for what it did, and has not served since."""
+        for version in {before.challenger, before.champion} - {""}:
+            unproven = isinstance(event, Evidence) and event.kind is not EvidenceKind.WORSE
+            if version in set(self.state.aborted) - set(before.aborted) and not unproven:
+                self.harmful.add(version)
+        self.harmful.discard(self.state.champion)
 
     def check_change(self, before: RolloutState, event: Event) -> None:
         assert isinstance(event, Promoted | Push | RollBack | GuardrailBreached)
@@ -145,7 +156,8 @@ class Rollouts(RuleBasedStateMachine):
             return
         state = self.state
         assert state.champion not in state.lineage
-        assert not set(state.lineage) & set(state.aborted)
+        assert not set(state.lineage) & self.harmful
+        assert state.champion not in state.aborted
         assert state.challenger not in state.aborted or not state.challenger
         assert bool(state.challenger) == (state.stage is not Stage.CHAMPION)
 

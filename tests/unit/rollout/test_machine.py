@@ -322,3 +322,34 @@ def test_a_missing_pair_raises(stage: Stage, event: Event) -> None:
 def test_every_stage_is_reached_and_left() -> None:
     assert {stage for stage, _ in TRANSITIONS} == set(Stage)
     assert set(TRANSITIONS.values()) == set(Stage) - {Stage.EMPTY}
+
+
+def test_who_proved_nothing_as_a_challenger_can_still_be_gone_back_to() -> None:
+    undecided = Evidence(EvidenceKind.INCONCLUSIVE, n=10, futile="no chance")
+    told = (First("v1"), Push("v2", "ana"), Submitted("v1"), Verified(), undecided)
+    state, actions = play(RolloutState("fraud"), *told)
+    assert actions[-1] == "abort"
+    assert (state.champion, state.previous, state.aborted) == ("v2", "v1", ("v1",))
+    assert play(state, Submitted("v1"))[1] == ["refuse"]
+    back, _ = play(state, RollBack("accuracy fell"))
+    assert (back.champion, back.aborted) == ("v1", ("v2",))
+    on, _ = play(state, Push("v3", "ana"))
+    assert on.lineage == ("v1", "v2")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [Evidence(EvidenceKind.WORSE, n=10), GuardrailBreached("errors"), Abort("cannot be loaded")],
+    ids=["worse", "breach", "artifact"],
+)
+def test_nobody_goes_back_to_who_did_harm_as_a_challenger(harm: Event) -> None:
+    told = (First("v1"), Push("v2", "ana"), Submitted("v1"), Verified(), harm)
+    state, _ = play(RolloutState("fraud"), *told)
+    assert (state.champion, state.previous, state.aborted) == ("v2", "", ("v1",))
+
+
+def test_a_version_pushed_after_its_roll_back_is_latched_no_more() -> None:
+    again = (First("v1"), Push("v2", "ana"), RollBack("slow"), Push("v2", "ana", "it was not it"))
+    state, _ = play(RolloutState("fraud"), *again)
+    assert (state.champion, state.previous, state.aborted) == ("v2", "v1", ())
+    assert play(state, Push("v3", "ana"))[0].previous == "v2"
