@@ -20,6 +20,7 @@ from homeostat.engine.guardrails import GuardrailMemory, metrics_of
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import PredictionLog, Registry
 from homeostat.engine.rollouts import Rolled, roll
+from homeostat.engine.spoilt import spoilt
 from homeostat.engine.watch import Watch
 from homeostat.rollout.events import Evidence, EvidenceKind, GuardrailBreached
 from homeostat.rollout.guardrails import breach, split_is_off
@@ -66,13 +67,18 @@ def guard(
 
     Who goes is who is unhealthy: while the service fails in a canary, both arms are compared, and a
     challenger that answers where the champion does not is no culprit. A champion on probation is
-    looked at in every stage: that another version is on its way up is no reason to keep it.
+    looked at in every stage: that another version is on its way up is no reason to keep it. And
+    a challenger goes that was trained on rows which turn out to be broken.
     """
     state = rolled.state
     if state.on_probation(now) and state.previous:
         if diagnosis is not None and diagnosis.cause is Cause.BAD_VERSION:
             return _back(plan, rolled, diagnosis.text.rstrip("."), sight, now)
         rolled = _guard_probation(plan, rolled, watch, sight, now)
+    challenger, model = rolled.state.challenger, plan.spec.name
+    found = spoilt(model, challenger, watch.faults, sight.registry, now) if challenger else ""
+    if found:
+        return roll(plan, rolled, GuardrailBreached(found, challenger), now)
     if rolled.state.stage in {Stage.CANARY, Stage.PROMOTING}:
         return _guard_challenger(plan, rolled, watch, sight, now)
     return rolled
