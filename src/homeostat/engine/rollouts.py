@@ -76,7 +76,7 @@ def obey(
         event = _event(command)
         if event is None:
             continue
-        problem = _unknown_version(plan, command, registry)
+        problem = _unservable(plan, command, rolled.state, registry)
         if problem:
             refusal = Decision(
                 plan.spec.name, now, command.actor, "refuse", command.subject, problem
@@ -103,13 +103,21 @@ def _event(command: Command) -> Event | None:
             return None
 
 
-def _unknown_version(plan: ModelPlan, command: Command, registry: Registry) -> str:
-    if command.request not in {Request.PUSH, Request.SUBMIT}:
+def _unservable(plan: ModelPlan, command: Command, state: RolloutState, registry: Registry) -> str:
+    """Say why the version that a person asks for cannot serve; empty if it can.
+
+    A roll-back is not refused because the registry is away: gateways keep the version warm.
+    """
+    back = command.request is Request.ROLL_BACK and not state.challenger
+    if command.request not in {Request.PUSH, Request.SUBMIT} and not (back and state.previous):
         return ""
     try:
-        registry.path(plan.spec.name, command.subject)
+        registry.path(plan.spec.name, state.previous if back else command.subject)
+    except (ArtifactError, NotFoundError) as error:
+        advice = f"{state.previous} cannot serve: {error}; push a version that can"
+        return advice if back else str(error)
     except HomeostatError as error:
-        return str(error)
+        return "" if back else str(error)
     return ""
 
 

@@ -11,7 +11,13 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from homeostat.domain.errors import ArtifactError, DataError, OverloadError, StorageError
+from homeostat.domain.errors import (
+    ArtifactError,
+    DataError,
+    HomeostatError,
+    OverloadError,
+    StorageError,
+)
 from homeostat.domain.model import ModelVersion
 from homeostat.engine.commands import Command, Request
 from homeostat.engine.plan import ModelPlan
@@ -85,6 +91,38 @@ def test_what_cannot_be_done_is_refused_on_record(
     assert after.state is before
     assert [(d.action, d.actor) for d in after.decisions] == [("refuse", "ana")]
     assert after.decisions[0].reason
+
+
+class Broken(MemoryRegistry):
+    """One whose artifacts cannot be had."""
+
+    def __init__(self, error: HomeostatError) -> None:
+        super().__init__()
+        self.error = error
+
+    def path(self, model: str, version: str) -> Path:
+        raise self.error
+
+
+def test_nobody_is_rolled_back_by_hand_to_a_version_that_cannot_serve() -> None:
+    asked = (Command(Request.ROLL_BACK, MODEL, "ana"),)
+    gone = Broken(ArtifactError("its hash differs"))
+    refused = obey(PLAN, Rolled(REST), asked, gone, START)
+    assert refused.state is REST
+    assert [(made.action, made.actor) for made in refused.decisions] == [("refuse", "ana")]
+    assert "1 cannot serve: its hash differs; push" in refused.decisions[0].reason
+    away = obey(PLAN, Rolled(REST), asked, Broken(StorageError("no route to host")), START)
+    assert away.state.champion == "1"
+    rolling = Rolled(replace(LIVE, stage=Stage.SHADOW))
+    withdrawn = obey(PLAN, rolling, asked, gone, START)
+    assert (withdrawn.state.champion, withdrawn.state.aborted) == ("2", ("3",))
+
+
+@pytest.mark.parametrize("request_", [Request.PUSH, Request.SUBMIT])
+def test_a_version_that_cannot_be_had_is_neither_pushed_nor_submitted(request_: Request) -> None:
+    asked = (Command(request_, MODEL, "ana", "3"),)
+    after = obey(PLAN, Rolled(REST), asked, Broken(StorageError("away")), START)
+    assert (after.state, after.decisions[0].reason) == (REST, "away")
 
 
 def test_commands_for_others_are_passed_over(registry: MemoryRegistry) -> None:
