@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -22,10 +22,11 @@ from homeostat.engine.ports import PredictionLog, Registry
 from homeostat.engine.rollouts import Rolled, roll
 from homeostat.engine.spoilt import spoilt
 from homeostat.engine.watch import Watch
-from homeostat.rollout.events import Evidence, EvidenceKind, GuardrailBreached
+from homeostat.rollout.events import GuardrailBreached
 from homeostat.rollout.guardrails import breach, split_is_off
 from homeostat.rollout.state import Stage
 from homeostat.serving.plan import Reason, Role
+from homeostat.stats.sequences import proportion
 
 LOOKED_BACK = timedelta(hours=1)
 AVAILABILITY = "availability"
@@ -44,7 +45,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Requests that a version was to answer, and those that it did not, by its own fault."""
+    """Requests that a version was to answer, and those that missed an objective by its fault."""
 
     asked: int = 0
     failed: int = 0
@@ -65,8 +66,9 @@ def guard(
 ) -> Rolled:
     """Take back a bad version on probation, and a challenger that does harm.
 
-    Who goes is who is unhealthy: while the service fails in a canary, both arms are compared, and a
-    challenger that answers where the champion does not is no culprit. A champion on probation is
+    Who goes is who is unhealthy: while the service misses an objective in a canary, both arms are
+    held to it, and the challenger goes if it surely misses it, and by more than the champion. Else
+    it is no culprit (a busy hour hits both alike): the rollout waits. A champion on probation is
     looked at in every stage: that another version is on its way up is no reason to keep it. And
     a challenger goes that was trained on rows which turn out to be broken.
     """
@@ -102,18 +104,25 @@ def _guard_challenger(
     failing = _failing(watch)
     if not failing:
         return rolled
-    reason = "; ".join(verdict.reason for verdict in failing)
-    champion, challenger = _arms(plan, sight.log, state.since or now, now)
-    allowed = plan.service.max_fallback
-    if challenger.failing <= allowed < champion.failing:
-        spared = (
-            f"{reason}; but {state.challenger} failed {challenger.failed} of {challenger.asked} "
-            f"requests and {state.champion} {champion.failed} of {champion.asked}"
-        )
-        # Unproven it is not promoted, and to take it back would leave the failing side alone.
-        proven = state.stage is Stage.PROMOTING
-        return rolled if proven else _hold(plan, rolled, spared, now)
-    return roll(plan, rolled, GuardrailBreached(reason, state.challenger), now)
+    spared = False
+    for verdict in failing:
+        available = verdict.subject == AVAILABILITY
+        allowed = plan.service.max_fallback if available else plan.service.slow_share
+        champion, challenger = _arms(plan, sight.log, verdict, state.since or now, now)
+        level = 1 - policy.alpha
+        surely = proportion(challenger.failed, challenger.asked, level).lower
+        if surely > max(allowed, proportion(champion.failed, champion.asked, level).upper):
+            reason = (
+                f"{verdict.reason}; {challenger.failed} of {challenger.asked} requests to "
+                f"{state.challenger}, {champion.failed} of {champion.asked} to {state.champion}"
+            )
+            return roll(plan, rolled, GuardrailBreached(reason, state.challenger), now)
+        spared = spared or challenger.failing <= allowed < champion.failing
+    if spared and state.stage is Stage.PROMOTING:
+        return rolled  # To wait would leave the failing side alone with most of the callers.
+    subjects = " and ".join(verdict.subject for verdict in failing)
+    held = f"the service misses its objective ({subjects}), not by {state.challenger} alone"
+    return replace(rolled, held=held)
 
 
 def _guard_probation(
@@ -157,10 +166,6 @@ def unservable(plan: ModelPlan, version: str, registry: Registry) -> str:
     return ""
 
 
-def _hold(plan: ModelPlan, rolled: Rolled, reason: str, now: datetime) -> Rolled:
-    return roll(plan, rolled, Evidence(EvidenceKind.NO_DATA, held=reason), now)
-
-
 def _failing(watch: Watch) -> list[Verdict]:
     """Return the verdicts that the service fails; answers degrade for bad rows too, of no fault."""
     told: Iterable[Verdict] = watch.verdicts(Monitor.SERVICE)
@@ -168,14 +173,18 @@ def _failing(watch: Watch) -> list[Verdict]:
 
 
 def _arms(
-    plan: ModelPlan, log: PredictionLog, since: datetime, now: datetime
+    plan: ModelPlan, log: PredictionLog, verdict: Verdict, since: datetime, now: datetime
 ) -> tuple[Health, Health]:
-    """Return how champion and challenger did at the same time, of late."""
+    """Return how champion and challenger did at the same time, of late, by what is missed."""
+    available = verdict.subject == AVAILABILITY
     counts = {Role.CHAMPION: Health(), Role.CHALLENGER: Health()}
     for part in _lately(plan, log, since, now):
-        rows = by_split(log.rows(plan.spec, part, COLUMNS))
+        rows = by_split(log.rows(plan.spec, part, (*COLUMNS, "latency_ms")))
         roles = np.asarray(texts(rows, "role"), np.str_)
-        faults = np.isin(np.asarray(texts(rows, "reason"), np.str_), FAULTS)
+        times = rows["latency_ms"].to_numpy()
+        faults = times > plan.service.max_latency_ms
+        if available:
+            faults = np.isin(np.asarray(texts(rows, "reason"), np.str_), FAULTS)
         for role, known in counts.items():
             mine = roles == role.value
             failed = known.failed + int((mine & faults).sum())

@@ -46,10 +46,11 @@ AWAY = (StorageError, OverloadError, BreakerOpenError)
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
-    """A rollout after some events, and the decisions they led to."""
+    """A rollout after some events, the decisions they led to, and why it may not move on now."""
 
     state: RolloutState
     decisions: tuple[Decision, ...] = ()
+    held: str = ""
 
 
 def roll(plan: ModelPlan, rolled: Rolled, event: Event, now: datetime) -> Rolled:
@@ -60,8 +61,8 @@ def roll(plan: ModelPlan, rolled: Rolled, event: Event, now: datetime) -> Rolled
         actor = getattr(event, "actor", "homeostat")
         subject = getattr(event, "version", "") or rolled.state.challenger
         made = (Decision(plan.spec.name, now, actor, "refuse", subject, str(error)),)
-        return Rolled(rolled.state, (*rolled.decisions, *made))
-    return Rolled(state, (*rolled.decisions, *made))
+        return replace(rolled, decisions=(*rolled.decisions, *made))
+    return replace(rolled, state=state, decisions=(*rolled.decisions, *made))
 
 
 def obey(
@@ -148,9 +149,10 @@ def advance(
     means : Means
     now : datetime
     held : str
-        Why it may not move on, whatever the evidence; empty if nothing is in its way.
+        Why it may not move on, whatever the evidence; empty if nothing is in its way, or what
+        `rolled` says.
     """
-    state = rolled.state
+    state, held = rolled.state, held or rolled.held
     if state.stage is Stage.CANDIDATE:
         return roll(plan, rolled, _trial(plan, state, means, now) or Verified(), now)
     if state.stage not in {Stage.SHADOW, Stage.CANARY, Stage.PROMOTING}:

@@ -253,6 +253,8 @@ def test_proof_that_completes_a_canary_promotes_at_once(registry: MemoryRegistry
     assert [made.action for made in after.decisions] == ["ready_to_promote", "promote"]
     held = advance(PLAN, Rolled(last), proven, means(registry), now, "the split is off")
     assert (held.state.stage, held.decisions[0].reason) == (Stage.CANARY, "the split is off")
+    slow = advance(PLAN, Rolled(last, held="both are slow"), proven, means(registry), now)
+    assert (slow.state.stage, slow.decisions[0].reason) == (Stage.CANARY, "both are slow")
 
 
 def test_at_rest_nothing_advances(registry: MemoryRegistry) -> None:
