@@ -98,7 +98,7 @@ def test_predictions_of_a_file_as_people_have_them(here: Path) -> None:
         "prediction_id": "001", "timestamp": START + timedelta(hours=1), "version": "7",
         "role": "champion", "tier": "model", "reason": "", "entity": "c1", "score": 0.15,
         "prediction": 0.0, "latency_ms": None, "amount": 1.5, "country": "NA", "known": True,
-        "audited": None, "label": None, "arrival": None,
+        "audited": None, "label": None, "arrival": None, "arm_share": None,
     }  # fmt: skip
     code, text = call(*arguments)
     assert code == 1
