@@ -22,9 +22,9 @@ from homeostat.rollout.bandit.learn import (
     Exposures,
     Silence,
     delay_curve,
-    design_effect,
     earned,
     known_by_now,
+    repeated,
     silence,
 )
 from homeostat.stats.survival import Curve
@@ -85,19 +85,27 @@ class Learning:
         heard = {name: self._heard(each, quiet) for name, each in everything.items()}
         faded = self.design.discount ** (self.batches - before.batches)
         settled = {arm.version: arm.settled.faded(faded) for arm in before.arms}
-        totals = {
-            name: settled[name] + self._earned(each, curves[name]) for name, each in heard.items()
-        }
+        repeats = {arm.version: arm.repeats.faded(faded) for arm in before.arms}
+        totals = {}
+        for name, each in heard.items():
+            curve = curves[name]
+            sums = settled[name] + earned(self.design, each, self._maturity, curve)
+            # Who comes back in a later batch is no more evidence than one who does in the same.
+            again = repeats[name] + repeated(self.design, each, self._maturity, curve)
+            totals[name] = sums.faded(1.0 / again.effect)
         # What is doubtful is not settled: it is read again, and labels that come still count.
         horizon = before.settled_until if held else self._horizon
         if horizon > before.settled_until:
             limit = (end - horizon) / DAY
             for name, each in heard.items():
-                settled[name] += self._earned(each.take(each.ages > limit), None)
+                old = each.take(each.ages > limit)
+                settled[name] += earned(self.design, old, self._maturity, None)
+                repeats[name] += repeated(self.design, old, self._maturity, None)
         arms = tuple(
             replace(
                 arm,
                 settled=settled[arm.version],
+                repeats=repeats[arm.version],
                 rows=totals[arm.version].n,
                 mean=_mean(totals[arm.version]),
             )
@@ -127,12 +135,6 @@ class Learning:
     @property
     def _horizon(self) -> datetime:
         return max(self._end - self._lasting, self.before.settled_until)
-
-    def _earned(self, rows: Exposures, curve: Curve | None) -> Earned:
-        """Sum up rows; those of repeated entities count for what they are worth."""
-        rewards = np.nan_to_num(rows.rewards)
-        total = earned(self.design, rows, self._maturity, curve)
-        return total.faded(1.0 / design_effect(rewards, rows.entities))
 
     def _listen(
         self, rows: Mapping[str, Exposures], curves: Mapping[str, Curve | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from homeostat.engine.ports import PredictionLog
 from homeostat.rollout.bandit.design import Bandit, Kind
 from homeostat.rollout.bandit.evaluate import Logged
 from homeostat.rollout.bandit.learn import Exposures
+from homeostat.rollout.bandit.repeats import GROUPS
 
 DAY = timedelta(days=1) / timedelta(microseconds=1)
 COLUMNS = ("prediction_id", "timestamp", "version", "role", "tier", "entity", "arm_share")
@@ -53,7 +55,7 @@ class BanditRows:
         ages = _ages(table, self.as_of)
         batches = np.floor(ages * (timedelta(days=1) / self.design.every))
         weights = self.design.discount ** np.maximum(batches, 0.0)
-        rows = Exposures(ages, rewards, delays, weights, _entities(table))
+        rows = Exposures(ages, rewards, delays, weights, _groups(table))
         places = self._places(table)
         return {arm: rows.take(places == place) for place, arm in enumerate(self.design.arms)}
 
@@ -134,3 +136,13 @@ def _entities(table: pa.Table) -> NDArray[np.intp]:
     alone = np.asarray(pc.equal(names, pa.scalar("")).to_numpy(zero_copy_only=False), np.bool_)
     found[alone] = found.size + np.arange(np.count_nonzero(alone))
     return np.unique(found, return_inverse=True)[1].reshape(-1)
+
+
+def _groups(table: pa.Table) -> NDArray[np.intp]:
+    """Return the group of whom each row is about; a row without a name is of its own."""
+    named = pc.not_equal(table["entity"], "")
+    texts = pc.if_else(named, table["entity"], table["prediction_id"]).combine_chunks()
+    found = texts.dictionary_encode()
+    groups = [zlib.crc32(str(text).encode()) % GROUPS for text in found.dictionary.to_pylist()]
+    places = np.asarray(found.indices.to_numpy(), dtype=np.intp)
+    return np.array(groups, dtype=np.intp)[places]

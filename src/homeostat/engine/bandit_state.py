@@ -7,6 +7,7 @@ from datetime import datetime
 
 from homeostat.domain.window import Window
 from homeostat.rollout.bandit.delays import Earned
+from homeostat.rollout.bandit.repeats import Repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class ArmState:
     mean : float
         Reward of one; 0 without any.
     settled : Earned
-        Of answers that are not read again.
+        Of answers that are not read again, each in full.
+    repeats : Repeats
+        Of the same answers, by groups of entities: what they are worth together.
     """
 
     version: str
@@ -39,6 +42,7 @@ class ArmState:
     rows: float = 0.0
     mean: float = 0.0
     settled: Earned = field(default_factory=Earned)
+    repeats: Repeats = field(default_factory=Repeats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,15 @@ def test_repeated_customers_are_no_independent_evidence(tmp_path: Path) -> None:
     assert counted[1] < 80
 
 
+def test_customers_who_come_back_after_the_horizon_are_no_new_evidence(tmp_path: Path) -> None:
+    found = begun(market(tmp_path, people=40, habits=True, maturity=DAY))
+    found.live(25)
+    assert found.state is not None
+    assert found.state.settled_until > START + 15 * DAY
+    # Each of the 40 customers answered some 75 times, and always alike.
+    assert sum(arm.rows for arm in found.state.arms) < 80
+
+
 @pytest.mark.parametrize("kind", [Kind.VALUE, Kind.SCORE], ids=str)
 def test_amounts_and_losses(tmp_path: Path, kind: Kind) -> None:
     design = replace(DESIGN, kind=kind, better="lower", least=10)

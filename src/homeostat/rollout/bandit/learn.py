@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from homeostat.rollout.bandit.delays import Earned, matured, weighted
 from homeostat.rollout.bandit.design import Bandit, Kind
+from homeostat.rollout.bandit.repeats import Repeats, repeats
 from homeostat.stats.survival import Curve, kaplan_meier
 
 Floats = NDArray[np.float64]
@@ -36,15 +37,15 @@ class Exposures:
         NaN where none came so far.
     weights : ndarray of float64, shape (n,)
         What is left of each after forgetting, in (0, 1].
-    entities : ndarray of intp, shape (n,)
-        Who it was about, as numbers from 0.
+    groups : ndarray of intp, shape (n,)
+        Group of the entity that it was about, the same in every batch, in [0, GROUPS).
     """
 
     ages: Floats
     rewards: Floats
     delays: Floats
     weights: Floats
-    entities: NDArray[np.intp]
+    groups: NDArray[np.intp]
 
     def take(self, chosen: NDArray[np.bool_]) -> Exposures:
         """Return some of them."""
@@ -53,7 +54,7 @@ class Exposures:
             self.rewards[chosen],
             self.delays[chosen],
             self.weights[chosen],
-            self.entities[chosen],
+            self.groups[chosen],
         )
 
 
@@ -141,22 +142,13 @@ def delay_curve(own: Floats, others: Floats, rows: Exposures) -> Curve | None:
     return curve if abs(off) <= FAR else None
 
 
-def design_effect(rewards: Floats, entities: NDArray[np.intp]) -> float:
-    """Return how many rows of repeated entities are worth one of an entity of its own, at least 1.
-
-    The variance of a mean that counts entities over one that counts rows.
-
-    Examples
-    --------
-    >>> float(design_effect(np.array([1.0, 1.0, 0.0, 0.0] * 50), np.arange(200) // 2))
-    2.0
-    """
-    if rewards.size < 2:
-        return 1.0
-    around = rewards - rewards.mean()
-    alone = float(around @ around)
-    together = np.bincount(entities, weights=around)
-    return max(1.0, float(together @ together) / alone) if alone > 0.0 else 1.0
+def repeated(design: Bandit, rows: Exposures, maturity: float, curve: Curve | None) -> Repeats:
+    """Sum up by groups of entities what `earned` counts."""
+    if design.kind is Kind.SCORE:
+        rows = rows.take(np.isfinite(rows.rewards))
+    known = known_by_now(rows, maturity, curve)
+    rewards = np.nan_to_num(rows.rewards)
+    return repeats(known, rewards * known if curve is None else rewards, rows.weights, rows.groups)
 
 
 def known_by_now(rows: Exposures, maturity: float, curve: Curve | None) -> Floats:

@@ -13,7 +13,6 @@ from homeostat.rollout.bandit.learn import (
     Exposures,
     Silence,
     delay_curve,
-    design_effect,
     earned,
     known_by_now,
     silence,
@@ -82,18 +81,6 @@ def test_delays_that_are_the_same_are_seldom_taken_for_others() -> None:
         rows = exposures(limits[came], np.ones(int(came.sum())), delays[came])
         refused += delay_curve(NONE, rng.exponential(1.0, 500), rows) is None
     assert refused <= 4
-
-
-def test_design_effect_is_that_of_clusters() -> None:
-    rng = np.random.default_rng(0)
-    entities = np.repeat(np.arange(500), 4)
-    same = np.repeat(rng.random(500) < 0.3, 4).astype(np.float64)
-    assert design_effect(same, entities) == pytest.approx(4.0, rel=1e-9)
-    assert design_effect((rng.random(2000) < 0.3).astype(np.float64), entities) == pytest.approx(
-        1.0, abs=0.15
-    )
-    assert design_effect(np.ones(4), np.zeros(4, dtype=np.intp)) == 1.0
-    assert design_effect(np.ones(1), np.zeros(1, dtype=np.intp)) == 1.0
 
 
 def test_an_arm_without_any_reward_is_judged_by_the_rate_of_others() -> None:
