@@ -140,9 +140,8 @@ def _entities(table: pa.Table) -> NDArray[np.intp]:
 
 def _groups(table: pa.Table) -> NDArray[np.intp]:
     """Return the group of whom each row is about; a row without a name is of its own."""
-    named = pc.not_equal(table["entity"], "")
-    texts = pc.if_else(named, table["entity"], table["prediction_id"]).combine_chunks()
-    found = texts.dictionary_encode()
+    names, ids = (table[name].combine_chunks() for name in ("entity", "prediction_id"))
+    found = pc.if_else(pc.equal(names, pa.scalar("")), ids, names).dictionary_encode()
     groups = [zlib.crc32(str(text).encode()) % GROUPS for text in found.dictionary.to_pylist()]
     places = np.asarray(found.indices.to_numpy(), dtype=np.intp)
     return np.array(groups, dtype=np.intp)[places]

@@ -39,6 +39,7 @@ from homeostat.retraining import run
 from homeostat.retraining.planning import plan as plan_run
 from homeostat.retraining.policy import (
     Facts,
+    Guard,
     Outcome,
     RetrainingPolicy,
     Trigger,
@@ -137,7 +138,9 @@ def _request(
 ) -> Retrained:
     asked = triggers(policy, facts)
     if found.state.stage is Stage.GUARDED:
-        asked = tuple(trigger for trigger in asked if trigger.kind in OVERTAKES)
+        hurry = _paced(policy, found.state, facts)
+        may = OVERTAKES | {TriggerKind.EMERGENCY} if hurry else OVERTAKES
+        asked = tuple(trigger for trigger in asked if trigger.kind in may)
     if not asked:
         return replace(found, state=replace(found.state, put_off=""))
     trigger = asked[0]
@@ -184,17 +187,27 @@ def _put_off(
 def _may_ask(policy: RetrainingPolicy, state: RunState, trigger: Trigger, facts: Facts) -> bool:
     """Whether a run may begin: while a challenger rolls out its promotion may be the remedy.
 
-    A person may also take over a run that waits, so that it waits no longer for the cooldown, and
-    the schedule one that has waited a whole period for the labels of a changed world.
+    A person may also take over a run that waits, so that it waits no longer for the cooldown, an
+    emergency one that waits for cooldown or budget, and the schedule one that has waited a whole
+    period for the labels of a changed world.
     """
     waits = state.stage is Stage.GUARDED
     if trigger.kind is TriggerKind.MANUAL:
         return state.resting or waits
+    if trigger.kind is TriggerKind.EMERGENCY:
+        return (state.resting or waits) and not facts.rolling_out
     period, since = policy.schedule, state.requested_at
     late = period is not None and since is not None and facts.now - since >= period
     owned = state.trigger is not None and state.trigger.kind in OVERTAKES
     overtakes = waits and late and not owned
     return (state.resting or overtakes) and not facts.rolling_out
+
+
+def _paced(policy: RetrainingPolicy, state: RunState, facts: Facts) -> bool:
+    """Whether a run waits for cooldown or budget, which those in a hurry need not."""
+    kind = TriggerKind.PERFORMANCE if state.trigger is None else state.trigger.kind
+    objections = guards(policy, facts, kind).objections
+    return any(guard in {Guard.COOLDOWN, Guard.BUDGET} for guard, _ in objections)
 
 
 def _too_soon(policy: RetrainingPolicy, state: RunState, trigger: Trigger, now: datetime) -> bool:

@@ -160,6 +160,29 @@ def test_an_emergency_waits_only_for_another_one(workshop: Workshop) -> None:
     assert told(go(workshop, again, seen, plan=hybrid)) == ["postpone_retraining"]
 
 
+def test_an_emergency_overtakes_a_scheduled_run_that_waits_for_the_budget(
+    workshop: Workshop,
+) -> None:
+    hybrid = policy(hybrid=True, schedule=90 * DAY, budget_per_month=1)
+    loss = verdict(Monitor.PERFORMANCE, "loss", details=(("baseline_loss", 0.1),))
+    seen = DROPPED.noting((loss,))
+    waiting = RunState(
+        MODEL, 2, Stage.GUARDED, Trigger(TriggerKind.SCHEDULE, "old"), requested_at=NOW - DAY,
+        asked_at=NOW - DAY, starts=(NOW - 10 * DAY,), said="wait:budget",
+    )  # fmt: skip
+    found = go(workshop, waiting, seen, plan=hybrid)
+    assert found.state.trigger is not None
+    assert found.state.trigger.kind is TriggerKind.EMERGENCY
+    assert found.state.stage is Stage.TRAINING
+    # What waits for nothing that an emergency escapes goes on to wait.
+    free = replace(waiting, starts=(), trigger=Trigger(TriggerKind.SCHEDULE, "old"))
+    held = policy(hybrid=True, schedule=90 * DAY, min_rows=10**9)
+    assert told(go(workshop, free, seen, plan=held)) == ["wait_retraining"]
+    rolling = replace(REST, stage=RolloutStage.SHADOW, challenger="2")
+    busy = go(workshop, waiting, seen, plan=hybrid, rollout=rolling)
+    assert told(busy) == ["postpone_retraining", "wait_retraining"]
+
+
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
