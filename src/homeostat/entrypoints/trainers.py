@@ -97,7 +97,9 @@ class _Maker:
         root, limit, limits = self.root, self.retraining.timeout, _limits(self.retraining.limits)
         if kind.command is not None:
             folder = self.settings.folder.resolve()
-            return CommandTrainer(root, kind.command, self.clock, folder, limit, self.wait, limits)
+            return CommandTrainer(
+                root, kind.command, self.clock, folder, limit, self.wait, limits, kind.env
+            )
         if kind.container is not None:
             return self._container(kind.container, limits)
         if kind.webhook is not None:
@@ -105,7 +107,8 @@ class _Maker:
         if kind.airflow is not None:
             return self._airflow(kind.airflow)
         file, function = self.settings.trainer(self.model)
-        return LocalTrainer(root, f"{file}:{function}", self.clock, limit, self.wait, limits)
+        where = f"{file}:{function}"
+        return LocalTrainer(root, where, self.clock, limit, self.wait, limits, kind.env)
 
     @property
     def root(self) -> Path:

@@ -81,7 +81,7 @@ class Bench:
         seconds = timedelta(seconds=limit)
         trainer = CommandTrainer(
             self.folder / "runs", ("sh", "-c", command), clock, self.folder, seconds,
-            wait=True, limits=limits,
+            wait=True, limits=limits, variables=("SOURCE",),
         )  # fmt: skip
         ports = self.world.ports
         rows = TrainingRows(ports.log)(SPEC, REQUEST)
@@ -231,8 +231,10 @@ def test_rows_that_the_candidate_cannot_score_are_not_as_expected(bench: Bench) 
 def test_the_card_of_a_candidate_has_its_manifest(bench: Bench) -> None:
     bench.model(0.0, Term("signal", 3.0))
     found = bench.train(COPY, PLAIN, plan=LENIENT)
-    kept = bench.registry.get(MODEL, found.state.candidate).manifest
+    card = bench.registry.get(MODEL, found.state.candidate)
+    kept = card.manifest
     assert isinstance(kept, TrainingManifest)
+    assert card.rows == kept.rows > 0
     assert (kept.run_id, kept.parent, kept.window) == (REQUEST.run_id, "1", RUN_PLAN.training)
     told = json.loads((bench.folder / "runs" / REQUEST.run_id / "request.json").read_text())
     assert told["seed"] == kept.seed

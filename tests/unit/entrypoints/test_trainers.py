@@ -45,10 +45,11 @@ def made(settings: Settings, **environ: str) -> Trainer:
 def test_a_command_runs_beside_the_configuration_under_limits(tmp_path: Path) -> None:
     limits = ", timeout: 2h, limits: {memory_mb: 2000, disk_mb: 500, free_mb: 0, kept_runs: 3}"
     (tmp_path / "train.sh").write_text("echo")
-    settings = configured(tmp_path, "{command: [sh, train.sh]}", limits)
+    settings = configured(tmp_path, "{command: [sh, train.sh], env: [KEY]}", limits)
     found = made(settings)
     assert isinstance(found, CommandTrainer)
     assert (found.command, found.folder) == (("sh", "train.sh"), tmp_path.resolve())
+    assert found.variables == ("KEY",)
     assert found.limits == Limits(2_000_000_000, 500_000_000, 10_000_000, 0, 3)
     assert found.limit == timedelta(hours=2)
     said = describe_trainer(settings, "fraud", {})
@@ -106,6 +107,7 @@ def test_airflow(tmp_path: Path, who: str, credentials: object) -> None:
     ("trainer", "said"),
     [
         ("{}", "retraining.trainer: needs exactly one of function, command, container"),
+        ("{container: {image: t}, env: [KEY]}", "env is of function or command"),
         ("{command: [a], container: {image: b}}", "has command and container"),
         ("{command: []}", "retraining.trainer.command"),
         ("{webhook: {url: 'ftp://x', folder: a}}", "webhook.url: is not an http or https URL"),

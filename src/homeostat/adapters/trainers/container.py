@@ -81,7 +81,8 @@ class ContainerTrainer(ProcessTrainer):
             argv += ["--env", variable]
         job = self.limited([*argv, self.image, *self.arguments], {})
         # The limit on memory is the container's, not that of the program that starts it.
-        return {**job, "memory": 0, "stop": [program, "kill", name]}
+        # That program is no training: it may need any variable to find its daemon.
+        return {**job, "inherit": ["*"], "memory": 0, "stop": [program, "kill", name]}
 
 
 def container_name(run_id: str) -> str:

@@ -8,6 +8,7 @@ do is in ``job.json``. It writes ``result.json`` last, unless the training wrote
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import os
 import re
@@ -45,6 +46,8 @@ class Job(TypedDict):
     """In which the command runs; empty: that of the control plane."""
     environ: dict[str, str]
     """Added to the environment."""
+    inherit: list[str]
+    """Names, or patterns of names, of the variables of the control plane that are passed on."""
     reports: bool
     """Whether the training writes ``result.json`` itself."""
     stop: list[str]
@@ -115,7 +118,7 @@ class Keeper:
 
     def _start(self) -> subprocess.Popen[bytes]:
         job, folder = self.job, self.folder
-        environ = {**os.environ, "TMPDIR": str(folder / TEMPORARY), **job["environ"]}
+        environ = {**passed_on(job["inherit"]), "TMPDIR": str(folder / TEMPORARY), **job["environ"]}
         return subprocess.Popen(  # noqa: S603 - what the owner configured
             job["argv"],
             stdin=subprocess.DEVNULL,
@@ -241,6 +244,12 @@ def _stats(folder: Path) -> Iterator[os.stat_result]:
         for name in names:
             with contextlib.suppress(OSError):  # it has gone meanwhile
                 yield os.lstat(os.path.join(root, name))  # noqa: PTH118 - there may be very many
+
+
+def passed_on(patterns: list[str]) -> dict[str, str]:
+    """Return the variables of this process whose names are among `patterns`."""
+    found = os.environ.items()
+    return {name: v for name, v in found if any(fnmatch.fnmatchcase(name, p) for p in patterns)}
 
 
 def start_time(pid: int) -> str:

@@ -34,6 +34,8 @@ class LocalTrainer(ProcessTrainer):
         Whether `poll` waits for the run's end: for a simulated clock, on which training is instant.
     limits : Limits
         On memory, disk and log.
+    variables : tuple of str
+        Names of environment variables that are passed on, besides `processes.PASSED`.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class LocalTrainer(ProcessTrainer):
     limit: timedelta = timedelta(hours=1)
     wait: bool = False
     limits: Limits = field(default_factory=Limits)
+    variables: tuple[str, ...] = ()
     running: Running = field(default_factory=Running, init=False)
 
     def source(self) -> str:
@@ -56,7 +59,7 @@ class LocalTrainer(ProcessTrainer):
     def job(self, request: StartTraining, folder: Path) -> Job:
         """Run our own module, which calls the function and reports by itself."""
         argv = [sys.executable, "-P", "-m", child_module.__name__, str(folder.resolve())]
-        job = self.limited(argv, self.environ(request, folder.resolve()))
+        job = self.limited(argv, self.environ(request, folder.resolve()), self.variables)
         return {**job, "reports": True}
 
 
@@ -78,7 +81,7 @@ class CommandTrainer(ProcessTrainer):
     clock : Clock
     folder : Path
         In which the command runs.
-    limit, wait, limits
+    limit, wait, limits, variables
         As `LocalTrainer`.
     """
 
@@ -89,6 +92,7 @@ class CommandTrainer(ProcessTrainer):
     limit: timedelta = timedelta(hours=1)
     wait: bool = False
     limits: Limits = field(default_factory=Limits)
+    variables: tuple[str, ...] = ()
     running: Running = field(default_factory=Running, init=False)
 
     def source(self) -> str:
@@ -100,7 +104,7 @@ class CommandTrainer(ProcessTrainer):
 
     def job(self, request: StartTraining, folder: Path) -> Job:
         """Run the command."""
-        job = self.limited([*self.command], self.environ(request, folder.resolve()))
+        job = self.limited([*self.command], self.environ(request, folder.resolve()), self.variables)
         return {**job, "folder": str(self.folder)}
 
 

@@ -44,6 +44,13 @@ from homeostat.engine.ports import Training
 
 TAIL_BYTES = 4096
 LONGEST_LINE = 500
+PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_*", "TZ", "VIRTUAL_ENV", "CONDA_*",
+    "PYTHON*", "LD_LIBRARY_PATH", "DYLD_*", "OMP_*", "OPENBLAS_*", "MKL_*", "NUMEXPR_*", "CUDA_*",
+    "NVIDIA_*", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "SSL_CERT_*",
+)  # fmt: skip
+"""Variables of the control plane that every training gets: none that should hold a secret."""
 LINGER = 5.0
 """Seconds that a process may take to end once its result is written, or once it is killed."""
 
@@ -231,12 +238,18 @@ class ProcessTrainer(ABC):
             "PYTHONHASHSEED": str(seed_of(request.run_id)),
         }
 
-    def limited(self, argv: list[str], environ: dict[str, str]) -> keeper.Job:
-        """Return a job of a command, under this trainer's limits."""
+    def limited(
+        self, argv: list[str], environ: dict[str, str], variables: tuple[str, ...] = ()
+    ) -> keeper.Job:
+        """Return a job of a command, under this trainer's limits.
+
+        Of the control plane's variables, which hold its secrets, it gets `PASSED` and `variables`.
+        """
         return {
             "argv": argv,
             "folder": "",
             "environ": environ,
+            "inherit": [*PASSED, *variables],
             "reports": False,
             "stop": [],
             "seconds": self.limit.total_seconds(),

@@ -102,6 +102,8 @@ class Trainer(Part):
     """A service elsewhere."""
     airflow: Airflow | None = None
     """A DAG of Airflow."""
+    env: tuple[Variable, ...] = ()
+    """Environment variables that function or command get, besides PATH, HOME and their like."""
 
     @model_validator(mode="before")
     @classmethod
@@ -111,6 +113,9 @@ class Trainer(Part):
     @model_validator(mode="after")
     def _one(self) -> Self:
         only_one(self, "function", "command", "container", "webhook", "airflow")
+        if self.env and self.function is None and self.command is None:
+            remedy = "a container has an env of its own; the others run elsewhere"
+            raise wrong("env is of function or command", remedy, "env")
         return self
 
     @classmethod

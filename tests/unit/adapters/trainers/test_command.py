@@ -292,3 +292,18 @@ def test_no_container_program_is_told_with_what_to_do(
     assert "there is no docker and no podman on this machine; install docker or podman" in found
     with pytest.raises(TrainingError, match="there is no podman on"):
         find_program("podman")
+
+
+def test_a_training_gets_the_secrets_of_the_control_plane_only_where_they_are_named(
+    shell: Callable[..., CommandTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PAGER_KEY", "OMP_NUM_THREADS", "FEATURES_URL"):
+        monkeypatch.setenv(name, "of-the-control-plane")
+    said = 'echo "${PAGER_KEY-none} ${OMP_NUM_THREADS-none} ${FEATURES_URL-none}"; exit 3'
+    plain = shell(said)
+    plain.start(request("fraud-0001"), FRAUD, ROWS)
+    assert ended(plain, "fraud-0001").problem.endswith(": none of-the-control-plane none")
+    named = replace(shell(said), variables=("FEATURES_URL",))
+    named.start(request("fraud-0002"), FRAUD, ROWS)
+    found = ended(named, "fraud-0002").problem
+    assert found.endswith(": none of-the-control-plane of-the-control-plane")

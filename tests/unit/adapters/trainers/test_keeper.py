@@ -10,7 +10,8 @@ from homeostat.adapters.trainers.keeper import Job, keep, size, start_time
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 PLAIN: Job = {
-    "argv": [], "folder": "", "environ": {}, "reports": False, "stop": [], "seconds": 20.0,
+    "argv": [], "folder": "", "environ": {}, "inherit": ["PATH"],
+    "reports": False, "stop": [], "seconds": 20.0,
     "memory": 0, "disk": 0, "free": 0, "log": 1_000_000,
 }  # fmt: skip
 GOOD = 'echo "{}" > "$HOMEOSTAT_ARTIFACT/model.json"'
