@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -27,7 +28,7 @@ from homeostat.engine.ports import Training
 
 logger = logging.getLogger(__name__)
 
-STARTED = "started"
+STARTED, OVER = "started", "over"
 NEXT_LOOK = 1.0
 """Seconds between two looks of one who waits."""
 
@@ -83,7 +84,8 @@ class RemoteTrainer(ABC):
     def start(self, request: StartTraining, spec: ModelSpec, rows: pa.Table) -> None:
         """Begin a run; a repeated call for a known run id does nothing.
 
-        A refusal, or a disk that is full, is the run's outcome.
+        A refusal, or a disk that is full, is the run's outcome. Another run of the model that still
+        goes is ended first: there are never two.
 
         Raises
         ------
@@ -95,6 +97,7 @@ class RemoteTrainer(ABC):
             return
         try:
             self._prepare(folder, request, spec, rows)
+            self._end_others(request)
             self.begin(request.run_id, _told(folder, request))
             (folder / STARTED).touch()
         except OSError as error:
@@ -113,15 +116,34 @@ class RemoteTrainer(ABC):
         return found
 
     def cancel(self, model: str, run_id: str) -> None:
-        """Stop the run at the service, if it still goes."""
+        """Stop the run at the service, if it still goes.
+
+        Raises
+        ------
+        DeliveryError
+            If the service is away: the effect is tried again.
+        """
         folder = self._folder(run_id)
-        if not (folder / STARTED).exists():
+        if not (folder / STARTED).exists() or (folder / OVER).exists():
             return
         try:
             if self._look(folder, run_id).state not in {"success", "failed"}:
                 self.stop(run_id)
         except DeliveryError as error:
             logger.warning("training run %s of %s is not stopped: %s", run_id, model, error)
+            if error.retry:
+                raise
+        (folder / OVER).touch()
+
+    def _end_others(self, request: StartTraining) -> None:
+        """Stop what an earlier run left going; what it has said of its end is enough."""
+        for folder in sorted(found.parent for found in self.root.glob(f"*/{STARTED}")):
+            if (folder / RESULT).exists() or folder == self._folder(request.run_id):
+                continue
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                told = json.loads((folder / REQUEST).read_text(encoding="utf-8"))["request"]
+                if told["model"] == request.model:
+                    self.cancel(request.model, str(told["run_id"]))
 
     def _poll(self, model: str, run_id: str) -> Training:
         folder = self._folder(run_id)
@@ -140,7 +162,8 @@ class RemoteTrainer(ABC):
             return failed(told or look.problem or "the run failed, and nothing says why")
         now = self.clock.monotonic()
         if now - self.followed.since.setdefault(run_id, now) > self.limit.total_seconds():
-            self.cancel(model, run_id)
+            with contextlib.suppress(DeliveryError):  # the run that comes next ends it
+                self.cancel(model, run_id)
             return failed(f"training took longer than {self.limit}")
         return Training(done=False, progress=look.progress)
 

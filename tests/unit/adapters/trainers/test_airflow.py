@@ -108,7 +108,9 @@ def test_airflow_away_fails_nothing(fake: FakeAirflow, tmp_path: Path) -> None:
         fake.moods = [mood]
         assert made.poll("fraud", "fraud-0001") == Training(done=False)
     fake.moods = ["drop"]
-    made.cancel("fraud", "fraud-0001")
+    with pytest.raises(DeliveryError) as raised:
+        made.cancel("fraud", "fraud-0001")
+    assert raised.value.retry
     work(fake)
     assert made.poll("fraud", "fraud-0001").problem == ""
 

@@ -69,6 +69,29 @@ def test_a_service_that_is_away_fails_no_training(service: Service, tmp_path: Pa
     assert made.poll("fraud", "run").problem == ""
 
 
+def test_there_are_never_two_though_the_service_was_away_when_one_was_cancelled(
+    service: Service, tmp_path: Path
+) -> None:
+    made = trainer(service, tmp_path)
+    made.start(request("one"), FRAUD, ROWS)
+    service.answers = [503]
+    with pytest.raises(DeliveryError):
+        made.cancel("fraud", "one")
+    (tmp_path / "runs" / "junk").mkdir()
+    for name, text in (("started", ""), ("request.json", "[]")):
+        (tmp_path / "runs" / "junk" / name).write_text(text)
+    service.answers = [503]
+    with pytest.raises(DeliveryError):
+        made.start(request("two"), FRAUD, ROWS)
+    service.answers = [{"state": "running"}]
+    made.start(request("two"), FRAUD, ROWS)
+    made.start(request("three"), FRAUD, ROWS)
+    assert service.actions[-4:-1] == [("cancel", "one"), ("start", "two"), ("state", "two")]
+    service.answers = [{"state": "running"}, 404]
+    made.cancel("fraud", "three")
+    assert [run for action, run in service.actions if action == "start"] == ["one", "two", "three"]
+
+
 def test_a_refusal_is_the_outcome(service: Service, tmp_path: Path) -> None:
     made = trainer(service, tmp_path)
     service.answers = [403]
