@@ -12,12 +12,10 @@ import copy
 import copyreg
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +23,7 @@ import pyarrow as pa
 from homeostat.adapters.models.scorer import RegistryScorer
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import (
-    DeliveryError,
     HomeostatError,
-    StorageError,
-    TrainingError,
 )
 from homeostat.domain.model import ModelSpec, ModelVersion
 from homeostat.domain.window import Window
@@ -36,22 +31,16 @@ from homeostat.engine.commands import Command, Inbox, Request, inbox_key, submit
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import (
-    Notifier,
     Ports,
-    PredictionLog,
-    Records,
-    Registry,
-    Routes,
-    Trainer,
     Training,
-    UnitOfWork,
 )
 from homeostat.engine.watch import retraining_key
 from homeostat.retraining.run import RunState
 from homeostat.retraining.run import Stage as RunStage
 from homeostat.rollout.state import route
+from homeostat.simulation.chaos import Chaos, Killed, faulty
+from homeostat.simulation.invariants import check_rollout
 from simulation.fitting import contrary, memory_trainer
-from simulation.invariants import check_rollout
 from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
 
 T = TypeVar("T")
@@ -59,13 +48,6 @@ TICK = 12 * HOUR
 FAULTY, QUIET, LONGEST = 12, 6, 22
 """Ticks with faults, and the least and most without that follow."""
 MOST_DEATHS = 4
-LOST = "the answer was lost"
-SORTS = ("dies before", "dies after", "fails", "loses the answer", "is away", "is overtaken")
-SHARES = (0.25, 0.25, 0.15, 0.15, 0.1, 0.1)
-
-
-class Killed(BaseException):
-    """The controller is gone; nothing of the engine may catch this."""
 
 
 def plan() -> ModelPlan:
@@ -89,104 +71,6 @@ def eve(folder: Path) -> World:
 
 for made in (threading.Lock, threading.RLock):
     copyreg.pickle(type(made()), partial(lambda make, _: (make, ()), made))
-
-
-@dataclass
-class Chaos:
-    """Decides at each step what happens there."""
-
-    rng: np.random.Generator
-    rate: float
-    on: bool = False
-    steps: int = 0
-    happened: Counter[str] = field(default_factory=Counter)
-    away: dict[str, int] = field(default_factory=dict)
-    rival: Callable[[], None] = lambda: None
-
-    def around(self, port: str, what: str, do: Callable[[], T]) -> T:
-        """Do a step, or have it fail."""
-        with self.step(port, what):
-            return do()
-
-    @contextmanager
-    def step(self, port: str, what: str) -> Iterator[None]:
-        """Have something happen before or after what the block does."""
-        sort = self._sort(port)
-        if sort:
-            self.happened[f"{port}.{what} {sort}"] += 1
-        if sort == "dies before":
-            raise Killed(f"{port}.{what}")
-        if sort in {"fails", "is away"}:
-            raise _error(port, f"{port}.{what} {sort}")
-        if sort == "is overtaken":
-            self.rival()
-        yield
-        if sort == "dies after":
-            raise Killed(f"{port}.{what}")
-        if sort == "loses the answer":
-            raise _error(port, LOST)
-
-    def _sort(self, port: str) -> str:
-        if not self.on:
-            return ""
-        self.steps += 1
-        if self.away.get(port, 0) > 0:
-            self.away[port] -= 1
-            return "is away"
-        if self.rng.random() >= self.rate:
-            return ""
-        sort = str(self.rng.choice(SORTS, p=SHARES))
-        if sort == "is away":
-            self.away[port] = int(self.rng.integers(1, 40))
-        return sort
-
-    @contextmanager
-    def calm(self) -> Iterator[None]:
-        """Let nothing happen in the block."""
-        before, self.on = self.on, False
-        try:
-            yield
-        finally:
-            self.on = before
-
-
-def _error(port: str, text: str) -> HomeostatError:
-    kinds: dict[str, type[HomeostatError]] = {
-        "trainer": TrainingError,
-        "notifier": DeliveryError,
-    }
-    return kinds.get(port, StorageError)(text)
-
-
-class Faulty:
-    """A port between the engine and a port."""
-
-    def __init__(self, port: object, name: str, chaos: Chaos) -> None:
-        self.port, self.name, self.chaos = port, name, chaos
-
-    def __getattr__(self, what: str) -> Callable[..., object]:
-        found: Callable[..., object] = getattr(self.port, what)
-        return lambda *given, **named: self.chaos.around(
-            self.name, what, lambda: found(*given, **named)
-        )
-
-
-class FaultyRecords(Faulty):
-    """Records whose units of work may end anywhere."""
-
-    @contextmanager
-    def begin(self) -> Iterator[UnitOfWork]:
-        """Open a unit of work."""
-        inner = cast(Records, self.port).begin()
-        self.chaos.around("store", "begin", lambda: None)
-        unit = inner.__enter__()
-        try:
-            yield unit
-        except BaseException as error:
-            inner.__exit__(type(error), error, error.__traceback__)
-            raise
-        with self.chaos.step("store", "commit"):
-            inner.__exit__(None, None, None)
 
 
 @dataclass
@@ -229,17 +113,7 @@ class Doomed:
 
     def ports(self) -> Ports:
         """Return the ports with faults."""
-        real, chaos = self.world.ports, self.chaos
-        registry = cast(Registry, Faulty(real.registry, "registry", chaos))
-        return Ports(
-            records=cast(Records, FaultyRecords(real.records, "store", chaos)),
-            log=cast(PredictionLog, Faulty(real.log, "log", chaos)),
-            registry=registry,
-            scorer=RegistryScorer(registry),
-            routes=cast(Routes, Faulty(real.routes, "routes", chaos)),
-            notifiers={"duty": cast(Notifier, Faulty(real.notifiers["duty"], "notifier", chaos))},
-            trainers={MODEL: cast(Trainer, Faulty(real.trainers[MODEL], "trainer", chaos))},
-        )
+        return faulty(self.world.ports, self.chaos, RegistryScorer)
 
     def overtake(self) -> None:
         """Let another control plane take the whole tick."""
@@ -343,7 +217,7 @@ def check_always(life: Doomed) -> None:
     assert published is not None
     assert published.champion in champions
     assert set(life.trained.values()) <= {1}
-    check_rollout(world, decisions)
+    check_rollout(world.scene, decisions)
     check_asked(life)
 
 

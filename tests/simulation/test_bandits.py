@@ -20,7 +20,7 @@ from homeostat.engine.bandit_state import BanditState, bandit_key
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.rollout.bandit.design import Bandit
 from homeostat.serving.plan import assign
-from simulation.invariants import check_all
+from homeostat.simulation.invariants import check_all, check_once
 from simulation.world import DAY, HOUR, MODEL, PLAN, SPEC, START, Fate, World, memory_world
 
 BOUGHT = "bought"
@@ -88,7 +88,8 @@ def test_a_bandit_steers_the_route_and_a_push_ends_it(tmp_path: Path) -> None:
     assert world.route.experiment == "bandit:offers"
     for _ in range(12):
         world.advance()
-        check_all(world)
+        check_all(world.scene)
+        check_once(world.scene)
     assert world.route.shares["2"] > 0.9
     moved = [d for d in world.ports.records.decisions(MODEL) if d.action == "publish_arms"]
     assert "best with" in moved[-1].reason

@@ -16,7 +16,8 @@ from homeostat.engine.ports import Records, UnitOfWork
 from homeostat.engine.watch import retraining_key
 from homeostat.retraining.run import RunState, Stage
 from homeostat.rollout.state import Stage as Rollout
-from simulation.doomed import Doomed, FaultyRecords
+from homeostat.simulation.chaos import FaultyRecords
+from simulation.doomed import Doomed
 from simulation.fitting import contrary
 from simulation.test_world import register
 from simulation.world import MODEL, START

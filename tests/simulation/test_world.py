@@ -15,9 +15,9 @@ from homeostat.domain.window import Window
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.engine.loop import Engine
 from homeostat.rollout.state import Stage
+from homeostat.simulation.invariants import check_all, check_once, check_replay
 from simulation.fitting import contrary
-from simulation.invariants import check_all, check_replay
-from simulation.world import DAY, MODEL, PLAN, START, Fate, World, memory_world
+from simulation.world import DAY, MODEL, PLAN, START, TICK, Fate, World, memory_world
 
 SEEDS = (1, 2)
 
@@ -31,10 +31,11 @@ def seed(request: pytest.FixtureRequest) -> int:
 def live(world: World, days: float, until: Callable[[], bool] = lambda: False) -> None:
     for _ in range(int(days * 4)):
         world.advance()
-        check_all(world)
+        check_all(world.scene)
+        check_once(world.scene)
         if until():
             break
-    check_replay(world)
+    check_replay(world.scene, START, TICK)
 
 
 def actions(world: World) -> list[tuple[str, str]]:

@@ -42,6 +42,7 @@ from homeostat.simulation.fakes import (
     MemoryRegistry,
     MemoryRoutes,
 )
+from homeostat.simulation.invariants import Scene
 from simulation.fitting import memory_trainer
 
 MODEL = "toy"
@@ -207,6 +208,12 @@ class World:
         state = self.ports.records.read(watch_key(MODEL), Watch)
         assert state is not None
         return state
+
+    @property
+    def scene(self) -> Scene:
+        """How it stands."""
+        plan, now = self.engine.plans[MODEL], self.clock.now()
+        return Scene(self.ports, plan, now, tuple(self.problems))
 
     def adopt(self) -> None:
         """Train the first version on the time before, and install it."""

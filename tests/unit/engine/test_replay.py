@@ -21,7 +21,7 @@ from homeostat.engine.replay import replay, with_parents
 from homeostat.engine.tape import Change, Closed, Tape
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes import MemoryRecords
-from simulation.invariants import lived
+from homeostat.simulation.invariants import lived
 from simulation.world import HOUR, MODEL, START
 from unit.engine.diary import Diary, hour, judged, shown, with_rules
 
