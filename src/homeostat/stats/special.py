@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 
 _TINY = 1e-300
@@ -137,6 +138,7 @@ def t_sf(freedom: float, t: float) -> float:
     return beyond if t >= 0.0 else 1.0 - beyond
 
 
+@lru_cache(maxsize=4096)  # detectors ask for the same few at every tick
 def t_quantile(freedom: float, level: float) -> float:
     """Return what a Student variable stays below with probability `level`, in (0, 1).
 

@@ -26,6 +26,7 @@ COMMANDS: Table = {
     "estimate": (f"{HERE}.estimate:estimate", "Say how good it is before labels come."),
     "diagnose": (f"{HERE}.diagnose:diagnose", "Say why performance changed and what to do."),
     "backtest": (f"{HERE}.backtest:backtest", "Replay your history: what would have happened?"),
+    "simulate": (f"{HERE}.simulate:simulate", "Live through worlds with faults, from seeds."),
     "serve": (f"{HERE}.serve:serve", "Run the control plane: API, web pages, engine."),
     "gateway": (f"{HERE}.gateway:gateway", "Run the data plane in front of the models."),
     "consume": (f"{HERE}.consume:consume", "Read Kafka topics into the prediction log."),
