@@ -37,8 +37,8 @@ class _Model:
     keys: dict[tuple[str, str], tuple[datetime, float]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     hours: Counter[int] = field(default_factory=Counter)
-    labels: dict[tuple[str, str], list[tuple[datetime, float]]] = field(
-        default_factory=lambda: defaultdict(list)
+    labels: dict[str, dict[str, list[tuple[datetime, float]]]] = field(
+        default_factory=lambda: defaultdict(dict)
     )
 
 
@@ -92,8 +92,10 @@ class MemoryLog:
         fields = ("prediction_id", "outcome", "arrival", "label")
         values = zip(*(table.column(name).to_pylist() for name in fields), strict=True)
         for row, (key, outcome, arrival, label) in enumerate(values):
-            known = model.labels[key, outcome]
-            if row not in problems and (arrival, label) not in known:
+            if row in problems:
+                continue
+            known = model.labels[outcome].setdefault(key, [])
+            if (arrival, label) not in known:
                 known.append((arrival, label))
                 known.sort()
                 accepted += 1
@@ -144,8 +146,8 @@ class MemoryLog:
     def _of(
         self, spec: ModelSpec, ids: list[str], outcome: str, as_of: datetime
     ) -> tuple[pa.Array[pa.Scalar[pa.DataType]], pa.Array[pa.Scalar[pa.DataType]]]:
-        labels = self._models[spec.name].labels
-        known = [_known(labels.get((key, outcome), []), as_of) for key in ids]
+        labels = self._models[spec.name].labels[outcome]
+        known = [_known(labels.get(key, ()), as_of) for key in ids]
         return (
             pa.array([pair and pair[1] for pair in known], pa.float64()),
             pa.array([pair and pair[0] for pair in known], TIMESTAMP),
@@ -198,8 +200,9 @@ class MemoryLog:
         return len(
             {
                 key
-                for (key, _), pairs in model.labels.items()
-                if pairs and key not in model.ids and pairs[0][0] < older_than
+                for labels in model.labels.values()
+                for key, pairs in labels.items()
+                if key not in model.ids and pairs[0][0] < older_than
             }
         )
 
@@ -212,7 +215,11 @@ def _ordered(model: _Model, day: int) -> pa.Table:
     return model.days[day][0]
 
 
-def _known(pairs: list[tuple[datetime, float]], as_of: datetime) -> tuple[datetime, float] | None:
+def _known(
+    pairs: Sequence[tuple[datetime, float]], as_of: datetime
+) -> tuple[datetime, float] | None:
+    if len(pairs) == 1:
+        return pairs[0] if pairs[0][0] <= as_of else None
     found: tuple[datetime, float] | None = None
     for arrival, label in pairs:
         if arrival <= as_of and (found is None or found[1] != label):

@@ -39,7 +39,7 @@ PLAN = ModelPlan(
     drift=DriftConfig(every=DAY, share=0.2),
     quality=QualityConfig(every=HOUR, share=0.15),
     volume=VolumeConfig(every=HOUR, share=0.1),
-    performance=PerformanceConfig(every=HOUR, share=0.2),
+    performance=PerformanceConfig(every=DAY, share=0.2),
     calibration=CalibrationConfig(share=0.05),
     service=ServiceConfig(every=HOUR, share=0.05),
     metric_window=DAY,
