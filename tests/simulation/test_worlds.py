@@ -123,16 +123,23 @@ def test_faults_do_to_rows_what_they_say() -> None:
     assert np.corrcoef(signal, label)[0, 1] < -0.4
 
 
+def arrived(kind: Kind, by: timedelta) -> list[float]:
+    """Return the labels of the first day's requests that have come."""
+    traffic = of(kind)
+    ids = set(traffic.requests(Window(START, START + DAY))["prediction_id"].to_pylist())
+    rows = traffic.labels(Window(START, START + by)).to_pylist()
+    return [row["label"] for row in rows if row["prediction_id"] in ids]
+
+
 def test_labels_come_late_or_never_or_are_taken_back() -> None:
-
-    def come(kind: Kind, end: timedelta) -> int:
-        return of(kind).labels(Window(START, START + end)).num_rows
-
-    assert come(Kind.LATE_LABELS, DAY) < come(Kind.SLOW, DAY) / 2
-    assert come(Kind.LOST_LABELS, 10 * DAY) < come(Kind.SLOW, 10 * DAY)
-    early = of(Kind.BIASED_LABELS).labels(Window(START, START + DAY))["label"].to_numpy()
-    usual = of(Kind.SLOW).labels(Window(START, START + DAY))["label"].to_numpy()
-    assert early.mean() < usual.mean() - 0.2
+    usual, early = arrived(Kind.SLOW, DAY), arrived(Kind.BIASED_LABELS, DAY)
+    assert arrived(Kind.LATE_LABELS, DAY) == []
+    assert len(arrived(Kind.LATE_LABELS, 4 * DAY)) > len(usual)
+    assert len(arrived(Kind.LOST_LABELS, 2 * DAY)) < len(arrived(Kind.SLOW, 2 * DAY)) / 2
+    assert sum(usual) > 0.3 * len(usual)
+    assert sum(early) == 0
+    taken_back = len(arrived(Kind.CORRECTED_LABELS, 4 * DAY)) - len(arrived(Kind.SLOW, 4 * DAY))
+    assert 10 < taken_back < 100
 
 
 def test_services_slow_down_fail_and_hang() -> None:
@@ -143,7 +150,7 @@ def test_services_slow_down_fail_and_hang() -> None:
         reason, latency = traffic.service(traffic.requests(day), 1)
         told[kind] = (set(reason.tolist()), float(np.quantile(latency, 0.9)))
     assert told[Kind.SLOW][1] > 500
-    assert told[Kind.ERRORS] == ({"", "error"}, pytest.approx(told[Kind.ERRORS][1]))
+    assert told[Kind.ERRORS][0] == {"", "error"}
     assert "timeout" in told[Kind.HANG][0]
 
 

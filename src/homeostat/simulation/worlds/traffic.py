@@ -50,9 +50,10 @@ class Traffic:
 
     def labels(self, window: Window) -> pa.Table:
         """Return the labels that arrive in a window, by the day of their requests and arrival."""
-        last, found = _day(window.end - MICRO), [LABEL_SCHEMA.empty_table()]
+        first, last = _day(window.start), _day(window.end - MICRO)
+        found = [LABEL_SCHEMA.empty_table()]
         start, end = _micro(window.start), _micro(window.end)
-        for number in range(last - LATEST, last + 1):
+        for number in range(first - LATEST, last + 1):
             if number not in self._labels:
                 self._labels[number] = _labels(self.case, self.day(number), number)
             rows = self._labels[number]
