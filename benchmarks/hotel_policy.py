@@ -28,7 +28,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from homeostat.entrypoints.backtest import ALONE, HOMEOSTAT, MEMORIES, Backtest, Month, Result
+from homeostat.entrypoints.backtest import ALONE, HOMEOSTAT, MEMORIES, Backtest, Result
+from homeostat.entrypoints.backtest_figures import Month
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.settings import load
 from homeostat.stats import metrics

@@ -37,7 +37,8 @@ def with_features(spec: ModelSpec, rows: pa.Table) -> pa.Table:
     >>> with_features(spec, rows)["score"].to_pylist()
     [0.1, 0.2]
     """
-    features = [rows.column(name) for name in spec.schema.names if name in rows.column_names]
+    held = set(rows.column_names)
+    features = [rows.column(name) for name in spec.schema.names if name in held]
     if not features or not all(column.null_count for column in features):
         return rows
     there = np.zeros(rows.num_rows, np.bool_)
@@ -69,7 +70,7 @@ def logged_predictions(spec: ModelSpec, rows: pa.Table) -> Predictions:
     if "label" in rows.column_names:
         labels = float_array(rows.column("label"))
         arrivals = _arrivals(rows)
-    scores = float_array(rows.column("score"))
+    scores, held = float_array(rows.column("score")), set(rows.column_names)
     return Predictions(
         spec.task,
         _classes(spec),
@@ -77,7 +78,7 @@ def logged_predictions(spec: ModelSpec, rows: pa.Table) -> Predictions:
         _probabilities(spec, rows) if spec.task is Task.MULTICLASS else scores,
         _said(spec, rows, scores),
         labels,
-        rows.select([name for name in spec.schema.names if name in rows.column_names]),
+        rows.select([name for name in spec.schema.names if name in held]),
         micros(rows, "timestamp"),
         arrivals,
         versions=rows.column("version"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,15 +23,18 @@ from homeostat.domain.columns import micros, texts
 from homeostat.domain.decision import Decision
 from homeostat.domain.effect import StartTraining
 from homeostat.domain.errors import DataError, TrainingError
-from homeostat.domain.model import ModelSpec, ModelVersion, Task
+from homeostat.domain.model import ModelSpec, ModelVersion
+from homeostat.domain.predictions import to_micros
 from homeostat.domain.window import EPOCH, Window
 from homeostat.engine.adopt import History, adopt, split_history, train_first
 from homeostat.engine.backtest import Replay
+from homeostat.engine.estimates import PREFIX
 from homeostat.engine.loop import Engine
 from homeostat.engine.plan import ModelPlan
 from homeostat.engine.ports import Ports, Scorer
 from homeostat.engine.watch import rollout_key
 from homeostat.entrypoints.artifacts import loader
+from homeostat.entrypoints.backtest_figures import Floats, Month, by_month, labels_of, months
 from homeostat.entrypoints.elsewhere import Answered, adopt_elsewhere, served_elsewhere
 from homeostat.entrypoints.expected import with_expectations
 from homeostat.entrypoints.settings.deployment import Settings
@@ -45,7 +48,6 @@ from homeostat.simulation.fakes import (
     MemoryRegistry,
     MemoryRoutes,
 )
-from homeostat.stats import metrics
 
 ALONE, NAIVE, SHORT, HOMEOSTAT = "left alone", "naive", "naive, 90 days", "homeostat"
 POLICIES = (ALONE, NAIVE, SHORT, HOMEOSTAT)
@@ -54,17 +56,6 @@ MEMORIES: Mapping[str, timedelta | None] = {NAIVE: None, SHORT: timedelta(days=9
 FEWEST_ROWS = 100
 
 Progress = Callable[[str, datetime], None]
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Month:
-    """Figures of one month (or of all: ``month`` is ``"all"``) by policy and metric."""
-
-    month: str
-    rows: int
-    mean_label: float
-    figures: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +65,7 @@ class Result:
     ``answered`` holds Homeostat's answers: ``prediction_id``, ``timestamp``, ``version`` and
     ``score``, by time. ``scores`` are those of every policy, of the same rows by their time in the
     history, ``labels`` what came of these, NaN where that is not known, and ``stamps`` their
-    times in microseconds.
+    times in microseconds. ``retrainings`` is how often each policy trained after the first time.
     """
 
     model: str
@@ -86,21 +77,12 @@ class Result:
     scores: Mapping[str, Floats]
     labels: Floats
     stamps: NDArray[np.int64]
+    retrainings: Mapping[str, int]
 
-
-def figures(spec: ModelSpec, scores: Floats, labels: Floats) -> dict[str, float]:
-    """Return the metrics by which policies are compared; NaN where one is undefined."""
-    if not scores.size:
-        return {}
-    if spec.task is Task.REGRESSION:
-        return {"mae": metrics.mae(labels, scores), "rmse": metrics.rmse(labels, scores)}
-    if spec.task is Task.MULTICLASS:
-        return {"accuracy": float((scores == labels).mean())}
-    return {
-        "auc": metrics.auc(labels, scores),
-        "brier": metrics.brier(labels, scores),
-        "mean_score": float(scores.mean()),
-    }
+    @property
+    def span(self) -> Window:
+        """The time that was lived through."""
+        return Window(self.start, self.end)
 
 
 @dataclass
@@ -155,6 +137,7 @@ class Backtest:
     plan: ModelPlan = field(init=False)
     _clock: SimulatedClock = field(init=False)
     _trainer: TrainerHere | None = field(init=False)
+    _trained: dict[str, int] = field(init=False, default_factory=lambda: {ALONE: 0})
 
     def __post_init__(self) -> None:
         self.plan = with_expectations(self.settings, model_plan(self.settings, self.model))
@@ -166,7 +149,7 @@ class Backtest:
         else:
             file, function = self.settings.trainer(self.model)
             self._trainer = TrainerHere(self.folder / "runs", f"{file}:{function}", self._clock)
-        if not self._stamps[0] < _micros(self.start) < self._stamps[-1]:
+        if not self._stamps[0] < to_micros(self.start) < self._stamps[-1]:
             first, last = (EPOCH + timedelta(microseconds=int(t)) for t in self._stamps[[0, -1]])
             raise DataError(
                 f"--from {self.start:%Y-%m-%d} is not inside the history, "
@@ -193,9 +176,9 @@ class Backtest:
 
     def run(self) -> Result:
         """Run every policy and compare what they answered, month by month."""
-        ports, engine = self._house()
+        ports, engine = self._house(decisive(self.plan))
         first = self._adopt(ports)
-        live = self.rows.slice(int(np.searchsorted(self._stamps, _micros(self.start))))
+        live = self.rows.slice(int(np.searchsorted(self._stamps, to_micros(self.start))))
         answers = {ALONE: ports.scorer.score(self._spec, first.version, live)}
         if self._trainer is not None:
             for name, memory in self.memories.items():
@@ -203,21 +186,23 @@ class Backtest:
         answered = self._homeostat(engine)
         if self._trainer is not None:
             answers[HOMEOSTAT] = _aligned(answered, live)
+        decisions = ports.records.decisions(self.model)
         return Result(
             self.model,
             self.start,
             self.end,
-            tuple(_by_month(self._spec, live, answers)),
-            ports.records.decisions(self.model),
+            tuple(by_month(self._spec, live, answers)),
+            decisions,
             answered,
             answers,
-            _labels(live),
+            labels_of(live),
             micros(live, "timestamp"),
+            self._trained | {HOMEOSTAT: sum(d.action == "start_training" for d in decisions)},
         )
 
     def live(self, step: timedelta) -> Ports:
         """Live through the history once, with a tick every `step`; return what there is of it."""
-        ports, engine = self._house()
+        ports, engine = self._house(self.plan)
         self._adopt(ports)
         self._homeostat(engine, step)
         return ports
@@ -239,7 +224,7 @@ class Backtest:
         history = self._settled(known.split)
         return adopt(self.plan, ports, history, training, self.start, logged=True)
 
-    def _house(self) -> tuple[Ports, Engine]:
+    def _house(self, plan: ModelPlan) -> tuple[Ports, Engine]:
         registry = MemoryRegistry()
         receivers = {name: MemoryNotifier() for name in self.settings.receivers}
         ports = Ports(
@@ -251,7 +236,7 @@ class Backtest:
             notifiers=receivers,
             trainers={} if self._trainer is None else {self.model: self._trainer},
         )
-        return ports, Engine(ports, {self.model: self.plan})
+        return ports, Engine(ports, {self.model: plan})
 
     def _scorer(self, registry: MemoryRegistry) -> Scorer:
         if self._trainer is None:
@@ -260,11 +245,11 @@ class Backtest:
 
     def _known(self, now: datetime, memory: timedelta | None = None) -> pa.Table:
         """Return the rows before a moment whose labels had arrived by then."""
-        count = int(np.searchsorted(self._stamps, _micros(now)))
-        begin = 0 if memory is None else int(np.searchsorted(self._stamps, _micros(now - memory)))
+        count = int(np.searchsorted(self._stamps, to_micros(now)))
+        begin = 0 if memory is None else int(np.searchsorted(self._stamps, to_micros(now - memory)))
         past = self.rows.slice(begin, max(count - begin, 0))
         past = past.filter(~pc.field("label").is_null())
-        return past.filter(pa.array(micros(past, "arrival") <= _micros(now)))
+        return past.filter(pa.array(micros(past, "arrival") <= to_micros(now)))
 
     def _settled(self, split: datetime) -> History:
         """Return the rows before the start with the labels that they got in the end.
@@ -274,11 +259,11 @@ class Backtest:
         by then so are these.
         """
         past = self._before().filter(~pc.field("label").is_null())
-        cut = int(np.searchsorted(micros(past, "timestamp"), _micros(split)))
+        cut = int(np.searchsorted(micros(past, "timestamp"), to_micros(split)))
         return History(past.slice(0, cut), past.slice(cut))
 
     def _before(self) -> pa.Table:
-        return self.rows.slice(0, int(np.searchsorted(self._stamps, _micros(self.start))))
+        return self.rows.slice(0, int(np.searchsorted(self._stamps, to_micros(self.start))))
 
     def _homeostat(self, engine: Engine, step: timedelta = timedelta(days=1)) -> pa.Table:
         replay = Replay(engine, self._clock, self.model, self.rows, step)
@@ -297,10 +282,12 @@ class Backtest:
         stamps = micros(live, "timestamp")
         registry = MemoryRegistry()
         scorer = RegistryScorer(registry, loader(self.settings, os.environ))
+        self._trained[policy] = 0
         for month in list(months(self.start, self.end))[1:]:
             self.progress(policy, month.start)
             version = self._train_naive(trainer, registry, policy, month.start, memory)
-            low, high = np.searchsorted(stamps, [_micros(month.start), _micros(month.end)])
+            low, high = np.searchsorted(stamps, [to_micros(month.start), to_micros(month.end)])
+            self._trained[policy] += bool(version)
             if version and high > low:
                 part = live.slice(int(low), int(high - low))
                 scores[low:high] = scorer.score(self._spec, version, part)
@@ -329,6 +316,19 @@ class Backtest:
         return registry.register(card, done.artifact).version
 
 
+def decisive(plan: ModelPlan) -> ModelPlan:
+    """Leave out figures that nothing is decided by; they are half of the work of a day.
+
+    Nobody judges early figures, nor estimates unless a rule, a threshold or a floor of retraining
+    names one. Each draws from a generator of its own, so that the rest does not change.
+    """
+    named = {threshold.metric for threshold in plan.thresholds}
+    named |= {rule.series.name for rule in plan.rules if rule.series is not None}
+    floors = plan.retraining.estimated_floor if plan.retraining is not None else ()
+    used = bool(floors) or any(name.startswith(PREFIX) for name in named)
+    return replace(plan, early=None, estimation=plan.estimation if used else None)
+
+
 def midway(rows: pa.Table) -> datetime:
     """Return the day half-way through a history that is sorted by time."""
     first, last = micros(rows, "timestamp")[[0, -1]].tolist()
@@ -336,51 +336,7 @@ def midway(rows: pa.Table) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def months(start: datetime, end: datetime) -> Iterator[Window]:
-    """Yield the calendar months of a period; the first and last may be cut.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> period = months(datetime(2024, 1, 15, tzinfo=UTC), datetime(2024, 2, 10, tzinfo=UTC))
-    >>> [str(month) for month in period]
-    ['2024-01-15T00:00/2024-02-01T00:00', '2024-02-01T00:00/2024-02-10T00:00']
-    """
-    while start < end:
-        following = (start.replace(day=1) + timedelta(days=32)).replace(
-            day=1, hour=0, minute=0, second=0, microsecond=0
-        )
-        yield Window(start, min(following, end))
-        start = following
-
-
 def _aligned(answered: pa.Table, live: pa.Table) -> Floats:
     """Return the answers' scores in the order of the rows."""
     scores = dict(zip(texts(answered, "prediction_id"), answered["score"].to_numpy(), strict=True))
     return np.asarray([scores[name] for name in texts(live, "prediction_id")])
-
-
-def _labels(rows: pa.Table) -> Floats:
-    return np.asarray(rows["label"].to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _by_month(spec: ModelSpec, live: pa.Table, answers: Mapping[str, Floats]) -> Iterator[Month]:
-    stamps = micros(live, "timestamp")
-    labels = _labels(live)
-    first = EPOCH + timedelta(microseconds=int(stamps[0]))
-    last = EPOCH + timedelta(microseconds=int(stamps[-1]) + 1)
-    spans = [(f"{m.start:%Y-%m}", m) for m in months(first, last)]
-    for name, window in [*spans, ("all", Window(first, last))]:
-        low, high = np.searchsorted(stamps, [_micros(window.start), _micros(window.end)])
-        known = np.flatnonzero(np.isfinite(labels[low:high])) + low
-        if not known.size:
-            continue
-        found = {
-            policy: figures(spec, scores[known], labels[known])
-            for policy, scores in answers.items()
-        }
-        yield Month(name, int(known.size), float(labels[known].mean()), found)
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)

@@ -23,9 +23,9 @@ from homeostat.entrypoints.backtest import (
     SHORT,
     Backtest,
     Result,
-    figures,
     midway,
 )
+from homeostat.entrypoints.backtest_figures import figures
 from homeostat.entrypoints.cli import run
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.settings import Settings, load

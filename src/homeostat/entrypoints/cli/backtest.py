@@ -18,10 +18,10 @@ from homeostat.entrypoints.backtest import (
     ALONE,
     HOMEOSTAT,
     Backtest,
-    Month,
     Result,
     midway,
 )
+from homeostat.entrypoints.backtest_figures import Month
 from homeostat.entrypoints.cli.options import model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.history import read_history

@@ -27,6 +27,7 @@ MICROSECOND = timedelta(microseconds=1)
 ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [
     (name, "ascending") for name in ("timestamp", "prediction_id", "version")
 ]
+KEY = "prediction_id"
 OTHER_CONTENT = ("prediction_id", "is logged already with another timestamp or score")
 
 
@@ -113,14 +114,18 @@ class MemoryLog:
         """Return the records in the window, by timestamp, prediction_id and version."""
         start, end = ((at - EPOCH) // MICROSECOND for at in (window.start, window.end))
         model = self._models[spec.name]
-        found = [prediction_schema(spec).empty_table()]
+        names = None if columns is None else list(columns)
+        found: list[pa.Table] = []
         for day in range(start // DAY, (end - 1) // DAY + 1):
             if day in model.days:
                 rows = _ordered(model, day)
                 first, last = np.searchsorted(micros(rows, "timestamp"), (start, end)).tolist()
+                rows = rows if names is None else rows.select(names)
                 found.append(rows.slice(first, last - first))
-        table = pa.concat_tables(found)
-        return (table if columns is None else table.select(list(columns))).combine_chunks()
+        if not found:
+            empty = prediction_schema(spec).empty_table()
+            found.append(empty if names is None else empty.select(names))
+        return pa.concat_tables(found).combine_chunks()
 
     def stretches(self, spec: ModelSpec, window: Window) -> tuple[Window, ...]:
         """Return the window: all is in memory anyway."""
@@ -131,13 +136,14 @@ class MemoryLog:
         self, spec: ModelSpec, window: Window, as_of: datetime, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return `rows` with ``label`` and ``arrival`` as known at `as_of`; null: not yet."""
-        table = self.rows(spec, window)
-        ids = texts(table, "prediction_id")
-        values, arrivals = self._of(spec, ids, "", as_of)
         names = {title: name for name in spec.outcomes for title in (name, arrival_of(name))}
         asked = [title for title in columns or () if title in names]
-        if columns is not None:
-            table = table.select([name for name in columns if name not in asked])
+        wanted = None if columns is None else [name for name in columns if name not in asked]
+        read = wanted if wanted is None or KEY in wanted else [*wanted, KEY]
+        table = self.rows(spec, window, read)
+        ids = texts(table, KEY)
+        values, arrivals = self._of(spec, ids, "", as_of)
+        table = table if wanted is None else table.select(wanted)
         for title in asked:
             told = self._of(spec, ids, names[title], as_of)
             table = table.append_column(title, told[title != names[title]])
