@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,38 @@ from homeostat.domain.errors import DataError
 from homeostat.domain.model import ModelSpec, Task
 from homeostat.domain.record import TIMESTAMP, feature_schema
 from homeostat.entrypoints.files import read_file
+from homeostat.entrypoints.history_notes import peculiarities, versions_said
 from homeostat.entrypoints.settings.deployment import Settings
 from homeostat.entrypoints.settings.model import History
 
+VERSION = "version"
+"""Column that says who answered; where there are several, that is said."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """A history and what is peculiar about it, in sentences."""
+
+    rows: pa.Table
+    notes: tuple[str, ...] = ()
+
 
 def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
+    """Return the rows of `tell_history`."""
+    return tell_history(settings, model, path).rows
+
+
+def tell_history(settings: Settings, model: str, path: Path) -> Told:
     """Read a labelled history with the column names that the configuration gives.
+
+    Rows that come again with the same id and the same content are left out.
 
     Returns
     -------
-    pyarrow.Table
-        ``prediction_id``, ``timestamp``, ``label`` (class index or number; null: unknown),
-        ``arrival`` (null: with the prediction), ``entity`` if the model has one, ``score`` if the
-        configuration names its column, and the features; by time.
+    Told
+        The rows with ``prediction_id``, ``timestamp``, ``label`` (class index or number; null:
+        unknown), ``arrival`` (null: with the prediction), ``entity`` if the model has one,
+        ``score`` if the configuration names its column, and the features; by time.
 
     Raises
     ------
@@ -40,6 +60,7 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
     spec, names = configured.spec(), configured.history
     table = read_file(path)
     table = _used(table, names, path)
+    table, notes = _once(table, names)
     count = table.num_rows
     if names.id in table.column_names:
         ids = _cast(table, names.id, pa.string(), path)
@@ -60,7 +81,25 @@ def read_history(settings: Settings, model: str, path: Path) -> pa.Table:
     found = pa.table(columns)
     _check_ids(found, names, path)
     _check_classes(found, names, spec, path)
-    return found.sort_by([("timestamp", "ascending"), ("prediction_id", "ascending")])
+    found = found.sort_by([("timestamp", "ascending"), ("prediction_id", "ascending")])
+    features = [field.name for field in feature_schema(spec)]
+    if VERSION not in features:
+        notes = (*notes, *versions_said(table, VERSION, names.timestamp))
+    return Told(found, (*notes, *peculiarities(found, features)))
+
+
+def _once(table: pa.Table, names: History) -> tuple[pa.Table, tuple[str, ...]]:
+    """Leave out rows that are the same as an earlier one, id and all."""
+    if names.id not in table.column_names:
+        return table, ()
+    if pc.count_distinct(table[names.id], mode="all").as_py() == table.num_rows:
+        return table, ()
+    kept = table.group_by(table.column_names, use_threads=False).aggregate([])
+    twice = table.num_rows - kept.num_rows
+    if not twice:
+        return table, ()
+    said = f"{twice:,} rows come more than once, the same in every column; each is taken once"
+    return kept.select(table.column_names), (said,)
 
 
 def _used(table: pa.Table, names: History, path: Path) -> pa.Table:

@@ -163,7 +163,7 @@ def tune(
         print_json({"models": [each.values() for each in found]})
         return
     for each in found:
-        _advise(each)
+        advise(each)
 
 
 def _utc(moment: datetime | None) -> datetime | None:
@@ -284,7 +284,8 @@ def _tell_truth(score: Score | None) -> None:
     )
 
 
-def _advise(found: Proposal) -> None:
+def advise(found: Proposal) -> None:
+    """Print what is proposed."""
     advised = found.advised
     click.echo(
         f"{found.model}: {advised.pages:.2g} {found.what} a week now, "

@@ -98,7 +98,8 @@ class MemoryLog:
             known = model.labels[outcome].setdefault(key, [])
             if (arrival, label) not in known:
                 known.append((arrival, label))
-                known.sort()
+                if len(known) > 1:
+                    known.sort()
                 accepted += 1
         self._landed += accepted
         return self._receipt(spec, len(labels), accepted, problems)
