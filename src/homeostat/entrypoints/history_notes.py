@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
@@ -57,16 +58,16 @@ def versions_said(table: pa.Table, name: str, timestamp: str) -> tuple[str, ...]
     """Say which versions answered, if there are several in a column of the file."""
     if name not in table.column_names:
         return ()
-    names = table[name].cast(pa.string()).fill_null("(none)")
-    counts = pc.value_counts(names).to_pylist()
+    names = pc.coalesce(table[name].cast(pa.string()), pa.scalar("(none)"))
+    counts = Counter(texts(pa.table({name: names}), name))
     if len(counts) < 2:
         return ()
-    counts.sort(key=lambda each: (-each["counts"], each["values"]))
     told: list[str] = []
-    for each in counts[:SHOWN]:
-        mine = table.filter(pc.equal(names, pa.scalar(each["values"])))[timestamp]
+    for version, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:SHOWN]:
+        chosen = np.asarray(pc.equal(names, pa.scalar(version)), np.bool_)
+        mine = table.filter(pa.array(chosen))[timestamp]
         first, last = pc.min(mine).as_py(), pc.max(mine).as_py()
-        told.append(f"{each['values']} ({each['counts']:,} rows, {_day(first)} to {_day(last)})")
+        told.append(f"{version} ({count:,} rows, {_day(first)} to {_day(last)})")
     more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
     return (
         (
@@ -163,9 +164,9 @@ def _clock_changes(stamps: NDArray[np.int64]) -> Iterator[str]:
 
 
 def _before(rows: pa.Table, stamps: NDArray[np.int64]) -> Iterator[str]:
-    known = np.asarray(rows["arrival"].is_valid().to_numpy(), np.bool_)
-    arrivals = rows["arrival"].cast(pa.int64()).fill_null(0).to_numpy()
-    early = np.flatnonzero(known & (arrivals < stamps))
+    # Nulls become NaN, which is before nothing; a float holds microseconds until the year 2255.
+    arrivals = np.asarray(rows["arrival"].cast(pa.int64()).to_numpy(), np.float64)
+    early = np.flatnonzero(arrivals < stamps)
     if early.size:
         named = "row"
         if "prediction_id" in rows.column_names:

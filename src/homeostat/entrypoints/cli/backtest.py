@@ -117,10 +117,9 @@ def backtest(
     name = settings.model(model).name
     troubles = truth(settings, incidents)
     given = tell_history(settings, name, history)
-    rows = given.rows
-    begin = midway(rows) if start is None else start.replace(tzinfo=UTC)
+    begin = midway(given.rows) if start is None else start.replace(tzinfo=UTC)
     with tempfile.TemporaryDirectory(prefix="homeostat-backtest-") as folder:
-        test = Backtest(settings, name, rows, begin, Path(folder))
+        test = Backtest(settings, name, given.rows, begin, Path(folder))
         with _shown(test):
             result = test.run()
         found = alarms(test.plan, result.decisions, result.span, troubles)
