@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from homeostat.domain.decision import Decision
 from homeostat.entrypoints.backtest import ALONE, HOMEOSTAT, Result
 from homeostat.entrypoints.backtest_alarms import Alarms
+from homeostat.entrypoints.backtest_figures import months as by_calendar
 from homeostat.entrypoints.replay_advice import Proposal
 from homeostat.reports.charts import DEPLOYS
 from homeostat.reports.plot import NAN, Axis, Dot, Line, Marks, Plot, Scale
@@ -175,6 +176,8 @@ def _policies(result: Result, found: Alarms) -> Section:
     months = result.months[:-1]
     if not months:
         return Section("By month and policy", ("No row has a label.",))
+    spans = by_calendar(result.start, result.end)
+    middles = {f"{each.start:%Y-%m}": each.start + each.length / 2 for each in spans}
     fired = tuple(Line(e.rule, x=e.began) for e in found.episodes[:MOST_LINES])
     pictures, tables = [], []
     for metric in result.months[-1].figures[ALONE]:
@@ -183,7 +186,7 @@ def _policies(result: Result, found: Alarms) -> Section:
             Marks(
                 policy,
                 tuple(
-                    Dot(_middle(month.month), month.figures[policy][metric], n=month.rows)
+                    Dot(middles[month.month], month.figures[policy][metric], n=month.rows)
                     for month in months
                 ),
             )
@@ -203,10 +206,6 @@ def _policies(result: Result, found: Alarms) -> Section:
     return Section("By month and policy", (), tuple(pictures), tuple(tables))
 
 
-def _middle(month: str) -> datetime:
-    return datetime.strptime(month, "%Y-%m").replace(day=15, tzinfo=UTC)
-
-
 def gain(metric: str, policy: Mapping[str, float], alone: Mapping[str, float]) -> float:
     """Return by how much a policy is better than the first model left alone; NaN: no direction.
 
@@ -217,8 +216,8 @@ def gain(metric: str, policy: Mapping[str, float], alone: Mapping[str, float]) -
     """
     if metric not in HIGHER | LOWER:
         return NAN
-    difference = policy[metric] - alone[metric]
-    return difference if metric in HIGHER else -difference
+    better, worse = (policy, alone) if metric in HIGHER else (alone, policy)
+    return better[metric] - worse[metric]
 
 
 def _gains(result: Result, prices: Prices) -> Section:
