@@ -5,9 +5,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.entrypoints.test_elsewhere import START, world, written
 
 from homeostat.entrypoints.cli import run
+from unit.entrypoints.test_elsewhere import START, world, written
 
 CHANGED = 28
 

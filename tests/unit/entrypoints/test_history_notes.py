@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.unit.entrypoints.test_elsewhere import A_DAY, START, world, written
 
 from homeostat.domain.columns import micros
 from homeostat.domain.errors import DataError
 from homeostat.domain.record import TIMESTAMP
 from homeostat.entrypoints.history import Told, tell_history
 from homeostat.entrypoints.settings import load
+from unit.entrypoints.test_elsewhere import A_DAY, START, world, written
 
 DAY = timedelta(days=1)
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.entrypoints.test_elsewhere import A_DAY, START, world, written
 
 from homeostat.domain.decision import Decision
 from homeostat.domain.record import LABEL_SCHEMA
@@ -22,6 +21,7 @@ from homeostat.entrypoints.elsewhere import adopt_elsewhere
 from homeostat.entrypoints.history import read_history
 from homeostat.entrypoints.settings import Settings, load
 from homeostat.simulation.clock import SimulatedClock
+from unit.entrypoints.test_elsewhere import A_DAY, START, world, written
 
 DAY = timedelta(days=1)
 BEGIN, END = START + 15 * DAY, START + 26 * DAY
