@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from homeostat.domain.verdict import Status
     from homeostat.entrypoints.breaker import Breaker
     from homeostat.entrypoints.compare import Report, compare
+    from homeostat.entrypoints.connect import Connection, connect
+    from homeostat.entrypoints.connect_frames import Frame
     from homeostat.entrypoints.counterfactual import Counterfactual, counterfactual
     from homeostat.entrypoints.diagnose import diagnose
     from homeostat.entrypoints.estimate import estimate
@@ -39,6 +41,9 @@ _HOMES = {
     "BreakerMiddleware": "entrypoints.guarded",
     "ColumnComparison": "domain.comparison",
     "ColumnKind": "domain.model",
+    "Connection": "entrypoints.connect",
+    "Frame": "entrypoints.connect_frames",
+    "connect": "entrypoints.connect",
     "Comparison": "domain.comparison",
     "ComparisonConfig": "detectors.comparison.config",
     "Counterfactual": "entrypoints.counterfactual",
@@ -81,10 +86,12 @@ __all__ = [
     "ColumnKind",
     "Comparison",
     "ComparisonConfig",
+    "Connection",
     "Counterfactual",
     "Estimation",
     "Evaluation",
     "Explanation",
+    "Frame",
     "HomeostatError",
     "HomeostatMiddleware",
     "ImportanceReport",
@@ -98,6 +105,7 @@ __all__ = [
     "ValueReport",
     "__version__",
     "compare",
+    "connect",
     "counterfactual",
     "diagnose",
     "early_rates",

@@ -8,8 +8,13 @@ import pytest
 GUIDES = sorted((Path(__file__).parents[2] / "docs/guide").glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPARK = "from pyspark"  # run where Spark is set up: tests/integration/test_spark.py
+LIVE = "hs.connect("  # run beside a server: tests/unit/entrypoints/test_connect.py
 TEXTS = {guide: guide.read_text() for guide in GUIDES}
-RUNNABLE = [guide for guide, text in TEXTS.items() if BLOCK.search(text) and SPARK not in text]
+RUNNABLE = [
+    guide
+    for guide, text in TEXTS.items()
+    if BLOCK.search(text) and SPARK not in text and LIVE not in text
+]
 
 
 @pytest.mark.parametrize("guide", RUNNABLE, ids=lambda guide: guide.stem)

@@ -18,11 +18,12 @@ from numpy.typing import ArrayLike
 from homeostat.adapters.datasets import open_dataset
 from homeostat.adapters.profiles.files import load_profile
 from homeostat.domain.errors import DataError
+from homeostat.entrypoints.connect_frames import Frame
 from homeostat.entrypoints.rows import DatasetRows, Rows, TableRows
 from homeostat.profiles.format import MAGIC
 from homeostat.profiles.profile import Profile
 
-Data: TypeAlias = "IntoFrame | pa.Table | Mapping[str, ArrayLike] | str | Path | Profile"
+Data: TypeAlias = "IntoFrame | pa.Table | Mapping[str, ArrayLike] | Frame | str | Path | Profile"
 
 LARGE = 250_000
 """Rows from which a file is not held in memory."""
@@ -59,6 +60,7 @@ def open_rows(data: Data, role: str, *, streaming: bool = False) -> Rows | Profi
     NotFoundError, DataError
         If there is no such file, or what was handed in cannot be read as rows.
     """
+    data = data.arrow if isinstance(data, Frame) else data
     if isinstance(data, Profile):
         return data
     if isinstance(data, str | Path):

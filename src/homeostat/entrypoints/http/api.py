@@ -211,7 +211,11 @@ class _Api:
         return self.records.metrics(spec.name, name, since, until, chosen, limit_of(request))
 
     def decisions(self, request: Request, spec: ModelSpec) -> object:
-        return self.records.decisions(spec.name, time_of(request, "since"), limit_of(request))
+        since, until = time_of(request, "since"), time_of(request, "until")
+        most = limit_of(request)
+        if until is None:
+            return self.records.decisions(spec.name, since, most)
+        return [d for d in self.records.decisions(spec.name, since) if d.at < until][-most:]
 
     def diagnosis(self, _request: Request, spec: ModelSpec) -> dict[str, object]:
         why = current.why(self.records, spec.name)

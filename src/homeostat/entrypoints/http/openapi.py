@@ -130,7 +130,7 @@ def _looks() -> dict[tuple[str, str], Json]:
     queries: dict[str, tuple[Json, list[Json]]] = {
         "verdicts": (a_ref("Verdict"), [SINCE, UNTIL, limit]),
         "metrics": (a_ref("MetricPoint"), [SINCE, UNTIL, name, segment, limit]),
-        "decisions": (a_ref("Decision"), [SINCE, limit]),
+        "decisions": (a_ref("Decision"), [SINCE, UNTIL, limit]),
         "incidents": (a_ref("Incident"), [limit]),
         "quarantine": (a_ref("Quarantined"), [limit]),
         "breakers": (a_ref("BreakerOrder"), []),
