@@ -6,6 +6,7 @@ mistake, 3 ours.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -53,9 +54,11 @@ COMMANDS: Table = {
     "backup": (f"{HERE}.backup:backup", "Back everything up, while it goes on."),
     "restore": (f"{HERE}.backup:restore", "Bring a backup into an empty deployment."),
     "monitoring": (f"{HERE}.monitoring:monitoring", "Files for Prometheus and Grafana."),
+    "completion": (f"{HERE}.completion:completion", "Have your shell complete commands."),
     "doctor": (f"{HERE}.doctor:doctor", "Check that this deployment can run."),
 }
 
+COMPLETING = "_HOMEOSTAT_COMPLETE"
 FINDINGS, MISTAKE, OURS, INTERRUPTED = 1, 2, 3, 130
 EXTRAS = {
     "confluent_kafka": "kafka",
@@ -84,8 +87,16 @@ def homeostat(*, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit the process; an error is one line on stderr."""
+    if arguments is None and COMPLETING in os.environ:
+        sys.exit(_complete())
     given = sys.argv[1:] if arguments is None else list(arguments)
     sys.exit(run(given, debug="--debug" in given[:1]))
+
+
+def _complete() -> int:
+    from homeostat.entrypoints.cli.completion import answer  # noqa: PLC0415 - a key was pressed
+
+    return answer(homeostat)
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:

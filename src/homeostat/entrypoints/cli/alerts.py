@@ -20,6 +20,7 @@ from homeostat.engine.ports import Delivery
 from homeostat.entrypoints import current, drill
 from homeostat.entrypoints.cli.alerts_show import postmortem, show
 from homeostat.entrypoints.cli.alerts_silences import silence, silences, unsilence
+from homeostat.entrypoints.cli.completion import receivers as known
 from homeostat.entrypoints.cli.lazy import MixedGroup, Table
 from homeostat.entrypoints.cli.options import chosen, config_option, deployment, model_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
@@ -59,7 +60,10 @@ for further in (show, postmortem, silence, unsilence, silences):
 @json_option
 @click.option("--all", "everything", is_flag=True, help="Also those that are resolved.")
 def list_incidents(*, config_path: Path, model: str, as_json: bool, everything: bool) -> None:
-    """List open incidents, newest first."""
+    """List open incidents, newest first.
+
+    Example: homeostat alerts list -m fraud
+    """
     with deployment(config_path) as opened:
         names = chosen(opened.settings, model)
         found = [s for name in names for s in current.incidents(opened.records, name)]
@@ -84,7 +88,10 @@ def _stands(state: IncidentState) -> str:
 @click.argument("incident")
 @config_option
 def ack(incident: str, config_path: Path) -> None:
-    """Take INCIDENT on: say that somebody works on it. It still resolves by itself."""
+    """Take INCIDENT on: say that somebody works on it. It still resolves by itself.
+
+    Example: homeostat alerts ack fraud:data_fault:2
+    """
     with deployment(config_path) as opened:
         state = current.find_incident(opened.records, incident)
         if not state.open:
@@ -99,7 +106,10 @@ def ack(incident: str, config_path: Path) -> None:
 @click.option("--reason", required=True, help="Why, for the decision log and whoever was told.")
 @config_option
 def close(incident: str, reason: str, config_path: Path) -> None:
-    """End INCIDENT by hand. It fires again if what it is about goes on."""
+    """End INCIDENT by hand. It fires again if what it is about goes on.
+
+    Example: homeostat alerts close fraud:data_fault:2 --reason "upstream mended it"
+    """
     with deployment(config_path) as opened:
         state = current.find_incident(opened.records, incident)
         if not state.open:
@@ -117,7 +127,10 @@ def close(incident: str, reason: str, config_path: Path) -> None:
     "-n", "count", default=50, show_default=True, type=click.IntRange(1), help="How many."
 )
 def deliveries(*, config_path: Path, as_json: bool, receiver: str, count: int) -> None:
-    """Show who was told what, when, at which attempt, and what the receiver said; newest first."""
+    """Show who was told what, when, at which attempt, and what the receiver said; newest first.
+
+    Example: homeostat alerts deliveries --receiver on_call
+    """
     with deployment(config_path) as opened:
         found = opened.records.deliveries(count, receiver)
     if as_json:
@@ -144,7 +157,7 @@ def _print_deliveries(found: Sequence[Delivery]) -> None:
 
 
 @alerts.command()
-@click.argument("receiver", required=False, default="")
+@click.argument("receiver", required=False, default="", shell_complete=known)
 @config_option
 @json_option
 @click.option(
@@ -174,6 +187,8 @@ def test(
     It takes the path of every page: through the records and the control plane that runs, with
     its own secrets. Where none runs it is sent from here. A trigger and its resolve are sent; the
     exit code is 1 if one of them was not taken.
+
+    Example: homeostat alerts test on_call
     """
     with deployment(config_path, create=True) as opened:
         settings, records, clock = opened.settings, opened.records, opened.clock

@@ -26,7 +26,10 @@ def _stories(opened: Deployment) -> Stories:
 @config_option
 @json_option
 def show(incident: str, *, config_path: Path, as_json: bool) -> None:
-    """Show what happened in INCIDENT, with who was told, the figures, and what was done."""
+    """Show what happened in INCIDENT, with who was told, the figures, and what was done.
+
+    Example: homeostat alerts show fraud:data_fault:2
+    """
     with deployment(config_path) as opened:
         story = _stories(opened).of(incident)
     if as_json:
@@ -74,7 +77,10 @@ def _print(story: Story) -> None:
     help="File to write; .md or .html says which form.",
 )
 def postmortem(incident: str, config_path: Path, output: Path) -> None:
-    """Write the post-mortem of INCIDENT, to be completed by people, as one file."""
+    """Write the post-mortem of INCIDENT, to be completed by people, as one file.
+
+    Example: homeostat alerts postmortem fraud:data_fault:2 -o postmortem.md
+    """
     form = FORMATS.get(output.suffix.lower())
     if form is None:
         raise DataError(f"{output} ends in neither .md nor .html; these are the forms there are")

@@ -46,6 +46,8 @@ def silence(
 
     INCIDENT is a key such as fraud:data_drift:1 and stands for its model and rule. Who has a page
     already is told of its end; who has none is told once the silence is over, if it is open then.
+
+    Example: homeostat alerts silence fraud:data_drift:1 --for 2h --owner ann --reason "known"
     """
     with deployment(config_path, create=True) as opened:
         fields = {**given, "severity": ",".join(severity), "for": length, "end": until}
@@ -70,7 +72,10 @@ def _tell(made: Silence, words: str, *, as_json: bool) -> None:
 @click.argument("number", type=click.IntRange(1))
 @config_option
 def unsilence(number: int, config_path: Path) -> None:
-    """End silence NUMBER now. People are told of what is open still."""
+    """End silence NUMBER now. People are told of what is open still.
+
+    Example: homeostat alerts unsilence 3
+    """
     with deployment(config_path) as opened:
         _silencing(opened).end(number, opened.actor, opened.clock.now())
     click.echo(f"silence {number} is over; the engine heeds it at its next tick")
@@ -81,7 +86,10 @@ def unsilence(number: int, config_path: Path) -> None:
 @json_option
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 def silences(*, config_path: Path, as_json: bool, everything: bool) -> None:
-    """List silences, newest first."""
+    """List silences, newest first.
+
+    Example: homeostat alerts silences --all
+    """
     with deployment(config_path) as opened:
         now = opened.clock.now()
         found = [s for s in all_silences(opened.records) if everything or not s.is_over(now)]

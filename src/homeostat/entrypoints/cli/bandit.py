@@ -20,6 +20,7 @@ from homeostat.entrypoints.bandits import (
     told,
 )
 from homeostat.entrypoints.bootstrap import open_log
+from homeostat.entrypoints.cli.completion import bandits
 from homeostat.entrypoints.cli.options import (
     Deployment,
     config_option,
@@ -46,7 +47,10 @@ def bandit() -> None:
 @config_option
 @json_option
 def list_bandits(*, config_path: Path, as_json: bool) -> None:
-    """List all bandits and where they stand."""
+    """List all bandits and where they stand.
+
+    Example: homeostat bandit list
+    """
     with deployment(config_path) as opened:
         designs = [part.bandit() for part in opened.settings.bandits]
         found = [(design, told(opened.records, design)) for design in designs]
@@ -59,12 +63,15 @@ def list_bandits(*, config_path: Path, as_json: bool) -> None:
 
 
 @bandit.command()
-@click.argument("name")
+@click.argument("name", shell_complete=bandits)
 @config_option
 @json_option
 @click.pass_context
 def show(context: click.Context, *, name: str, config_path: Path, as_json: bool) -> None:
-    """Show what is known of the arms of NAME; exit with 1 while it is held."""
+    """Show what is known of the arms of NAME; exit with 1 while it is held.
+
+    Example: homeostat bandit show offers
+    """
     with deployment(config_path) as opened:
         _, design = design_of(_plans(opened), name)
         found = told(opened.records, design)
@@ -77,25 +84,31 @@ def show(context: click.Context, *, name: str, config_path: Path, as_json: bool)
 
 
 @bandit.command()
-@click.argument("name")
+@click.argument("name", shell_complete=bandits)
 @config_option
 @reason_option
 def start(name: str, config_path: Path, reason: str) -> None:
-    """Start NAME with even shares; its arms are published with the next tick."""
+    """Start NAME with even shares; its arms are published with the next tick.
+
+    Example: homeostat bandit start offers --reason "agreed on Monday"
+    """
     _ask(config_path, name, Request.START_BANDIT, reason)
 
 
 @bandit.command()
-@click.argument("name")
+@click.argument("name", shell_complete=bandits)
 @config_option
 @reason_option
 def stop(name: str, config_path: Path, reason: str) -> None:
-    """Stop NAME: the champion serves everybody again."""
+    """Stop NAME: the champion serves everybody again.
+
+    Example: homeostat bandit stop offers --reason "the season is over"
+    """
     _ask(config_path, name, Request.STOP_BANDIT, reason)
 
 
 @bandit.command()
-@click.argument("name")
+@click.argument("name", shell_complete=bandits)
 @click.argument("shares", nargs=-1, required=True, metavar="VERSION=SHARE...")
 @click.option(
     "--rule",
@@ -118,6 +131,8 @@ def evaluate(
     """Say what other shares of NAME would have earned, from what is on record.
 
     Exit with 1 if nobody can say.
+
+    Example: homeostat bandit evaluate offers 3=0.5 4=0.5
     """
     policy = Policy(read_shares(shares), tuple(read_rule(rule) for rule in rules))
     with deployment(config_path) as opened:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from homeostat.engine.orders import give_order, standing
+from homeostat.entrypoints.cli.completion import versions
 from homeostat.entrypoints.cli.options import (
     chosen,
     config_option,
@@ -32,7 +33,10 @@ def breaker() -> None:
 @model_option
 @json_option
 def list_orders(*, config_path: Path, model: str, as_json: bool) -> None:
-    """List the newest order for each version; modes are at each gateway's /metrics."""
+    """List the newest order for each version; modes are at each gateway's /metrics.
+
+    Example: homeostat breaker list -m fraud
+    """
     with deployment(config_path) as opened:
         names = chosen(opened.settings, model)
         found = [(name, o) for name in names for o in standing(opened.records, name)]
@@ -45,26 +49,35 @@ def list_orders(*, config_path: Path, model: str, as_json: bool) -> None:
 
 
 @breaker.command("force-open")
-@click.argument("version")
+@click.argument("version", shell_complete=versions)
 @steering_options
 def force_open(version: str, config_path: Path, model: str, reason: str) -> None:
-    """Ask VERSION no more: its fallback answers, until reset."""
+    """Ask VERSION no more: its fallback answers, until reset.
+
+    Example: homeostat breaker force-open 7 -m fraud --reason "bad answers"
+    """
     _order(config_path, model, version, Event.FORCE_OPEN, reason)
 
 
 @breaker.command()
-@click.argument("version")
+@click.argument("version", shell_complete=versions)
 @steering_options
 def disable(version: str, config_path: Path, model: str, reason: str) -> None:
-    """Always ask VERSION, however often it fails, until reset."""
+    """Always ask VERSION, however often it fails, until reset.
+
+    Example: homeostat breaker disable 7 -m fraud
+    """
     _order(config_path, model, version, Event.DISABLE, reason)
 
 
 @breaker.command()
-@click.argument("version")
+@click.argument("version", shell_complete=versions)
 @steering_options
 def reset(version: str, config_path: Path, model: str, reason: str) -> None:
-    """Close the breaker of VERSION and let it decide by itself again."""
+    """Close the breaker of VERSION and let it decide by itself again.
+
+    Example: homeostat breaker reset 7 -m fraud
+    """
     _order(config_path, model, version, Event.RESET, reason)
 
 

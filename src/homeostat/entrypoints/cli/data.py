@@ -25,6 +25,7 @@ from homeostat.domain.personal import ENTITY, handled
 from homeostat.domain.text import printable
 from homeostat.domain.window import EPOCH, Window
 from homeostat.entrypoints.bootstrap import open_log
+from homeostat.entrypoints.cli.completion import models
 from homeostat.entrypoints.cli.figure import Figure
 from homeostat.entrypoints.cli.lazy import LazyGroup, Table
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
@@ -92,7 +93,7 @@ def data() -> None:
 
 
 @click.command("erase")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.option("--entity", default="", help="Whom to erase.")
 @click.option("--prediction", default="", help="Or: the id of one prediction.")
 @click.option(
@@ -118,6 +119,8 @@ def erase_command(
     """Erase everything about an entity, or one prediction, of MODEL, and prove it.
 
     Exit code 1: something is left; the report says where and what to do.
+
+    Example: homeostat data erase fraud --entity c42
     """
     if bool(entity) == bool(prediction):
         raise click.UsageError("name either --entity or --prediction")
@@ -205,6 +208,8 @@ def verify_command(ctx: click.Context, *, config_path: Path, as_json: bool) -> N
     """Check every byte that the log has written, and its parts against each other.
 
     Exit code 1: there are problems; `homeostat data repair` mends what can be mended.
+
+    Example: homeostat data verify --json
     """
     with opened_log(config_path) as opened:
         found = check(opened.log.upkeep)
@@ -236,6 +241,8 @@ def repair_command(ctx: click.Context, *, config_path: Path, as_json: bool) -> N
     """Mend what `verify` finds: nothing is guessed, damaged files are kept in damaged/.
 
     Exit code 1: rows are lost, or problems are left.
+
+    Example: homeostat data repair
     """
     with opened_log(config_path) as opened:
         done = mend(opened.log.upkeep, opened.deployment.actor, opened.now)
@@ -255,7 +262,10 @@ def repair_command(ctx: click.Context, *, config_path: Path, as_json: bool) -> N
 @config_option
 @json_option
 def tidy_command(*, config_path: Path, as_json: bool) -> None:
-    """Apply retention and merge small files, as `serve` does in the background."""
+    """Apply retention and merge small files, as `serve` does in the background.
+
+    Example: homeostat data tidy
+    """
     with opened_log(config_path) as opened:
         retained = opened.log.retain(opened.now)
         merged = opened.log.tidy(opened.now)
@@ -269,7 +279,7 @@ def tidy_command(*, config_path: Path, as_json: bool) -> None:
 
 
 @click.command("export")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.option("--from", "start", type=click.DateTime(), help="First time, in UTC; default: all.")
 @click.option("--to", "end", type=click.DateTime(), help="Time before which it ends; default: now.")
 @click.option(
@@ -278,6 +288,7 @@ def tidy_command(*, config_path: Path, as_json: bool) -> None:
     type=click.Choice([*(form.value for form in Format), DELTA]),
     default=Format.PARQUET.value,
     show_default=True,
+    help="Kind of file; delta: tables that grow with each call.",
 )
 @click.option("-o", "--output", required=True, help="File, or Delta folder; -: to stdout.")
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Join labels.")
@@ -300,6 +311,8 @@ def export_command(
 
     Format delta: add what is new since the last time to the Delta tables predictions and labels in
     a folder, or at an address such as s3://bucket/fraud. Repeat it as often as you like.
+
+    Example: homeostat data export fraud --from 2026-01-01 -o january.parquet
     """
     if form == DELTA and (start or end or as_of or not labels or output == "-"):
         raise click.UsageError("delta publishes all that is new: give only --output and --again")

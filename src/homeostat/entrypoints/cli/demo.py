@@ -51,6 +51,8 @@ def demo(*, seed: int, port: int, data: Path | None, keep: bool, as_json: bool) 
     the real ones; only the clock is simulated. Ends with a table of what was found and done.
 
     Exit code 1 if an event was not handled or an alarm was false.
+
+    Example: homeostat demo --seed 7 --port 8420
     """
     folder = _folder(data)
     screen = Console(stderr=as_json)

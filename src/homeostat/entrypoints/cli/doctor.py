@@ -56,7 +56,10 @@ class Finding:
 @json_option
 @click.pass_context
 def doctor(context: click.Context, *, config_path: Path, as_json: bool) -> None:
-    """Check that this deployment can run; exits with 1 if something has failed."""
+    """Check that this deployment can run; exits with 1 if something has failed.
+
+    Example: homeostat doctor -c homeostat.yaml
+    """
     with deployment(config_path, create=True) as opened:
         found = list(examine(opened))
     if as_json:

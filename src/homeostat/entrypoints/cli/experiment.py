@@ -22,6 +22,7 @@ from homeostat.engine.experiments_before import (
 )
 from homeostat.engine.ports import Records
 from homeostat.entrypoints.bootstrap import open_log
+from homeostat.entrypoints.cli.completion import experiments
 from homeostat.entrypoints.cli.options import config_option, deployment, reason_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
 from homeostat.entrypoints.experiments import described, listed, page_of
@@ -53,7 +54,10 @@ def experiment() -> None:
 @config_option
 @json_option
 def list_experiments(*, config_path: Path, as_json: bool) -> None:
-    """List the experiments, and where each of them stands."""
+    """List the experiments, and where each of them stands.
+
+    Example: homeostat experiment list --json
+    """
     with deployment(config_path) as opened:
         found = listed(opened.records, opened.settings.experiment_plans)
     if as_json:
@@ -81,13 +85,16 @@ def _share(value: float) -> str:
 
 
 @experiment.command()
-@click.argument("name")
+@click.argument("name", shell_complete=experiments)
 @config_option
 @json_option
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 def show(name: str, *, config_path: Path, as_json: bool, html: Path | None, markdown: bool) -> None:
-    """Show what came of NAME so far, and what to do."""
+    """Show what came of NAME so far, and what to do.
+
+    Example: homeostat experiment show prices --html prices.html
+    """
     with deployment(config_path) as opened:
         state = _found(opened.settings, opened.records, name)
         page = page_of(opened.records, state, opened.clock.now())
@@ -115,11 +122,14 @@ def show(name: str, *, config_path: Path, as_json: bool, html: Path | None, mark
 
 
 @experiment.command()
-@click.argument("name")
+@click.argument("name", shell_complete=experiments)
 @config_option
 @reason_option
 def start(name: str, config_path: Path, reason: str) -> None:
-    """Start NAME as homeostat.yaml describes it; the gateways follow at the next tick."""
+    """Start NAME as homeostat.yaml describes it; the gateways follow at the next tick.
+
+    Example: homeostat experiment start prices --reason "agreed on Monday"
+    """
     with deployment(config_path) as opened:
         plan = plan_named(opened.settings.experiment_plans, name)
         registry = open_registry(opened.settings, opened.clock)
@@ -131,12 +141,15 @@ def start(name: str, config_path: Path, reason: str) -> None:
 
 
 @experiment.command()
-@click.argument("name")
+@click.argument("name", shell_complete=experiments)
 @config_option
 @reason_option
 @click.option("--promote", is_flag=True, help="Hand the version that is to ship to the rollout.")
 def stop(name: str, *, config_path: Path, reason: str, promote: bool) -> None:
-    """End NAME; everybody is answered by the champion again."""
+    """End NAME; everybody is answered by the champion again.
+
+    Example: homeostat experiment stop prices --promote
+    """
     with deployment(config_path) as opened:
         state = _found(opened.settings, opened.records, name)
         now, model = opened.clock.now(), state.plan.model
@@ -146,7 +159,7 @@ def stop(name: str, *, config_path: Path, reason: str, promote: bool) -> None:
 
 
 @experiment.command()
-@click.argument("name")
+@click.argument("name", shell_complete=experiments)
 @config_option
 @json_option
 @days_option
@@ -167,7 +180,10 @@ def stop(name: str, *, config_path: Path, reason: str, promote: bool) -> None:
 def power(
     name: str, *, config_path: Path, as_json: bool, days: int, effect: float, power: float
 ) -> None:  # fmt: skip
-    """Say how many entities NAME needs, and how long that takes, from the past traffic."""
+    """Say how many entities NAME needs, and how long that takes, from the past traffic.
+
+    Example: homeostat experiment power prices --days 28
+    """
     plan, past = _past(config_path, name, days)
     found = forecast(plan, past, effect, power)
     if as_json:
@@ -195,7 +211,7 @@ def _told(plan: ExperimentPlan, found: Forecast) -> str:
 
 
 @experiment.command()
-@click.argument("name")
+@click.argument("name", shell_complete=experiments)
 @config_option
 @json_option
 @days_option
@@ -215,6 +231,8 @@ def aa(
     """Rehearse NAME on the past, where nothing was different, and count how often it would ship.
 
     Exits with 1 if that is more often than accepted.
+
+    Example: homeostat experiment aa prices --runs 200
     """
     plan, past = _past(config_path, name, days)
     rehearsal, tests = rehearse_past(plan, past, np.random.default_rng(seed), runs)

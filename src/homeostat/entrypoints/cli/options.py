@@ -17,6 +17,7 @@ from homeostat.adapters.records.database import DatabaseRecords
 from homeostat.domain.clock import Clock
 from homeostat.domain.errors import HomeostatError, NotFoundError
 from homeostat.entrypoints.bootstrap import open_records
+from homeostat.entrypoints.cli.completion import models
 from homeostat.entrypoints.cli.output import json_option
 from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.settings import Settings, load
@@ -52,8 +53,9 @@ def config_option(command: F) -> F:
 def model_option(command: F) -> F:
     """Add ``-m/--model``."""
     return click.option(
-        "-m", "--model", default="", help="Which model; not needed if there is only one."
-    )(command)
+        "-m", "--model", default="", shell_complete=models,
+        help="Which model; not needed if there is only one.",
+    )(command)  # fmt: skip
 
 
 reason_option = click.option("--reason", default="", help="Why; kept in the decision log.")

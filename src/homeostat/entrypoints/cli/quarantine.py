@@ -10,6 +10,7 @@ import click
 
 from homeostat.adapters.predlog.catalogue import Quarantined
 from homeostat.domain.text import printable
+from homeostat.entrypoints.cli.completion import models
 from homeostat.entrypoints.cli.data import FINDINGS, opened_log
 from homeostat.entrypoints.cli.options import config_option
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table, when
@@ -25,13 +26,16 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@click.argument("model")
-@click.option("--limit", type=click.IntRange(1), default=MOST, show_default=True)
+@click.argument("model", shell_complete=models)
+@click.option("--limit", type=click.IntRange(1), default=MOST, show_default=True, help="Newest.")
 @click.option("--counts", is_flag=True, help="Only how many there are, by reason.")
 @config_option
 @json_option
 def list_rows(*, model: str, limit: int, counts: bool, config_path: Path, as_json: bool) -> None:
-    """List MODEL's refused rows, newest first, and how many there are by reason."""
+    """List MODEL's refused rows, newest first, and how many there are by reason.
+
+    Example: homeostat data quarantine list fraud
+    """
     with opened_log(config_path) as opened:
         spec = opened.spec(model)
         reasons = quarantine_of(opened.log, spec).counts()
@@ -53,12 +57,15 @@ def list_rows(*, model: str, limit: int, counts: bool, config_path: Path, as_jso
 
 
 @quarantine.command()
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @numbers_argument
 @config_option
 @json_option
 def show(*, model: str, numbers: tuple[int, ...], config_path: Path, as_json: bool) -> None:
-    """Show refused rows of MODEL as they were sent."""
+    """Show refused rows of MODEL as they were sent.
+
+    Example: homeostat data quarantine show fraud 12 13
+    """
     with opened_log(config_path) as opened:
         entries = quarantine_of(opened.log, opened.spec(model)).get(numbers)
     if as_json:
@@ -70,7 +77,7 @@ def show(*, model: str, numbers: tuple[int, ...], config_path: Path, as_json: bo
 
 
 @quarantine.command("fix")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @click.argument("number", type=int)
 @click.option("--set", "changes", multiple=True, metavar="COLUMN=JSON", help="Change a column.")
 @click.option("--remove", multiple=True, metavar="COLUMN", help="Take a column out.")
@@ -85,7 +92,10 @@ def fix_row(
     edit: bool,
     config_path: Path,
 ) -> None:
-    """Mend the refused row NUMBER of MODEL; `replay` sends it again."""
+    """Mend the refused row NUMBER of MODEL; `replay` sends it again.
+
+    Example: homeostat data quarantine fix fraud 12
+    """
     with opened_log(config_path) as opened:
         spec = opened.spec(model)
         (entry,) = quarantine_of(opened.log, spec).get([number])
@@ -119,7 +129,7 @@ def _parsed(text: str) -> object:
 
 
 @quarantine.command("replay")
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @numbers_argument
 @config_option
 @json_option
@@ -130,6 +140,8 @@ def replay_rows(
     """Send refused rows of MODEL again: those NUMBERS, or all.
 
     Rows that were stored in the meantime count once. Exit code 1: some are still refused.
+
+    Example: homeostat data quarantine replay fraud 12
     """
     with opened_log(config_path) as opened:
         spec = opened.spec(model)
@@ -154,12 +166,15 @@ def _tell(done: Replayed) -> None:
 
 
 @quarantine.command()
-@click.argument("model")
+@click.argument("model", shell_complete=models)
 @numbers_argument
 @click.option("--all", "everything", is_flag=True, help="All refused rows of the model.")
 @config_option
 def drop(*, model: str, numbers: tuple[int, ...], everything: bool, config_path: Path) -> None:
-    """Delete refused rows of MODEL for good."""
+    """Delete refused rows of MODEL for good.
+
+    Example: homeostat data quarantine drop fraud 12 13
+    """
     if bool(numbers) == everything:
         raise click.UsageError("name the numbers, or --all")
     with opened_log(config_path) as opened:

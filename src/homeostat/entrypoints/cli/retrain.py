@@ -58,7 +58,10 @@ def retrain() -> None:
 @model_option
 @reason_option
 def ask_for_one(name: str, config_path: Path, model: str, reason: str) -> None:
-    """Ask for a retraining; it is refused while a data fault lasts."""
+    """Ask for a retraining; it is refused while a data fault lasts.
+
+    Example: homeostat retrain fraud --reason "new product"
+    """
     if name and model and name != model:
         raise click.UsageError(f"one model at a time: {name} or {model}")
     ask(config_path, name or model, Request.RETRAIN, reason)
@@ -101,7 +104,10 @@ def manifest(
 @config_option
 @model_option
 def training_log(*, run: str, config_path: Path, model: str) -> None:
-    """Print what a training on this machine printed, the newest of it; default: the latest run."""
+    """Print what a training on this machine printed, the newest of it; default: the latest run.
+
+    Example: homeostat retrain log fraud-0004 -m fraud
+    """
     with deployment(config_path) as opened:
         name = opened.settings.model(model).name
         latest = current.run(opened.records, name)

@@ -12,6 +12,7 @@ from homeostat.domain.text import printable
 from homeostat.engine.commands import Command, Request, submit
 from homeostat.entrypoints import current
 from homeostat.entrypoints.artifacts import loader
+from homeostat.entrypoints.cli.completion import versions
 from homeostat.entrypoints.cli.options import (
     chosen,
     config_option,
@@ -43,7 +44,10 @@ for command in (arms, shadow, show):
 @model_option
 @json_option
 def status(*, config_path: Path, model: str, as_json: bool) -> None:
-    """Show where the rollout stands."""
+    """Show where the rollout stands.
+
+    Example: homeostat rollout status -m fraud
+    """
     with deployment(config_path) as opened:
         names = chosen(opened.settings, model)
         found = [current.rollout(opened.records, name) for name in names]
@@ -68,32 +72,44 @@ def status(*, config_path: Path, model: str, as_json: bool) -> None:
 
 
 @rollout.command()
-@click.argument("version")
+@click.argument("version", shell_complete=versions)
 @steering_options
 def push(version: str, config_path: Path, model: str, reason: str) -> None:
-    """Serve VERSION, whatever the evidence; the champion before it is kept."""
+    """Serve VERSION, whatever the evidence; the champion before it is kept.
+
+    Example: homeostat rollout push 7 -m fraud --reason "first version"
+    """
     ask(config_path, model, Request.PUSH, reason, version)
 
 
 @rollout.command("submit")
-@click.argument("version")
+@click.argument("version", shell_complete=versions)
 @steering_options
 def submit_version(version: str, config_path: Path, model: str, reason: str) -> None:
-    """Roll VERSION out step by step: shadow, canary, champion if it proves itself."""
+    """Roll VERSION out step by step: shadow, canary, champion if it proves itself.
+
+    Example: homeostat rollout submit 8 -m fraud
+    """
     ask(config_path, model, Request.SUBMIT, reason, version)
 
 
 @rollout.command()
 @steering_options
 def approve(config_path: Path, model: str, reason: str) -> None:
-    """Approve the promotion that waits for a person."""
+    """Approve the promotion that waits for a person.
+
+    Example: homeostat rollout approve -m fraud --reason "looks good"
+    """
     ask(config_path, model, Request.APPROVE, reason)
 
 
 @rollout.command()
 @steering_options
 def abort(config_path: Path, model: str, reason: str) -> None:
-    """Stop the rollout; the challenger is not tried again."""
+    """Stop the rollout; the challenger is not tried again.
+
+    Example: homeostat rollout abort -m fraud --reason "too slow"
+    """
     ask(config_path, model, Request.ABORT, reason)
 
 
@@ -115,6 +131,8 @@ def rollback(
 
     No control plane has to run for it. With --drill only say whether that can be done, to which
     version, and how long it would take; exit with 1 if it cannot.
+
+    Example: homeostat rollback -m fraud --reason "complaints"
     """
     if not as_drill:
         _roll_back(config_path, model, reason, as_json=as_json)

@@ -15,6 +15,7 @@ from homeostat.engine.arms import arms_of
 from homeostat.engine.paired_report import PairedReport
 from homeostat.entrypoints import current
 from homeostat.entrypoints.bootstrap import open_log
+from homeostat.entrypoints.cli.completion import versions
 from homeostat.entrypoints.cli.options import (
     Deployment,
     config_option,
@@ -72,11 +73,14 @@ def _share(text: str) -> tuple[str, float]:
 
 
 @click.command()
-@click.argument("version")
+@click.argument("version", shell_complete=versions)
 @click.option("--off", is_flag=True, help="No more.")
 @steering_options
 def shadow(*, version: str, off: bool, config_path: Path, model: str, reason: str) -> None:
-    """Have VERSION score copies of requests, which no caller sees; nothing is judged by it."""
+    """Have VERSION score copies of requests, which no caller sees; nothing is judged by it.
+
+    Example: homeostat rollout shadow 9 -m fraud
+    """
     with steering(config_path, model) as (found, opened, now):
         made = found.set_shadow(version, opened.actor, reason, now, on=not off)
     told = ", ".join(made.shadows) or "none"
@@ -88,7 +92,10 @@ def shadow(*, version: str, off: bool, config_path: Path, model: str, reason: st
 @model_option
 @json_option
 def show(*, config_path: Path, model: str, as_json: bool) -> None:
-    """Show a rollout, and how the challenger compares with the champion on late labels."""
+    """Show a rollout, and how the challenger compares with the champion on late labels.
+
+    Example: homeostat rollout show -m fraud
+    """
     with deployment(config_path) as opened:
         name, now = opened.settings.model(model).name, opened.clock.now()
         plan, records = model_plan(opened.settings, name), opened.records

@@ -56,7 +56,10 @@ def config() -> None:
 @config_option
 @json_option
 def check(*, config_path: Path, as_json: bool) -> None:
-    """Say everything that is wrong with the configuration."""
+    """Say everything that is wrong with the configuration.
+
+    Example: homeostat config check -c homeostat.yaml
+    """
     found = problems(config_path)
     if as_json:
         fields = ("file", "line", "field", "problem", "remedy")
@@ -73,5 +76,8 @@ def check(*, config_path: Path, as_json: bool) -> None:
 
 @config.command()
 def schema() -> None:
-    """Print the JSON Schema, for editors."""
+    """Print the JSON Schema, for editors.
+
+    Example: homeostat config schema > homeostat.schema.json
+    """
     click.echo(json.dumps(json_schema(), indent=2))

@@ -60,7 +60,10 @@ def status(
     as_json: bool,
     fail_on: str | None,
 ) -> None:
-    """Show where each model stands."""
+    """Show where each model stands.
+
+    Example: homeostat status --fail-on critical
+    """
     with deployment(config_path) as opened:
         found = [_standing(opened, spec.name) for spec in opened.settings.specs]
         leader = current.leader(opened.records)
@@ -154,7 +157,10 @@ def _unmonitored(opened: Deployment, model: str, champion: str) -> str:
     "-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="Newest."
 )
 def decisions(*, config_path: Path, model: str, as_json: bool, limit: int) -> None:
-    """Show what was decided, by whom and why, oldest first."""
+    """Show what was decided, by whom and why, oldest first.
+
+    Example: homeostat decisions -m fraud -n 20
+    """
     with deployment(config_path) as opened:
         name = opened.settings.model(model).name if model else ""
         found = opened.records.decisions(name, None, limit)

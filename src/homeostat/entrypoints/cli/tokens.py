@@ -79,7 +79,10 @@ def _keep(
 @config_option
 @json_option
 def list_tokens(*, config_path: Path, as_json: bool) -> None:
-    """List the tokens' names and scopes."""
+    """List the tokens' names and scopes.
+
+    Example: homeostat token list
+    """
     with deployment(config_path, create=True) as opened:
         found = Tokens(opened.records).all()
     if as_json:
@@ -94,7 +97,10 @@ def list_tokens(*, config_path: Path, as_json: bool) -> None:
 @click.argument("name")
 @config_option
 def revoke(name: str, config_path: Path) -> None:
-    """Make the token called NAME worthless, at once."""
+    """Make the token called NAME worthless, at once.
+
+    Example: homeostat token revoke my-service
+    """
     with deployment(config_path, create=True) as opened:
         Tokens(opened.records).revoke(name)
     click.echo(f"token {name!r} is revoked")
