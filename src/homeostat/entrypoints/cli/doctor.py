@@ -8,8 +8,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from homeostat.adapters.predlog.place import OWNER
 from homeostat.domain.errors import HomeostatError, StorageError
 from homeostat.entrypoints import current
 from homeostat.entrypoints.bootstrap import make_folder, open_log
+from homeostat.entrypoints.cli.doctor_running import libraries, rights, running
+from homeostat.entrypoints.cli.findings import Finding, Grade
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
 from homeostat.entrypoints.expected import expectations
@@ -34,29 +35,12 @@ LEAST_FREE = 1024**3
 FINDINGS = 1
 
 
-class Grade(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination."""
-
-    check: str
-    grade: Grade
-    text: str
-
-
 @click.command()
 @config_option
 @json_option
 @click.pass_context
 def doctor(context: click.Context, *, config_path: Path, as_json: bool) -> None:
-    """Check that this deployment can run; exits with 1 if something has failed.
+    """Check that this deployment can run, and does; exits with 1 if something has failed.
 
     Example: homeostat doctor -c homeostat.yaml
     """
@@ -75,7 +59,9 @@ def examine(opened: Deployment) -> Iterator[Finding]:
     """Yield a finding for each check."""
     settings = opened.settings
     yield Finding("configuration", Grade.OK, f"{settings.file}: {len(settings.models)} models")
+    yield libraries()
     yield _folder(settings.data_folder)
+    yield from rights(settings.data_folder)
     if settings.storage.parquet:
         yield _try("storage", lambda: _storage(opened))
     yield _try("records", lambda: f"{len(opened.records.keys(''))} states")
@@ -98,6 +84,10 @@ def examine(opened: Deployment) -> Iterator[Finding]:
             if tier.lighter is not None:
                 look = partial(_version, opened, model.name, tier.lighter.version)
                 yield _try(f"lighter version of {model.name}", look)
+    try:
+        yield from running(opened)
+    except HomeostatError as error:
+        yield Finding("running", Grade.FAILED, str(error))
 
 
 def _try(check: str, look: Callable[[], str]) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from homeostat.entrypoints.unmonitored import unmonitored
 from homeostat.serving.breaker import Event
 
 FINDINGS = 1
+MOST = 10
+"""Models, and notes on them, that fit one screen of 24 lines with all else."""
+LISTED = 3
+"""Open incidents of a model that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Standing:
     type=click.Choice([Severity.CRITICAL.value, Severity.WARNING.value]),
     help="Exit with 1 if an open incident is this severe, or more.",
 )
+@click.option("--all", "everything", is_flag=True, help="All models; else what fits one screen.")
 @click.pass_context
 def status(
     context: click.Context,
@@ -59,8 +65,9 @@ def status(
     config_path: Path,
     as_json: bool,
     fail_on: str | None,
+    everything: bool,
 ) -> None:
-    """Show where each model stands.
+    """Show where each model stands, those in trouble first.
 
     Example: homeostat status --fail-on critical
     """
@@ -70,44 +77,63 @@ def status(
     if as_json:
         print_json({"models": [asdict(standing) for standing in found], "leader": leader})
     else:
-        titles = (
-            "model",
-            "task",
-            "stage",
-            "champion",
-            "challenger",
-            "retraining",
-            "open incidents",
-        )
-        rows = (
-            (
-                s.model,
-                s.task,
-                s.stage,
-                s.champion or "-",
-                f"{s.challenger} ({s.weight:.0%})" if s.challenger else "-",
-                s.retraining if s.progress is None else f"{s.retraining} {s.progress:.0%}",
-                ", ".join(s.open_incidents) or "none",
-            )
-            for s in found
-        )
-        print_table(titles, rows, "no models")
-        for s in found:
-            if s.unmonitored:
-                click.echo(f"{printable(s.model)}: {s.unmonitored}")
-            if s.late.told is not None:
-                came = f"{s.late}, last {when(s.late.told)} (UTC)"
-                click.echo(f"{printable(s.model)}: came late and restated its windows: {came}")
-            for order in s.breakers:
-                since = f"since {when(order.at)} (UTC)"
-                who = printable(
-                    f"{s.model}: breaker of {order.version} {order.event} by {order.actor}"
-                )
-                click.echo(f"{who} {since} {printable(order.reason)}".rstrip())
+        _tell(sorted(found, key=_trouble), None if everything else MOST)
         click.echo(_leading(leader))
     severe = {Severity.CRITICAL: {"critical"}, Severity.WARNING: {"critical", "warning"}}
     if fail_on and any(s.worst in severe[Severity(fail_on)] for s in found):
         context.exit(FINDINGS)
+
+
+def _trouble(standing: Standing) -> tuple[int, int, bool, str]:
+    """Order models by how much they ask of whoever looks."""
+    order = [*(severity.value for severity in Severity), ""]
+    unsure = bool(standing.unmonitored or standing.breakers or standing.challenger)
+    worst = order.index(standing.worst)
+    return worst, -len(standing.open_incidents), not unsure, standing.model
+
+
+def _tell(found: Sequence[Standing], most: int | None) -> None:
+    titles = ("model", "task", "stage", "champion", "challenger", "retraining", "open incidents")
+    shown = found[:most]
+    rows = (
+        (
+            s.model,
+            s.task,
+            s.stage,
+            s.champion or "-",
+            f"{s.challenger} ({s.weight:.0%})" if s.challenger else "-",
+            s.retraining if s.progress is None else f"{s.retraining} {s.progress:.0%}",
+            _some(s.open_incidents),
+        )
+        for s in shown
+    )
+    print_table(titles, rows, "no models")
+    hidden = found[len(shown) :]
+    if hidden:
+        firing = sum(bool(s.open_incidents) for s in hidden)
+        click.echo(f"and {len(hidden)} more models, {firing} with open incidents: --all")
+    notes = [note for s in shown for note in _notes(s)]
+    for note in notes[:most]:
+        click.echo(note)
+    if len(notes) > len(notes[:most]):
+        click.echo(f"and {len(notes) - len(notes[:most])} more notes: --all")
+
+
+def _some(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return (", ".join(keys[:LISTED]) or "none") + more
+
+
+def _notes(s: Standing) -> Iterator[str]:
+    if s.unmonitored:
+        yield f"{printable(s.model)}: {s.unmonitored}"
+    if s.late.told is not None:
+        came = f"{s.late}, last {when(s.late.told)} (UTC)"
+        yield f"{printable(s.model)}: came late and restated its windows: {came}"
+    for order in s.breakers:
+        since = f"since {when(order.at)} (UTC)"
+        who = printable(f"{s.model}: breaker of {order.version} {order.event} by {order.actor}")
+        yield f"{who} {since} {printable(order.reason)}".rstrip()
 
 
 def _leading(leader: current.Leader | None) -> str:

@@ -218,6 +218,27 @@ def test_status_and_fail_on(running: Path) -> None:
     assert call("status", "--fail-on", "warning")[0] == 1
 
 
+def test_status_of_many_models_fits_one_screen(here: Path) -> None:
+    model = "{task: binary, features: {amount: numeric}, labels: {maturity: 60d}, name: m%03d}"
+    listed = ", ".join(model % number for number in range(100))
+    (here / "homeostat.yaml").write_text(f"models: [{listed}]\n")
+    records = open_records(here)
+    with records.begin() as uow:
+        for name, severity in (("m050", Severity.WARNING), ("m099", Severity.CRITICAL)):
+            state = IncidentState(name, "drift", Stage.FIRING, 1, severity, fired_at=NOW)
+            uow.save(incident_key(name, "drift"), state)
+        for number in range(40):
+            order = LateMemory(rows=12, labels=3, corrected=1, told=NOW)
+            uow.save(late_key(f"m{number:03}"), order)
+    records.close()
+    lines = call("status")[1].splitlines()
+    assert len(lines) <= 24
+    assert [line.split()[0] for line in lines[1:4]] == ["m099", "m050", "m000"]
+    assert "and 90 more models, 0 with open incidents: --all" in lines
+    assert len(call("status", "--all")[1].splitlines()) > 140
+    assert len(json.loads(call("status", "--json")[1])["models"]) == 100
+
+
 def test_alerts(running: Path) -> None:
     out = call("alerts", "list")[1]
     assert "[bold]amount" in out
