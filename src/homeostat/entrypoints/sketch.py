@@ -18,6 +18,7 @@ import pyarrow.types as pt
 from homeostat.domain.errors import DataError
 from homeostat.domain.model import ColumnKind, Task
 from homeostat.domain.record import RESERVED
+from homeostat.entrypoints.sketch_odd import no_header, odd
 from homeostat.profiles.cast import plain
 from homeostat.profiles.infer import count_distinct, nearly_unique
 
@@ -105,6 +106,8 @@ def sketch(table: pa.Table, data: Path, given: Mapping[str, str] = MappingProxyT
     absent = [column for column in given.values() if column not in names]
     if absent:
         raise DataError(f"{data} has no column {absent[0]!r}; there are {', '.join(names)}")
+    header = no_header(names)
+    found.assumed += [header] if header else []
     _find_roles(found, table, given)
     _find_task(found, table)
     _find_delays(found, table)
@@ -310,6 +313,8 @@ def _why_not(found: Sketch, table: pa.Table, name: str) -> str:
         reason = "a time; use what the model makes of it"
     elif _kind(column.type) is None:
         reason = f"type {column.type} is neither number nor category"
+    elif odd(name, column):
+        reason = odd(name, column)
     elif pt.is_string(column.type) and nearly_unique(column):
         reason = "nearly every value is another"
     elif _tells(found, table, column):

@@ -247,3 +247,47 @@ def test_columns_that_are_named_are_not_guessed(tmp_path: Path) -> None:
     assert "rate is the score" not in found.assumed
     with pytest.raises(DataError, match="has no column 'nights'; there are prediction_id"):
         write_config(tmp_path / "data.parquet", tmp_path / "x.yaml", {"label": "nights"})
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "said"),
+    [
+        (["31.01.2026 10:00", "1.2.2026 9:30"], "seen", "seen is left out: times such as '31.01"),
+        (["2026/01/31", "2026/02/01"], "seen", "write 2026-01-31T12:00:00Z"),
+        (["1,234.50", "12.00", "€ 3"], "amount", "numbers such as '1,234.50'; write 1234.5"),
+        (["1.234,5", "7"], "amount", "numbers such as '1.234,5'"),
+        ([1767225600, 1767229200], "created_ts", "seconds since 1970, it seems"),
+        ([1767225600000.0], "ts", "milliseconds since 1970, it seems"),
+        (["1.2", "1.10"], "release", ""),
+        (["12-34-56", "12-34-57"], "code", ""),
+        ([1767225600], "phone", ""),
+        ([5], "time", ""),
+        ([True], "time", ""),
+        ([1.0], "2026-01-01", "the first line looks like a row, not like names"),
+    ],
+    ids=str,
+)
+def test_times_and_numbers_in_another_form_are_told_of(
+    tmp_path: Path, values: list[object], name: str, said: str
+) -> None:
+    # Each value comes 30 times, so that none is left out for being unique.
+    data = pa.table({"other": [1.0, 2.0] * 15 * len(values), name: values * 30})
+    pq.write_table(data, tmp_path / "odd.parquet")
+    found = write_config(tmp_path / "odd.parquet", tmp_path / "homeostat.yaml")
+    assert said in "\n".join(found.assumed)
+    assert (name in found.features) is (not said or name == "2026-01-01")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("amount,straße\n1,a\n".encode("latin-1"), "save it as such"),
+        ("amount\tshop\r\n1\ta\r\n".encode("utf-16"), "save it as such"),
+        (b"sep=;\namount;shop;day\n1;a;2\n", "remove a line such as sep=;"),
+    ],
+    ids=["latin-1", "utf-16", "sep"],
+)
+def test_files_as_spreadsheets_write_them(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "rows.csv").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        write_config(tmp_path / "rows.csv", tmp_path / "homeostat.yaml")

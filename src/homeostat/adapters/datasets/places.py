@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 import pyarrow as pa
 
 from homeostat.domain.errors import DataError, NotFoundError, UserError
+from homeostat.domain.text import printable
 
 if TYPE_CHECKING:
     import fsspec  # type: ignore[import-untyped]
@@ -102,7 +103,12 @@ def find_places(location: str | Path, known: tuple[str, ...] = KNOWN) -> list[Pl
 def unreadable(name: str, error: Exception) -> DataError:
     """Return the error that says why a file cannot be read."""
     reason = _ADDRESS.sub(r"\1\2", str(error).partition("\n")[0]) or type(error).__name__
-    return DataError(f"{name} cannot be read: {reason}; check that it is whole")
+    remedy = "check that it is whole"
+    if isinstance(error, UnicodeDecodeError) or "\x00" in reason or "UTF8" in reason:
+        remedy = "it is no UTF-8: save it as such (in Excel as 'CSV UTF-8')"
+    elif name.endswith(DELIMITED) and "Expected" in reason:
+        remedy = "each line needs a value for each name in the first (remove a line such as sep=;)"
+    return DataError(f"{name} cannot be read: {printable(reason)}; {remedy}")
 
 
 def _local(path: Path, known: tuple[str, ...]) -> list[Place]:

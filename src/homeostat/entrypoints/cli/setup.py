@@ -41,7 +41,8 @@ def init(*, data: Path, output: Path, force: bool, **columns: str | None) -> Non
     given = {role: column for role, column in columns.items() if column}
     found = write_config(data, output, given, force=force)
     click.echo(f"{output}: model {found.name}, {found.task}, {len(found.features)} features")
-    click.echo(f"Assumed from {found.rows:,} rows:")
+    rows = "one row" if found.rows == 1 else f"{found.rows:,} rows"
+    click.echo(f"Assumed from {rows}:")
     for line in found.assumed:
         click.echo(f"  - {' '.join(line.split())}")
     click.echo(f"Next: look it over, then: homeostat config check -c {output}")
