@@ -65,4 +65,5 @@ def no_header(names: Sequence[str]) -> str:
 
 
 def _share(texts: pa.ChunkedArray[Any], pattern: str) -> float:
-    return float(pc.mean(pc.match_substring_regex(texts, pattern)).as_py())
+    fits = pc.match_substring_regex(texts, pattern)
+    return float(pc.mean(fits.cast(pa.float64())).as_py())

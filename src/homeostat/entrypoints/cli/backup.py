@@ -13,6 +13,7 @@ from homeostat.adapters.backup import restore as bring_back
 from homeostat.entrypoints.bootstrap import log_place, open_log
 from homeostat.entrypoints.cli.options import config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, when
+from homeostat.entrypoints.cli.progress import working
 
 
 @click.command()
@@ -35,7 +36,8 @@ def backup(*, target: Path, config_path: Path, as_json: bool, copy: bool) -> Non
         log = open_log(opened.settings, opened.records)
         try:
             models, now = opened.settings.models_folder, opened.clock.now()
-            made = back_up(opened.records, log, models, target, now, link=not copy)
+            with working("backing up"):
+                made = back_up(opened.records, log, models, target, now, link=not copy)
         finally:
             log.close()
     _tell(made, f"{target}: backed up", as_json=as_json)
@@ -56,7 +58,8 @@ def restore(*, source: Path, config_path: Path, as_json: bool) -> None:
     with deployment(config_path, create=True) as opened:
         settings = opened.settings
         folders = settings.log_folder, settings.models_folder
-        made = bring_back(opened.records, *folders, source, log_place(settings, os.environ))
+        with working("restoring"):
+            made = bring_back(opened.records, *folders, source, log_place(settings, os.environ))
     _tell(made, f"{source}: restored", as_json=as_json)
 
 

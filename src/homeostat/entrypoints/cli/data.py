@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import click
+import pyarrow as pa
 
 from homeostat.adapters.predlog.delta import publish
 from homeostat.adapters.predlog.erase import Erasure, Target, erase
@@ -30,6 +31,7 @@ from homeostat.entrypoints.cli.figure import Figure
 from homeostat.entrypoints.cli.lazy import LazyGroup, Table
 from homeostat.entrypoints.cli.options import Deployment, config_option, deployment
 from homeostat.entrypoints.cli.output import json_option, print_json, print_table
+from homeostat.entrypoints.cli.progress import rows_read, working
 from homeostat.entrypoints.export import Format, export
 
 FINDINGS = 1
@@ -211,7 +213,7 @@ def verify_command(ctx: click.Context, *, config_path: Path, as_json: bool) -> N
 
     Example: homeostat data verify --json
     """
-    with opened_log(config_path) as opened:
+    with opened_log(config_path) as opened, working("checking"):
         found = check(opened.log.upkeep)
     if as_json:
         print_json(asdict(found))
@@ -330,9 +332,16 @@ def export_command(
         moment = (_utc(as_of) or now) if labels else None
         found = pieces(opened.log, opened.spec(model), Window(since, until), moment)
         target = sys.stdout.buffer if output == "-" else Path(output)
-        rows = export(found, target, Format(form))
+        with rows_read("exporting") as advance:
+            rows = export(_counted(found, advance), target, Format(form))
     click.echo(f"{rows:,} rows", err=output == "-")
 
 
 def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def _counted(pieces: Iterable[pa.Table], advance: Callable[[int], None]) -> Iterator[pa.Table]:
+    for piece in pieces:
+        yield piece
+        advance(piece.num_rows)

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager
@@ -28,7 +35,8 @@ def shares_done() -> Iterator[Callable[[str, float], None]]:
     screen = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(), console=screen, transient=True, disable=not screen.is_terminal,
+        TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn(),
+        console=screen, transient=True, disable=not screen.is_terminal,
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
 
@@ -39,3 +47,16 @@ def shares_done() -> Iterator[Callable[[str, float], None]]:
 
     with bar:
         yield progress
+
+
+@contextmanager
+def working(description: str) -> Iterator[None]:
+    """Show that something goes on of which nobody can say how far it is."""
+    screen = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
+        console=screen, transient=True, disable=not screen.is_terminal,
+    )  # fmt: skip
+    bar.add_task(description, total=None)
+    with bar:
+        yield
