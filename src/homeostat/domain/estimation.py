@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import Task
+from homeostat.domain.notebook import fragment
 from homeostat.domain.text import lines, printable
 
 NAN = float("nan")
@@ -153,6 +154,15 @@ class Estimation:
         more = [f"... and {hidden:,} more windows"] if hidden else []
         return "\n".join([printable(self.method), *shown, *more, lines(self.problems)]).rstrip()
 
+    def _repr_html_(self) -> str:
+        cells = [
+            (_place(window), each.metric, *_shown(each), f"{each.n:,}")
+            for window in self.windows
+            for each in window.estimates
+        ]
+        titles = ("window", "metric", "estimate", "95 % interval", "n")
+        return fragment(self.method, titles, cells, len(cells), self.problems)
+
     def to_dict(self) -> dict[str, object]:
         """Return plain values, as JSON has them; None for NaN."""
         return {
@@ -163,6 +173,18 @@ class Estimation:
             "problems": list(self.problems),
             "windows": [_window(window) for window in self.windows],
         }
+
+
+def _place(window: WindowEstimate) -> str:
+    if window.begin is None:
+        return f"rows {window.first + 1:,} to {window.last:,}"
+    return f"{window.begin:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
+
+
+def _shown(estimate: MetricEstimate) -> tuple[str, str]:
+    if estimate.standing is Standing.NOT_IDENTIFIABLE:
+        return "—", f"{estimate.standing}: {estimate.reason}"
+    return f"{estimate.value:.4g}", f"{estimate.lower:.4g} to {estimate.upper:.4g}"
 
 
 def _window(window: WindowEstimate) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from homeostat.domain.errors import NotFoundError
 from homeostat.domain.model import Task
+from homeostat.domain.notebook import fragment
 from homeostat.domain.text import lines
 from homeostat.domain.window import Window
 from homeostat.stats.calibration import Calibration
@@ -186,6 +187,13 @@ class Evaluation:
         shown = [str(figure) for figure in ordered[:_SHOWN]]
         return lines([head, *shown, *more, *self.problems])
 
+    def _repr_html_(self) -> str:
+        rows = sorted(self.figures, key=lambda figure: figure.by != OVERALL)
+        cells = [(f"{f.by} {f.part}".rstrip(), *_shown(f)) for f in rows]
+        titles = ("of", "metric", "value", "95 % interval", "n", "labels of")
+        lead = f"{self.task} model: {self.rows:,} predictions, labels of {self.coverage:.1%} known"
+        return fragment(lead, titles, cells, len(cells), self.problems)
+
 
 _FIELDS: list[pa.Field[pa.DataType]] = [
     *(pa.field(name, pa.string()) for name in ("by", "part")),
@@ -197,6 +205,14 @@ _FIELDS: list[pa.Field[pa.DataType]] = [
     pa.field("label_coverage", pa.float64()),
     *(pa.field(name, pa.string()) for name in ("cohort", "problem")),
 ]
+
+
+def _shown(figure: Figure) -> tuple[str, ...]:
+    rests_on = f"{figure.n:,}", f"{figure.coverage:.0%}"
+    if figure.value is None:
+        return figure.metric, "—", f"not available: {figure.problem}", *rests_on
+    ends = f"{figure.lower:.4g} to {figure.upper:.4g}"
+    return figure.metric, f"{figure.value:.4g}", ends, *rests_on
 
 
 def _ends(window: Window) -> tuple[datetime, datetime]:

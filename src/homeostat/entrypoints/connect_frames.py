@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Union, get_args, get_origin, get_type_hints
 import pyarrow as pa
 
 from homeostat.domain.errors import DataError
+from homeostat.domain.notebook import MOST_ROWS, fragment
 from homeostat.domain.record import TIMESTAMP
 from homeostat.domain.window import Window
-from homeostat.reports.notebook import MOST_ROWS, fragment
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
