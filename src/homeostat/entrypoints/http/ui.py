@@ -26,6 +26,7 @@ from homeostat.engine.incidents import ABOUT_INCIDENTS
 from homeostat.engine.ports import PredictionLog, Records, Registry
 from homeostat.entrypoints.http.auth import PageGate, Tokens
 from homeostat.entrypoints.http.pages import Pages
+from homeostat.entrypoints.http.pages_drift import DriftPages
 from homeostat.entrypoints.http.reading import Reader
 from homeostat.entrypoints.http.runbooks import shelf
 from homeostat.entrypoints.http.security import Headers, read_form
@@ -127,38 +128,43 @@ def ui(
     Returns
     -------
     list of BaseRoute
-        ``/``, ``/models/…``, ``/incidents/…``, ``/runbooks/…``, ``/decisions``, ``/charts/…``,
-        ``/reports/…``, ``/postmortems/…``, ``/silences``, ``/actions`` and ``/static``. All but the
-        last are guarded by `PageGate`.
+        ``/``, ``/models/…``, ``/drift/…``, ``/features/…``, ``/incidents/…``, ``/runbooks/…``,
+        ``/decisions``, ``/charts/…``, ``/reports/…``, ``/postmortems/…``, ``/silences``,
+        ``/actions`` and ``/static``. All but the last are guarded by `PageGate`.
     """
     reader = Reader(records, specs, clock)
     pages = Pages(reader, log, registry, environment(), runbooks or shelf(), reports)
-    silences = SilencePages(pages)
     safe = [Middleware(Headers), Middleware(PageGate, tokens=Tokens(records))]
-    readers: dict[str, Callable[[Request], Response]] = {
-        "/": pages.overview,
-        "/models/{model:path}": pages.model,
-        "/incidents/{key:path}": pages.incident,
-        "/runbooks/{name}": pages.runbook,
-        "/decisions": pages.decisions,
-        "/silences": silences.page,
-        "/postmortems/{key:path}": pages.postmortem,
-        "/charts/{chart}/{model:path}": pages.chart,
-        "/reports/{model:path}": pages.report,
-    }
-    asking: dict[str, Callable[[Request], Awaitable[Response]]] = {
-        "/actions": Actions(pages).ask,
-        "/silences": silences.ask,
-    }
     lasting = [Middleware(Headers, cache=FOREVER)]
     return [
         *(
             Route(path, pages.guarded(endpoint), methods=["GET"], middleware=safe)
-            for path, endpoint in readers.items()
+            for path, endpoint in _read(pages).items()
         ),
         *(
             Route(path, endpoint, methods=["POST"], middleware=safe)
-            for path, endpoint in asking.items()
+            for path, endpoint in _asked(pages).items()
         ),
         Mount("/static", StaticFiles(directory=STATIC), middleware=lasting),
     ]
+
+
+def _read(pages: Pages) -> dict[str, Callable[[Request], Response]]:
+    drifts = DriftPages(pages)
+    return {
+        "/": pages.overview,
+        "/models/{model:path}": pages.model,
+        "/drift/{model:path}": drifts.map,
+        "/features/{model:path}": drifts.feature,
+        "/incidents/{key:path}": pages.incident,
+        "/runbooks/{name}": pages.runbook,
+        "/decisions": pages.decisions,
+        "/silences": SilencePages(pages).page,
+        "/postmortems/{key:path}": pages.postmortem,
+        "/charts/{chart}/{model:path}": pages.chart,
+        "/reports/{model:path}": pages.report,
+    }
+
+
+def _asked(pages: Pages) -> dict[str, Callable[[Request], Awaitable[Response]]]:
+    return {"/actions": Actions(pages).ask, "/silences": SilencePages(pages).ask}
