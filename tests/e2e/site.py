@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from e2e import history
 from e2e.history import HOSTILE, NOW
 from homeostat.engine.commands import Inbox, inbox_key
+from homeostat.engine.plan import ModelPlan
 from homeostat.entrypoints.http.ui import ui
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes.log import MemoryLog
@@ -32,6 +33,11 @@ PAGES = (
     "/silences",
     "/decisions",
     f"/decisions?model={quote(HOSTILE)}",
+    f"/drift/{quote(HOSTILE)}",
+    "/features/fraud?column=hour",
+    f"/rollouts/{quote(HOSTILE)}",
+    "/rollouts/fraud",
+    "/confirm?request=abort&model=fraud&subject=v3",
 )
 RUNBOOK = "# Model down\n\nRestart the **backend**. <script>alert(1)</script>\n"
 
@@ -39,7 +45,8 @@ RUNBOOK = "# Model down\n\nRestart the **backend**. <script>alert(1)</script>\n"
 class Reader(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.tags, self.words = [], []
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.words: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -91,7 +98,10 @@ class Site:
         self.specs = dict(history.SPECS)
         if filled:
             history.populate(self.records)
-        routes = ui(self.records, self.log, self.registry, self.specs, self.clock, folder)
+        self.plans: dict[str, ModelPlan] = {}
+        routes = ui(
+            self.records, self.log, self.registry, self.specs, self.clock, folder, None, self.plans
+        )  # fmt: skip
         self.app = Starlette(routes=routes)
         self.browser = Browser(self.app)
 

@@ -190,13 +190,14 @@ class Deployment:
         from homeostat.entrypoints.inbound import inbound  # noqa: PLC0415
         from homeostat.entrypoints.reports import Reports  # noqa: PLC0415
 
-        specs = {name: plan.spec for name, plan in self.plans.items()}
+        plans = self.plans
+        specs = {name: plan.spec for name, plan in plans.items()}
         largest = int(self.settings.server.max_request_mb * 2**20)
         intake = Intake(self.clock, 8 * largest, self.settings.server.rows_per_second)
         tokens = Tokens(self.records, self.clock)
         runbooks = self.settings.folder / self.settings.runbooks
-        plans = self.settings.experiment_plans
-        tried = Tried(self.records, self.registry, self.log, plans, specs, self.clock)
+        trials = self.settings.experiment_plans
+        tried = Tried(self.records, self.registry, self.log, trials, specs, self.clock)
         own = runbooks if runbooks.is_dir() else None
         reports = Reports(self.records, self.log, self.registry, self.plans, self.clock)
         return [
@@ -210,7 +211,7 @@ class Deployment:
             *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
             *reports_api(reports, tokens),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
-            *ui(self.records, self.log, self.registry, specs, self.clock, own, reports),
+            *ui(self.records, self.log, self.registry, specs, self.clock, own, reports, plans),
         ]
 
     def remote_write(self) -> RemoteWrite | None:
