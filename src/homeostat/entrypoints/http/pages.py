@@ -188,20 +188,6 @@ class Pages:
             raise NotFoundError(f"there is no runbook {name!r} on this server")
         return self.render(request, "runbook", {"name": name, "runbook": text})
 
-    def decisions(self, request: Request) -> Response:
-        """The decision log, newest first, of one model or all."""
-        model = request.query_params.get("model", "")
-        if model:
-            self.reader.spec(model)
-        found = self.reader.records.decisions(model, limit=MOST_DECISIONS)
-        values: dict[str, object] = {
-            "decisions": found[::-1],
-            "model": model,
-            "models": sorted(self.reader.specs),
-            "most": MOST_DECISIONS,
-        }
-        return self.render(request, "decisions", values)
-
     def chart(self, request: Request) -> Response:
         """One chart's specification, as JSON."""
         name = request.path_params["model"]

@@ -22,6 +22,7 @@ from homeostat.engine.ports import PredictionLog, Records, Registry
 from homeostat.entrypoints.http.actions import Actions
 from homeostat.entrypoints.http.auth import PageGate, Tokens
 from homeostat.entrypoints.http.pages import Pages
+from homeostat.entrypoints.http.pages_decisions import DecisionPages
 from homeostat.entrypoints.http.pages_drift import DriftPages
 from homeostat.entrypoints.http.pages_rollout import RolloutPages
 from homeostat.entrypoints.http.reading import Reader
@@ -95,7 +96,7 @@ def _read(pages: Pages, plans: Mapping[str, ModelPlan]) -> dict[str, Callable[[R
         "/confirm": Actions(pages).confirm,
         "/incidents/{key:path}": pages.incident,
         "/runbooks/{name}": pages.runbook,
-        "/decisions": pages.decisions,
+        "/decisions": DecisionPages(pages).page,
         "/silences": SilencePages(pages).page,
         "/postmortems/{key:path}": pages.postmortem,
         "/charts/{chart}/{model:path}": pages.chart,

@@ -104,6 +104,17 @@ def ago(context: Context, moment: datetime | None) -> str:
     return f"{span(now - moment)} ago" if moment <= now else f"in {span(moment - now)}"
 
 
+def evidence(value: float) -> str:
+    """Write an e-value: of one that is huge only that it is.
+
+    Examples
+    --------
+    >>> evidence(41.7), evidence(1e30)
+    ('41.7', 'over a million')
+    """
+    return "over a million" if value > 1e6 else number(value)
+
+
 def asset(name: str) -> str:
     """Return the address of a static file, which changes with its content."""
     digest = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
@@ -119,7 +130,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {"when": when, "number": number, "span": span, "ago": ago}
+    made.filters |= {"when": when, "number": number, "span": span, "ago": ago, "evidence": evidence}
     made.globals |= {
         "assets": {name: asset(name) for name in ASSETS},
         "icons": ICONS,

@@ -68,7 +68,7 @@ def test_a_canary_tells_evidence_needs_and_guardrails(site: Site) -> None:
     answer = site.get(PAGE)
     told = " ".join(" ".join(Reader(answer.text).words).split())
     for text in (
-        "v3 , 10 % of the traffic",
+        "Its traffic 10 %",
         "Awaited: hold v3: 64 of 100 rows answered",
         "On 400 rows that both versions scored",
         "reached it goes on",
