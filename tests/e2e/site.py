@@ -37,6 +37,8 @@ PAGES = (
     "/features/fraud?column=hour",
     f"/rollouts/{quote(HOSTILE)}",
     "/rollouts/fraud",
+    f"/retraining/{quote(HOSTILE)}",
+    "/retraining/fraud",
     "/confirm?request=abort&model=fraud&subject=v3",
 )
 RUNBOOK = "# Model down\n\nRestart the **backend**. <script>alert(1)</script>\n"
@@ -100,7 +102,8 @@ class Site:
             history.populate(self.records)
         self.plans: dict[str, ModelPlan] = {}
         routes = ui(
-            self.records, self.log, self.registry, self.specs, self.clock, folder, None, self.plans
+            self.records, self.log, self.registry, self.specs, self.clock, folder, None,
+            self.plans, folder / "runs",
         )  # fmt: skip
         self.app = Starlette(routes=routes)
         self.browser = Browser(self.app)

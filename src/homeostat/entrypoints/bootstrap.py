@@ -211,7 +211,17 @@ class Deployment:
             *paging_api(self.records, self.clock, inbound(self.settings, os.environ)),
             *reports_api(reports, tokens),
             *api(self.records, self.log, list(specs.values()), self.clock, tokens, largest, intake),
-            *ui(self.records, self.log, self.registry, specs, self.clock, own, reports, plans),
+            *ui(
+                self.records,
+                self.log,
+                self.registry,
+                specs,
+                self.clock,
+                own,
+                reports,
+                plans,
+                self.settings.data_folder / "runs",
+            ),
         ]
 
     def remote_write(self) -> RemoteWrite | None:

@@ -65,11 +65,12 @@ class DecisionPages:
         else:
             since = now - timedelta(days=LONGEST_RANGE)
         wanted = {name: given[name].casefold() for name in ("text", "actor", "action")}
-        return [
+        found = [
             decision
             for decision in reversed(reader.records.decisions(model, since=since))
             if _fits(decision, wanted) and (until is None or decision.at < until)
         ]
+        return sorted(found, key=lambda decision: decision.at, reverse=True)
 
 
 def _fits(decision: Decision, wanted: Mapping[str, str]) -> bool:

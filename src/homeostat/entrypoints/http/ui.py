@@ -24,6 +24,7 @@ from homeostat.entrypoints.http.auth import PageGate, Tokens
 from homeostat.entrypoints.http.pages import Pages
 from homeostat.entrypoints.http.pages_decisions import DecisionPages
 from homeostat.entrypoints.http.pages_drift import DriftPages
+from homeostat.entrypoints.http.pages_retraining import RetrainingPages
 from homeostat.entrypoints.http.pages_rollout import RolloutPages
 from homeostat.entrypoints.http.reading import Reader
 from homeostat.entrypoints.http.runbooks import shelf
@@ -44,6 +45,7 @@ def ui(
     runbooks: Path | None = None,
     reports: Reports | None = None,
     plans: Mapping[str, ModelPlan] | None = None,
+    runs: Path | None = None,
 ) -> list[BaseRoute]:
     """Return the routes of the web pages.
 
@@ -59,11 +61,14 @@ def ui(
         Makes weekly and other reports.
     plans : mapping of model name to ModelPlan or None
         Policies that pages on rollouts show; None: they go without.
+    runs : Path or None
+        Folder in which trainings on this machine keep what they print.
 
     Returns
     -------
     list of BaseRoute
-        ``/``, ``/models/…``, ``/drift/…``, ``/features/…``, ``/rollouts/…``, ``/confirm``,
+        ``/``, ``/models/…``, ``/drift/…``, ``/features/…``, ``/rollouts/…``,
+        ``/retraining/…``, ``/confirm``,
         ``/incidents/…``, ``/runbooks/…``, ``/decisions``, ``/charts/…``, ``/reports/…``,
         ``/postmortems/…``, ``/silences``, ``/actions`` and ``/static``. All but the last are
         guarded by `PageGate`.
@@ -75,7 +80,7 @@ def ui(
     return [
         *(
             Route(path, pages.guarded(endpoint), methods=["GET"], middleware=safe)
-            for path, endpoint in _read(pages, {} if plans is None else plans).items()
+            for path, endpoint in _read(pages, {} if plans is None else plans, runs).items()
         ),
         *(
             Route(path, endpoint, methods=["POST"], middleware=safe)
@@ -85,7 +90,9 @@ def ui(
     ]
 
 
-def _read(pages: Pages, plans: Mapping[str, ModelPlan]) -> dict[str, Callable[[Request], Response]]:
+def _read(
+    pages: Pages, plans: Mapping[str, ModelPlan], runs: Path | None
+) -> dict[str, Callable[[Request], Response]]:
     drifts = DriftPages(pages)
     return {
         "/": pages.overview,
@@ -93,6 +100,7 @@ def _read(pages: Pages, plans: Mapping[str, ModelPlan]) -> dict[str, Callable[[R
         "/drift/{model:path}": drifts.map,
         "/features/{model:path}": drifts.feature,
         "/rollouts/{model:path}": RolloutPages(pages, plans).page,
+        "/retraining/{model:path}": RetrainingPages(pages, runs).page,
         "/confirm": Actions(pages).confirm,
         "/incidents/{key:path}": pages.incident,
         "/runbooks/{name}": pages.runbook,
