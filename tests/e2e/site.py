@@ -15,6 +15,7 @@ from e2e.history import HOSTILE, NOW
 from homeostat.engine.commands import Inbox, inbox_key
 from homeostat.engine.plan import ModelPlan
 from homeostat.entrypoints.http.ui import ui
+from homeostat.rollout.experiment.plan import ExperimentPlan
 from homeostat.simulation.clock import SimulatedClock
 from homeostat.simulation.fakes.log import MemoryLog
 from homeostat.simulation.fakes.models import MemoryRegistry
@@ -39,6 +40,7 @@ PAGES = (
     "/rollouts/fraud",
     f"/retraining/{quote(HOSTILE)}",
     "/retraining/fraud",
+    f"/experiments/{quote(HOSTILE)}",
     "/confirm?request=abort&model=fraud&subject=v3",
 )
 RUNBOOK = "# Model down\n\nRestart the **backend**. <script>alert(1)</script>\n"
@@ -101,9 +103,10 @@ class Site:
         if filled:
             history.populate(self.records)
         self.plans: dict[str, ModelPlan] = {}
+        self.trials: dict[str, ExperimentPlan] = {}
         routes = ui(
             self.records, self.log, self.registry, self.specs, self.clock, folder, None,
-            self.plans, folder / "runs",
+            self.plans, folder / "runs", self.trials,
         )  # fmt: skip
         self.app = Starlette(routes=routes)
         self.browser = Browser(self.app)

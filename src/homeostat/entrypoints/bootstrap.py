@@ -221,6 +221,7 @@ class Deployment:
                 reports,
                 plans,
                 self.settings.data_folder / "runs",
+                trials,
             ),
         ]
 

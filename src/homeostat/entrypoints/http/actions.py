@@ -10,14 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from homeostat.domain.errors import ConflictError, DataError, HomeostatError
+from homeostat.domain.errors import ConflictError, DataError, HomeostatError, NotFoundError
 from homeostat.engine import commands
+from homeostat.engine.bandit_state import BanditState, bandit_key
 from homeostat.engine.incidents import ABOUT_INCIDENTS
+from homeostat.engine.plan import ModelPlan
 from homeostat.entrypoints.http.pages import Pages
 from homeostat.entrypoints.http.security import read_form
 
 LONGEST_REASON = 500
-BACK = ("rollouts", "retraining", "bandits")
+BACK = ("rollouts", "retraining", "experiments")
 """Pages of a model to go back to; else its own."""
 
 
@@ -66,6 +68,7 @@ class Actions:
     """What a person can ask for from a page."""
 
     pages: Pages
+    plans: Mapping[str, ModelPlan]
 
     def confirm(self, request: Request) -> Response:
         """Say what an action would do, and ask for a reason; it is refused if it no longer fits."""
@@ -129,8 +132,19 @@ class Actions:
                 self._same(subject, "challenger", model)
             case commands.Request.ROLL_BACK:
                 self._same(subject, "champion", model)
+            case commands.Request.START_BANDIT | commands.Request.STOP_BANDIT:
+                self._deals(model, subject, start=request is commands.Request.START_BANDIT)
             case _:
                 return
+
+    def _deals(self, model: str, name: str, *, start: bool) -> None:
+        plan = self.plans.get(model)
+        if name not in {each.name for each in (plan.bandits if plan else ())}:
+            raise NotFoundError(f"{model} has no bandit {name[:200]!r}")
+        state = self.pages.reader.records.read(bandit_key(model), BanditState)
+        on = state is not None and state.on and state.name == name
+        if on is start:
+            raise ConflictError(f"the bandit {name} {'runs' if on else 'is off'} already")
 
     def _same(self, version: str, role: str, model: str) -> None:
         state = self.pages.reader.rollout(model)

@@ -24,6 +24,7 @@ from homeostat.entrypoints.http.auth import PageGate, Tokens
 from homeostat.entrypoints.http.pages import Pages
 from homeostat.entrypoints.http.pages_decisions import DecisionPages
 from homeostat.entrypoints.http.pages_drift import DriftPages
+from homeostat.entrypoints.http.pages_experiments import ExperimentPages
 from homeostat.entrypoints.http.pages_retraining import RetrainingPages
 from homeostat.entrypoints.http.pages_rollout import RolloutPages
 from homeostat.entrypoints.http.reading import Reader
@@ -32,6 +33,7 @@ from homeostat.entrypoints.http.security import Headers
 from homeostat.entrypoints.http.silencing import SilencePages
 from homeostat.entrypoints.http.view import STATIC, environment
 from homeostat.entrypoints.reports import Reports
+from homeostat.rollout.experiment.plan import ExperimentPlan
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -46,6 +48,7 @@ def ui(
     reports: Reports | None = None,
     plans: Mapping[str, ModelPlan] | None = None,
     runs: Path | None = None,
+    trials: Mapping[str, ExperimentPlan] | None = None,
 ) -> list[BaseRoute]:
     """Return the routes of the web pages.
 
@@ -63,28 +66,35 @@ def ui(
         Policies that pages on rollouts show; None: they go without.
     runs : Path or None
         Folder in which trainings on this machine keep what they print.
+    trials : mapping of name to ExperimentPlan or None
+        Experiments that a person may start.
 
     Returns
     -------
     list of BaseRoute
         ``/``, ``/models/…``, ``/drift/…``, ``/features/…``, ``/rollouts/…``,
-        ``/retraining/…``, ``/confirm``,
+        ``/retraining/…``, ``/experiments/…``, ``/confirm``,
         ``/incidents/…``, ``/runbooks/…``, ``/decisions``, ``/charts/…``, ``/reports/…``,
         ``/postmortems/…``, ``/silences``, ``/actions`` and ``/static``. All but the last are
         guarded by `PageGate`.
     """
     reader = Reader(records, specs, clock)
     pages = Pages(reader, log, registry, environment(), runbooks or shelf(), reports)
+    plans, trials = {} if plans is None else plans, {} if trials is None else trials
+    tries, actions = ExperimentPages(pages, plans, trials), Actions(pages, plans)
     safe = [Middleware(Headers), Middleware(PageGate, tokens=Tokens(records))]
     lasting = [Middleware(Headers, cache=FOREVER)]
     return [
         *(
             Route(path, pages.guarded(endpoint), methods=["GET"], middleware=safe)
-            for path, endpoint in _read(pages, {} if plans is None else plans, runs).items()
+            for path, endpoint in (
+                _read(pages, plans, runs)
+                | {"/confirm": actions.confirm, "/experiments/{model:path}": tries.page}
+            ).items()
         ),
         *(
             Route(path, endpoint, methods=["POST"], middleware=safe)
-            for path, endpoint in _asked(pages).items()
+            for path, endpoint in _asked(pages, actions, tries).items()
         ),
         Mount("/static", StaticFiles(directory=STATIC), middleware=lasting),
     ]
@@ -101,7 +111,6 @@ def _read(
         "/features/{model:path}": drifts.feature,
         "/rollouts/{model:path}": RolloutPages(pages, plans).page,
         "/retraining/{model:path}": RetrainingPages(pages, runs).page,
-        "/confirm": Actions(pages).confirm,
         "/incidents/{key:path}": pages.incident,
         "/runbooks/{name}": pages.runbook,
         "/decisions": DecisionPages(pages).page,
@@ -112,5 +121,11 @@ def _read(
     }
 
 
-def _asked(pages: Pages) -> dict[str, Callable[[Request], Awaitable[Response]]]:
-    return {"/actions": Actions(pages).ask, "/silences": SilencePages(pages).ask}
+def _asked(
+    pages: Pages, actions: Actions, tries: ExperimentPages
+) -> dict[str, Callable[[Request], Awaitable[Response]]]:
+    return {
+        "/actions": actions.ask,
+        "/experiments": tries.ask,
+        "/silences": SilencePages(pages).ask,
+    }
