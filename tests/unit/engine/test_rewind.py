@@ -117,7 +117,6 @@ def test_nothing_is_beyond_the_time_of_the_tick(tmp_path: Path) -> None:
     watch = replace(
         watch, since=START, matured=(kept, Matured(Window(now, ahead), (0,))), drop_since=ahead,
         restated_until=ahead, degraded_until=ahead, sound_until=(("age", ahead),),
-        challenger=Pairing("1", "2", answered=500), warm=Pairing("1", "0", answered=7),
     )  # fmt: skip
     with site.ports.records.begin() as uow:
         found, decisions = rewind(plan, uow, watch, now)
@@ -125,7 +124,6 @@ def test_nothing_is_beyond_the_time_of_the_tick(tmp_path: Path) -> None:
     assert [d.action for d in decisions] == ["rewind"]
     assert again == (found, ())
     assert found.matured == (kept,)
-    assert (found.challenger, found.warm) == (Pairing(), Pairing())
     moments = (
         found.inputs_until, found.quality_until, found.volume_until, found.service_until,
         found.loss_until, found.drop_since, found.degraded_until, found.restated_until,
@@ -159,6 +157,19 @@ def test_hours_that_were_not_counted_are_not_counted_back(tmp_path: Path) -> Non
     with site.ports.records.begin() as uow:
         rewind(plan, uow, fresh(MODEL, "1", START + DAY, ("matured",)), START)
     assert site.ports.records.read(late_key(MODEL), LateMemory) == LateMemory(START, ())
+
+
+def test_evidence_for_a_promotion_begins_anew_where_its_rows_would_speak_twice(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of(tmp_path, ERRORS)
+    watch = replace(
+        fresh(MODEL, "1", START + 3 * DAY, ("matured",)),
+        since=START, challenger=Pairing("1", "2", answered=500), warm=Pairing("1", "0", answered=7),
+    )  # fmt: skip
+    with Site(plan, tmp_path).ports.records.begin() as uow:
+        found, _ = rewind(plan, uow, watch, START + DAY)
+    assert (found.challenger, found.warm) == (Pairing(), Pairing())
 
 
 def test_what_is_not_beyond_it_stays(tmp_path: Path) -> None:
