@@ -52,6 +52,10 @@ def main() -> int:
             print(f"not done within {given.timeout:g} s; is a control plane running?")
             return 1
         time.sleep(0.5)
+    if now[0] == before[0]:
+        print(f"{given.model}: the challenger {before[1]} is withdrawn, {now[0]} serves everyone")
+        print(f"to go back behind {now[0]} as well, run this again")
+        return 1
     print(f"{given.model}: {before[0]} -> {now[0]} in {time.monotonic() - began:.1f} s")
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -46,6 +46,8 @@ class RolledBack:
         Why it is so now.
     problem : str
         Why it is left to the next tick; empty if it was done.
+    refused : str
+        Why nothing came of it.
     """
 
     model: str
@@ -54,6 +56,7 @@ class RolledBack:
     withdrawn: str = ""
     reason: str = ""
     problem: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,12 @@ class Steering:
         problem = self._carry_out(now)
         after = current.rollout(self.records, self.model)
         gone = before.challenger if before.challenger != after.challenger else ""
-        return RolledBack(self.model, before.champion, after.champion, gone, after.reason, problem)
+        done = RolledBack(self.model, before.champion, after.champion, gone, after.reason, problem)
+        if problem or gone or after.champion != before.champion:
+            return done
+        answers = self.records.decisions(self.model, now)
+        said = (d.reason for d in answers if d.action == "refuse" and d.actor == actor)
+        return replace(done, refused=next(said, "see homeostat decisions"))
 
     def set_arms(
         self, shares: Mapping[str, float], actor: str, reason: str, now: datetime, salt: str = ""

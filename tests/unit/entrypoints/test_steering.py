@@ -62,13 +62,17 @@ def actions(deployed: Deployment) -> list[tuple[str, str]]:
 def test_a_roll_back_is_done_before_the_command_ends(deployed: Deployment) -> None:
     code, out, _ = call("rollback", "-m", "fraud", "--reason", "wrong scores")
     assert (code, out.splitlines()[0]) == (0, "fraud: v1 serves; wrong scores")
+    assert "only the challenger v2 was withdrawn; ask again to leave v1" in out
     assert (published(deployed).champion, published(deployed).challenger) == ("v1", "")
     told = json.loads(call("rollback", "--json")[1])
     assert (told["served"], told["serves"], told["withdrawn"]) == ("v1", "v0", "")
     assert published(deployed).champion == "v0"
     assert actions(deployed) == [("abort", "v2"), ("roll_back", "v1")]
-    assert call("rollback")[0] == 0
+    code, out, err = call("rollback")
+    assert (code, out) == (1, "")
+    assert "fraud: not rolled back: there is no earlier version to go back to" in err
     assert actions(deployed)[-1][0] == "refuse"
+    assert json.loads(call("rollback", "--json")[1])["refused"].startswith("there is no earlier")
 
 
 def test_arms_and_shadows_by_command(deployed: Deployment) -> None:
@@ -139,6 +143,9 @@ def test_the_same_over_http(deployed: Deployment, client: Caller) -> None:
     answer = client.post(f"{BASE}/rollback", json={"reason": "wrong scores"})
     assert (answer.status_code, answer.json()["rollback"]["withdrawn"]) == (200, "v2")
     assert published(deployed).challenger == ""
+    assert client.post(f"{BASE}/rollback", json={}).json()["rollback"]["serves"] == "v0"
+    refused = client.post(f"{BASE}/rollback", json={})
+    assert (refused.status_code, "no earlier version" in refused.text) == (409, True)
     assert {d.actor for d in deployed.records.decisions("fraud")} == {"local"}
 
 

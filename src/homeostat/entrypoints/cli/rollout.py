@@ -26,6 +26,7 @@ from homeostat.entrypoints.cli.rollout_arms import arms, shadow, show, steering
 from homeostat.entrypoints.registries import open_registry
 from homeostat.entrypoints.rollback_drill import RollbackDrill, drill
 from homeostat.entrypoints.settings.plan import model_plan
+from homeostat.entrypoints.steering import RolledBack
 
 FINDINGS = 1
 
@@ -135,7 +136,8 @@ def rollback(
     Example: homeostat rollback -m fraud --reason "complaints"
     """
     if not as_drill:
-        _roll_back(config_path, model, reason, as_json=as_json)
+        if _roll_back(config_path, model, reason, as_json=as_json).refused:
+            context.exit(FINDINGS)
         return
     found = _drill(config_path, model)
     if as_json:
@@ -148,16 +150,25 @@ def rollback(
         context.exit(FINDINGS)
 
 
-def _roll_back(config: Path, model: str, reason: str, *, as_json: bool) -> None:
+def _roll_back(config: Path, model: str, reason: str, *, as_json: bool) -> RolledBack:
     with steering(config, model) as (found, opened, now):
         done = found.roll_back(opened.actor, reason, now)
     if as_json:
         print_json(asdict(done))
-        return
+        return done
     if done.problem:
         click.echo(printable(f"{done.model}: the next tick does it: {done.problem}"), err=True)
+    if done.refused:
+        click.echo(printable(f"{done.model}: not rolled back: {done.refused}"), err=True)
+        return done
     click.echo(printable(f"{done.model}: {done.serves or 'nothing'} serves; {done.reason}"))
+    if done.withdrawn and done.serves == done.served:
+        told = (
+            f"only the challenger {done.withdrawn} was withdrawn; ask again to leave {done.serves}"
+        )
+        click.echo(printable(f"{done.model}: {told}"))
     click.echo("What came of it: homeostat decisions")
+    return done
 
 
 def _drill(config: Path, model: str) -> RollbackDrill:

@@ -307,12 +307,11 @@ def _orders() -> dict[tuple[str, str], Json]:
     arms = an_object({"shares": shares, "reason": TEXT, "deal": TEXT}, "shares")
     shadow = an_object({"version": TEXT, "on": {"type": "boolean"}, "reason": TEXT}, "version")
     beside = an_object({"arms": ANY_OBJECT, "shadows": a_list(TEXT)}, "arms", "shadows")
-    back = an_object({"rollback": of_type(RolledBack)}, "rollback")
     return {
         ("/arms", "get"): _ask("Arms and shadows beside the rollout", beside),
         ("/arms", "post"): _told("Have versions answer fixed shares", beside, arms),
         ("/shadows", "post"): _told("Have a version score copies of requests", beside, shadow),
-        ("/rollback", "post"): _told("Roll back at once", back, an_object({"reason": TEXT})),
+        ("/rollback", "post"): _rollback(),
         ("/rollout", "get"): _ask("The rollout, and challenger against champion", ANY_OBJECT),
         ("/commands", "post"): _told("Ask the engine for something", submitted, command, 202),
         ("/retrain", "post"): retrain,
@@ -339,6 +338,16 @@ def _told(summary: str, answer: Json, body: Json, status: int = 200) -> Json:
     closed = {**body, "additionalProperties": False}
     found["requestBody"] = {"required": True, "content": {JSON: {"schema": closed}}}
     return found
+
+
+def _rollback() -> Json:
+    back = an_object({"rollback": of_type(RolledBack)}, "rollback")
+    found = _told("Roll back at once", back, an_object({"reason": TEXT}))
+    responses = found["responses"]
+    assert isinstance(responses, dict)
+    later = {"description": "The next tick does it.", "content": {JSON: {"schema": back}}}
+    nothing = {"description": "Nothing came of it.", "content": responses["422"]["content"]}
+    return {**found, "responses": {**responses, "202": later, "409": nothing}}
 
 
 def _meant(statuses: Sequence[int]) -> dict[int, str]:

@@ -74,12 +74,14 @@ class _Api:
         return reply(beside(await run_in_threadpool(arms_of, self.records, name)))
 
     async def roll_back(self, request: Request) -> Response:
-        """Go back at once; 202 if it is left to the next tick."""
+        """Go back at once; 202 if it is left to the next tick, 409 if nothing came of it."""
         actor = await self.gate.admit(request, Scope.OPERATE)
         steering = self._steering(request)
         body = _known(await read_object(request, LARGEST), "reason")
         reason, now = _text(body, "reason"), self.clock.now()
         done = await run_in_threadpool(steering.roll_back, actor, reason, now)
+        if done.refused:
+            raise ProblemError(409, f"not rolled back: {done.refused}", "see GET .../rollout")
         return reply({"rollback": done}, 202 if done.problem else 200)
 
     async def set_arms(self, request: Request) -> Response:
