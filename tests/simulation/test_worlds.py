@@ -35,16 +35,16 @@ from homeostat.simulation.worlds.traffic import Traffic
 
 STORMY = Case(
     3,
-    days=2,
-    per_day=500,
+    days=1,
+    per_day=1000,
     patience=1,
     events=(
-        Event(Kind.BAD_PUSH, 3, 1),
-        Event(Kind.PORTS, 4, 30),
-        Event(Kind.UNITS, 8, 10),
-        Event(Kind.CLOCK, 20, 2),
-        Event(Kind.DUPLICATED, 25, 4),
-        Event(Kind.STORE, 40, 2),
+        Event(Kind.BAD_PUSH, 2, 1),
+        Event(Kind.STORE, 4, 1),
+        Event(Kind.UNITS, 6, 8),
+        Event(Kind.PORTS, 9, 11),
+        Event(Kind.DUPLICATED, 14, 4),
+        Event(Kind.CLOCK, 21, 2),
     ),
 )
 
