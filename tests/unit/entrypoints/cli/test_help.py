@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +16,7 @@ from homeostat.adapters.clock import SystemClock
 from homeostat.adapters.models import Term, save_linear
 from homeostat.adapters.registry.local import LocalRegistry
 from homeostat.domain.model import ModelVersion
-from homeostat.entrypoints.cli import homeostat
+from homeostat.entrypoints.cli import homeostat, main
 
 ASKS = "what it says is one sentence, and its exit code: it was asked for"
 WRITES = "it writes a file, or is one"
@@ -139,21 +136,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def completed(words: str) -> list[str]:
-    """Return what bash would offer for the last of the words."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
-    asked = {
-        "_HOMEOSTAT_COMPLETE": "bash_complete",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split(" ")) - 1),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "homeostat.entrypoints.cli"],
-        capture_output=True, text=True, check=True, env=environment | asked,
-    )  # fmt: skip
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
-
-
 def offered(name: str, parameter: str, begun: str, given: list[str]) -> list[str]:
     command = LEAVES[name]
     context = command.make_context(name, given, resilient_parsing=True)
@@ -161,8 +143,19 @@ def offered(name: str, parameter: str, begun: str, given: list[str]) -> list[str
     return [item.value for item in found.shell_complete(context, begun)]
 
 
-def test_a_shell_completes_commands_and_names(here: Path) -> None:
-    assert completed("homeostat do") == ["doctor"]
+def test_a_shell_asks_through_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_HOMEOSTAT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "homeostat do")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "plain,doctor\n"
+
+
+def test_names_are_completed(here: Path) -> None:
     assert offered("decisions", "model", "f", []) == ["fraud"]
     assert offered("data export", "model", "", []) == ["churn", "fraud"]
     assert offered("alerts test", "receiver", "", []) == ["on_call"]
