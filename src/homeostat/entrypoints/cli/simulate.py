@@ -78,6 +78,8 @@ def simulate(
     that --case takes. The same seed gives the same decisions, byte by byte.
 
     Exit code 1 if an invariant broke.
+
+    Example: homeostat simulate --seeds 0..9 --days 30
     """
     if file is None:
         kinds = kinds_of(faults)
