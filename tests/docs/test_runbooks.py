@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -17,11 +17,12 @@ from homeostat.adapters.clock import SystemClock
 from homeostat.alerting.episode import IncidentState, Stage
 from homeostat.alerting.rules import default_rules
 from homeostat.domain.decision import Severity
-from homeostat.engine.watch import incident_key
-from homeostat.entrypoints.bootstrap import open_deployment
+from homeostat.engine.watch import incident_key, rollout_key
+from homeostat.entrypoints.bootstrap import Deployment, open_deployment
 from homeostat.entrypoints.cli import homeostat
 from homeostat.entrypoints.cli.retrain import ASK, AskingGroup
 from homeostat.entrypoints.settings import load
+from homeostat.rollout.state import RolloutState
 from integration.live_site import CONFIG, TRAINER, adopt_in_place, history
 from unit.entrypoints.cli.test_cli import call
 from unit.entrypoints.monitoring.exported import ALERTING
@@ -75,6 +76,18 @@ class Duty:
         return self.done[line]
 
 
+def served_by_many(deployment: Deployment) -> None:
+    """Give the model a past, so that each runbook's way back leads somewhere."""
+    registry = deployment.registry
+    card, artifact = registry.get("fraud", "1"), registry.path("fraud", "1")
+    past = [registry.register(replace(card, version="", run_id=""), artifact) for _ in RUNBOOKS]
+    with deployment.records.begin() as uow:
+        state = uow.load(rollout_key("fraud"), RolloutState)
+        assert state is not None
+        lineage = ("1", *(each.version for each in past[:-1]))
+        uow.save(rollout_key("fraud"), replace(state, champion=past[-1].version, lineage=lineage))
+
+
 @pytest.fixture(scope="module")
 def duty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Duty]:
     folder = tmp_path_factory.mktemp("duty")
@@ -88,6 +101,7 @@ def duty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Duty]:
         pq.write_table(rows, folder / "history.parquet")
         deployment = open_deployment(load(folder / "homeostat.yaml"), SystemClock(), durable=False)
         adopt_in_place(deployment)
+        served_by_many(deployment)
         now = deployment.clock.now()
         incident = IncidentState(
             "fraud", "data_drift", Stage.FIRING, 1, Severity.WARNING, ("console",),

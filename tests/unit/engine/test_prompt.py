@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from homeostat.domain.errors import ConflictError, StorageError
+from homeostat.domain.model import ModelVersion
 from homeostat.domain.route import Route
 from homeostat.engine.commands import Command, Inbox, Request, inbox_key, submit
 from homeostat.engine.prompt import ATTEMPTS, carry_out, publish
@@ -19,6 +20,15 @@ from simulation.world import MODEL, PLAN, START
 
 STATE = RolloutState(MODEL, Stage.CHAMPION, "v2", lineage=("v1",))
 REGISTRY = MemoryRegistry()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nobody goes back to a version that cannot serve."""
+    for version in ("v1", "v2"):
+        artifact = tmp_path_factory.mktemp("artifact") / version
+        artifact.write_text(version)
+        REGISTRY.register(ModelVersion(MODEL, version, "linear", "", START), artifact)
 
 
 class Contested(MemoryRecords):

@@ -57,7 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         uow.save(rollout_key("shop"), RolloutState("shop", Stage.CHAMPION, "1"))
     rng, size = np.random.default_rng(1), 2100
     ids = [f"p{row}" for row in range(size)]
-    times = [now - 8 * DAY + row * 7 * DAY / size for row in range(size)]
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)  # days hold the same rows always
+    times = [today - 8 * DAY + row * 7 * DAY / size for row in range(size)]
     given: dict[str, object] = {
         "prediction_id": ids,
         "timestamp": pa.array(times, TIMESTAMP),
