@@ -43,7 +43,7 @@ experiments:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A champion that answered 300 customers a day for a week."""
+    """A champion that answered 2,100 customers."""
     folder = tmp_path_factory.mktemp("experiment")
     (folder / "homeostat.yaml").write_text(CONFIG)
     clock = SimulatedClock(SystemClock().now())
@@ -57,8 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         uow.save(rollout_key("shop"), RolloutState("shop", Stage.CHAMPION, "1"))
     rng, size = np.random.default_rng(1), 2100
     ids = [f"p{row}" for row in range(size)]
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)  # days hold the same rows always
-    times = [today - 8 * DAY + row * 7 * DAY / size for row in range(size)]
+    # Whatever the hour, the same rows are in the six days whose outcomes are due.
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    times = [today - 5 * DAY + row * 2 * DAY / size for row in range(size)]
     given: dict[str, object] = {
         "prediction_id": ids,
         "timestamp": pa.array(times, TIMESTAMP),
@@ -98,7 +99,7 @@ def test_it_is_planned_and_rehearsed_on_the_past(folder: Path) -> None:
     assert json.loads(out)["needs"][0]["figure"] == pytest.approx(0.2, abs=0.05)
     code, out, _ = call("experiment", "aa", "checkout", "--days", "6", "--runs", "20")
     assert (code, out.splitlines()[-1]) == (0, "sound")
-    assert "20 random splits of 1" in out
+    assert "20 random splits of 2100 entities" in out
     code, out, _ = call("experiment", "aa", "checkout", "--days", "6", "--runs", "20", "--json")
     assert json.loads(out)["sound"] is True
     code, _, err = call("experiment", "power", "chekout")
