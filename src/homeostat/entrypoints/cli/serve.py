@@ -208,7 +208,8 @@ def adopt(*, history: Path, config_path: Path, model: str, version: str, as_json
         old, now = matured(plan, whole, clock.now()), clock.now()
         if elsewhere:
             with tempfile.TemporaryDirectory() as folder:
-                card = adopt_elsewhere(plan, ports, old, version or "1", Path(folder), now)
+                made = Path(folder) / "elsewhere"
+                card = adopt_elsewhere(plan, ports, old, version or "1", made, now)
         else:
             rows = split_history(plan, old)
             training = train_first(plan, ports.trainers[name], rows, now)

@@ -28,7 +28,7 @@ from homeostat.entrypoints.bandits import (
 )
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
 from homeostat.entrypoints.http.problem import ProblemError, endpoint, reply
-from homeostat.entrypoints.http.query import model_of
+from homeostat.entrypoints.http.query import plan_of
 
 BASE = "/api/v1/models/{model}/bandits"
 
@@ -67,7 +67,7 @@ class _Api:
 
     async def listed(self, request: Request) -> Response:
         await self.gate.admit(request, Scope.READ)
-        plan = self._plan(request)
+        plan = plan_of(request, self.plans)
         found = await run_in_threadpool(
             lambda: [told(self.records, design) for design in plan.bandits]
         )
@@ -77,12 +77,8 @@ class _Api:
         await self.gate.admit(request, Scope.READ)
         return reply({"evaluation": await run_in_threadpool(self._evaluate, request)})
 
-    def _plan(self, request: Request) -> ModelPlan:
-        specs = {name: plan.spec for name, plan in self.plans.items()}
-        return self.plans[model_of(request, specs).name]
-
     def _evaluate(self, request: Request) -> dict[str, object]:
-        plan = self._plan(request)
+        plan = plan_of(request, self.plans)
         name = str(request.path_params["bandit"])
         try:
             _, design = design_of({plan.spec.name: plan}, name)

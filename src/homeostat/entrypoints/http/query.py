@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 
 from homeostat.domain.model import ModelSpec
+from homeostat.engine.plan import ModelPlan
 from homeostat.entrypoints.http.problem import ProblemError
 
 DEFAULT_LIMIT = 1000
@@ -21,6 +22,11 @@ def model_of(request: Request, specs: Mapping[str, ModelSpec]) -> ModelSpec:
         known = ", ".join(specs) or "none"
         raise ProblemError(404, f"no model named {name!r}", f"known models: {known}", "model")
     return specs[name]
+
+
+def plan_of(request: Request, plans: Mapping[str, ModelPlan]) -> ModelPlan:
+    """Return the plan of the model in the path; raises ProblemError."""
+    return plans[model_of(request, {name: plan.spec for name, plan in plans.items()}).name]
 
 
 def time_of(request: Request, name: str) -> datetime | None:

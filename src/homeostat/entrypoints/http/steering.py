@@ -18,7 +18,7 @@ from homeostat.engine.ports import PredictionLog, Records, Registry
 from homeostat.entrypoints.http.auth import Gate, Scope, Tokens
 from homeostat.entrypoints.http.formats import read_object
 from homeostat.entrypoints.http.problem import ProblemError, endpoint, reply
-from homeostat.entrypoints.http.query import model_of
+from homeostat.entrypoints.http.query import plan_of
 from homeostat.entrypoints.steering import Steering, beside, shown
 
 BASE = "/api/v1/models/{model}"
@@ -65,12 +65,12 @@ class _Api:
 
     async def show(self, request: Request) -> Response:
         await self.gate.admit(request, Scope.READ)
-        plan = self._plan(request)
+        plan = plan_of(request, self.plans)
         return reply(await run_in_threadpool(shown, self.records, self.log, plan, self.clock.now()))
 
     async def arms(self, request: Request) -> Response:
         await self.gate.admit(request, Scope.READ)
-        name = self._plan(request).spec.name
+        name = plan_of(request, self.plans).spec.name
         return reply(beside(await run_in_threadpool(arms_of, self.records, name)))
 
     async def roll_back(self, request: Request) -> Response:
@@ -111,12 +111,8 @@ class _Api:
 
         return reply(beside(await _changed(change)))
 
-    def _plan(self, request: Request) -> ModelPlan:
-        specs = {name: plan.spec for name, plan in self.plans.items()}
-        return self.plans[model_of(request, specs).name]
-
     def _steering(self, request: Request) -> Steering:
-        return Steering(self.records, self.registry, self._plan(request))
+        return Steering(self.records, self.registry, plan_of(request, self.plans))
 
 
 async def _changed(change: Callable[[], Arms]) -> Arms:
